@@ -1,0 +1,58 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Makes the checkout importable as a collection and runs its modules in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COLLECTION = "ansible_collections.pi_controller.raft_migration"
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+# `ansible_collections` is a namespace package: the checkout adds its part to what the `ansible` bundle carries.
+sys.path.insert(0, str(CHECKOUT / ".collections"))
+
+
+def import_plugin(path: str) -> Any:
+    """`import_plugin("module_utils._raft_client")` is that file of the collection."""
+    return importlib.import_module(f"{COLLECTION}.plugins.{path}")
+
+
+@pytest.fixture
+def run_module(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Run one module as Ansible would and return the JSON it prints.
+
+    `run_module("raft_info", {"urls": [...]}, check_mode=True, diff=True)`
+
+    A module that ends with fail_json gives a result with `failed: true` and its `msg`; a module that ends in an
+    uncaught exception raises it here, since that is a defect of the module whatever the test is about.
+    """
+    testing = pytest.importorskip("ansible.module_utils.testing")
+
+    def run(name: str, args: dict[str, Any], *, check_mode: bool = False, diff: bool = False) -> dict[str, Any]:
+        module = import_plugin(f"modules.{name}")
+        internal = {
+            "_ansible_check_mode": check_mode,
+            "_ansible_diff": diff,
+            "_ansible_remote_tmp": str(tmp_path / "remote_tmp"),
+        }
+        printed = io.StringIO()
+        with testing.patch_module_args({**args, **internal}), contextlib.redirect_stdout(printed):
+            with pytest.raises(SystemExit) as ended:
+                module.main()
+        result: dict[str, Any] = json.loads(printed.getvalue())
+        assert bool(ended.value.code) == bool(result.get("failed", False)), result
+        return result
+
+    return run
