@@ -1,0 +1,225 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The witness's record: one JSON line for each thing that happened, readable after any kind of death.
+
+Kinds of line: `header` (who, when, which routes, what the tables held before), `invoke` (a write is about to be sent),
+`operation` (an attempt with its outcome), `crash` (a client of the witness broke) and `end`. Writes are announced before they are
+sent: a witness killed in between leaves a write of unknown outcome, not one that nobody seems to have made.
+
+All times are CLOCK_MONOTONIC seconds, which every process of one boot shares; the header ties them to the wall clock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+TABLES = ("nodes", "gpio")
+NAME_PREFIX = "witness-"
+SERVICE = "service"
+
+# Outcomes. A redirected write was refused by a follower that named the leader: not applied, and not a failure either.
+OK, FAIL, UNKNOWN, REDIRECTED = "ok", "fail", "unknown", "redirected"
+READS = ("read-one", "read-list")
+WRITES = ("create", "update", "delete")
+
+
+@dataclass
+class Operation:
+    """One attempt at one read or write, as the client saw it."""
+
+    client: str
+    route: str
+    target: str
+    op: str
+    table: str
+    start: float
+    end: float
+    outcome: str
+    object: str = ""  # the name written to or asked for; empty for lists
+    id: int | None = None
+    value: str | None = None
+    seq: int | None = None
+    attempt: int = 1
+    status: int | None = None
+    error: str = ""
+    connection: str = "fresh"
+    retried: bool = False  # an idle connection turned out to be closed and the read was sent once more
+    via: str = ""  # the route whose follower sent us here
+    late: float = 0.0  # how far behind its timetable the witness itself was
+    number: int | None = None  # ties an operation to its invoke line
+    values: dict[str, list[Any]] | None = None  # reads: name -> [id, value] of every witness row in the answer
+    duplicates: list[str] = field(default_factory=list)
+    foreign: dict[str, str | None] = field(default_factory=dict)  # rows not of any witness that differ from the baseline
+
+    def to_json(self) -> dict[str, Any]:
+        """The operation without the fields that say nothing; the ones a human greps for always stay."""
+        line: dict[str, Any] = {}
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
+                line[item.name] = round(value, 6) if isinstance(value, float) else value
+            elif item.name in ("connection", "status", "error") or value not in (item.default, [], {}) or item.name == "values":
+                line[item.name] = round(value, 6) if isinstance(value, float) else value
+        return line
+
+
+@dataclass
+class History:
+    """Everything one or several witnesses of one boot wrote down."""
+
+    headers: list[dict[str, Any]]
+    operations: list[Operation]
+    crashes: list[str] = field(default_factory=list)
+    ended: bool = True
+
+    @property
+    def runs(self) -> set[str]:
+        return {header["run"] for header in self.headers}
+
+    @property
+    def routes(self) -> list[str]:
+        """Route names in the order they were given."""
+        return list(dict.fromkeys(route["name"] for header in self.headers for route in header["routes"]))
+
+    @property
+    def baseline(self) -> dict[str, dict[str, str]]:
+        return self.headers[0].get("baseline", {}) if self.headers else {}
+
+    def wall(self, moment: float) -> float:
+        """Wall clock (epoch seconds) of a monotonic time."""
+        base = self.headers[0] if self.headers else {"wall": 0.0, "monotonic": 0.0}
+        return base["wall"] + moment - base["monotonic"]
+
+    def monotonic(self, wall: float) -> float:
+        return wall - self.wall(0.0)
+
+    def clock(self, moment: float) -> str:
+        """A monotonic time as people read it."""
+        if not math.isfinite(moment):
+            return "never"
+        stamp = datetime.fromtimestamp(self.wall(moment), timezone.utc)
+        return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Recorder:
+    """Appends lines, each with one write(2): after a SIGKILL all that was recorded is in the file."""
+
+    def __init__(self, path: Path) -> None:
+        # O_EXCL: two runs in one file would be judged as one.
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+
+    def line(self, kind: str, content: dict[str, Any]) -> None:
+        data = (json.dumps({"kind": kind, **content}, separators=(",", ":")) + "\n").encode()
+        with self._lock:
+            while data:
+                data = data[os.write(self._file, data):]
+
+    def header(self, run: str, routes: list[dict[str, Any]], baseline: dict[str, dict[str, str]], **more: Any) -> None:
+        self.line("header", {"format": FORMAT, "run": run, "boot": boot_id(), "wall": time.time(), "monotonic": time.monotonic(),
+                             "routes": routes, "baseline": baseline, **more})
+
+    def invoke(self, operation: Operation) -> int:
+        """Announce a write; the number returned goes into the operation that completes it."""
+        with self._lock:
+            operation.number = next(self._numbers)
+        self.line("invoke", operation.to_json())
+        return operation.number
+
+    def operation(self, operation: Operation) -> None:
+        self.line("operation", operation.to_json())
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def load(paths: Iterable[Path]) -> History:
+    """Read histories. A half-written last line is what a kill leaves and is dropped; any other bad line is an error."""
+    history = History([], [])
+    for path in paths:
+        pending: dict[int, dict[str, Any]] = {}
+        run_header, ended = False, False
+        for number, (line, complete) in enumerate(_lines(path), 1):
+            try:
+                content = json.loads(line)
+            except ValueError as error:
+                if not complete:
+                    break
+                raise ValueError(f"{path}:{number}: not a line of a witness history ({error})") from error
+            kind = content.pop("kind", "")
+            if kind == "header":
+                run_header = True
+                history.headers.append(content)
+            elif kind == "invoke":
+                pending[content["number"]] = content
+            elif kind == "operation":
+                pending.pop(content.get("number", 0), None)
+                history.operations.append(Operation(**content))
+            elif kind == "crash":
+                history.crashes.append(f"{content['client']}: {content['error']}")
+            elif kind == "end":
+                ended = True
+        if not run_header:
+            raise ValueError(f"{path}: no header line, so this is no witness history")
+        for content in pending.values():
+            content.update(outcome=UNKNOWN, end=math.inf, error="the witness ended before the answer came")
+            history.operations.append(Operation(**content))
+        history.ended = history.ended and ended
+    boots = {header["boot"] for header in history.headers}
+    if len(boots) > 1:
+        raise ValueError(f"histories of {len(boots)} boots have no clock in common: judge them one by one")
+    history.operations.sort(key=lambda operation: operation.start)
+    return history
+
+
+def _lines(path: Path) -> Iterable[tuple[str, bool]]:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            yield line, line.endswith("\n")
+
+
+def describe(rows: list[dict[str, Any]], baseline: dict[str, str] | None) -> dict[str, Any]:
+    """The fields of an Operation that say what a list answer held.
+
+    Rows of other owners are compared with `baseline` (id -> row) and only differences are kept; None compares nothing.
+    """
+    values: dict[str, list[Any]] = {}
+    duplicates: list[str] = []
+    others: dict[str, str] = {}
+    for row in rows:
+        name = str(row.get("name"))
+        if not name.startswith(NAME_PREFIX):
+            others[str(row.get("id"))] = canonical(row)
+        elif name in values:
+            duplicates.append(name)
+        else:
+            values[name] = [row.get("id"), row.get("value")]
+    foreign: dict[str, str | None] = {}
+    if baseline is not None:
+        foreign.update((key, None) for key in baseline if key not in others)
+        foreign.update((key, row) for key, row in others.items() if baseline.get(key) != row)
+    return {"values": values, "duplicates": duplicates, "foreign": foreign}
+
+
+def canonical(row: dict[str, Any]) -> str:
+    return json.dumps(row, sort_keys=True, separators=(",", ":"))
