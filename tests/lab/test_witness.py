@@ -1,0 +1,416 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The judge finds each fault in a hand-made history, and nothing else in it."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import witness_judge as court  # noqa: E402
+from witness_figures import longest_gap, longest_pause  # noqa: E402
+from witness_history import FAIL, OK, REDIRECTED, UNKNOWN, History, Operation  # noqa: E402
+
+ROUTES = ("service", "pi-1", "pi-2")
+A = "witness-r-write-1-1"
+
+
+class Story:
+    """A history in the making: one object, created at 1 and updated at 2, then read by everyone at 2.5."""
+
+    def __init__(self, reads: bool = True) -> None:
+        self.operations: list[Operation] = []
+        self.ids: dict[str, int] = {}
+        self.baseline: dict[str, dict[str, str]] = {"nodes": {}}
+        self.clients: list[str] = []
+        self.write("create", "v1", 1.0)
+        self.write("update", "v2", 2.0)
+        for route in ROUTES if reads else ():
+            self.list({A: "v2"}, 2.5, route)
+
+    def write(self, op: str, value: str | None, start: float, outcome: str = OK, name: str = A, end: float | None = None, **more: object) -> None:
+        number = self.ids.setdefault(name, len(self.ids) + 1)
+        end = start + 0.1 if end is None else end
+        self.operations.append(Operation("write-1", "pi-1", "10.77.0.11:8080", op, "nodes", start, end, outcome, object=name,
+                                         id=number if outcome == OK or op != "create" else None, value=value, **more))  # type: ignore[arg-type]
+
+    def one(self, value: str | None, start: float, route: str = "pi-2", outcome: str = OK, client: str = "", **more: object) -> Operation:
+        values = {} if value is None else {A: [self.ids[A], value]}
+        self.operations.append(Operation(client or f"read-{route}", route, "10.77.0.12:8080", "read-one", "nodes", start, start + 0.01, outcome,
+                                         object=A, id=self.ids[A], status=200 if values else 404, values=values, **more))  # type: ignore[arg-type]
+        return self.operations[-1]
+
+    def list(self, rows: dict[str, str], start: float, route: str = "pi-2", **more: object) -> Operation:
+        self.operations.append(self.listed(rows, start, route, **more))
+        return self.operations[-1]
+
+    def listed(self, rows: dict[str, str], start: float, route: str, **more: object) -> Operation:
+        values = {name: [self.ids.get(name, 99), value] for name, value in rows.items()}
+        return Operation(f"read-{route}", route, "10.77.0.12:8080", "read-list", "nodes", start, start + 0.01, OK,
+                         values=values, **more)  # type: ignore[arg-type]
+
+    def history(self) -> History:
+        routes = [{"name": route, "host": "10.77.0.11", "port": 8080, "netns": ""} for route in ROUTES]
+        return History([{"run": "r", "boot": "b", "wall": 1_700_000_000.0, "monotonic": 0.0, "routes": routes, "baseline": self.baseline,
+                         "clients": self.clients}], list(self.operations))
+
+    def verdict(self, final: dict[str, str] | None = None, **options: object) -> court.Verdict:
+        state = [self.listed({A: "v2"} if final is None else final, 1000.0, route) for route in ROUTES]
+        return court.judge(self.history(), state, **options)  # type: ignore[arg-type]
+
+
+def only(verdict: court.Verdict, kind: str, times: int = 1) -> court.Finding:
+    """Exactly these findings, and no other."""
+    assert [finding.kind for finding in verdict.findings] == [kind] * times
+    assert not verdict.ok
+    return verdict.findings[0]
+
+
+def acquitted(verdict: court.Verdict) -> None:
+    assert verdict.findings == []
+    assert verdict.ok
+
+
+def test_a_correct_history_is_acquitted() -> None:
+    acquitted(Story().verdict())
+
+
+# --- the final state
+
+
+def test_lost_update() -> None:
+    finding = only(Story().verdict({A: "v1"}), court.LOST_WRITE)
+    assert "'v1'" in finding.text and "'v2'" in finding.text and finding.route == "service, pi-1, pi-2"
+
+
+def test_lost_row() -> None:
+    assert "absent" in only(Story().verdict({}), court.LOST_WRITE).text
+
+
+def test_lost_on_one_pi_only() -> None:
+    story = Story()
+    state = [story.listed({A: "v1" if route == "pi-2" else "v2"}, 1000.0, route) for route in ROUTES]
+    assert only(court.judge(story.history(), state), court.LOST_WRITE).route == "pi-2"
+
+
+def test_lost_delete() -> None:
+    story = Story()
+    story.write("delete", None, 3.0)
+    acquitted(story.verdict({}))
+    only(story.verdict({A: "v2"}), court.LOST_DELETE)
+
+
+def test_final_state_that_cannot_be_read() -> None:
+    story = Story()
+    state = [story.listed({A: "v2"}, 1000.0, route) for route in ROUTES]
+    state[1] = replace(state[1], outcome=FAIL, values=None, error="connect: refused")
+    assert only(court.judge(story.history(), state), court.FAILED_READ).route == "pi-1"
+
+
+def test_final_state_without_one_table_or_at_all() -> None:
+    story = Story()
+    only(court.judge(story.history(), []), court.NO_EVIDENCE)
+
+
+# --- unknown outcomes
+
+
+@pytest.mark.parametrize("final", ["v2", "v3"])
+def test_an_unknown_update_may_land_or_not(final: str) -> None:
+    story = Story()
+    story.write("update", "v3", 3.0, UNKNOWN, end=8.0)
+    acquitted(story.verdict({A: final}))
+
+
+def test_an_unknown_update_excuses_no_older_value() -> None:
+    story = Story()
+    story.write("update", "v3", 3.0, UNKNOWN, end=8.0)
+    only(story.verdict({A: "v1"}), court.LOST_WRITE)
+
+
+@pytest.mark.parametrize("final", [{A: "v2"}, {}])
+def test_an_unknown_delete_may_land_or_not(final: dict[str, str]) -> None:
+    story = Story()
+    story.write("delete", None, 3.0, UNKNOWN, end=8.0)
+    acquitted(story.verdict(final))
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_an_unknown_create_may_land_or_not(landed: bool) -> None:
+    story = Story()
+    story.write("create", "w1", 3.0, UNKNOWN, name="witness-r-write-1-2", end=8.0)
+    acquitted(story.verdict({A: "v2", **({"witness-r-write-1-2": "w1"} if landed else {})}))
+
+
+def test_an_unknown_write_may_land_late() -> None:
+    story = Story()
+    story.write("update", "v3", 3.0, UNKNOWN, end=8.0)
+    story.one("v2", 20.0)
+    story.one("v3", 25.0)
+    acquitted(story.verdict({A: "v3"}))
+
+
+def test_an_unknown_write_may_land_after_a_later_acknowledged_one() -> None:
+    story = Story()
+    story.write("update", "v3", 3.0, UNKNOWN, end=8.0)
+    story.write("update", "v4", 9.0)
+    acquitted(story.verdict({A: "v4"}))
+    acquitted(story.verdict({A: "v3"}))
+
+
+def test_an_unknown_write_that_was_seen_before_cannot_land_again() -> None:
+    story = Story()
+    story.write("update", "v3", 3.0, UNKNOWN, end=8.0)
+    story.one("v3", 8.5)
+    story.write("update", "v4", 9.0)
+    only(story.verdict({A: "v3"}), court.LOST_WRITE)
+
+
+def test_an_unknown_write_once_seen_must_not_vanish() -> None:
+    story = Story()
+    story.write("update", "v3", 3.0, UNKNOWN, end=8.0)
+    story.one("v3", 10.0)
+    assert "seen by a read" in only(story.verdict({A: "v2"}), court.LOST_WRITE).text
+
+
+def test_an_unknown_delete_once_seen_must_not_vanish() -> None:
+    story = Story()
+    story.write("delete", None, 3.0, UNKNOWN, end=8.0)
+    story.list({}, 10.0)
+    only(story.verdict({A: "v2"}), court.LOST_DELETE)
+
+
+def test_a_write_the_killed_witness_never_finished_is_unknown() -> None:
+    story = Story()
+    story.write("update", "v3", 3.0, UNKNOWN, end=math.inf)
+    acquitted(story.verdict({A: "v2"}))
+    acquitted(story.verdict({A: "v3"}))
+
+
+def test_a_write_refused_and_then_acknowledged() -> None:
+    story = Story()
+    story.write("update", "v3", 3.0, FAIL, status=503, error="fence")
+    story.write("update", "v3", 3.2, REDIRECTED, status=403)
+    story.write("update", "v3", 3.4, OK)
+    acquitted(story.verdict({A: "v3"}))
+    only(story.verdict({A: "v2"}), court.LOST_WRITE)
+
+
+# --- phantoms
+
+
+def test_phantom_value_in_the_final_state() -> None:
+    assert "nobody wrote" in only(Story().verdict({A: "other"}), court.PHANTOM).text
+
+
+def test_phantom_value_in_a_read() -> None:
+    story = Story()
+    story.one("other", 3.0)
+    story.one("other", 3.1)
+    only(story.verdict(), court.PHANTOM)
+
+
+def test_phantom_row() -> None:
+    only(Story().verdict({A: "v2", "witness-r-write-9-9": "x"}), court.PHANTOM)
+
+
+@pytest.mark.parametrize("outcome", [FAIL, REDIRECTED])
+def test_a_refused_write_must_not_appear(outcome: str) -> None:
+    story = Story()
+    story.write("update", "v3", 3.0, outcome, status=503, error="fence")
+    acquitted(story.verdict({A: "v2"}))
+    assert "refused" in only(story.verdict({A: "v3"}), court.PHANTOM).text
+
+
+def test_a_value_seen_before_it_was_written() -> None:
+    story = Story()
+    story.one("v3", 3.0)
+    story.write("update", "v3", 4.0)
+    assert "before it was written" in only(story.verdict({A: "v3"}), court.PHANTOM).text
+
+
+def test_a_row_applied_twice() -> None:
+    story = Story()
+    story.list({A: "v2"}, 3.0, duplicates=[A])
+    assert "more than one row" in only(story.verdict(), court.PHANTOM).text
+
+
+def test_a_row_with_another_id() -> None:
+    story = Story()
+    story.list({A: "v2"}, 3.0).values = {A: [77, "v2"]}
+    assert "id 77" in only(story.verdict(), court.PHANTOM).text
+
+
+def test_a_row_that_is_not_the_one_asked_for() -> None:
+    story = Story()
+    story.write("create", "w1", 2.6, name="witness-r-write-1-2")
+    read = story.one("v2", 3.0)
+    read.values = {"witness-r-write-1-2": [2, "w1"]}
+    only(story.verdict({A: "v2", "witness-r-write-1-2": "w1"}), court.PHANTOM)
+
+
+def test_rows_of_other_owners_must_stay_as_they_are() -> None:
+    story = Story()
+    story.list({A: "v2"}, 3.0, foreign={"5": None})
+    only(story.verdict(), court.LOST_WRITE)
+    story.operations[-1].foreign = {"5": '{"id":5,"name":"changed"}'}
+    only(story.verdict(), court.PHANTOM)
+    acquitted(story.verdict(ignore_foreign=True))
+
+
+def test_rows_of_another_witness_are_not_judged() -> None:
+    story = Story()
+    story.list({A: "v2", "witness-elsewhere-write-1-1": "x"}, 3.0)
+    verdict = story.verdict()
+    acquitted(verdict)
+    assert verdict.figures["rows_of_other_witnesses_ignored"] == 1
+
+
+# --- reads that go back in time
+
+
+def test_stale_value() -> None:
+    story = Story()
+    story.one("v1", 4.0)
+    finding = only(story.verdict(), court.STALE_READ)
+    assert "1.90 s" in finding.text and finding.route == "pi-2" and "this client had seen" in finding.text
+
+
+def test_a_follower_may_lag_within_the_bound() -> None:
+    story = Story()
+    story.one("v1", 2.9, route="pi-1")
+    verdict = story.verdict()
+    acquitted(verdict)
+    assert verdict.figures["older_values_seen_by_one_client_at_one_address"] == 1
+    only(story.verdict(staleness=0.5), court.STALE_READ)
+
+
+def test_stale_against_what_somebody_saw() -> None:
+    story = Story()
+    story.write("update", "v3", 3.0, UNKNOWN, end=8.0)
+    story.one("v3", 4.0, route="pi-1")
+    story.one("v2", 5.5, route="service")
+    assert "this client" not in only(story.verdict({A: "v3"}), court.STALE_READ).text
+
+
+def test_a_row_that_is_not_there_yet_or_no_longer() -> None:
+    story = Story()
+    story.one(None, 4.0)
+    story.list({}, 4.5)
+    only(story.verdict(), court.STALE_READ, times=2)
+
+
+def test_a_deleted_row_seen_again() -> None:
+    story = Story()
+    story.write("delete", None, 3.0)
+    story.list({A: "v2"}, 3.5)
+    acquitted(story.verdict({}))
+    story.list({A: "v2"}, 4.5)
+    only(story.verdict({}), court.STALE_READ)
+
+
+def test_a_404_to_a_write_is_a_row_that_is_not_there() -> None:
+    story = Story()
+    story.write("update", "v3", 4.0, FAIL, status=404, error="no such row")
+    only(story.verdict(), court.STALE_READ)
+
+
+# --- failed reads
+
+
+def test_failed_read_and_where_it_is_allowed() -> None:
+    story = Story()
+    story.one(None, 3.0, route="pi-1", outcome=FAIL, error="connect: refused")
+    finding = only(story.verdict(), court.FAILED_READ)
+    assert finding.route == "pi-1" and finding.at == "2023-11-14T22:13:23.000Z"
+    verdict = story.verdict(allowances=[court.Allowance("pi-1", 3.005, 4.0)])
+    acquitted(verdict)
+    assert len(verdict.allowed_failed_reads) == 1
+    only(story.verdict(allowances=[court.Allowance("pi-2", 2.0, 4.0)]), court.FAILED_READ)
+    only(story.verdict(allowances=[court.Allowance("pi-1", 3.5, 4.0)]), court.FAILED_READ)
+
+
+def test_an_allowance_does_not_excuse_a_stale_read() -> None:
+    story = Story()
+    story.one("v1", 4.0, route="pi-1")
+    only(story.verdict(allowances=[court.Allowance("pi-1", 0, 100)]), court.STALE_READ)
+
+
+# --- a witness that saw nothing
+
+
+def test_empty_history() -> None:
+    story = Story(reads=False)
+    story.operations.clear()
+    verdict = court.judge(story.history(), None)
+    only(verdict, court.NO_EVIDENCE, times=1 + len(ROUTES))
+
+
+def test_no_acknowledged_write() -> None:
+    story = Story(reads=False)
+    story.operations = [replace(operation, outcome=FAIL, status=503) for operation in story.operations]
+    for route in ROUTES:
+        story.list({}, 3.0, route)
+    only(story.verdict({}), court.NO_EVIDENCE)
+
+
+def test_no_read_on_one_route() -> None:
+    story = Story()
+    story.operations = [operation for operation in story.operations if operation.route != "service"]
+    assert only(story.verdict(), court.NO_EVIDENCE).route == "service"
+
+
+def test_a_client_that_never_succeeded() -> None:
+    story = Story()
+    story.clients = ["write-1", "read-pi-1", "read-pi-2-kept"]
+    assert only(story.verdict(), court.NO_EVIDENCE).client == "read-pi-2-kept"
+
+
+def test_a_witness_with_a_broken_client() -> None:
+    story = Story()
+    history = replace(story.history(), crashes=["read-pi-1: RuntimeError"])
+    only(court.judge(history, None), court.WITNESS_BROKE)
+
+
+# --- gaps
+
+
+def test_gaps_and_the_write_pause() -> None:
+    story = Story()
+    story.write("update", "v3", 10.0, FAIL, status=503, error="fence")
+    story.write("update", "v3", 11.0, OK)
+    story.one("v3", 12.0, route="pi-1")
+    figures = story.verdict({A: "v3"}).figures
+    assert figures["writes"]["longest_gap"]["seconds"] == pytest.approx(9.0)
+    assert figures["write_pause"]["seconds"] == pytest.approx(1.1)  # nobody asked before 10.0
+    assert figures["write_pause"]["answers_within"] == {"fence": 1}
+    assert figures["reads"]["routes"]["pi-1"]["longest_gap"]["seconds"] == pytest.approx(9.5)
+    acquitted(story.verdict({A: "v3"}, limits=court.Limits(write_pause=1.2, read_gap=9.6)))
+    only(story.verdict({A: "v3"}, limits=court.Limits(write_pause=1.0)), court.OVER_LIMIT)
+    assert only(story.verdict({A: "v3"}, limits=court.Limits(read_gap=9.4)), court.OVER_LIMIT).route == "pi-1"
+
+
+def test_an_outage_that_never_ended_counts() -> None:
+    story = Story()
+    for start in (3.0, 5.0, 7.0):
+        story.write("update", "v3", start, FAIL, status=503)
+    pause = longest_pause([operation for operation in story.operations if operation.op in ("create", "update")])
+    assert pause.open and pause.seconds == pytest.approx(7.1 - 3.0)
+
+
+def test_a_gap_is_from_end_to_end() -> None:
+    story = Story(reads=False)
+    assert longest_gap(story.operations).seconds == pytest.approx(1.0)
+    assert longest_gap([]).seconds == 0
+
+
+def test_a_slow_write_is_a_pause_while_it_lasts() -> None:
+    story = Story(reads=False)
+    story.write("update", "v3", 3.0, OK, end=7.0)
+    assert longest_pause(story.operations).seconds == pytest.approx(4.0)

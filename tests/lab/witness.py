@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The witness: clients that read and write during a whole migration and write everything down, and the judge of what they saw.
+
+    python3 -m tests.lab.witness run --state /var/lib/pi-lab/state.json --service 10.96.0.17 --out history.jsonl \\
+        --ready-file ready.json --for 120
+    python3 -m tests.lab.witness judge history.jsonl --json verdict.json
+
+`run` ends at --for, at --limit, or cleanly at SIGTERM and SIGINT. `judge` exits 0 for an acquittal, 1 for a conviction; both exit 2
+when they cannot do their work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import witness_judge  # noqa: E402
+from witness_clients import Client, Settings, Shared, clients, read  # noqa: E402
+from witness_history import OK, SERVICE, TABLES, History, Operation, Recorder, load  # noqa: E402
+from witness_http import REST_PORT, HttpClient, Route, parse_route  # noqa: E402
+
+AGREEMENT_TIMEOUT = 15.0  # for all routes to show the same rows, before and after
+POLL = 0.2
+
+
+class Trouble(Exception):
+    """What keeps the witness or the judge from working."""
+
+
+def lab_routes(state_file: Path, service: str | None, rest_port: int) -> list[Route]:
+    """Each Pi's own address, and the Service's address from inside each Pi."""
+    state = json.loads(state_file.read_text())
+    nodes = state["nodes"]
+    service = service or state.get("service_address")
+    if not service:
+        raise Trouble(f"{state_file} has no service_address and --service was not given; ask for it with "
+                      "kubectl -n pi-controller get service pi-controller -o jsonpath={.spec.clusterIP}")
+    return [parse_route(f"{SERVICE}={service}@{node['name']}") for node in nodes] + [
+        parse_route(f"{node['name']}={node['address']}:{rest_port}") for node in nodes]
+
+
+def list_everywhere(routes: Sequence[Route], baseline: dict[str, dict[str, str]], settings: Settings, timeout: float) -> list[Operation]:
+    """The list of every table through every route, read until all routes show the same rows, or the time is up."""
+    deadline = time.monotonic() + timeout
+    http = HttpClient(keep_alive=False, connect_timeout=settings.connect_timeout, token=settings.token)
+    while True:
+        answers = [read(http, route, table, None, baseline.get(table, {}), settings.read_timeout, "")
+                   for route in routes for table in TABLES]
+        if agree(answers) or time.monotonic() > deadline:
+            return answers
+        time.sleep(POLL)
+
+
+def agree(answers: Sequence[Operation]) -> bool:
+    shown = {(answer.table, json.dumps([answer.outcome == OK, answer.values, answer.duplicates, answer.foreign], sort_keys=True))
+             for answer in answers}
+    return all(answer.outcome == OK for answer in answers) and len(shown) == len({answer.table for answer in answers})
+
+
+def take_baseline(routes: Sequence[Route], settings: Settings) -> dict[str, dict[str, str]]:
+    """Rows of other owners, as all routes show them: they have to stay as they are."""
+    answers = list_everywhere(routes, {}, settings, AGREEMENT_TIMEOUT)
+    if not agree(answers):
+        seen = "; ".join(f"{answer.route} {answer.table}: " + (answer.error or f"{len(answer.values or {}) + len(answer.foreign)} rows")
+                         for answer in answers)
+        raise Trouble(f"routes do not agree on the tables before the start, after {AGREEMENT_TIMEOUT:.0f} s: {seen}; "
+                      "wanted: the same rows everywhere. Let the cluster settle, or leave out the route that does not answer")
+    return {answer.table: {key: row for key, row in answer.foreign.items() if row is not None} for answer in answers}
+
+
+class Warmth:
+    """Tells the world once every client has had its first success."""
+
+    def __init__(self, ready_file: Path | None, run: str) -> None:
+        self.ready_file, self.run = ready_file, run
+        self.waiting: set[str] = set()
+        self.lock = threading.Lock()
+        self.since: float | None = None
+
+    def first_success(self, name: str) -> None:
+        with self.lock:
+            self.waiting.discard(name)
+            if self.waiting or self.since is not None:
+                return
+            self.since = time.time()
+        if self.ready_file is not None:
+            temporary = self.ready_file.with_name(f".{self.ready_file.name}.{os.getpid()}")
+            temporary.write_text(json.dumps({"ready": True, "run": self.run, "pid": os.getpid(), "since": self.since}) + "\n")
+            temporary.replace(self.ready_file)
+        print(f"ready: every client of witness {self.run} has succeeded once", flush=True)
+
+
+def run(options: argparse.Namespace) -> int:
+    settings = Settings(options.read_timeout, options.write_timeout, options.connect_timeout, options.retry_interval, options.rest_port,
+                        options.token_file.read_text().strip() if options.token_file else "")
+    routes = [parse_route(text) for text in options.route]
+    if options.state:
+        routes += lab_routes(options.state, options.service, options.rest_port)
+    if not routes:
+        raise Trouble("no routes: give --state, or --route for each way to the cluster")
+    name = secrets.token_hex(3)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if options.ready_file:
+        options.ready_file.unlink(missing_ok=True)  # a caller must not take an earlier run's for ours
+    baseline = take_baseline(routes, settings)
+    recorder = Recorder(options.out)
+    crashes: list[str] = []
+
+    def crashed(client: str, error: BaseException) -> None:
+        crashes.append(client)
+        recorder.line("crash", {"client": client, "error": f"{type(error).__name__}: {error}", "at": time.monotonic()})
+        stop.set()
+
+    warmth = Warmth(options.ready_file, name)
+    shared = Shared(name, routes, recorder, settings, baseline, warmth.first_success, crashed, stop=stop)
+    threads = clients(shared, options.writers, options.writes_per_second, options.reads_per_second)
+    warmth.waiting = {client.name for client in threads}
+    recorder.header(name, [route._asdict() for route in routes], baseline, clients=[client.name for client in threads])
+    bound = min(options.limit, options.seconds or options.limit)
+    print(f"witness {name}: {len(threads)} clients, {len(routes)} routes, at most {bound:.0f} s, into {options.out}", flush=True)
+    for client in threads:
+        client.start()
+    asked = stop.wait(bound)
+    return _finish(threads, stop, recorder, settings, warmth, crashes, "asked to" if asked and not crashes else "crash" if crashes else "time is up")
+
+
+def _finish(threads: Sequence[Client], stop: threading.Event, recorder: Recorder, settings: Settings, warmth: Warmth,
+            crashes: Sequence[str], reason: str) -> int:
+    stop.set()
+    deadline = time.monotonic() + settings.write_timeout + settings.connect_timeout
+    for client in threads:
+        client.join(max(0.0, deadline - time.monotonic()))
+    stuck = [client.name for client in threads if client.is_alive()]
+    recorder.line("end", {"reason": reason, "at": time.monotonic(), "stuck": stuck})
+    print(f"ended ({reason})" + (f", still busy: {', '.join(stuck)}" if stuck else ""), flush=True)
+    if crashes:
+        print(f"these clients broke: {', '.join(crashes)}", file=sys.stderr)
+    if warmth.waiting:
+        print(f"these clients never succeeded: {', '.join(sorted(warmth.waiting))}", file=sys.stderr)
+    return 1 if crashes or warmth.waiting else 0
+
+
+def judge(options: argparse.Namespace) -> int:
+    history = load(options.history)
+    settings = Settings(token=options.token_file.read_text().strip() if options.token_file else "")
+    final: list[Operation] | None = None
+    if options.final_state:
+        final = [Operation(**json.loads(line)) for line in options.final_state.read_text().splitlines()]
+    elif not options.no_final:
+        routes = [parse_route(text) for text in options.final] or list(dict.fromkeys(
+            Route(**route) for header in history.headers for route in header["routes"]))
+        final = list_everywhere(routes, history.baseline, settings, options.final_timeout)
+    if options.save_final and final is not None:
+        options.save_final.write_text("".join(json.dumps(operation.to_json()) + "\n" for operation in final))
+    verdict = witness_judge.judge(history, final, staleness=options.staleness, allowances=allowances(options, history),
+                                  limits=witness_judge.Limits(options.max_write_pause, options.max_read_gap),
+                                  ignore_foreign=options.ignore_foreign)
+    if options.json:
+        options.json.write_text(json.dumps(verdict.to_json(), indent=2) + "\n")
+    print(summary(verdict))
+    return 0 if verdict.ok else 1
+
+
+def allowances(options: argparse.Namespace, history: History) -> list[witness_judge.Allowance]:
+    if len(options.allow_failed_reads_at) != len(options.between):
+        raise Trouble("--allow-failed-reads-at and --between come in pairs: an allowance without end would hide an outage")
+    unknown = set(options.allow_failed_reads_at) - set(history.routes)
+    if unknown:
+        raise Trouble(f"--allow-failed-reads-at {', '.join(sorted(unknown))}: no such route; the history has {', '.join(history.routes)}")
+    return [witness_judge.Allowance(route, history.monotonic(moment(start)), history.monotonic(moment(end)))
+            for route, (start, end) in zip(options.allow_failed_reads_at, options.between, strict=True)]
+
+
+def moment(text: str) -> float:
+    """Epoch seconds of epoch seconds or an ISO 8601 time (UTC unless it says otherwise)."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Trouble(f"--between {text!r}: {error}; wanted epoch seconds or ISO 8601") from error
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def summary(verdict: witness_judge.Verdict, at_most: int = 12) -> str:
+    """The verdict for people; the JSON has all of it."""
+    figures = verdict.figures
+    reads, writes, pause = figures["reads"], figures["writes"], figures["write_pause"]
+    lines = [f"{'ACQUITTED' if verdict.ok else 'CONVICTED'}: {figures['seconds']} s, {reads['count']} reads, "
+             f"{writes['count']} write attempts on {writes['objects']} objects"
+             + ("" if figures["ended_cleanly"] else " (the witness was killed)")]
+    for kind in dict.fromkeys(finding.kind for finding in verdict.findings):
+        found = [finding for finding in verdict.findings if finding.kind == kind]
+        lines.append(f"  {kind}: {len(found)}")
+        for finding in found[:at_most]:
+            lines.append("    " + " ".join(part for part in (finding.at, f"[{finding.route}]" if finding.route else "", finding.text) if part))
+        if len(found) > at_most:
+            lines.append(f"    ... and {len(found) - at_most} more")
+    if verdict.allowed_failed_reads:
+        lines.append(f"  failed reads that were allowed: {len(verdict.allowed_failed_reads)}")
+    lines.append(f"  writes: {_counts(writes)}, longest gap {_span(writes['longest_gap'])}")
+    lines.append(f"  longest write pause: {_span(pause)}, {pause['attempts_refused_within']} attempts refused within")
+    lines.append(f"  reads: {_counts(reads)}, longest gap {_span(reads['longest_gap'])}")
+    for route, measured in reads["routes"].items():
+        lines.append(f"    {route}: {_counts(measured)}, longest gap {_span(measured['longest_gap'])}")
+    lines.append(f"  the witness itself was at most {figures['witness_late_max_ms']} ms late")
+    return "\n".join(lines)
+
+
+def _counts(measured: dict[str, Any]) -> str:
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in measured["outcomes"].items()) or "none"
+    latency = measured["latency_ms"]
+    return f"{outcomes}; ms p50 {latency['p50']} p99 {latency['p99']} max {latency['max']}"
+
+
+def _span(gap: dict[str, Any]) -> str:
+    return f"{gap['seconds']} s" + (f" from {gap['from']}" if gap["from"] else "") + (" (no success ended it)" if gap["open"] else "")
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(prog="witness", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = result.add_subparsers(dest="verb", required=True)
+    verb = verbs.add_parser("run", help="read and write, and record it")
+    verb.set_defaults(work=run)
+    verb.add_argument("--out", type=Path, required=True, help="the history; must not exist yet")
+    verb.add_argument("--state", type=Path, help="state.json of the lab: gives a route for each Pi, and the Service from inside each Pi")
+    verb.add_argument("--service", help="address[:port] of the Service, where the state does not tell")
+    verb.add_argument("--route", action="append", default=[], metavar="NAME=HOST:PORT[@NETNS]",
+                      help=f"a way to the cluster (again for more); {SERVICE!r} is the name of the Service")
+    verb.add_argument("--ready-file", type=Path, help="written once every client had a first success")
+    verb.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="how long")
+    verb.add_argument("--limit", type=float, default=1800, metavar="SECONDS", help="never longer than this (default %(default)s)")
+    verb.add_argument("--writers", type=int, default=4)
+    verb.add_argument("--writes-per-second", type=float, default=8, help="of all writers together (default %(default)s)")
+    verb.add_argument("--reads-per-second", type=float, default=40, help="of all readers together (default %(default)s)")
+    verb.add_argument("--read-timeout", type=float, default=2, metavar="SECONDS")
+    verb.add_argument("--write-timeout", type=float, default=5, metavar="SECONDS")
+    verb.add_argument("--connect-timeout", type=float, default=1.5, metavar="SECONDS")
+    verb.add_argument("--retry-interval", type=float, default=0.1, metavar="SECONDS", help="between attempts at a refused write")
+    verb.add_argument("--rest-port", type=int, default=REST_PORT, help="of every Pi, for the leader a follower names")
+    verb.add_argument("--token-file", type=Path, help="file with the bearer token")
+    verb = verbs.add_parser("judge", help="judge histories")
+    verb.set_defaults(work=judge)
+    verb.add_argument("history", type=Path, nargs="+")
+    verb.add_argument("--final", nargs="+", default=[], metavar="ROUTE", help="final reads go here (default: the routes of the history)")
+    verb.add_argument("--final-state", type=Path, help="take the final state from this file instead")
+    verb.add_argument("--no-final", action="store_true", help="judge the history alone: no lost write can be found at its end")
+    verb.add_argument("--save-final", type=Path, help="keep the final state in this file")
+    verb.add_argument("--final-timeout", type=float, default=AGREEMENT_TIMEOUT, metavar="SECONDS", help="for the routes to agree")
+    verb.add_argument("--staleness", type=float, default=1.0, metavar="SECONDS", help="a follower may lag this much (default %(default)s)")
+    verb.add_argument("--allow-failed-reads-at", action="append", default=[], metavar="ROUTE")
+    verb.add_argument("--between", action="append", default=[], nargs=2, metavar=("T1", "T2"), help="epoch seconds or ISO 8601, one pair a route")
+    verb.add_argument("--max-write-pause", type=float, metavar="SECONDS", help="convict a longer one")
+    verb.add_argument("--max-read-gap", type=float, metavar="SECONDS", help="convict a longer one on any route")
+    verb.add_argument("--ignore-foreign", action="store_true", help="others write to these tables too: do not judge their rows")
+    verb.add_argument("--token-file", type=Path, help="file with the bearer token")
+    verb.add_argument("--json", type=Path, help="write the whole verdict here")
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.work(options))
+    except (Trouble, ValueError, OSError) as error:
+        print(f"witness {options.verb}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
