@@ -1,0 +1,95 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: raft_fence
+short_description: Make pi-controller nodes refuse writes while they answer reads
+description:
+  - Sets or lifts the daemon's own read-only fence, on every node of O(urls).
+  - The call returns when no write is under way on that node any more. Set it on B(all) nodes of a cluster, so that a
+    new leader refuses writes as well.
+  - Needs the capability C(read-only). A release without it fails and nothing is changed; use
+    M(pi_controller.raft_migration.traffic_gate) there.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - pi_controller.raft_migration.rest
+  - pi_controller.raft_migration.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  urls:
+    required: true
+  enabled:
+    description: Whether the nodes refuse writes.
+    type: bool
+    required: true
+seealso:
+  - module: pi_controller.raft_migration.traffic_gate
+"""
+
+EXAMPLES = r"""
+- name: Refuse writes on this Pi
+  pi_controller.raft_migration.raft_fence:
+    url: http://127.0.0.1:8080
+    enabled: true
+"""
+
+RETURN = r"""
+before:
+  description: Whether each node refused writes before, by URL.
+  returned: success
+  type: dict
+  sample: {"http://127.0.0.1:8080": false}
+after:
+  description: Whether each node refuses writes now; in check mode the predicted state.
+  returned: success
+  type: dict
+  sample: {"http://127.0.0.1:8080": true}
+failure:
+  description: The URL asked, its HTTP status, what was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._arguments import clients_of, rest_options
+from ..module_utils._failures import RaftError, fail
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={**rest_options(), "enabled": {"type": "bool", "required": True}},
+        supports_check_mode=True,
+    )
+    enabled: bool = module.params["enabled"]
+    try:
+        clients = clients_of(module.params)
+        before = {client.url: client.read_only() for client in clients}
+        for client in clients:
+            if before[client.url] != enabled and not module.check_mode:
+                client.set_read_only(enabled)
+    except RaftError as error:
+        fail(module, error)
+    after = dict.fromkeys(before, enabled)
+    module.exit_json(
+        changed=before != after,
+        before=before,
+        after=after,
+        diff={"before": {"read_only": before}, "after": {"read_only": after}},
+    )
+
+
+if __name__ == "__main__":
+    main()
