@@ -1,0 +1,55 @@
+# Two commands are all a user needs: `make demo` and `make test`. Both do their own set-up, as root on Debian 12.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+NODES ?= 3
+PROFILE ?= full
+LAB := python3 -m tests.lab
+ENVIRONMENT = $$(tests/lab/environment.sh)
+
+.PHONY: help
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+.PHONY: root
+root:
+	@if [ "$$(id -u)" -ne 0 ]; then echo "The lab boots real hosts and needs root: run it as root."; exit 1; fi
+
+.PHONY: packages
+packages: root
+	@tests/lab/packages.sh
+
+.PHONY: lab-up
+lab-up: packages ## Boot the lab: NODES=3, PROFILE=full or upstream
+	@$(LAB) up --nodes $(NODES) --profile $(PROFILE)
+
+.PHONY: lab-down
+lab-down: root ## Take the lab down, leaving nothing behind
+	@$(LAB) down
+
+.PHONY: demo
+demo: lab-up ## Migrate a live three-node cluster under traffic, and show the proof
+	@venv=$(ENVIRONMENT)
+	"$$venv/bin/python" -m tests.e2e.demo --profile $(PROFILE)
+
+.PHONY: unit
+unit: ## Tests that need neither root nor the lab
+	@venv=$(ENVIRONMENT)
+	"$$venv/bin/python" -m pytest -q tests/unit tests/lab
+
+.PHONY: test
+test: packages unit ## Everything CI runs
+	@venv=$(ENVIRONMENT)
+	"$$venv/bin/python" -m pytest -q tests/network tests/raft
+	$(LAB) up --nodes 3 --profile full
+	trap '$(LAB) down' EXIT
+	"$$venv/bin/python" -m pytest -q -s tests/e2e
+
+.PHONY: lint
+lint: ## Linters
+	@venv=$(ENVIRONMENT)
+	"$$venv/bin/ruff" check .
+	"$$venv/bin/yamllint" .
+	"$$venv/bin/ansible-lint" --profile production

@@ -1,0 +1,28 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab, set back to the old world for each test that migrates it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+if str(REPOSITORY) not in sys.path:
+    sys.path.insert(0, str(REPOSITORY))
+
+from tests.e2e import rehearsal  # noqa: E402
+
+
+@pytest.fixture
+def old_world() -> Callable[[str], list[str]]:
+    """Sets the lab back to a systemd cluster of the given profile; returns the hosts' names."""
+
+    def reset(profile: str) -> list[str]:
+        rehearsal.lab("reset", "--profile", profile)
+        return [node["name"] for node in rehearsal.lab_state()["nodes"]]
+
+    return reset

@@ -1,0 +1,62 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make demo`: migrate the lab's live cluster under traffic and print what the witness saw."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from . import rehearsal
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", choices=["full", "upstream"], default="full")
+    profile = parser.parse_args().profile
+    try:
+        return demonstrate(profile)
+    except rehearsal.LabError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+
+
+def demonstrate(profile: str) -> int:
+    rehearsal.lab("reset", "--profile", profile)
+    folder = Path(tempfile.mkdtemp(prefix=f"pi-migration-{profile}-"))
+    hosts = [node["name"] for node in rehearsal.lab_state()["nodes"]]
+    print(f"Clients read and write from here on; everything is kept in {folder}", flush=True)
+    with rehearsal.witnessed(folder) as witness:
+        run = rehearsal.run_playbook("playbooks/migrate.yml", "-e", "confirm=true", log=folder / "ansible.log", show=True)
+    if run.returncode:
+        print(run.output[-3000:])
+        print(f"demo: the migration stopped; the whole log is {folder}/ansible.log", file=sys.stderr)
+    verdict, summary = witness.judge()
+    phases = rehearsal.phase_seconds(hosts)
+    pause = rehearsal.journal(hosts[0])["phases"].get("cutover", {}).get("facts", {}).get("write_pause_seconds")
+    report = {
+        "profile": profile,
+        "hosts": hosts,
+        "migrated": run.returncode == 0,
+        "seconds": round(run.seconds, 1),
+        "phases": phases,
+        "write_pause_seconds": pause,
+        "witness": verdict,
+    }
+    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    print(f"\n{summary}")
+    for phase in rehearsal.PHASES:
+        print(f"  {phase:<18} {phases[phase]:6.1f} s" if phase in phases else f"  {phase:<18} not done")
+    print(f"  {'whole migration':<18} {run.seconds:6.1f} s; fence held {pause} s; report in {folder}/report.json\n")
+    subprocess.run(
+        ["python3", "-m", "tests.lab", "kubectl", "--", "-n", "pi-controller", "get", "pods", "-o", "wide"], cwd=rehearsal.REPOSITORY, check=False
+    )
+    return 0 if run.returncode == 0 and verdict["ok"] and len(phases) == len(rehearsal.PHASES) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

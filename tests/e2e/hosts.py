@@ -1,0 +1,42 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state of the lab's hosts, asked of the hosts themselves with testinfra and never of Ansible."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import testinfra
+from testinfra.host import Host
+
+from tests.e2e import rehearsal
+
+DAEMON = "pi-controller"
+
+
+def host(name: str) -> Host:
+    return testinfra.get_host(f"ssh://root@{name}", ssh_config=rehearsal.lab_state()["ssh_config"])
+
+
+def listening(pi: Host) -> set[int]:
+    """TCP ports that a pi-controller process listens on, under systemd or in a pod."""
+    lines = pi.run_expect([0], "ss -Hltnp").stdout.splitlines()
+    return {int(line.split()[3].rpartition(":")[2]) for line in lines if f'"{DAEMON}"' in line}
+
+
+def unit_state(pi: Host) -> tuple[str, str]:
+    """(is-enabled, is-active) of the unit."""
+    return (pi.run(f"systemctl is-enabled {DAEMON}").stdout.strip() or "not-found", pi.run(f"systemctl is-active {DAEMON}").stdout.strip())
+
+
+def gate_rules(pi: Host) -> list[str]:
+    """Rules of the traffic gate that are in force."""
+    saved = pi.run_expect([0], "iptables-save").stdout + pi.run_expect([0], "ip6tables-save").stdout
+    return [line for line in saved.splitlines() if "PI-CTL" in line]
+
+
+def raft_status(pi: Host, port: int) -> dict[str, Any]:
+    """The Raft status of the daemon on this host, from the operator's address, which no gate closes."""
+    answer = pi.run_expect([0], f"curl -sf --max-time 5 --interface 127.0.9.91 http://127.0.0.1:{port}/api/v1/raft/status")
+    return json.loads(answer.stdout)

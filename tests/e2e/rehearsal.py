@@ -1,0 +1,170 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One migration of the lab under the eyes of the witness: what the demo shows and the end-to-end tests judge."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STATE = Path(os.environ.get("PI_LAB_STATE", "/var/lib/pi-lab"))
+PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
+
+
+class LabError(Exception):
+    """What keeps a rehearsal from going on; the message says what to do."""
+
+
+def lab_state() -> dict[str, Any]:
+    try:
+        return json.loads((STATE / "state.json").read_text())
+    except FileNotFoundError:
+        raise LabError(f"{STATE}/state.json is missing: the lab is not up. Run `make lab-up` first.") from None
+
+
+def lab(*arguments: str) -> str:
+    """One command of the lab; its output goes to the terminal as it comes."""
+    done = subprocess.run(["python3", "-m", "tests.lab", *arguments], cwd=REPOSITORY, text=True, stdout=sys.stderr)
+    if done.returncode:
+        raise LabError(f"`python3 -m tests.lab {' '.join(arguments)}` ended with {done.returncode}; its last lines say why.")
+    return ""
+
+
+def on_host(name: str, *command: str) -> str:
+    """The output of a command on a Pi."""
+    done = subprocess.run(["ssh", "-F", lab_state()["ssh_config"], name, *command], text=True, capture_output=True, timeout=60)
+    if done.returncode:
+        raise LabError(f"{name}: `{' '.join(command)}` ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def kubectl_json(*arguments: str) -> dict[str, Any]:
+    """Objects as the API server holds them."""
+    done = subprocess.run(
+        ["python3", "-m", "tests.lab", "kubectl", "--", *arguments, "-o", "json"], cwd=REPOSITORY, text=True, capture_output=True, timeout=60
+    )
+    if done.returncode:
+        raise LabError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+@dataclass
+class PlaybookRun:
+    """What one ansible-playbook run came to."""
+
+    returncode: int
+    output: str
+    seconds: float
+    changed: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def plays(self) -> list[str]:
+        return re.findall(r"^PLAY \[(.+?)\] \*", self.output, re.MULTILINE)
+
+
+def run_playbook(playbook: str | Path, *arguments: str, log: Path | None = None, show: bool = False) -> PlaybookRun:
+    """Run a playbook against the lab, as a user would."""
+    tool = Path(sys.executable).with_name("ansible-playbook")
+    command = [str(tool), str(playbook), "-i", "inventories/lab", *arguments]
+    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg")}
+    began = time.monotonic()
+    lines: list[str] = []
+    with subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if show and (found := re.match(r"(PLAY|TASK) \[(.+?)\] \*", line)):
+                prefix = "" if found[1] == "PLAY" else "    "
+                print(f"{time.monotonic() - began:7.1f} s  {prefix}{found[2]}", flush=True)
+    output = "".join(lines)
+    if log:
+        log.write_text(output)
+    recap = re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", output, re.MULTILINE)
+    return PlaybookRun(
+        process.returncode,
+        output,
+        time.monotonic() - began,
+        changed={host: int(changed) for host, changed, _, _ in recap},
+        failed={host: int(unreachable) + int(failed) for host, _, unreachable, failed in recap},
+    )
+
+
+@dataclass
+class Witness:
+    """The witness of one run: its files, and how it is judged."""
+
+    folder: Path
+    history: Path
+
+    def judge(self, *arguments: str) -> tuple[dict[str, Any], str]:
+        """The verdict, and its summary for people."""
+        verdict = self.folder / "verdict.json"
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.lab.witness", "judge", str(self.history), "--json", str(verdict), *arguments],
+            cwd=REPOSITORY, text=True, capture_output=True, timeout=300,
+        )
+        if done.returncode not in (0, 1):
+            raise LabError(f"The witness's judge could not do its work: {done.stderr.strip()}")
+        return json.loads(verdict.read_text()), done.stdout
+
+
+def service_address() -> str:
+    """The cluster address of the Service that clients use before, during and after."""
+    return lab_state()["service_address"]
+
+
+@contextlib.contextmanager
+def witnessed(folder: Path) -> Iterator[Witness]:
+    """Clients read and write from before the block to after it."""
+    history, ready = folder / "history.jsonl", folder / "witness-ready.json"
+    log = (folder / "witness.log").open("w")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.lab.witness", "run", "--state", str(STATE / "state.json"), "--service", service_address(),
+         "--out", str(history), "--ready-file", str(ready), "--limit", "1200"],
+        cwd=REPOSITORY, stdout=log, stderr=subprocess.STDOUT,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not ready.exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise LabError(f"The witness did not get going; {folder}/witness.log says: {(folder / 'witness.log').read_text()[-500:]}")
+            time.sleep(0.1)
+        yield Witness(folder, history)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        log.close()
+
+
+def journal(host: str = "pi-1") -> dict[str, Any]:
+    """The journal as the Pi holds it."""
+    return json.loads(on_host(host, "cat", "/var/backups/pi-controller-migration/journal.json"))
+
+
+def phase_seconds(hosts: Sequence[str]) -> dict[str, float]:
+    """Seconds each phase took, from the first Pi that started it to the last that finished."""
+    journals = [journal(host)["phases"] for host in hosts]
+    result = {}
+    for phase in PHASES:
+        entries = [entries[phase] for entries in journals if entries.get(phase, {}).get("state") == "done"]
+        if len(entries) == len(hosts):
+            began = min(datetime.fromisoformat(entry["started"]) for entry in entries)
+            ended = max(datetime.fromisoformat(entry["finished"]) for entry in entries)
+            result[phase] = (ended - began).total_seconds()
+    return result
