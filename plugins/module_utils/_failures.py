@@ -1,0 +1,45 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One exception for everything that goes wrong with Raft, and the one place where it becomes a module's failure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+class RaftError(Exception):
+    """What was asked of whom, what was seen, what was wanted, and what to do next."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        url: str | None = None,
+        status: int | None = None,
+        seen: Any = None,
+        wanted: Any = None,
+        next_step: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.failure: dict[str, Any] = {
+            "url": url,
+            "status": status,
+            "seen": seen,
+            "wanted": wanted,
+            "next_step": next_step,
+        }
+
+
+def fail(module: AnsibleModule, error: RaftError, **result: Any) -> NoReturn:
+    """End the module with the error's text as `msg` and its facts as `failure`."""
+    message = str(error)
+    next_step = error.failure["next_step"]
+    if next_step:
+        message = f"{message}. Next: {next_step}"
+    module.fail_json(msg=message, failure=error.failure, **result)

@@ -1,0 +1,266 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: raft_info
+short_description: Look at a pi-controller Raft cluster, and wait until it is as wanted
+description:
+  - Asks every node at once for its Raft status and makes one picture of the answers.
+  - A leader counts only where the nodes agree on B(one). Two nodes that claim to lead in the same term are reported as
+    RV(rivals), and there is no leader then.
+  - With O(wait_for) it looks again until all given conditions hold, and fails after O(wait_timeout) with what it saw.
+  - Nodes that do not answer are not an error of their own; they are in RV(unreachable).
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - pi_controller.raft_migration.rest
+  - pi_controller.raft_migration.attributes
+  - pi_controller.raft_migration.attributes.read_only
+options:
+  urls:
+    required: true
+  wait_for:
+    description: Conditions that must all hold in one look.
+    type: dict
+    suboptions:
+      leader:
+        description: V(true) wants one leader that a majority of the voters follows.
+        type: bool
+        default: false
+      voters:
+        description: Exactly so many voters in the leader's list of members.
+        type: int
+      caught_up:
+        description:
+          - Every voter answers, follows the leader, heard it less than a second ago, and has applied what the leader
+            had committed when this module first saw it lead.
+          - Implies O(wait_for.leader).
+        type: bool
+        default: false
+      leader_id_not:
+        description: There is a leader, and it is another member than this one.
+        type: str
+  wait_timeout:
+    description: Seconds to wait for O(wait_for); V(0) is one look.
+    type: float
+    default: 0
+seealso:
+  - module: pi_controller.raft_migration.raft_membership
+"""
+
+EXAMPLES = r"""
+- name: Look at the cluster
+  pi_controller.raft_migration.raft_info:
+    urls: "{{ groups['k3s_cluster'] | map('extract', hostvars, 'ansible_host')
+      | map('regex_replace', '^(.*)$', 'http://\\1:8080') | list }}"
+  register: raft
+
+- name: Wait until all three voters have caught up
+  pi_controller.raft_migration.raft_info:
+    urls:
+      - http://10.77.0.11:8080
+      - http://10.77.0.12:8080
+      - http://10.77.0.13:8080
+    wait_for:
+      voters: 3
+      caught_up: true
+    wait_timeout: 30
+"""
+
+RETURN = r"""
+leader:
+  description: The one leader, or null. C(url) is null where the others know it but its own URL does not answer.
+  returned: always
+  type: dict
+  contains:
+    id: {type: str, description: Its member ID; null where no member has its address.}
+    address: {type: str, description: Its Raft address.}
+    url: {type: str, description: Its URL among O(urls).}
+  sample: {"id": "pi-1", "address": "10.77.0.11:9091", "url": "http://10.77.0.11:8080"}
+term:
+  description: The leader's term, or without a leader the newest one seen.
+  returned: always
+  type: int
+quorate:
+  description: Whether a majority of the voters answers and follows the one leader in its term.
+  returned: always
+  type: bool
+rivals:
+  description: URLs that claim to lead in the same term; empty in a sane cluster.
+  returned: always
+  type: list
+  elements: str
+members:
+  description: The members in the leader's list (without a leader, in that of the node that knows most).
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    id: {type: str, description: Member ID.}
+    address: {type: str, description: Raft address.}
+    voter: {type: bool, description: Whether it has a vote.}
+    url: {type: str, description: The URL on its host; null where none was given.}
+    reachable: {type: bool, description: Whether that URL answers.}
+    role: {type: str, description: "V(leader), V(follower) or V(candidate), as the node says itself."}
+    term: {type: int, description: Its term.}
+    last_index: {type: int, description: Last index in its log.}
+    commit_index: {type: int, description: Last index it knows to be committed.}
+    applied_index: {type: int, description: Last index it has applied.}
+    lag: {type: int, description: Entries the leader has committed and this member has not applied.}
+    last_contact: {type: float, description: Seconds since it heard the leader; null is never.}
+voters:
+  description: How many members have a vote.
+  returned: always
+  type: int
+caught_up:
+  description: Whether every voter has caught up, as described at O(wait_for.caught_up).
+  returned: always
+  type: bool
+behind:
+  description: One line for every voter that has not caught up, saying why.
+  returned: always
+  type: list
+  elements: str
+capabilities:
+  description: Optional calls of the leader's release; without a leader, of the first node that answers.
+  returned: always
+  type: list
+  elements: str
+  sample: ["learners", "read-only", "recovery", "restore", "snapshot", "transfer"]
+unreachable:
+  description: URLs without an answer, with the error.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"url": "http://10.77.0.13:8080", "error": "did not answer"}]
+elapsed:
+  description: Seconds spent looking.
+  returned: always
+  type: float
+failure:
+  description: What was seen and what was wanted.
+  returned: on failure
+  type: dict
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._arguments import clients_of, rest_options
+from ..module_utils._failures import RaftError, fail
+from ..module_utils._raft_client import RaftClient
+from ..module_utils._raft_cluster import ClusterView, look_at
+from ..module_utils._waiting import wait_until
+
+POLL = 0.1
+
+
+class RaftInfo:
+    """Looks until the conditions hold, and remembers which index "caught up" means."""
+
+    def __init__(self, clients: list[RaftClient], conditions: dict[str, Any]) -> None:
+        self.clients = clients
+        self.conditions = conditions
+        self._asked: tuple[Any, int] | None = None
+
+    def target(self, view: ClusterView) -> int:
+        """The leader's commit index when it was first seen to lead; a new leader or term asks anew."""
+        if view.leader is None:
+            return 0
+        reign = (view.leader.id, view.leader.term)
+        if self._asked is None or self._asked[0] != reign:
+            self._asked = (reign, view.leader.commit_index or 0)
+        return self._asked[1]
+
+    def behind(self, view: ClusterView) -> list[str]:
+        reasons = view.why_behind(self.target(view))
+        if not reasons and view.leader and view.leader.client is None:
+            return ["the leader's own URL does not answer, so nobody can tell how far it is"]
+        return reasons
+
+    def unmet(self, view: ClusterView) -> list[str]:
+        """One line for every condition that does not hold."""
+        wanted = self.conditions
+        reasons = []
+        if wanted.get("leader") and not view.quorate:
+            reasons.append(f"leader: {view.describe()}")
+        if wanted.get("voters") is not None and len(view.voters) != wanted["voters"]:
+            reasons.append(f"voters: {len(view.voters)}, wanted {wanted['voters']}")
+        if wanted.get("caught_up"):
+            # Remember the index at the first look, whatever else holds by then.
+            reasons.extend(f"caught_up: {reason}" for reason in self.behind(view))
+        if wanted.get("leader_id_not") and (view.leader is None or view.leader.id in (None, wanted["leader_id_not"])):
+            reasons.append(f"leader_id_not: {view.describe()}")
+        return reasons
+
+    def capabilities(self, view: ClusterView) -> list[str]:
+        """Of the leader; else of the first node that answers. An error is raised and never taken for "none"."""
+        if view.leader and view.leader.client:
+            return sorted(view.leader.client.capabilities())
+        answering = [answer.client for answer in view.answers if answer.status]
+        return sorted(answering[0].capabilities()) if answering else []
+
+    def result(self, view: ClusterView, elapsed: float) -> dict[str, Any]:
+        behind = self.behind(view)
+        return {
+            "leader": view.leader.as_dict() if view.leader else None,
+            "term": view.term,
+            "quorate": view.quorate,
+            "rivals": list(view.rivals),
+            "members": [member.as_dict(view.leader) for member in view.members],
+            "voters": len(view.voters),
+            "caught_up": not behind,
+            "behind": behind,
+            "unreachable": view.unreachable,
+            "elapsed": round(elapsed, 3),
+        }
+
+
+def define_module() -> AnsibleModule:
+    conditions = {
+        "leader": {"type": "bool", "default": False},
+        "voters": {"type": "int"},
+        "caught_up": {"type": "bool", "default": False},
+        "leader_id_not": {"type": "str"},
+    }
+    return AnsibleModule(
+        argument_spec={
+            **rest_options(),
+            "wait_for": {"type": "dict", "options": conditions},
+            "wait_timeout": {"type": "float", "default": 0},
+        },
+        supports_check_mode=True,
+    )
+
+
+def main() -> None:
+    module = define_module()
+    result: dict[str, Any] = {}
+    try:
+        info = RaftInfo(clients_of(module.params), module.params["wait_for"] or {})
+        timeout = module.params["wait_timeout"]
+        waited = wait_until(lambda: look_at(info.clients), lambda view: not info.unmet(view), timeout, POLL)
+        result = info.result(waited.value, waited.elapsed)
+        if not waited.met:
+            reasons = info.unmet(waited.value)
+            raise RaftError(
+                f"the cluster is not as wanted after {waited.elapsed:.1f} s: {'; '.join(reasons)}",
+                url=",".join(client.url for client in info.clients),
+                seen=reasons,
+                wanted=info.conditions,
+                next_step="bring the named members back, or give it more `wait_timeout`",
+            )
+        result["capabilities"] = info.capabilities(waited.value)
+    except RaftError as error:
+        fail(module, error, **result)
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

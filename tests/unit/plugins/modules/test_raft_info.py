@@ -1,0 +1,180 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from fake_raft import FULL, FakeCluster
+
+
+@pytest.fixture
+def cluster() -> Iterator[FakeCluster]:
+    one = FakeCluster.start(3)
+    yield one
+    one.stop()
+
+
+def test_shows_the_leader_and_every_member(run_module, cluster):
+    result = run_module("raft_info", {"urls": cluster.urls})
+
+    assert result["leader"] == {"id": "n1", "address": "127.0.2.1:9092", "url": cluster.urls[0]}
+    assert (result["term"], result["quorate"], result["caught_up"]) == (4, True, True)
+    assert result["capabilities"] == sorted(FULL)
+    assert result["unreachable"] == [] and result["behind"] == []
+    assert result["members"][1] == {
+        "id": "n2",
+        "address": "127.0.2.2:9092",
+        "voter": True,
+        "url": cluster.urls[1],
+        "reachable": True,
+        "role": "follower",
+        "term": 4,
+        "last_index": 40,
+        "commit_index": 40,
+        "applied_index": 40,
+        "lag": 0,
+        "last_contact": 0.0125,
+    }
+    assert result["changed"] is False
+
+
+def test_a_node_that_is_down_is_reported_and_the_rest_stays_quorate(run_module, cluster):
+    cluster.nodes["n3"].alive = False
+    result = run_module("raft_info", {"urls": cluster.urls})
+
+    assert result["quorate"] is True and result["caught_up"] is False
+    assert [one["url"] for one in result["unreachable"]] == [cluster.urls[2]]
+    assert result["members"][2]["reachable"] is False
+    assert "n3" in result["behind"][0]
+
+
+def test_the_leader_is_known_from_the_others_when_its_own_url_is_down(run_module, cluster):
+    cluster.nodes["n1"].alive = False
+    result = run_module("raft_info", {"urls": cluster.urls})
+
+    assert result["leader"] == {"id": "n1", "address": "127.0.2.1:9092", "url": None}
+    assert result["quorate"] is True and result["caught_up"] is False
+
+
+def test_followers_that_know_no_leader_make_no_quorum(run_module, cluster):
+    cluster.sends_to = {}
+    result = run_module("raft_info", {"urls": cluster.urls})
+
+    assert result["leader"]["id"] == "n1"
+    assert result["quorate"] is False
+
+
+def test_two_leaders_of_one_term_are_rivals_and_no_leader(run_module, cluster):
+    other = FakeCluster.start(1, leader="n1", term=cluster.term - 1)
+    other.nodes["n1"].listens = "127.0.2.9:9092"
+    try:
+        result = run_module("raft_info", {"urls": [*cluster.urls, *other.urls]})
+    finally:
+        other.stop()
+    assert result["leader"] is None and result["quorate"] is False
+    assert sorted(result["rivals"]) == sorted([cluster.urls[0], other.urls[0]])
+
+
+def test_a_deposed_leader_of_an_older_term_is_no_rival(run_module, cluster):
+    other = FakeCluster.start(1, leader="n1", term=cluster.term - 2)
+    other.nodes["n1"].listens = "127.0.2.9:9092"
+    try:
+        result = run_module("raft_info", {"urls": [*other.urls, *cluster.urls]})
+    finally:
+        other.stop()
+    assert result["leader"]["url"] == cluster.urls[0] and result["rivals"] == []
+
+
+def test_nothing_answers_and_that_is_a_result(run_module):
+    result = run_module("raft_info", {"urls": ["http://127.0.2.1:1"]})
+
+    assert result["leader"] is None and result["term"] is None and result["members"] == []
+    assert result["quorate"] is False and result["caught_up"] is False
+    assert len(result["unreachable"]) == 1
+
+
+def test_todays_releases_have_no_capabilities(run_module, cluster):
+    cluster.profile = "upstream"
+    assert run_module("raft_info", {"urls": cluster.urls})["capabilities"] == []
+
+
+def test_waits_until_a_voter_has_caught_up(run_module, cluster):
+    cluster.commit = 45
+    cluster.nodes["n2"].pending = 3
+    result = run_module("raft_info", {"urls": cluster.urls, "wait_for": {"caught_up": True}, "wait_timeout": 5})
+
+    assert result["caught_up"] is True
+    assert result["elapsed"] >= 0.3
+
+
+def test_continuous_writes_do_not_move_the_goal(run_module, cluster):
+    # Always ten entries behind the newest commit, but past what was committed when we asked.
+    goal = cluster.commit = cluster.commit + 10
+    cluster.nodes["n2"].pending = cluster.nodes["n3"].pending = 10**6
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.wait(0.01):
+            cluster.commit += 1
+            for name in ("n2", "n3"):
+                cluster.nodes[name].applied = cluster.commit - 10
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        result = run_module("raft_info", {"urls": cluster.urls, "wait_for": {"caught_up": True}, "wait_timeout": 5})
+    finally:
+        stop.set()
+        writer.join()
+    assert result["members"][1]["applied_index"] >= goal
+    assert result["caught_up"] is True and result["members"][1]["lag"] > 0
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ({"voters": 4}, "voters: 3, wanted 4"),
+        ({"leader_id_not": "n1"}, "leader_id_not: leader n1"),
+        ({"caught_up": True}, "caught_up: n3 (127.0.2.3:9092): applied 40, wanted 50"),
+    ],
+)
+def test_an_unmet_condition_fails_with_what_was_seen(run_module, cluster, condition, said):
+    cluster.commit = 50
+    cluster.nodes["n3"].pending = 100
+    result = run_module("raft_info", {"urls": cluster.urls, "wait_for": condition, "wait_timeout": 0.2})
+
+    assert result["failed"] is True
+    assert said in result["msg"] and said in " ".join(result["failure"]["seen"])
+    assert result["leader"]["id"] == "n1", "the picture comes along with the failure"
+
+
+def test_waits_for_another_leader(run_module, cluster):
+    threading.Timer(0.3, cluster.elect, ["n2"]).start()
+    result = run_module("raft_info", {"urls": cluster.urls, "wait_for": {"leader_id_not": "n1"}, "wait_timeout": 5})
+    assert result["leader"]["id"] == "n2"
+
+
+def test_one_dead_host_costs_its_timeout_once(run_module, cluster):
+    with socket.create_server(("127.0.2.77", 0), backlog=1) as silent:
+        url = f"http://127.0.2.77:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        result = run_module("raft_info", {"urls": [url, *cluster.urls], "timeout": 0.5})
+    assert time.monotonic() - began < 1.5
+    assert result["quorate"] is True
+
+
+def test_a_wrong_token_is_an_error_that_says_so(run_module, cluster):
+    cluster.token = "secret"
+    assert "401" in run_module("raft_info", {"urls": cluster.urls})["unreachable"][0]["error"]
+    assert run_module("raft_info", {"urls": cluster.urls, "token": "secret"})["quorate"] is True
+
+
+def test_a_url_that_is_none_is_refused(run_module):
+    result = run_module("raft_info", {"urls": ["10.77.0.11:8080"]})
+    assert result["failed"] is True and result["failure"]["seen"] == "10.77.0.11:8080"
