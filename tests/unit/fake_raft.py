@@ -138,7 +138,9 @@ class FakeCluster:
             answer = self.before_change(node, method, path)
             if answer:
                 return answer
-        optional = path.split("/")[0] in ("capabilities", "snapshot", "restore", "read-only") or path.endswith("transfer")
+        optional = path.split("/")[0] in ("capabilities", "snapshot", "restore", "read-only") or path.endswith(
+            "transfer"
+        )
         if optional and self.profile == "upstream":
             return 404, {"error": "not found"}
         if path == "capabilities":

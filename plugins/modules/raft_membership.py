@@ -1,0 +1,284 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: raft_membership
+short_description: Change one member of a pi-controller Raft cluster without losing its quorum
+description:
+  - Adds, moves, removes or promotes one member, always through the leader, which it finds through O(urls) and follows
+    when leadership moves meanwhile. O(urls) must name the B(whole) cluster, the changed node included.
+  - Nothing is changed while any other voter is unreachable or behind, and the leader itself is never removed.
+  - A new voter has caught up when it answers, follows the leader, heard it less than a second ago, and has applied what
+    the leader had committed when this module began to wait.
+  - With the capability C(learners) a member joins without a vote and gets it once it has caught up.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - pi_controller.raft_migration.rest
+  - pi_controller.raft_migration.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - In check mode nothing is waited for but the leader, and the health of the other voters.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+    details:
+      - A member with this ID, address and vote that has caught up stays untouched.
+options:
+  urls:
+    required: true
+  node_id:
+    description: Raft ID of the member.
+    type: str
+    required: true
+  address:
+    description: Raft address of the member, C(ip:port). Required with O(state=present).
+    type: str
+  state:
+    description:
+      - V(present) makes it a member at O(address) and waits until it has caught up.
+      - V(absent) removes it.
+      - V(leader) hands leadership to it, which needs the capability C(transfer). A release without that fails with
+        RV(supported=false) and changes nothing.
+    type: str
+    choices: [present, absent, leader]
+    default: present
+  voter:
+    description:
+      - Whether it has a vote. V(false) needs the capability C(learners); other releases would give it a vote anyway.
+    type: bool
+    default: true
+  replace:
+    description:
+      - Remove a member known with another address before adding it with O(address). HashiCorp Raft before 1.2 needs
+        that, since its running leader goes on sending to the old address.
+      - Also starts over with a member that has the right address but is not reached by the leader.
+      - The node is expected to be down or restarting. The leader is never removed; its address is only updated.
+    type: bool
+    default: false
+  force:
+    description: Go ahead although another voter is unreachable or behind. The quorum can be lost.
+    type: bool
+    default: false
+  wait_for_listener:
+    description:
+      - Seconds to wait until O(address) accepts TCP connections, tried every 50 ms, before the member is added. It is
+        added at once then, since a restarted node that hears no leader starts an election after 1 to 2 s.
+      - V(0) adds without looking.
+    type: float
+    default: 0
+  wait_caught_up:
+    description: Seconds to wait for a member to catch up; V(0) does not wait for the changed member.
+    type: float
+    default: 60
+  wait_leader:
+    description: Seconds to wait for a leader with a quorum, at the start and whenever leadership moves.
+    type: float
+    default: 30
+seealso:
+  - module: pi_controller.raft_migration.raft_info
+"""
+
+EXAMPLES = r"""
+- name: Move pi-2 to the standard port, right after its pod was restarted there
+  pi_controller.raft_migration.raft_membership:
+    urls:
+      - http://10.77.0.11:8082
+      - http://10.77.0.12:8080
+      - http://10.77.0.13:8082
+    node_id: pi-2
+    address: 10.77.0.12:9091
+    replace: true
+    wait_for_listener: 30
+
+- name: Hand leadership to pi-3
+  pi_controller.raft_migration.raft_membership:
+    urls: "{{ raft_urls }}"
+    node_id: pi-3
+    state: leader
+
+- name: Remove a member for good
+  pi_controller.raft_migration.raft_membership:
+    urls: "{{ raft_urls }}"
+    node_id: pi-4
+    state: absent
+"""
+
+RETURN = r"""
+members_before:
+  description: The leader's list of members before.
+  returned: when a leader was found
+  type: list
+  elements: dict
+  sample: [{"id": "pi-2", "address": "10.77.0.12:9092", "voter": true}]
+members_after:
+  description: The leader's list of members after; in check mode the predicted one.
+  returned: when a leader was found
+  type: list
+  elements: dict
+leader_before:
+  description: The leader before, with C(id), C(address) and C(url).
+  returned: when a leader was found
+  type: dict
+leader_after:
+  description: The leader after.
+  returned: when a leader was found
+  type: dict
+steps:
+  description: What was done; in check mode what would be. C(at) and C(took) are seconds, C(at) from the start.
+  returned: when a leader was found
+  type: list
+  elements: dict
+  sample: [{"step": "remove pi-2", "at": 0.02, "took": 0.03}]
+elapsed:
+  description: Seconds from start to end.
+  returned: when a leader was found
+  type: float
+supported:
+  description: Whether the release has the call that O(state) needs; V(false) only for O(state=leader).
+  returned: when a leader was found
+  type: bool
+failure:
+  description: The URL asked, its HTTP status, what was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
+"""
+
+import re
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._arguments import clients_of, rest_options
+from ..module_utils._failures import RaftError, fail
+from ..module_utils._raft_leader import Limits
+from ..module_utils._raft_membership import MembershipChange
+from ..module_utils._raft_types import Member
+
+ADDRESS = re.compile(r".+:\d{1,5}")
+
+
+class RaftMembership:
+    """Translates the module's options into one change, and that change into the module's result."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.wanted: dict[str, Any] = module.params
+        self.supported = True
+        self.change: MembershipChange | None = None
+
+    def run(self) -> None:
+        wanted = self.wanted
+        if wanted["address"] is not None and not ADDRESS.fullmatch(wanted["address"]):
+            raise RaftError(
+                f"{wanted['address']!r} is no Raft address",
+                seen=wanted["address"],
+                wanted="ip:port",
+                next_step="correct `address`",
+            )
+        limits = Limits(wanted["wait_leader"], wanted["wait_for_listener"], wanted["wait_caught_up"])
+        change = MembershipChange(clients_of(wanted), limits, dry_run=self.module.check_mode)
+        change.force = wanted["force"]
+        self.change = change
+        if wanted["state"] == "present":
+            change.present(wanted["node_id"], wanted["address"], voter=wanted["voter"], replace=wanted["replace"])
+        elif wanted["state"] == "absent":
+            change.absent(wanted["node_id"])
+        else:
+            self._lead(change)
+
+    def _lead(self, change: MembershipChange) -> None:
+        self.supported = change.leader.id == self.wanted["node_id"] or change.can_transfer()
+        if not self.supported:
+            raise change.error(
+                f"{change.leader.id} leads, and this release has no call to hand leadership over",
+                wanted=f"{self.wanted['node_id']} as the leader, through the capability transfer",
+                next_step="restart the leader's daemon once all other voters have caught up; they elect another one",
+            )
+        change.lead(self.wanted["node_id"])
+
+    def result(self) -> dict[str, Any]:
+        if self.change is None:
+            return {"changed": False}
+        change = self.change
+        before = [one.member for one in change.view_before.members]
+        after = [one.member for one in change.view.members]
+        leader_before, leader_after = change.leader_before.as_dict(), change.leader.as_dict()
+        if self.module.check_mode and change.changed:
+            after = self._predicted(before)
+            if self.wanted["state"] == "leader":
+                leader_after = next(
+                    {"id": one.member.id, "address": one.member.address, "url": one.url}
+                    for one in change.view.members
+                    if one.member.id == self.wanted["node_id"]
+                )
+        result: dict[str, Any] = {
+            "changed": change.changed,
+            "members_before": [_as_dict(one) for one in before],
+            "members_after": [_as_dict(one) for one in after],
+            "leader_before": leader_before,
+            "leader_after": leader_after,
+            "steps": change.steps.done,
+            "elapsed": change.steps.elapsed,
+            "supported": self.supported,
+        }
+        if self.module._diff:
+            result["diff"] = {
+                "before": {"members": result["members_before"], "leader": leader_before["id"]},
+                "after": {"members": result["members_after"], "leader": leader_after["id"]},
+            }
+        return result
+
+    def _predicted(self, before: list[Member]) -> list[Member]:
+        wanted = self.wanted
+        if wanted["state"] == "leader":
+            return before
+        others = [one for one in before if one.id != wanted["node_id"]]
+        if wanted["state"] == "absent":
+            return others
+        return [*others, Member(wanted["node_id"], wanted["address"], wanted["voter"])]
+
+
+def _as_dict(member: Member) -> dict[str, Any]:
+    return {"id": member.id, "address": member.address, "voter": member.voter}
+
+
+def define_module() -> AnsibleModule:
+    return AnsibleModule(
+        argument_spec={
+            **rest_options(),
+            "node_id": {"type": "str", "required": True},
+            "address": {"type": "str"},
+            "state": {"type": "str", "choices": ["present", "absent", "leader"], "default": "present"},
+            "voter": {"type": "bool", "default": True},
+            "replace": {"type": "bool", "default": False},
+            "force": {"type": "bool", "default": False},
+            "wait_for_listener": {"type": "float", "default": 0},
+            "wait_caught_up": {"type": "float", "default": 60},
+            "wait_leader": {"type": "float", "default": 30},
+        },
+        required_if=[("state", "present", ["address"])],
+        supports_check_mode=True,
+    )
+
+
+def main() -> None:
+    module = define_module()
+    membership = RaftMembership(module)
+    try:
+        membership.run()
+    except RaftError as error:
+        fail(module, error, **membership.result())
+    module.exit_json(**membership.result())
+
+
+if __name__ == "__main__":
+    main()

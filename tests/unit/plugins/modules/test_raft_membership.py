@@ -1,0 +1,307 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from fake_raft import FakeCluster
+
+NEW = "127.0.2.2:9091"
+
+
+@pytest.fixture(params=["full", "upstream"])
+def cluster(request) -> Iterator[FakeCluster]:
+    one = FakeCluster.start(3, profile=request.param)
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def full() -> Iterator[FakeCluster]:
+    one = FakeCluster.start(3)
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeCluster]:
+    one = FakeCluster.start(3, profile="upstream")
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def change(run_module):
+    """Run raft_membership with short patience."""
+
+    def run(cluster: FakeCluster, *, check_mode: bool = False, diff: bool = False, **args):
+        options = {"urls": cluster.urls, "node_id": "n2", "wait_caught_up": 3, "wait_leader": 2, **args}
+        return run_module("raft_membership", options, check_mode=check_mode, diff=diff)
+
+    return run
+
+
+def members(result, key="members_after"):
+    return {one["id"]: (one["address"], one["voter"]) for one in result[key]}
+
+
+def test_replace_moves_a_member_the_leader_would_never_reach_otherwise(change, cluster):
+    cluster.nodes["n2"].listens = NEW
+    result = change(cluster, address=NEW, replace=True)
+
+    assert result["changed"] is True, result
+    assert members(result, "members_before")["n2"] == ("127.0.2.2:9092", True)
+    assert members(result)["n2"] == (NEW, True)
+    assert cluster.sends_to["n2"] == NEW
+    assert [one["step"] for one in result["steps"]][0] == "remove n2"
+    assert result["leader_before"]["id"] == result["leader_after"]["id"] == "n1"
+
+
+def test_a_plain_address_update_is_not_believed_before_the_voter_has_caught_up(change, cluster):
+    # The trap of HashiCorp Raft before 1.2: the configuration is right and the leader still sends elsewhere.
+    cluster.nodes["n2"].listens = NEW
+    result = change(cluster, address=NEW, wait_caught_up=0.5)
+
+    assert result["failed"] is True and result["changed"] is True
+    assert members(result)["n2"] == (NEW, True)
+    assert "replace=true" in result["failure"]["next_step"]
+
+
+def test_replace_starts_over_with_a_member_the_leader_does_not_reach(change, cluster, monkeypatch):
+    from ansible_collections.pi_controller.raft_migration.plugins.module_utils import _raft_membership
+
+    monkeypatch.setattr(_raft_membership, "SILENCE", 0.3)
+    cluster.nodes["n2"].listens = NEW
+    cluster.members["n2"] = (NEW, True)
+    result = change(cluster, address=NEW, replace=True)
+
+    assert result["changed"] is True
+    assert cluster.changes[0][:2] == ("DELETE", "/api/v1/raft/members/n2")
+    assert cluster.sends_to["n2"] == NEW
+
+
+def test_with_learners_the_vote_comes_last(change, full):
+    full.nodes["n2"].listens = NEW
+    change(full, address=NEW, replace=True)
+    assert [body.get("voter") for method, _path, body in full.changes if method == "POST"] == [False, True]
+
+
+def test_todays_releases_are_not_sent_a_vote_field(change, upstream):
+    upstream.nodes["n2"].listens = NEW
+    change(upstream, address=NEW, replace=True)
+    assert [body for method, _path, body in upstream.changes if method == "POST"] == [{"node_id": "n2", "address": NEW}]
+
+
+def test_a_second_run_changes_nothing(change, cluster):
+    result = change(cluster, address="127.0.2.2:9092", replace=True)
+    assert result["changed"] is False and result["steps"][-1]["step"] == "n2 has caught up"
+    assert cluster.changes == []
+
+
+def test_a_node_killed_between_remove_and_add_is_added_by_the_next_run(change, cluster):
+    cluster.nodes["n2"].listens = NEW
+    del cluster.members["n2"], cluster.sends_to["n2"]
+    result = change(cluster, address=NEW, replace=True)
+
+    assert members(result)["n2"] == (NEW, True)
+    assert not [one for one in cluster.changes if one[0] == "DELETE"]
+
+
+@pytest.mark.parametrize("trouble", ["down", "behind", "unheard"])
+def test_nothing_changes_while_another_voter_is_not_well(change, cluster, trouble, monkeypatch):
+    from ansible_collections.pi_controller.raft_migration.plugins.module_utils import _raft_membership
+
+    monkeypatch.setattr(_raft_membership, "SILENCE", 0.3)
+    cluster.nodes["n2"].listens = NEW
+    if trouble == "down":
+        cluster.nodes["n3"].alive = False
+        cluster.members["n2"] = ("127.0.2.2:9092", True)
+        cluster.nodes["n2"].listens = "127.0.2.2:9092"
+    elif trouble == "behind":
+        cluster.commit += 5
+        cluster.nodes["n3"].pending = 10**6
+    else:
+        cluster.sends_to["n3"] = "127.0.2.3:1"
+        cluster.nodes["n2"].listens = "127.0.2.2:9092"
+    result = change(cluster, address=NEW, replace=True, wait_caught_up=0.3, wait_leader=0.5)
+
+    assert result["failed"] is True and cluster.changes == []
+    assert "n3" in result["msg"]
+    assert result["failure"]["next_step"]
+
+
+def test_force_goes_ahead(change, upstream, monkeypatch):
+    from ansible_collections.pi_controller.raft_migration.plugins.module_utils import _raft_membership
+
+    monkeypatch.setattr(_raft_membership, "SILENCE", 0.2)
+    upstream.nodes["n3"].alive = False
+    result = change(upstream, state="absent", force=True, wait_caught_up=0.2)
+    # Two voters are left and only one of them answers: the removal was done, and that is said.
+    assert [one[0] for one in upstream.changes] == ["DELETE"]
+    assert result["failed"] is True and "no leader with a quorum" in result["msg"]
+
+
+def test_the_leader_is_only_readdressed(change, cluster):
+    result = change(cluster, node_id="n1", address="127.0.2.1:9091", replace=True)
+
+    assert result["changed"] is True
+    assert [one[0] for one in cluster.changes] == ["POST"]
+    assert members(result)["n1"] == ("127.0.2.1:9091", True)
+
+
+def test_the_leader_is_never_removed(change, cluster):
+    result = change(cluster, node_id="n1", state="absent", force=True)
+    assert result["failed"] is True and cluster.changes == []
+
+
+def test_absent_removes_a_follower_once(change, cluster):
+    first = change(cluster, node_id="n3", state="absent")
+    second = change(cluster, node_id="n3", state="absent")
+
+    assert (first["changed"], second["changed"]) == (True, False)
+    assert "n3" not in members(first)
+    assert len(cluster.changes) == 1
+
+
+def test_follows_a_leader_that_moves_in_the_middle(change, cluster):
+    cluster.nodes["n2"].listens = NEW
+
+    def move(_node, method, _path):
+        if method == "POST" and cluster.leader == "n1":
+            cluster.elect("n3")
+
+    cluster.before_change = move
+    result = change(cluster, address=NEW, replace=True)
+
+    assert members(result)["n2"] == (NEW, True), result
+    assert (result["leader_before"]["id"], result["leader_after"]["id"]) == ("n1", "n3")
+
+
+def test_a_refusal_that_is_no_matter_of_leadership_ends_it(change, cluster):
+    cluster.before_change = lambda _node, _method, _path: (500, {"error": "disk full"})
+    result = change(cluster, address=NEW, replace=True)
+    assert result["failed"] is True and "disk full" in result["msg"] and result["failure"]["status"] == 500
+
+
+def test_adds_at_once_when_the_listener_is_there(change, cluster):
+    node, opened = cluster.nodes["n2"], {}
+    node.listens = NEW
+
+    def listen() -> None:
+        opened["socket"] = socket.create_server(("127.0.2.2", 9091))
+        opened["at"] = time.monotonic()
+
+    def added(_node, method, _path) -> None:
+        if method == "POST":
+            opened.setdefault("added", time.monotonic())
+
+    cluster.before_change = added
+    timer = threading.Timer(0.4, listen)
+    timer.start()
+    try:
+        result = change(cluster, address=NEW, replace=True, wait_for_listener=5)
+    finally:
+        timer.join()
+        opened["socket"].close()
+    assert result["changed"] is True
+    assert 0 <= opened["added"] - opened["at"] < 0.3
+
+
+def test_a_listener_that_never_comes_leaves_a_way_on(change, cluster):
+    cluster.nodes["n2"].listens = NEW
+    result = change(cluster, address=NEW, replace=True, wait_for_listener=0.2)
+
+    assert result["failed"] is True and "nothing listens on 127.0.2.2:9091" in result["msg"]
+    assert "n2" not in members(result) and result["steps"][0]["step"] == "remove n2"
+
+
+def test_a_new_member_joins(change, cluster):
+    cluster.add_node(4, "127.0.2.4:9091")
+    result = change(cluster, node_id="n4", address="127.0.2.4:9091")
+    assert members(result)["n4"] == ("127.0.2.4:9091", True)
+
+
+def test_a_learner_stays_one(change, full):
+    full.add_node(4, "127.0.2.4:9091")
+    first = change(full, node_id="n4", address="127.0.2.4:9091", voter=False)
+    second = change(full, node_id="n4", address="127.0.2.4:9091", voter=False)
+    assert members(first)["n4"] == ("127.0.2.4:9091", False)
+    assert (first["changed"], second["changed"]) == (True, False)
+
+
+def test_no_learner_where_the_release_would_give_it_a_vote(change, upstream):
+    upstream.add_node(4, "127.0.2.4:9091")
+    result = change(upstream, node_id="n4", address="127.0.2.4:9091", voter=False)
+    assert result["failed"] is True and upstream.changes == []
+
+
+def test_promoting_needs_no_removal_even_with_replace(change, full):
+    full.members["n2"] = ("127.0.2.2:9092", False)
+    result = change(full, address="127.0.2.2:9092", replace=True)
+    assert [one[0] for one in full.changes] == ["POST"] and members(result)["n2"][1] is True
+
+
+def test_a_vote_is_not_taken_away_without_replace(change, full):
+    result = change(full, address="127.0.2.2:9092", voter=False)
+    assert result["failed"] is True and full.changes == []
+
+
+def test_leadership_is_handed_over(change, full):
+    first = change(full, state="leader")
+    second = change(full, state="leader")
+    assert first["leader_after"]["id"] == "n2" and first["supported"] is True
+    assert (first["changed"], second["changed"]) == (True, False)
+
+
+def test_without_the_call_leadership_stays_and_it_says_so(change, upstream):
+    result = change(upstream, state="leader")
+    assert result["failed"] is True and result["supported"] is False and result["changed"] is False
+    assert upstream.changes == []
+
+
+def test_a_learner_cannot_lead(change, full):
+    full.members["n2"] = ("127.0.2.2:9092", False)
+    assert change(full, state="leader")["failed"] is True and full.changes == []
+
+
+@pytest.mark.parametrize(
+    "args",
+    [{"address": NEW, "replace": True}, {"state": "absent"}, {"state": "leader"}],
+    ids=["replace", "absent", "leader"],
+)
+def test_check_mode_predicts_and_changes_nothing(change, full, args):
+    predicted = change(full, check_mode=True, diff=True, **args)
+    assert full.changes == [] and predicted["changed"] is True
+
+    full.nodes["n2"].listens = args.get("address", full.nodes["n2"].listens)
+    real = change(full, diff=True, **args)
+    assert members(predicted) == members(real)
+    assert predicted["leader_after"]["id"] == real["leader_after"]["id"]
+    assert predicted["diff"]["before"] == real["diff"]["before"]
+    changes = [one["step"] for one in real["steps"] if "caught up" not in one["step"]]
+    assert [one["step"] for one in predicted["steps"]] == changes
+
+
+def test_without_a_quorum_nothing_is_tried(change, cluster):
+    cluster.nodes["n2"].alive = cluster.nodes["n3"].alive = False
+    result = change(cluster, address=NEW, replace=True, wait_leader=0.2)
+    assert result["failed"] is True and cluster.changes == []
+    assert "no leader with a quorum" in result["msg"]
+
+
+@pytest.mark.parametrize("address", ["127.0.2.2", "127.0.2.2:raft", ":9091"])
+def test_an_address_without_a_port_is_refused(change, full, address):
+    result = change(full, address=address)
+    assert result["failed"] is True and result["failure"]["seen"] == address
+
+
+def test_a_node_nobody_could_judge_is_refused_before_anything_changes(change, cluster):
+    result = change(cluster, urls=cluster.urls[::2], address="127.0.2.2:9091", replace=True)
+    assert result["failed"] is True and "none of the URLs is on 127.0.2.2" in result["msg"]
+    assert cluster.changes == []
