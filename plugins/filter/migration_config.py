@@ -1,0 +1,73 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: migration_config
+short_description: The migration's whole configuration from a user's partial one
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+description:
+  - Merges the given structure over the defaults, checks it, and adds the timeouts in seconds.
+  - Everything that is wrong is reported at once, one fault a line, so that nothing has to be found out by trying again.
+  - A result may be fed in again and comes out unchanged.
+positional: _input
+options:
+  _input:
+    description:
+      - What the user wrote as C(migration); may be empty.
+      - C(temporary_ports) and C(standard_ports), each with C(raft), C(grpc) and C(rest).
+      - C(backup_path) and C(archive_path).
+      - C(timeouts) with C(snapshot_timeout), C(transfer_timeout) and C(cutover_timeout), each as V(30s), V(2m),
+        V(1m30s), V(1h) or whole seconds.
+      - C(safety) with C(require_confirmation), C(auto_rollback_on_error) and C(preserve_systemd_backup).
+      - C(temporary_env) and C(standard_env), the pods' environment while the unit runs beside them and afterwards.
+      - C(temporary_env) merges over defaults that keep a pod away from the unit's other listeners, from the Pi's
+        hardware and from mDNS.
+    type: dict
+    required: true
+notes:
+  - The daemon's controller manager listens on 8082 for metrics where C(kubernetes.enabled) is set, and 8082 is the
+    default of C(temporary_ports.rest). The pods have it switched off; whether the unit holds that port is for the
+    pre-flight to see.
+"""
+
+EXAMPLES = r"""
+# migration:
+#   temporary_ports: {rest: 18082}
+#   timeouts: {cutover_timeout: 1m30s}
+- name: Know the whole configuration
+  ansible.builtin.set_fact:
+    raft_migration: "{{ migration | default({}) | pi_controller.raft_migration.migration_config }}"
+# raft_migration.temporary_ports is {raft: 9092, grpc: 9093, rest: 18082}
+# raft_migration.timeouts_seconds is {snapshot_timeout: 30, transfer_timeout: 120, cutover_timeout: 90}
+"""
+
+RETURN = r"""
+_value:
+  description: The whole structure, every key set, with C(timeouts_seconds) beside C(timeouts).
+  type: dict
+"""
+
+from typing import Any, Callable
+
+from ansible.errors import AnsibleFilterError
+
+from ..module_utils._config import ConfigError, resolve
+
+
+def migration_config(migration: Any) -> dict[str, Any]:
+    try:
+        return resolve(migration)
+    except ConfigError as error:
+        number = len(error.faults)
+        title = "The configuration `migration` has " + ("a fault" if number == 1 else f"{number} faults")
+        raise AnsibleFilterError("\n- ".join([f"{title}, nothing has been touched:", *error.faults])) from None
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"migration_config": migration_config}

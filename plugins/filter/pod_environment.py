@@ -1,0 +1,80 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: pod_environment
+short_description: The environment of a pod's container in one state of the migration
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+description:
+  - Gives the list that a container's C(env) takes, ports and Raft address first, then the state's own variables.
+  - The Raft address refers to C($(HOST_IP)), so the container needs C(HOST_IP) from C(status.hostIP) B(before) this
+    list.
+positional: _input, phase, bootstrap
+options:
+  _input:
+    description: What the filter P(pi_controller.raft_migration.migration_config#filter) returned.
+    type: dict
+    required: true
+  phase:
+    description: Which ports and which environment.
+    type: str
+    choices:
+      temporary: While the unit runs on the same Pi.
+      standard: When the pod has taken the unit's place.
+    required: true
+  bootstrap:
+    description: Whether the pod is to start a new cluster. Only ever for the first start of one pod.
+    type: bool
+    default: false
+seealso:
+  - plugin: pi_controller.raft_migration.migration_config
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Show the environment of a pod beside the running unit
+  ansible.builtin.debug:
+    msg: "{{ raft_migration | pi_controller.raft_migration.pod_environment('temporary') }}"
+"""
+
+RETURN = r"""
+_value:
+  description: Names and values, in a fixed order, so that equal settings make an equal pod template.
+  type: list
+  elements: dict
+  sample:
+    - name: PI_CONTROLLER_API_PORT
+      value: "8082"
+    - name: PI_CONTROLLER_GRPC_PORT
+      value: "9093"
+    - name: PI_CONTROLLER_CLUSTER_BIND_ADDR
+      value: $(HOST_IP):9092
+    - name: PI_CONTROLLER_CLUSTER_BOOTSTRAP
+      value: "false"
+"""
+
+from typing import Any, Callable
+
+from ansible.errors import AnsibleFilterError
+
+from ..module_utils._config import PHASES, port_environment
+
+
+def pod_environment(config: dict[str, Any], phase: str, bootstrap: bool = False) -> list[dict[str, str]]:
+    if phase not in PHASES:
+        raise AnsibleFilterError(f"pod_environment knows the phases {' and '.join(PHASES)}, not {phase!r}.")
+    # "false" in quotes would be true to Python, and would bootstrap a second cluster.
+    if not isinstance(bootstrap, bool):
+        raise AnsibleFilterError(f"pod_environment: bootstrap must be true or false, not {bootstrap!r}.")
+    environment = {**port_environment(config, phase, bootstrap), **config[f"{phase}_env"]}
+    return [{"name": name, "value": value} for name, value in environment.items()]
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"pod_environment": pod_environment}
