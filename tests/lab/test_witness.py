@@ -5,17 +5,16 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-import witness_judge as court  # noqa: E402
-from witness_figures import longest_gap, longest_pause  # noqa: E402
-from witness_history import FAIL, OK, REDIRECTED, UNKNOWN, History, Operation  # noqa: E402
+from . import witness_judge as court
+from .witness_clients import judge_write
+from .witness_figures import longest_gap, longest_pause
+from .witness_history import FAIL, OK, REDIRECTED, UNKNOWN, History, Operation, Recorder, load
+from .witness_http import Reply
 
 ROUTES = ("service", "pi-1", "pi-2")
 A = "witness-r-write-1-1"
@@ -86,7 +85,9 @@ def test_a_correct_history_is_acquitted() -> None:
 
 def test_lost_update() -> None:
     finding = only(Story().verdict({A: "v1"}), court.LOST_WRITE)
-    assert "'v1'" in finding.text and "'v2'" in finding.text and finding.route == "service, pi-1, pi-2"
+    assert "'v1'" in finding.text
+    assert "'v2'" in finding.text
+    assert finding.route == "service, pi-1, pi-2"
 
 
 def test_lost_row() -> None:
@@ -172,6 +173,27 @@ def test_an_unknown_write_that_was_seen_before_cannot_land_again() -> None:
     only(story.verdict({A: "v3"}), court.LOST_WRITE)
 
 
+def test_one_that_landed_late_brings_nothing_else_back() -> None:
+    story = Story()
+    story.write("update", "v3", 3.0, UNKNOWN, end=4.0)
+    story.write("update", "v4", 5.0)
+    story.write("update", "v5", 9.0)
+    story.one("v3", 12.0)
+    acquitted(story.verdict({A: "v3"}))
+    acquitted(story.verdict({A: "v5"}))  # v5 may have been applied before v3 landed, or v3 was read just before
+    story.one("v4", 14.0)
+    only(story.verdict({A: "v5"}), court.STALE_READ)
+
+
+def test_a_refused_attempt_does_not_date_the_write() -> None:
+    story = Story()
+    story.write("update", "v3", 3.0, UNKNOWN, end=3.5)
+    story.write("update", "v4", 4.0, FAIL, status=503)
+    story.one("v3", 4.5)
+    story.write("update", "v4", 5.0)
+    only(story.verdict({A: "v3"}), court.LOST_WRITE)
+
+
 def test_an_unknown_write_once_seen_must_not_vanish() -> None:
     story = Story()
     story.write("update", "v3", 3.0, UNKNOWN, end=8.0)
@@ -228,9 +250,18 @@ def test_a_refused_write_must_not_appear(outcome: str) -> None:
     assert "refused" in only(story.verdict({A: "v3"}), court.PHANTOM).text
 
 
+def test_a_phantom_makes_no_other_read_stale() -> None:
+    story = Story()
+    story.write("update", "v3", 3.0, FAIL, status=503, error="fence")
+    story.one("v3", 3.5)
+    story.one("v2", 6.0)
+    only(story.verdict(), court.PHANTOM)
+
+
 def test_a_value_seen_before_it_was_written() -> None:
     story = Story()
-    story.one("v3", 3.0)
+    story.one("v3", 2.6)
+    story.one("v2", 3.8)
     story.write("update", "v3", 4.0)
     assert "before it was written" in only(story.verdict({A: "v3"}), court.PHANTOM).text
 
@@ -279,7 +310,9 @@ def test_stale_value() -> None:
     story = Story()
     story.one("v1", 4.0)
     finding = only(story.verdict(), court.STALE_READ)
-    assert "1.90 s" in finding.text and finding.route == "pi-2" and "this client had seen" in finding.text
+    assert "1.90 s" in finding.text
+    assert finding.route == "pi-2"
+    assert "this client had seen" in finding.text
 
 
 def test_a_follower_may_lag_within_the_bound() -> None:
@@ -328,7 +361,8 @@ def test_failed_read_and_where_it_is_allowed() -> None:
     story = Story()
     story.one(None, 3.0, route="pi-1", outcome=FAIL, error="connect: refused")
     finding = only(story.verdict(), court.FAILED_READ)
-    assert finding.route == "pi-1" and finding.at == "2023-11-14T22:13:23.000Z"
+    assert finding.route == "pi-1"
+    assert finding.at == "2023-11-14T22:13:23.000Z"
     verdict = story.verdict(allowances=[court.Allowance("pi-1", 3.005, 4.0)])
     acquitted(verdict)
     assert len(verdict.allowed_failed_reads) == 1
@@ -401,7 +435,8 @@ def test_an_outage_that_never_ended_counts() -> None:
     for start in (3.0, 5.0, 7.0):
         story.write("update", "v3", start, FAIL, status=503)
     pause = longest_pause([operation for operation in story.operations if operation.op in ("create", "update")])
-    assert pause.open and pause.seconds == pytest.approx(7.1 - 3.0)
+    assert pause.open
+    assert pause.seconds == pytest.approx(7.1 - 3.0)
 
 
 def test_a_gap_is_from_end_to_end() -> None:
@@ -410,7 +445,74 @@ def test_a_gap_is_from_end_to_end() -> None:
     assert longest_gap([]).seconds == 0
 
 
+def test_a_gap_in_which_nobody_asked_does_not_hide_a_pause() -> None:
+    story = Story(reads=False)
+    story.write("update", "v3", 30.0)
+    story.write("update", "v4", 31.0, FAIL, status=503)
+    story.write("update", "v4", 34.0)
+    assert longest_pause(story.operations).seconds == pytest.approx(34.1 - 31.0)
+
+
 def test_a_slow_write_is_a_pause_while_it_lasts() -> None:
     story = Story(reads=False)
     story.write("update", "v3", 3.0, OK, end=7.0)
     assert longest_pause(story.operations).seconds == pytest.approx(4.0)
+
+
+# --- the record
+
+
+def test_what_was_recorded_is_what_is_read(tmp_path: Path) -> None:
+    story = Story()
+    recorder = Recorder(tmp_path / "history")
+    recorder.header("r", [], {"nodes": {"1": "{}"}})
+    for operation in story.operations:
+        recorder.operation(operation)
+    pending = replace(story.operations[1], value="v3", start=3.0, end=3.0)
+    pending.number = recorder.invoke(pending)
+    history = load([tmp_path / "history"])
+    assert history.operations[:-1] == story.operations
+    assert (history.operations[-1].outcome, history.operations[-1].end, history.operations[-1].value) == (UNKNOWN, math.inf, "v3")
+    assert history.baseline == {"nodes": {"1": "{}"}}
+    assert not history.ended
+    recorder.operation(replace(pending, outcome=OK))
+    recorder.line("end", {})
+    history = load([tmp_path / "history"])
+    assert history.operations[-1].outcome == OK
+    assert history.ended
+    assert history.monotonic(history.wall(12.5)) == pytest.approx(12.5)
+
+
+def test_a_damaged_history_is_refused(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "history")
+    with pytest.raises(ValueError, match="no header"):
+        load([tmp_path / "history"])
+    recorder.header("r", [], {})
+    with (tmp_path / "history").open("a") as file:
+        file.write("half a li\n")
+    with pytest.raises(ValueError, match="history:2: not a line"):
+        load([tmp_path / "history"])
+
+
+@pytest.mark.parametrize(("reply", "outcome"), [
+    (Reply(status=200), OK),
+    (Reply(status=204), OK),
+    (Reply(status=403, body=b'{"leader":"10.77.0.12:9091"}'), REDIRECTED),
+    (Reply(status=403, body=b'{"leader":""}'), FAIL),
+    (Reply(status=403, body=b'{"leader":"192.0.2.1:9091"}'), FAIL),  # not of the lab
+    (Reply(status=404), FAIL),
+    (Reply(status=503, retry_after=True), FAIL),
+    (Reply(status=503), UNKNOWN),
+    (Reply(status=500), UNKNOWN),
+    (Reply(status=502, retry_after=True), UNKNOWN),
+    (Reply(error="connect: refused", sent=False), FAIL),
+    (Reply(error="request: reset"), UNKNOWN),
+    (Reply(error="answer: timed out"), UNKNOWN),
+])
+def test_outcome_of_a_write(reply: Reply, outcome: str) -> None:
+    assert judge_write("update", reply)[0] == outcome
+
+
+def test_a_create_is_acknowledged_with_an_id_or_not_at_all() -> None:
+    assert judge_write("create", Reply(status=201, body=b'{"id":7}')) == (OK, "", "", 7)
+    assert judge_write("create", Reply(status=201, body=b"{"))[0] == UNKNOWN

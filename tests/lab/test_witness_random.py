@@ -6,16 +6,12 @@ from __future__ import annotations
 
 import copy
 import random
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-import witness_judge as court  # noqa: E402
-from witness_history import FAIL, OK, REDIRECTED, TABLES, UNKNOWN, History, Operation  # noqa: E402
+from . import witness_judge as court
+from .witness_history import FAIL, OK, REDIRECTED, TABLES, UNKNOWN, History, Operation
 
 ROUTES = ("service", "pi-1", "pi-2", "pi-3")
 LAG = 0.95  # of the followers; the judge allows 1.0
@@ -56,7 +52,7 @@ class Universe:
         return History([header], self.operations)
 
     def final(self) -> list[Operation]:
-        return [Operation("", route, "", "read-list", table, 1000.0, 1000.0, OK, values=self.state(table, 1000.0))  # type: ignore[arg-type]
+        return [Operation("", route, "", "read-list", table, 1000.0, 1000.0, OK, values=self.state(table, 1000.0))
                 for route in ROUTES for table in TABLES]
 
     def _writer(self, client: str) -> None:
@@ -97,7 +93,7 @@ class Universe:
             known = [operation for operation in self.operations if operation.op == "create" and operation.outcome == OK
                      and operation.table == table and operation.end < start]
             wanted = self.random.choice(known) if known and self.random.random() < 0.5 else None
-            read = Operation(client, route, "", "read-list", table, start, now, OK, status=200, values=rows)  # type: ignore[arg-type]
+            read = Operation(client, route, "", "read-list", table, start, now, OK, status=200, values=rows)
             if wanted is not None:
                 read.op, read.object, read.id = "read-one", wanted.object, wanted.id
                 read.values = {name: row for name, row in (read.values or {}).items() if name == wanted.object}
@@ -192,7 +188,7 @@ def double_a_row(dice: random.Random, history: History, final: list[Operation]) 
 @pytest.mark.parametrize("careful", [True, False], ids=["as-the-witness-writes", "writing-on-after-unknown"])
 def test_correct_histories_are_acquitted(careful: bool) -> None:
     unknown = 0
-    for seed in range(25):
+    for seed in range(20):
         universe = Universe(seed, careful)
         history = universe.history()
         unknown += sum(operation.outcome == UNKNOWN for operation in history.operations)
@@ -203,7 +199,7 @@ def test_correct_histories_are_acquitted(careful: bool) -> None:
 def test_an_injected_fault_is_convicted_of_exactly_that() -> None:
     faults: list[Fault] = [lose_a_write, lose_a_row, undo_a_delete, serve_a_stale_value, invent_a_value, apply_a_refused_write, fail_a_read,
                            double_a_row]
-    for seed in range(100, 112):
+    for seed in range(100, 107):
         universe = Universe(seed, careful=True)
         for fault in faults:
             history, final = copy.deepcopy(universe.history()), copy.deepcopy(universe.final())

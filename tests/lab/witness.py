@@ -26,12 +26,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-import witness_judge  # noqa: E402
-from witness_clients import Client, Settings, Shared, clients, read  # noqa: E402
-from witness_history import OK, SERVICE, TABLES, History, Operation, Recorder, load  # noqa: E402
-from witness_http import REST_PORT, HttpClient, Route, parse_route  # noqa: E402
+from . import witness_judge
+from .witness_clients import Client, Settings, Shared, clients, read
+from .witness_history import OK, SERVICE, TABLES, History, Operation, Recorder, load
+from .witness_http import REST_PORT, HttpClient, Route, parse_route
 
 AGREEMENT_TIMEOUT = 15.0  # for all routes to show the same rows, before and after
 POLL = 0.2
@@ -123,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
     crashes: list[str] = []
 
     def crashed(client: str, error: BaseException) -> None:
-        crashes.append(client)
+        crashes.append(f"{client} ({type(error).__name__}: {error})")
         recorder.line("crash", {"client": client, "error": f"{type(error).__name__}: {error}", "at": time.monotonic()})
         stop.set()
 

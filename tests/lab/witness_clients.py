@@ -18,8 +18,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from witness_history import FAIL, NAME_PREFIX, OK, READS, REDIRECTED, TABLES, UNKNOWN, Operation, Recorder, describe
-from witness_http import HttpClient, Reply, Route, lab_address
+from .witness_history import FAIL, NAME_PREFIX, OK, READS, REDIRECTED, TABLES, UNKNOWN, Operation, Recorder, describe
+from .witness_http import HttpClient, Reply, Route, lab_address
 
 OBJECTS_AT_START = 2  # of each writer, in each table
 OBJECTS_AT_MOST = 4
@@ -209,7 +209,7 @@ class Writer(Client):
         route, via, redirects = next(self.routes), "", 0
         for attempt in itertools.count(1):
             operation, leader, created = self._attempt(Operation(
-                self.name, self._name(route, via), route.target, op, table, 0.0, 0.0, UNKNOWN, object=name, id=number,
+                self.name, self._route_name(route, via), route.target, op, table, 0.0, 0.0, UNKNOWN, object=name, id=number,
                 value=value, seq=self.seq, attempt=attempt, via=via, late=self.late if attempt == 1 and self.late > 0.01 else 0.0), route)
             if operation.outcome == OK:
                 self.succeeded()
@@ -227,7 +227,7 @@ class Writer(Client):
             route, via, redirects = next(self.routes), "", 0
         raise AssertionError("unreachable")
 
-    def _name(self, route: Route, via: str) -> str:
+    def _route_name(self, route: Route, via: str) -> str:
         return self.own_routes.get(route.target, f"leader-{route.target}") if via else route.name
 
     def _attempt(self, operation: Operation, route: Route) -> tuple[Operation, str, int | None]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from witness_history import OK, READS, REDIRECTED, WRITES, History, Operation
+from .witness_history import OK, READS, REDIRECTED, WRITES, History, Operation
 
 
 @dataclass(frozen=True)

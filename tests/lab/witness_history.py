@@ -33,6 +33,8 @@ SERVICE = "service"
 OK, FAIL, UNKNOWN, REDIRECTED = "ok", "fail", "unknown", "redirected"
 READS = ("read-one", "read-list")
 WRITES = ("create", "update", "delete")
+# An empty `values` is an answer too: nothing was there.
+ALWAYS_WRITTEN = ("status", "error", "connection", "values")
 
 
 @dataclass
@@ -68,9 +70,8 @@ class Operation:
         line: dict[str, Any] = {}
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
-            if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
-                line[item.name] = round(value, 6) if isinstance(value, float) else value
-            elif item.name in ("connection", "status", "error") or value not in (item.default, [], {}) or item.name == "values":
+            required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+            if required or item.name in ALWAYS_WRITTEN or value not in (item.default, [], {}):
                 line[item.name] = round(value, 6) if isinstance(value, float) else value
         return line
 

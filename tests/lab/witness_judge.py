@@ -8,14 +8,15 @@ began. The final state is a read that may not lag at all.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import witness_figures
-from witness_history import NAME_PREFIX, OK, READS, SERVICE, UNKNOWN, WRITES, History, Operation
-from witness_subjects import Key, Subject, Version
+from . import witness_figures
+from .witness_history import NAME_PREFIX, OK, READS, SERVICE, UNKNOWN, WRITES, History, Operation
+from .witness_subjects import Key, Subject, Version
 
 LOST_WRITE = "lost_write"
 LOST_DELETE = "lost_delete"
@@ -110,6 +111,8 @@ class _Case:
         for operation in history.operations:
             if operation.op in WRITES:
                 self._learn(operation)
+        for subjects in self.by_table.values():
+            subjects.sort(key=lambda subject: subject.gone)
 
     def _learn(self, operation: Operation) -> None:
         key = (operation.table, operation.object)
@@ -168,9 +171,15 @@ class _Case:
                 elif subject is not None and operation.status == 404:
                     yield subject, None
             else:
-                for subject in self.by_table.get(operation.table, ()):
-                    row = values.get(subject.key[1])
-                    yield subject, row[1] if row else None
+                for name, row in values.items():
+                    subject = self.subjects.get((operation.table, name))
+                    if subject is not None:
+                        yield subject, row[1]
+                # Long histories are mostly rows that are gone, or not yet made: their absence needs no thought.
+                subjects = self.by_table.get(operation.table, [])
+                for subject in subjects[bisect.bisect_left(subjects, operation.start, key=lambda subject: subject.gone):]:
+                    if subject.born <= operation.end and subject.key[1] not in values:
+                        yield subject, None
 
     def check_read(self, operation: Operation) -> None:
         if operation.op in READS and operation.outcome == OK:

@@ -45,6 +45,16 @@ class Subject:
     floor_times: list[float] = field(default_factory=list)
     floor_versions: list[Version] = field(default_factory=list)
 
+    @property
+    def born(self) -> float:
+        """When its first write began."""
+        return next(iter(self.versions.values())).start
+
+    @property
+    def gone(self) -> float:
+        """When its delete was acknowledged; nothing is written to it after that."""
+        return self.versions[None].acknowledged if None in self.versions else math.inf
+
     def index(self) -> None:
         known = sorted((version for version in self.versions.values() if version.possible and version.known < math.inf),
                        key=lambda version: version.known)
@@ -64,4 +74,4 @@ class Subject:
         version = self.versions.get(observed)
         if version is None or not version.possible:
             return True  # absent, and nobody deleted it: from before the row was made
-        return version.start < floor.start and version.known < floor.start
+        return version.known < floor.start
