@@ -43,3 +43,4 @@ def fail(module: AnsibleModule, error: RaftError, **result: Any) -> NoReturn:
     if next_step:
         message = f"{message}. Next: {next_step}"
     module.fail_json(msg=message, failure=error.failure, **result)
+    raise AssertionError("fail_json has ended the process")

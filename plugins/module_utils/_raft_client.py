@@ -18,6 +18,7 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlsplit
 
@@ -138,7 +139,7 @@ class RaftClient:
         if isinstance(state, bytes):
             self._call("POST", "/api/v1/raft/restore", state, timeout=timeout)
             return
-        with open(state, "rb") as file:
+        with Path(state).open("rb") as file:
             self._call("POST", "/api/v1/raft/restore", file, timeout=timeout)
 
     def _object(self, method: str, path: str, *, timeout: float | None = None) -> dict[str, Any]:
@@ -245,10 +246,8 @@ def _next_step(status: int | None) -> str:
 
 def _tls_context(validate_certs: bool, ca_path: str | None, url: str) -> ssl.SSLContext:
     try:
-        if ca_path and os.path.isdir(ca_path):
-            context = ssl.create_default_context(capath=ca_path)
-        else:
-            context = ssl.create_default_context(cafile=ca_path)
+        folder = ca_path if ca_path and Path(ca_path).is_dir() else None
+        context = ssl.create_default_context(cafile=None if folder else ca_path, capath=folder)
     except OSError as error:
         raise RaftError(
             f"cannot read the certificates in {ca_path} ({error})",

@@ -195,7 +195,7 @@ def assemble(answers: tuple[Answer, ...]) -> ClusterView:
     # Nobody claims to lead, but the leader's URL may be the one that is down: take what the newest term's nodes know.
     status = max((s for _client, s in seen), key=lambda s: (s.term or 0, s.leader is not None, s.commit_index or 0))
     known = None
-    if status.leader and not any(_same_host(client.host, _host(status.leader)) for client, _status in seen):
+    if status.leader and not any(same_host(client.host, _host(status.leader)) for client, _status in seen):
         found = _member_at(status.members, status.leader, _host(status.leader))
         known = Leader(found.id if found else None, status.leader, status.term)
     return ClusterView(known, _views(status, answers, known), answers)
@@ -205,7 +205,7 @@ def _views(source: NodeStatus, answers: tuple[Answer, ...], leader: Leader | Non
     views = []
     for member in source.members:
         host = _host(member.address)
-        candidates = [MemberView(member, a.client.url, a.status) for a in answers if _same_host(a.client.host, host)]
+        candidates = [MemberView(member, a.client.url, a.status) for a in answers if same_host(a.client.host, host)]
         # Several URLs of one host (before and after its port change): the one that answers and follows counts.
         candidates.sort(key=lambda view: (bool(leader and view.follows(leader)), view.status is not None), reverse=True)
         views.append(candidates[0] if candidates else MemberView(member, None, None))
@@ -217,7 +217,7 @@ def _member_at(members: tuple[Member, ...], address: str, host: str) -> Member |
     exact = [one for one in members if one.address == address]
     if exact:
         return exact[0]
-    near = [one for one in members if _same_host(_host(one.address), host)]
+    near = [one for one in members if same_host(_host(one.address), host)]
     return near[0] if len(near) == 1 else None
 
 
@@ -225,7 +225,7 @@ def _host(address: str) -> str:
     return address.rpartition(":")[0].strip("[]")
 
 
-def _same_host(one: str, other: str) -> bool:
+def same_host(one: str, other: str) -> bool:
     return one == other or bool(_addresses(one) & _addresses(other))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import time
 
-from ._raft_cluster import MemberView
+from ._raft_cluster import MemberView, same_host
 from ._raft_leader import POLL, LeaderSession
 from ._raft_types import Member
 from ._waiting import wait_until
@@ -97,14 +97,14 @@ class MembershipChange(LeaderSession):
                 wanted=f"{wanted.id} as a learner",
                 next_step="use replace=true on a member that does not lead",
             )
-        host = wanted.address.rpartition(":")[0]
-        if not itself and self.limits.caught_up > 0 and host not in {c.host for c in self.clients}:
-            if not any(_resolves(c.host, host) for c in self.clients):
-                raise self.error(
-                    f"none of the URLs is on {host}, so nobody could tell when {wanted.id} has caught up",
-                    wanted=f"a URL on {host}",
-                    next_step="add the REST URL of that node to `urls`, or set wait_caught_up=0",
-                )
+        host = wanted.address.rpartition(":")[0].strip("[]")
+        waits = not itself and self.limits.caught_up > 0
+        if waits and not any(same_host(client.host, host) for client in self.clients):
+            raise self.error(
+                f"none of the URLs is on {host}, so nobody could tell when {wanted.id} has caught up",
+                wanted=f"a URL on {host}",
+                next_step="add the REST URL of that node to `urls`, or set wait_caught_up=0",
+            )
 
     def _settled(self, wanted: Member, replace: bool) -> bool:
         """Whether a member that is already configured as wanted has caught up as well."""
@@ -174,10 +174,3 @@ def _connects(host: str, port: int) -> OSError | None:
     except OSError as error:
         return error
     return None
-
-
-def _resolves(host: str, address: str) -> bool:
-    try:
-        return address in {found[4][0] for found in socket.getaddrinfo(host, None)}
-    except OSError:
-        return False

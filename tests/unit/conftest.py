@@ -48,9 +48,12 @@ def run_module(tmp_path: Path) -> Callable[..., dict[str, Any]]:
             "_ansible_remote_tmp": str(tmp_path / "remote_tmp"),
         }
         printed = io.StringIO()
-        with testing.patch_module_args({**args, **internal}), contextlib.redirect_stdout(printed):
-            with pytest.raises(SystemExit) as ended:
-                module.main()
+        with (
+            testing.patch_module_args({**args, **internal}),
+            contextlib.redirect_stdout(printed),
+            pytest.raises(SystemExit) as ended,
+        ):
+            module.main()
         result: dict[str, Any] = json.loads(printed.getvalue())
         assert bool(ended.value.code) == bool(result.get("failed", False)), result
         return result

@@ -26,7 +26,8 @@ def test_shows_the_leader_and_every_member(run_module, cluster):
     assert result["leader"] == {"id": "n1", "address": "127.0.2.1:9092", "url": cluster.urls[0]}
     assert (result["term"], result["quorate"], result["caught_up"]) == (4, True, True)
     assert result["capabilities"] == sorted(FULL)
-    assert result["unreachable"] == [] and result["behind"] == []
+    assert result["unreachable"] == []
+    assert result["behind"] == []
     assert result["members"][1] == {
         "id": "n2",
         "address": "127.0.2.2:9092",
@@ -48,7 +49,8 @@ def test_a_node_that_is_down_is_reported_and_the_rest_stays_quorate(run_module, 
     cluster.nodes["n3"].alive = False
     result = run_module("raft_info", {"urls": cluster.urls})
 
-    assert result["quorate"] is True and result["caught_up"] is False
+    assert result["quorate"] is True
+    assert result["caught_up"] is False
     assert [one["url"] for one in result["unreachable"]] == [cluster.urls[2]]
     assert result["members"][2]["reachable"] is False
     assert "n3" in result["behind"][0]
@@ -59,7 +61,8 @@ def test_the_leader_is_known_from_the_others_when_its_own_url_is_down(run_module
     result = run_module("raft_info", {"urls": cluster.urls})
 
     assert result["leader"] == {"id": "n1", "address": "127.0.2.1:9092", "url": None}
-    assert result["quorate"] is True and result["caught_up"] is False
+    assert result["quorate"] is True
+    assert result["caught_up"] is False
 
 
 def test_followers_that_know_no_leader_make_no_quorum(run_module, cluster):
@@ -77,7 +80,8 @@ def test_two_leaders_of_one_term_are_rivals_and_no_leader(run_module, cluster):
         result = run_module("raft_info", {"urls": [*cluster.urls, *other.urls]})
     finally:
         other.stop()
-    assert result["leader"] is None and result["quorate"] is False
+    assert result["leader"] is None
+    assert result["quorate"] is False
     assert sorted(result["rivals"]) == sorted([cluster.urls[0], other.urls[0]])
 
 
@@ -88,14 +92,18 @@ def test_a_deposed_leader_of_an_older_term_is_no_rival(run_module, cluster):
         result = run_module("raft_info", {"urls": [*other.urls, *cluster.urls]})
     finally:
         other.stop()
-    assert result["leader"]["url"] == cluster.urls[0] and result["rivals"] == []
+    assert result["leader"]["url"] == cluster.urls[0]
+    assert result["rivals"] == []
 
 
 def test_nothing_answers_and_that_is_a_result(run_module):
     result = run_module("raft_info", {"urls": ["http://127.0.2.1:1"]})
 
-    assert result["leader"] is None and result["term"] is None and result["members"] == []
-    assert result["quorate"] is False and result["caught_up"] is False
+    assert result["leader"] is None
+    assert result["term"] is None
+    assert result["members"] == []
+    assert result["quorate"] is False
+    assert result["caught_up"] is False
     assert len(result["unreachable"]) == 1
 
 
@@ -133,7 +141,8 @@ def test_continuous_writes_do_not_move_the_goal(run_module, cluster):
         stop.set()
         writer.join()
     assert result["members"][1]["applied_index"] >= goal
-    assert result["caught_up"] is True and result["members"][1]["lag"] > 0
+    assert result["caught_up"] is True
+    assert result["members"][1]["lag"] > 0
 
 
 @pytest.mark.parametrize(
@@ -150,7 +159,8 @@ def test_an_unmet_condition_fails_with_what_was_seen(run_module, cluster, condit
     result = run_module("raft_info", {"urls": cluster.urls, "wait_for": condition, "wait_timeout": 0.2})
 
     assert result["failed"] is True
-    assert said in result["msg"] and said in " ".join(result["failure"]["seen"])
+    assert said in result["msg"]
+    assert said in " ".join(result["failure"]["seen"])
     assert result["leader"]["id"] == "n1", "the picture comes along with the failure"
 
 
@@ -177,4 +187,5 @@ def test_a_wrong_token_is_an_error_that_says_so(run_module, cluster):
 
 def test_a_url_that_is_none_is_refused(run_module):
     result = run_module("raft_info", {"urls": ["10.77.0.11:8080"]})
-    assert result["failed"] is True and result["failure"]["seen"] == "10.77.0.11:8080"
+    assert result["failed"] is True
+    assert result["failure"]["seen"] == "10.77.0.11:8080"

@@ -68,7 +68,8 @@ def test_a_plain_address_update_is_not_believed_before_the_voter_has_caught_up(c
     cluster.nodes["n2"].listens = NEW
     result = change(cluster, address=NEW, wait_caught_up=0.5)
 
-    assert result["failed"] is True and result["changed"] is True
+    assert result["failed"] is True
+    assert result["changed"] is True
     assert members(result)["n2"] == (NEW, True)
     assert "replace=true" in result["failure"]["next_step"]
 
@@ -100,7 +101,8 @@ def test_todays_releases_are_not_sent_a_vote_field(change, upstream):
 
 def test_a_second_run_changes_nothing(change, cluster):
     result = change(cluster, address="127.0.2.2:9092", replace=True)
-    assert result["changed"] is False and result["steps"][-1]["step"] == "n2 has caught up"
+    assert result["changed"] is False
+    assert result["steps"][-1]["step"] == "n2 has caught up"
     assert cluster.changes == []
 
 
@@ -131,7 +133,8 @@ def test_nothing_changes_while_another_voter_is_not_well(change, cluster, troubl
         cluster.nodes["n2"].listens = "127.0.2.2:9092"
     result = change(cluster, address=NEW, replace=True, wait_caught_up=0.3, wait_leader=0.5)
 
-    assert result["failed"] is True and cluster.changes == []
+    assert result["failed"] is True
+    assert cluster.changes == []
     assert "n3" in result["msg"]
     assert result["failure"]["next_step"]
 
@@ -144,7 +147,8 @@ def test_force_goes_ahead(change, upstream, monkeypatch):
     result = change(upstream, state="absent", force=True, wait_caught_up=0.2)
     # Two voters are left and only one of them answers: the removal was done, and that is said.
     assert [one[0] for one in upstream.changes] == ["DELETE"]
-    assert result["failed"] is True and "no leader with a quorum" in result["msg"]
+    assert result["failed"] is True
+    assert "no leader with a quorum" in result["msg"]
 
 
 def test_the_leader_is_only_readdressed(change, cluster):
@@ -157,7 +161,8 @@ def test_the_leader_is_only_readdressed(change, cluster):
 
 def test_the_leader_is_never_removed(change, cluster):
     result = change(cluster, node_id="n1", state="absent", force=True)
-    assert result["failed"] is True and cluster.changes == []
+    assert result["failed"] is True
+    assert cluster.changes == []
 
 
 def test_absent_removes_a_follower_once(change, cluster):
@@ -186,7 +191,9 @@ def test_follows_a_leader_that_moves_in_the_middle(change, cluster):
 def test_a_refusal_that_is_no_matter_of_leadership_ends_it(change, cluster):
     cluster.before_change = lambda _node, _method, _path: (500, {"error": "disk full"})
     result = change(cluster, address=NEW, replace=True)
-    assert result["failed"] is True and "disk full" in result["msg"] and result["failure"]["status"] == 500
+    assert result["failed"] is True
+    assert "disk full" in result["msg"]
+    assert result["failure"]["status"] == 500
 
 
 def test_adds_at_once_when_the_listener_is_there(change, cluster):
@@ -217,8 +224,10 @@ def test_a_listener_that_never_comes_leaves_a_way_on(change, cluster):
     cluster.nodes["n2"].listens = NEW
     result = change(cluster, address=NEW, replace=True, wait_for_listener=0.2)
 
-    assert result["failed"] is True and "nothing listens on 127.0.2.2:9091" in result["msg"]
-    assert "n2" not in members(result) and result["steps"][0]["step"] == "remove n2"
+    assert result["failed"] is True
+    assert "nothing listens on 127.0.2.2:9091" in result["msg"]
+    assert "n2" not in members(result)
+    assert result["steps"][0]["step"] == "remove n2"
 
 
 def test_a_new_member_joins(change, cluster):
@@ -238,36 +247,43 @@ def test_a_learner_stays_one(change, full):
 def test_no_learner_where_the_release_would_give_it_a_vote(change, upstream):
     upstream.add_node(4, "127.0.2.4:9091")
     result = change(upstream, node_id="n4", address="127.0.2.4:9091", voter=False)
-    assert result["failed"] is True and upstream.changes == []
+    assert result["failed"] is True
+    assert upstream.changes == []
 
 
 def test_promoting_needs_no_removal_even_with_replace(change, full):
     full.members["n2"] = ("127.0.2.2:9092", False)
     result = change(full, address="127.0.2.2:9092", replace=True)
-    assert [one[0] for one in full.changes] == ["POST"] and members(result)["n2"][1] is True
+    assert [one[0] for one in full.changes] == ["POST"]
+    assert members(result)["n2"][1] is True
 
 
 def test_a_vote_is_not_taken_away_without_replace(change, full):
     result = change(full, address="127.0.2.2:9092", voter=False)
-    assert result["failed"] is True and full.changes == []
+    assert result["failed"] is True
+    assert full.changes == []
 
 
 def test_leadership_is_handed_over(change, full):
     first = change(full, state="leader")
     second = change(full, state="leader")
-    assert first["leader_after"]["id"] == "n2" and first["supported"] is True
+    assert first["leader_after"]["id"] == "n2"
+    assert first["supported"] is True
     assert (first["changed"], second["changed"]) == (True, False)
 
 
 def test_without_the_call_leadership_stays_and_it_says_so(change, upstream):
     result = change(upstream, state="leader")
-    assert result["failed"] is True and result["supported"] is False and result["changed"] is False
+    assert result["failed"] is True
+    assert result["supported"] is False
+    assert result["changed"] is False
     assert upstream.changes == []
 
 
 def test_a_learner_cannot_lead(change, full):
     full.members["n2"] = ("127.0.2.2:9092", False)
-    assert change(full, state="leader")["failed"] is True and full.changes == []
+    assert change(full, state="leader")["failed"] is True
+    assert full.changes == []
 
 
 @pytest.mark.parametrize(
@@ -277,7 +293,8 @@ def test_a_learner_cannot_lead(change, full):
 )
 def test_check_mode_predicts_and_changes_nothing(change, full, args):
     predicted = change(full, check_mode=True, diff=True, **args)
-    assert full.changes == [] and predicted["changed"] is True
+    assert full.changes == []
+    assert predicted["changed"] is True
 
     full.nodes["n2"].listens = args.get("address", full.nodes["n2"].listens)
     real = change(full, diff=True, **args)
@@ -291,17 +308,20 @@ def test_check_mode_predicts_and_changes_nothing(change, full, args):
 def test_without_a_quorum_nothing_is_tried(change, cluster):
     cluster.nodes["n2"].alive = cluster.nodes["n3"].alive = False
     result = change(cluster, address=NEW, replace=True, wait_leader=0.2)
-    assert result["failed"] is True and cluster.changes == []
+    assert result["failed"] is True
+    assert cluster.changes == []
     assert "no leader with a quorum" in result["msg"]
 
 
 @pytest.mark.parametrize("address", ["127.0.2.2", "127.0.2.2:raft", ":9091"])
 def test_an_address_without_a_port_is_refused(change, full, address):
     result = change(full, address=address)
-    assert result["failed"] is True and result["failure"]["seen"] == address
+    assert result["failed"] is True
+    assert result["failure"]["seen"] == address
 
 
 def test_a_node_nobody_could_judge_is_refused_before_anything_changes(change, cluster):
     result = change(cluster, urls=cluster.urls[::2], address="127.0.2.2:9091", replace=True)
-    assert result["failed"] is True and "none of the URLs is on 127.0.2.2" in result["msg"]
+    assert result["failed"] is True
+    assert "none of the URLs is on 127.0.2.2" in result["msg"]
     assert cluster.changes == []

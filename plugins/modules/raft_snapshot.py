@@ -1,0 +1,350 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: raft_snapshot
+short_description: Take a verified copy of a Raft snapshot, or restore a cluster from one
+description:
+  - V(present) asks the daemon for a snapshot where its release has the capability C(snapshot). Otherwise it takes the
+    newest finished one from the daemon's Raft folder.
+  - The copy is compared with the size and the CRC-64 in C(meta.json) while it is made, and is on disk when the module
+    returns. A snapshot that fails this is never given its name in O(dest).
+  - V(restored) sends a state to the leader and waits until all members have applied it.
+  - Runs on the host of the daemon whose folder it reads.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - pi_controller.raft_migration.rest
+  - pi_controller.raft_migration.attributes
+attributes:
+  check_mode:
+    support: partial
+    details:
+      - What the daemon would call a new snapshot cannot be known, so RV(id) is that of the newest one there is.
+  diff_mode:
+    support: full
+  idempotent:
+    support: partial
+    details:
+      - A daemon that is asked takes a new snapshot every time, unless nothing was written since.
+      - A restore is never skipped, since a state says nothing of what was written after it.
+options:
+  state:
+    description: What to do; see above.
+    type: str
+    choices: [present, restored]
+    default: present
+  urls:
+    description: With O(state=present) the one daemon on this host, or nothing to read O(raft_dir) of a stopped one.
+  raft_dir:
+    description: The daemon's Raft folder, the one that contains C(snapshots).
+    type: path
+  dest:
+    description: Folder for C(state.bin) and C(meta.json); made with mode 0700, the files with 0600.
+    type: path
+  required:
+    description: Fail where no snapshot has been taken yet, instead of RV(found=false).
+    type: bool
+    default: false
+  src:
+    description: File with the state to restore. A C(meta.json) beside it is verified first.
+    type: path
+  wait_timeout:
+    description: Seconds the daemon may take for the call, and as many for all members to apply a restored state.
+    type: float
+    default: 60
+  wait_leader:
+    description: With O(state=restored), seconds to wait for a leader with a quorum.
+    type: float
+    default: 30
+seealso:
+  - module: pi_controller.raft_migration.sqlite_backup
+"""
+
+EXAMPLES = r"""
+- name: Snapshot of the leader, copied and verified
+  pi_controller.raft_migration.raft_snapshot:
+    url: http://127.0.0.1:8080
+    raft_dir: /var/lib/pi-controller/raft
+    dest: /var/backups/pi-controller/20260101T120000Z/raft
+  register: snapshot
+
+- name: Restore the pods' cluster from it
+  pi_controller.raft_migration.raft_snapshot:
+    state: restored
+    urls:
+      - http://10.77.0.11:8082
+      - http://10.77.0.12:8082
+      - http://10.77.0.13:8082
+    src: "{{ snapshot.path }}/state.bin"
+"""
+
+RETURN = r"""
+found:
+  description: Whether there is a snapshot.
+  returned: with O(state=present)
+  type: bool
+msg:
+  description: Why there is none.
+  returned: when RV(found) is false
+  type: str
+id:
+  description: The snapshot's ID.
+  returned: when found
+  type: str
+  sample: 7-1234-1795591827688
+index:
+  description: Last index in the snapshot; with O(state=restored) the leader's index after it.
+  returned: when found, or restored
+  type: int
+term:
+  description: Term of that index.
+  returned: when found
+  type: int
+members:
+  description: Members at that index.
+  returned: when found
+  type: list
+  elements: dict
+state_size:
+  description: Bytes of the state.
+  returned: when found
+  type: int
+sha256:
+  description: SHA-256 of the state.
+  returned: when found
+  type: str
+crc_ok:
+  description: Whether size and CRC-64 are those of C(meta.json).
+  returned: when found
+  type: bool
+path:
+  description: Folder of the verified copy.
+  returned: when found
+  type: str
+taken_by:
+  description: V(api) where the daemon was asked, V(folder) where the newest finished one was taken.
+  returned: when found
+  type: str
+leader:
+  description: The leader that took the state.
+  returned: with O(state=restored)
+  type: dict
+elapsed:
+  description: Seconds until all members had applied it.
+  returned: with O(state=restored)
+  type: float
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _raft_snapshots as snapshots
+from ..module_utils._arguments import clients_of, rest_options
+from ..module_utils._failures import RaftError, fail
+from ..module_utils._raft_leader import POLL, LeaderSession, Limits
+from ..module_utils._waiting import wait_until
+
+
+class RaftSnapshot:
+    """One snapshot: taken and copied, or restored."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.wanted: dict[str, Any] = module.params
+        self.result: dict[str, Any] = {"changed": False}
+
+    def present(self) -> None:
+        asks = self._daemon_takes_snapshots()
+        taken_by = "api" if asks else "folder"
+        if asks and not self.module.check_mode:
+            snapshot, taken_by = self._ask()
+        else:
+            snapshot = self._newest()
+        if snapshot is None:
+            self._none_yet(would_ask=asks)
+            return
+        dest = Path(self.wanted["dest"])
+        before = _snapshot_in(dest)
+        self.result.update(
+            found=True,
+            id=snapshot.id,
+            index=snapshot.index,
+            term=snapshot.term,
+            members=[{"id": one.id, "address": one.address, "voter": one.voter} for one in snapshot.members],
+            # Not `size`: beside a `path`, Ansible overwrites that with the size of the folder.
+            state_size=snapshot.size,
+            crc_ok=False,
+            path=str(dest),
+            taken_by=taken_by,
+        )
+        # Verified before it is believed to be the same: a copy can rot where it lies.
+        same = before is not None and before.id == snapshot.id and _sound(before)
+        if same or self.module.check_mode:
+            self.result["sha256"] = snapshots.verify(snapshot)
+        else:
+            self.result["sha256"] = snapshots.copy(snapshot, dest)
+        self.result["crc_ok"] = True
+        # In check mode the daemon was not asked, and would have been.
+        self.result["changed"] = not same or (asks and self.module.check_mode)
+        self._diff({"id": before.id if before else None}, {"id": snapshot.id})
+
+    def restored(self) -> None:
+        src = Path(self.wanted["src"])
+        if not src.is_file():
+            raise RaftError(f"{src} is no file", seen=None, wanted=f"a state in {src}", next_step="correct `src`")
+        if (src.parent / snapshots.META).exists() and src.name == snapshots.STATE:
+            snapshots.verify(snapshots.read_snapshot(src.parent))
+        limits = Limits(leader=self.wanted["wait_leader"])
+        session = LeaderSession(clients_of(self.wanted), limits, dry_run=self.module.check_mode)
+        began, before = time.monotonic(), session.leader.commit_index
+        if "restore" not in session.capabilities():
+            raise session.error(
+                f"{session.leader.id} leads, and this release has no call to restore a state",
+                wanted="capability restore",
+                next_step="start the nodes on the restored state instead",
+            )
+        self.result.update(changed=True, leader=session.leader.as_dict(), index=before, elapsed=0.0)
+        if not self.module.check_mode:
+            session.client().restore(src, timeout=self.wanted["wait_timeout"])
+            self.result["index"] = self._applied_everywhere(session)
+            self.result["elapsed"] = round(time.monotonic() - began, 3)
+        self._diff({"state": f"as of index {before}"}, {"state": f"of {src}"})
+
+    def _daemon_takes_snapshots(self) -> bool:
+        clients = clients_of(self.wanted)
+        if len(clients) > 1:
+            raise RaftError(
+                "a snapshot is taken by one daemon, the one on this host",
+                seen=[client.url for client in clients],
+                wanted="one URL",
+                next_step="give one `url`",
+            )
+        return bool(clients) and "snapshot" in clients[0].capabilities()
+
+    def _ask(self) -> tuple[snapshots.Snapshot | None, str]:
+        client = clients_of(self.wanted)[0]
+        try:
+            taken = client.snapshot(timeout=self.wanted["wait_timeout"])
+        except RaftError as error:
+            # Raft refuses where nothing was written since the last one: that one is as good.
+            if error.status == 409 or "nothing new to snapshot" in str(error):
+                return self._newest(), "folder"
+            raise
+        places = [Path(taken.path)] if taken.path else []
+        if self.wanted["raft_dir"]:
+            places.append(Path(self.wanted["raft_dir"]) / "snapshots" / taken.id)
+        for place in places:
+            if (place / snapshots.META).exists():
+                return snapshots.read_snapshot(place), "api"
+        raise RaftError(
+            f"{client.url} took snapshot {taken.id}, which is not on this host",
+            url=client.url,
+            seen=taken.path,
+            wanted=f"a folder among {', '.join(map(str, places)) or 'none: neither a path nor raft_dir'}",
+            next_step="run this on the daemon's own host, with its `raft_dir`",
+        )
+
+    def _newest(self) -> snapshots.Snapshot | None:
+        if not self.wanted["raft_dir"]:
+            raise RaftError(
+                "without `raft_dir` there is nowhere to look for a snapshot",
+                wanted="the daemon's Raft folder",
+                next_step="give `raft_dir`",
+            )
+        return next(iter(snapshots.list_snapshots(Path(self.wanted["raft_dir"]))), None)
+
+    def _none_yet(self, *, would_ask: bool) -> None:
+        message = (
+            f"no snapshot has been taken under {self.wanted['raft_dir']} yet "
+            "(a daemon takes one every 30 min or 8192 entries, and this release has no call for it)"
+        )
+        if would_ask:
+            message = "the daemon would be asked for its first snapshot"
+        elif self.wanted["required"]:
+            raise RaftError(message, seen=None, wanted="a snapshot", next_step="use the SQLite backup instead")
+        self.result.update(changed=would_ask, found=False, msg=message)
+
+    def _applied_everywhere(self, session: LeaderSession) -> int:
+        """Wait until every member, learners too, has applied what the leader had after the restore."""
+        session.view, session.leader = session.find_leader()
+        target = session.leader.commit_index or 0
+
+        def behind() -> list[str]:
+            view = session.look()
+            if view.leader is None:
+                return [view.describe()]
+            reasons = [member.why_behind(view.leader, target) for member in view.members]
+            return [reason for reason in reasons if reason]
+
+        waited = wait_until(behind, lambda reasons: not reasons, self.wanted["wait_timeout"], POLL)
+        if not waited.met:
+            raise session.error(
+                f"restored, but not applied everywhere after {waited.elapsed:.1f} s: {'; '.join(waited.value)}",
+                seen=waited.value,
+                wanted=f"every member at index {target} or above",
+                next_step="bring the named members back; they apply it then",
+            )
+        return target
+
+    def _diff(self, before: dict[str, Any], after: dict[str, Any]) -> None:
+        if self.module._diff:
+            self.result["diff"] = {"before": before, "after": after}
+
+
+def _snapshot_in(folder: Path) -> snapshots.Snapshot | None:
+    try:
+        return snapshots.read_snapshot(folder)
+    except RaftError:
+        return None
+
+
+def _sound(snapshot: snapshots.Snapshot) -> bool:
+    try:
+        snapshots.verify(snapshot)
+    except RaftError:
+        return False
+    return True
+
+
+def define_module() -> AnsibleModule:
+    return AnsibleModule(
+        argument_spec={
+            **rest_options(urls_required=False),
+            "state": {"type": "str", "choices": ["present", "restored"], "default": "present"},
+            "raft_dir": {"type": "path"},
+            "dest": {"type": "path"},
+            "required": {"type": "bool", "default": False},
+            "src": {"type": "path"},
+            "wait_timeout": {"type": "float", "default": 60},
+            "wait_leader": {"type": "float", "default": 30},
+        },
+        required_if=[("state", "present", ["dest"]), ("state", "restored", ["urls", "src"])],
+        supports_check_mode=True,
+    )
+
+
+def main() -> None:
+    module = define_module()
+    task = RaftSnapshot(module)
+    try:
+        task.present() if module.params["state"] == "present" else task.restored()
+    except RaftError as error:
+        fail(module, error, **task.result)
+    module.exit_json(**task.result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils import _raft_snapshots as snapshots
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._crc64 import Crc64
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._failures import RaftError
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft_types import Member
+
+# Written by HashiCorp Raft's own FileSnapshotStore: three members (one without a vote), 1003 bytes.
+REAL = Path(__file__).parent / "fixtures" / "filesnapshotstore"
+REAL_ID = "7-1234-1795591827688"
+REAL_SHA256 = "5468a18b887b0e3898c8c95adfd12ac5e4b7ef24130bf094e762fabfff5a0643"
+
+
+@pytest.fixture
+def raft_dir(tmp_path: Path) -> Path:
+    """A copy of the real folder that a test may damage."""
+    shutil.copytree(REAL, tmp_path / "raft")
+    return tmp_path / "raft"
+
+
+def another(raft_dir: Path, name: str, **changes) -> Path:
+    """One more snapshot, made of the real one."""
+    folder = raft_dir / "snapshots" / name
+    shutil.copytree(raft_dir / "snapshots" / REAL_ID, folder)
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps({**meta, "ID": name, **changes}))
+    return folder
+
+
+def test_reads_what_raft_wrote():
+    (found,) = snapshots.list_snapshots(REAL)
+    assert (found.id, found.term, found.index, found.size) == (REAL_ID, 7, 1234, 1003)
+    assert found.members == (
+        Member("pi-1", "10.77.0.11:9091", True),
+        Member("pi-2", "10.77.0.12:9091", True),
+        Member("pi-3", "10.77.0.13:9091", False),
+    )
+    assert snapshots.verify(found) == REAL_SHA256
+
+
+def test_crc64_check_value():
+    # The catalogue's check value of CRC-64/XZ, which is Go's ECMA table.
+    crc = Crc64()
+    crc.update(b"123456789")
+    assert crc.digest().hex() == "995dc9bbdf1939fa"
+    assert Crc64().digest() == bytes(8)
+
+
+@pytest.mark.parametrize("step", [1, 3, 8, 13, 1000])
+def test_crc64_does_not_depend_on_the_chunks(step):
+    state = (REAL / "snapshots" / REAL_ID / "state.bin").read_bytes()
+    crc = Crc64()
+    for start in range(0, len(state), step):
+        crc.update(state[start : start + step])
+    assert crc.digest() == snapshots.list_snapshots(REAL)[0].crc
+
+
+def test_the_newest_is_that_of_the_highest_term_then_index_and_never_a_tmp(raft_dir):
+    another(raft_dir, "7-999-1", Index=999)
+    another(raft_dir, "8-2-1", Index=2, Term=8)
+    another(raft_dir, "9-9999-1.tmp", Index=9999, Term=9)
+    unfinished = another(raft_dir, "9-9998-1", Index=9998, Term=9, CRC=None)
+    (raft_dir / "snapshots" / "stray").write_text("")
+    empty = raft_dir / "snapshots" / "9-9997-1"
+    empty.mkdir()
+
+    assert [one.id for one in snapshots.list_snapshots(raft_dir)] == ["8-2-1", REAL_ID, "7-999-1"]
+    for folder in (unfinished, empty):
+        with pytest.raises(RaftError):
+            snapshots.read_snapshot(folder)
+
+
+def test_a_daemon_that_never_took_one_has_none(tmp_path):
+    assert snapshots.list_snapshots(tmp_path) == []
+
+
+@pytest.mark.parametrize("damage", ["bit", "short", "long", "gone"])
+def test_damage_is_found(raft_dir, tmp_path, damage):
+    (found,) = snapshots.list_snapshots(raft_dir)
+    state = found.state.read_bytes()
+    if damage == "gone":
+        found.state.unlink()
+    else:
+        changed = {"bit": bytes([state[0] ^ 1]) + state[1:], "short": state[:-1], "long": state + b"x"}
+        found.state.write_bytes(changed[damage])
+
+    with pytest.raises(RaftError):
+        snapshots.verify(found)
+    with pytest.raises(RaftError):
+        snapshots.copy(found, tmp_path / "dest")
+    assert list((tmp_path / "dest").iterdir()) == [], "nothing unverified gets a name"
+
+
+def test_a_copy_is_the_same_snapshot_and_private(raft_dir, tmp_path):
+    (found,) = snapshots.list_snapshots(raft_dir)
+    dest = tmp_path / "backup" / "raft"
+    assert snapshots.copy(found, dest) == REAL_SHA256
+    assert snapshots.verify(snapshots.read_snapshot(dest)) == REAL_SHA256
+    modes = {path.name: path.stat().st_mode & 0o777 for path in [dest, *dest.iterdir()]}
+    assert modes == {"raft": 0o700, "state.bin": 0o600, "meta.json": 0o600}
+
+
+def test_a_copy_replaces_an_older_one(raft_dir, tmp_path):
+    (found,) = snapshots.list_snapshots(raft_dir)
+    (tmp_path / "dest").mkdir()
+    (tmp_path / "dest" / "state.bin").write_bytes(b"older")
+    snapshots.copy(found, tmp_path / "dest")
+    assert (tmp_path / "dest" / "state.bin").read_bytes() == found.state.read_bytes()
+
+
+def test_a_dest_that_cannot_be_written_is_named(raft_dir, tmp_path):
+    (found,) = snapshots.list_snapshots(raft_dir)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RaftError, match="cannot copy"):
+        snapshots.copy(found, tmp_path / "file")

@@ -1,0 +1,192 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fake_raft import FakeCluster
+
+REAL = Path(__file__).parents[1] / "module_utils" / "fixtures" / "filesnapshotstore"
+REAL_ID = "7-1234-1795591827688"
+
+
+@pytest.fixture
+def cluster() -> Iterator[FakeCluster]:
+    one = FakeCluster.start(3)
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def raft_dir(tmp_path: Path) -> Path:
+    shutil.copytree(REAL, tmp_path / "raft")
+    return tmp_path / "raft"
+
+
+@pytest.fixture
+def take(run_module, raft_dir, tmp_path):
+    def run(*, check_mode: bool = False, diff: bool = False, **args):
+        options = {"raft_dir": str(raft_dir), "dest": str(tmp_path / "dest"), **args}
+        return run_module("raft_snapshot", options, check_mode=check_mode, diff=diff)
+
+    return run
+
+
+def takes_snapshots(raft_dir: Path, name: str, path: bool = True):
+    """Make the fake daemon take a snapshot called `name` when asked."""
+
+    def answer(_node, _method, call):
+        if call != "snapshot":
+            return None
+        folder = raft_dir / "snapshots" / name
+        shutil.copytree(raft_dir / "snapshots" / REAL_ID, folder)
+        meta = json.loads((folder / "meta.json").read_text())
+        (folder / "meta.json").write_text(json.dumps({**meta, "ID": name, "Index": 2000}))
+        return 200, {"id": name, "index": 2000, "term": 7, "size": 1003, "path": str(folder) if path else None}
+
+    return answer
+
+
+def test_copies_the_newest_of_the_folder(take, tmp_path):
+    result = take()
+    assert result["changed"] is True
+    assert (result["found"], result["id"], result["index"], result["term"]) == (True, REAL_ID, 1234, 7)
+    assert (result["taken_by"], result["state_size"], result["crc_ok"]) == ("folder", 1003, True)
+    assert result["members"][2] == {"id": "pi-3", "address": "10.77.0.13:9091", "voter": False}
+    assert (tmp_path / "dest" / "state.bin").stat().st_size == 1003
+
+
+def test_a_second_copy_of_the_same_changes_nothing(take):
+    take()
+    assert take()["changed"] is False
+
+
+def test_a_copy_that_has_rotted_is_made_again(take, tmp_path):
+    take()
+    (tmp_path / "dest" / "state.bin").write_bytes(b"rot")
+    assert take()["changed"] is True
+    assert (tmp_path / "dest" / "state.bin").stat().st_size == 1003
+
+
+@pytest.mark.parametrize("path", [True, False])
+def test_asks_a_daemon_that_can(take, cluster, raft_dir, path):
+    cluster.before_change = takes_snapshots(raft_dir, "7-2000-1", path)
+    result = take(url=cluster.urls[1])
+    assert (result["id"], result["index"], result["taken_by"]) == ("7-2000-1", 2000, "api")
+
+
+def test_a_daemon_with_nothing_new_to_snapshot_has_a_good_one(take, cluster):
+    cluster.before_change = lambda *_call: (500, {"error": "nothing new to snapshot"})
+    result = take(url=cluster.urls[0])
+    assert (result["id"], result["taken_by"]) == (REAL_ID, "folder")
+
+
+def test_another_refusal_is_a_failure_and_no_silent_fallback(take, cluster):
+    cluster.before_change = lambda *_call: (500, {"error": "disk full"})
+    result = take(url=cluster.urls[0])
+    assert result["failed"] is True
+    assert "disk full" in result["msg"]
+
+
+def test_todays_releases_are_not_asked(take, cluster):
+    cluster.profile = "upstream"
+    result = take(url=cluster.urls[0])
+    assert result["taken_by"] == "folder"
+    assert cluster.changes == []
+
+
+def test_a_snapshot_on_another_host_is_not_taken_for_one(take, cluster):
+    cluster.before_change = lambda *_call: (200, {"id": "7-2000-1", "path": "/elsewhere/7-2000-1"})
+    result = take(url=cluster.urls[0])
+    assert result["failed"] is True
+    assert "not on this host" in result["msg"]
+
+
+def test_none_yet_is_an_answer_unless_required(take, tmp_path):
+    empty = str(tmp_path / "empty")
+    result = take(raft_dir=empty)
+    assert (result["changed"], result["found"]) == (False, False)
+    assert "no snapshot has been taken" in result["msg"]
+    assert take(raft_dir=empty, required=True)["failed"] is True
+
+
+def test_a_damaged_one_fails_and_leaves_no_copy(take, raft_dir, tmp_path):
+    (raft_dir / "snapshots" / REAL_ID / "state.bin").write_bytes(b"x" * 1003)
+    result = take()
+    assert result["failed"] is True
+    assert result["crc_ok"] is False
+    assert result["changed"] is False
+    assert not (tmp_path / "dest" / "state.bin").exists()
+
+
+def test_check_mode_copies_nothing_and_says_what_it_would(take, tmp_path):
+    result = take(check_mode=True, diff=True)
+    assert (result["changed"], result["crc_ok"]) == (True, True)
+    assert result["diff"] == {"before": {"id": None}, "after": {"id": REAL_ID}}
+    assert not (tmp_path / "dest").exists()
+    take()
+    assert take(check_mode=True)["changed"] is False
+
+
+def test_check_mode_asks_no_daemon_for_a_snapshot(take, cluster):
+    assert take(check_mode=True, url=cluster.urls[0])["changed"] is True
+    assert cluster.changes == []
+
+
+@pytest.fixture
+def restore(run_module, cluster):
+    def run(src: Path, *, check_mode: bool = False, **args):
+        options = {"state": "restored", "urls": cluster.urls, "src": str(src), "wait_timeout": 2, "wait_leader": 1}
+        return run_module("raft_snapshot", {**options, **args}, check_mode=check_mode, diff=True)
+
+    return run
+
+
+def test_restores_through_the_leader_and_waits_for_all(restore, cluster):
+    src = REAL / "snapshots" / REAL_ID / "state.bin"
+    cluster.nodes["n3"].pending = 4
+    result = restore(src)
+    assert cluster.restored == src.read_bytes()
+    assert (result["changed"], result["leader"]["id"], result["index"]) == (True, "n1", cluster.commit)
+    assert cluster.nodes["n3"].applied == cluster.commit
+
+
+def test_a_learner_has_to_apply_it_as_well(restore, cluster):
+    cluster.members["n3"] = ("127.0.2.3:9092", False)
+    cluster.nodes["n3"].pending = 10**6
+    result = restore(REAL / "snapshots" / REAL_ID / "state.bin", wait_timeout=0.3)
+    assert result["failed"] is True
+    assert result["changed"] is True
+    assert "n3" in result["msg"]
+
+
+def test_a_damaged_state_is_not_sent(restore, cluster, raft_dir):
+    state = raft_dir / "snapshots" / REAL_ID / "state.bin"
+    state.write_bytes(b"x" * 1003)
+    assert restore(state)["failed"] is True
+    assert cluster.changes == []
+
+
+def test_a_release_without_the_call_is_not_asked(restore, cluster):
+    cluster.profile = "upstream"
+    result = restore(REAL / "snapshots" / REAL_ID / "state.bin")
+    assert result["failed"] is True
+    assert "no call to restore" in result["msg"]
+    assert cluster.changes == []
+
+
+def test_check_mode_restores_nothing(restore, cluster):
+    result = restore(REAL / "snapshots" / REAL_ID / "state.bin", check_mode=True)
+    assert result["changed"] is True
+    assert cluster.changes == []
+    assert result["diff"]["before"] == {"state": f"as of index {cluster.commit}"}
+
+
+def test_a_file_that_is_not_there_is_named(restore, tmp_path):
+    assert str(tmp_path / "no") in restore(tmp_path / "no")["msg"]
