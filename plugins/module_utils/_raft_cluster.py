@@ -132,7 +132,7 @@ class ClusterView:
         return max((a.status.term for a in self.answers if a.status and a.status.term is not None), default=None)
 
     @property
-    def unreachable(self) -> list[dict[str, str]]:
+    def unanswered(self) -> list[dict[str, str]]:
         return [{"url": a.client.url, "error": str(a.error)} for a in self.answers if a.error]
 
     def find(self, node_id: str) -> MemberView | None:

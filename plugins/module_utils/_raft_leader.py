@@ -78,7 +78,7 @@ class LeaderSession:
             raise RaftError(
                 f"no leader with a quorum within {self.limits.leader:g} s: {view.describe()}",
                 url=",".join(client.url for client in self.clients),
-                seen={"cluster": view.describe(), "unreachable": view.unreachable},
+                seen={"cluster": view.describe(), "unanswered": view.unanswered},
                 wanted="one leader that a majority of voters follows, its URL among `urls`",
                 next_step="bring the missing voters back; pi_controller.raft_migration.raft_info shows them",
             )

@@ -13,7 +13,7 @@ description:
   - A leader counts only where the nodes agree on B(one). Two nodes that claim to lead in the same term are reported as
     RV(rivals), and there is no leader then.
   - With O(wait_for) it looks again until all given conditions hold, and fails after O(wait_timeout) with what it saw.
-  - Nodes that do not answer are not an error of their own; they are in RV(unreachable).
+  - Nodes that do not answer are not an error of their own; they are in RV(unanswered).
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -132,7 +132,7 @@ capabilities:
   type: list
   elements: str
   sample: ["learners", "read-only", "recovery", "restore", "snapshot", "transfer"]
-unreachable:
+unanswered:
   description: URLs without an answer, with the error.
   returned: always
   type: list
@@ -217,7 +217,8 @@ class RaftInfo:
             "voters": len(view.voters),
             "caught_up": not behind,
             "behind": behind,
-            "unreachable": view.unreachable,
+            # Not `unreachable`: Ansible would take the host itself for unreachable and drop it from the play.
+            "unanswered": view.unanswered,
             "elapsed": round(elapsed, 3),
         }
 
@@ -253,7 +254,7 @@ def main() -> None:
                 f"the cluster is not as wanted after {waited.elapsed:.1f} s: {'; '.join(reasons)}",
                 url=",".join(client.url for client in info.clients),
                 seen=reasons,
-                wanted=info.conditions,
+                wanted={name: value for name, value in info.conditions.items() if value},
                 next_step="bring the named members back, or give it more `wait_timeout`",
             )
         result["capabilities"] = info.capabilities(waited.value)

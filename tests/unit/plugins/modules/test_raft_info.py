@@ -26,7 +26,7 @@ def test_shows_the_leader_and_every_member(run_module, cluster):
     assert result["leader"] == {"id": "n1", "address": "127.0.2.1:9092", "url": cluster.urls[0]}
     assert (result["term"], result["quorate"], result["caught_up"]) == (4, True, True)
     assert result["capabilities"] == sorted(FULL)
-    assert result["unreachable"] == []
+    assert result["unanswered"] == []
     assert result["behind"] == []
     assert result["members"][1] == {
         "id": "n2",
@@ -51,7 +51,7 @@ def test_a_node_that_is_down_is_reported_and_the_rest_stays_quorate(run_module, 
 
     assert result["quorate"] is True
     assert result["caught_up"] is False
-    assert [one["url"] for one in result["unreachable"]] == [cluster.urls[2]]
+    assert [one["url"] for one in result["unanswered"]] == [cluster.urls[2]]
     assert result["members"][2]["reachable"] is False
     assert "n3" in result["behind"][0]
 
@@ -104,7 +104,7 @@ def test_nothing_answers_and_that_is_a_result(run_module):
     assert result["members"] == []
     assert result["quorate"] is False
     assert result["caught_up"] is False
-    assert len(result["unreachable"]) == 1
+    assert len(result["unanswered"]) == 1
 
 
 def test_todays_releases_have_no_capabilities(run_module, cluster):
@@ -181,7 +181,7 @@ def test_one_dead_host_costs_its_timeout_once(run_module, cluster):
 
 def test_a_wrong_token_is_an_error_that_says_so(run_module, cluster):
     cluster.token = "secret"
-    assert "401" in run_module("raft_info", {"urls": cluster.urls})["unreachable"][0]["error"]
+    assert "401" in run_module("raft_info", {"urls": cluster.urls})["unanswered"][0]["error"]
     assert run_module("raft_info", {"urls": cluster.urls, "token": "secret"})["quorate"] is True
 
 
