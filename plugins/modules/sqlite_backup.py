@@ -1,0 +1,309 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: sqlite_backup
+short_description: Back up a SQLite database in use, or put a backup into one
+description:
+  - A database in WAL mode cannot be copied with C(cp); part of it is in another file and changes meanwhile. This module uses
+    SQLite's online backup in both directions, so the daemon may have the database open and go on.
+  - With O(state=present), one complete file without WAL is written beside O(dest), checked, made durable and renamed.
+  - With O(state=restored), O(src) is verified first and then replaces the content of O(path) in B(one) transaction. Readers
+    see all of the old content or all of the new.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - pi_controller.raft_migration.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details:
+      - Rows per table, before and after.
+  idempotent:
+    support: full
+    details:
+      - Equality is a matter of content (rows, schema and C(user_version), without O(exclude_tables)), not of bytes.
+options:
+  state:
+    description:
+      - V(present) makes O(dest) a backup of O(path).
+      - V(restored) makes the content of O(path) that of O(src). Writers must be fenced off, or what they write between the
+        transaction and the check after it is reported as a failed restore.
+    type: str
+    choices: [present, restored]
+    default: present
+  path:
+    description:
+      - The live database.
+      - With O(state=restored) it is created where it does not exist; its folder must exist.
+    type: path
+    required: true
+  dest:
+    description: The backup. Its folder is created where it does not exist. Required with O(state=present).
+    type: path
+  src:
+    description: The backup to restore from, which is only read. Required with O(state=restored).
+    type: path
+  expected_sha256:
+    description: What the SHA-256 of O(src) must be; the sum that was returned when the backup was taken.
+    type: str
+  exclude_tables:
+    description:
+      - Tables that say where the daemon stands in its own Raft log rather than what its users stored.
+      - They are copied, but left out of digests, so content that differs in them only is equal and is left alone.
+    type: list
+    elements: str
+    default: []
+  force:
+    description: Write the backup even where O(dest) has the same content.
+    type: bool
+    default: false
+  mode:
+    description: Mode of a file this module creates. A live database keeps owner and mode.
+    type: str
+    default: "0600"
+  directory_mode:
+    description: Mode of the folder of O(dest) when it is created.
+    type: str
+    default: "0700"
+  busy_timeout:
+    description: Seconds to wait for a database that is locked.
+    type: float
+    default: 10.0
+notes:
+  - Twice the size of the database must be free where the copy goes, or nothing is begun.
+  - A daemon that has O(path) open must use the same page size, which it does when both are the same application's.
+seealso:
+  - module: pi_controller.raft_migration.sqlite_info
+"""
+
+EXAMPLES = r"""
+- name: Back up the live database
+  pi_controller.raft_migration.sqlite_backup:
+    path: /var/lib/pi-controller/pi-controller.db
+    dest: /var/lib/pi-controller-migration/prepare/pi-controller.db
+    exclude_tables: [raft_applied]
+  register: backup
+
+- name: Put it into the pod's database
+  pi_controller.raft_migration.sqlite_backup:
+    state: restored
+    path: /var/lib/pi-controller-k8s/pi-controller.db
+    src: /var/lib/pi-controller-migration/prepare/pi-controller.db
+    expected_sha256: "{{ backup.sha256 }}"
+    exclude_tables: [raft_applied]
+"""
+
+RETURN = r"""
+sha256:
+  description: SHA-256 of the backup file, O(dest) or O(src). Absent in check mode when O(dest) would be written.
+  returned: success
+  type: str
+  sample: 8d4e1f...
+size:
+  description: Bytes of that file.
+  returned: success
+  type: int
+digest:
+  description: SHA-256 over all rows of all tables with their types, as M(pi_controller.raft_migration.sqlite_info) gives it.
+  returned: success
+  type: str
+schema_digest:
+  description: SHA-256 over the declarations of tables, indexes, views and triggers.
+  returned: success
+  type: str
+user_version:
+  description: The number the application keeps in the database's header.
+  returned: success
+  type: int
+tables:
+  description: Rows and digest of each table.
+  returned: success
+  type: dict
+  sample: {"nodes": {"rows": 3, "digest": "c0ffee..."}}
+virtual_tables:
+  description: Virtual tables, which are not read themselves.
+  returned: success
+  type: list
+  elements: str
+page_count:
+  description: Pages in the backup.
+  returned: success
+  type: int
+page_size:
+  description: Bytes in a page.
+  returned: success
+  type: int
+elapsed:
+  description: Seconds it took.
+  returned: success
+  type: float
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._failures import fail
+from ..module_utils._sqlite import (
+    SqliteError,
+    beside,
+    check_integrity,
+    check_sha256,
+    check_space,
+    copy_online,
+    opened,
+    pages,
+    pragma,
+    reading,
+    sha256_of,
+    standalone,
+    write_standalone,
+)
+from ..module_utils._sqlite_digest import Content, content_of
+
+
+class Copy:
+    """One database copied to another place; `params` are the module's."""
+
+    def __init__(self, params: dict[str, Any], check_mode: bool) -> None:
+        self.path = Path(params["path"])
+        self.exclude: list[str] = params["exclude_tables"]
+        self.busy: float = params["busy_timeout"]
+        self.mode = int(params["mode"], 8)
+        self.params = params
+        self.check_mode = check_mode
+
+    def present(self) -> dict[str, Any]:
+        dest = Path(self.params["dest"])
+        before = self._backup_at(dest)
+        with reading(self.path, self.busy) as source:
+            facts = pages(source)
+            wanted = content_of(source, self.exclude)
+            changed = self.params["force"] or before is None or not before.equals(wanted)
+            if changed and not self.check_mode:
+                dest.parent.mkdir(mode=int(self.params["directory_mode"], 8), parents=True, exist_ok=True)
+                check_space(dest.parent, facts["page_count"] * facts["page_size"])
+                write_standalone(source, dest, self.mode, self.busy, lambda copy: self._same(copy, dest, wanted))
+        if not (changed and self.check_mode):
+            with standalone(dest, self.busy) as backup:
+                facts = {**pages(backup), "sha256": sha256_of(dest), "size": dest.stat().st_size}
+        return {**facts, **wanted.result(), "changed": changed, "diff": self._diff(dest, before, wanted)}
+
+    def _backup_at(self, dest: Path) -> Content | None:
+        """The content of an earlier backup; None where there is none, or none that is any good."""
+        try:
+            with standalone(dest, self.busy) as backup:
+                check_integrity(backup, dest)
+                return content_of(backup, self.exclude)
+        except SqliteError:
+            return None
+
+    def restored(self) -> dict[str, Any]:
+        src = Path(self.params["src"])
+        if src.resolve() == self.path.resolve():
+            raise SqliteError(f"src and path are the same file, {src}", next_step="name the backup in src")
+        with standalone(src, self.busy) as source:
+            facts = {"sha256": check_sha256(src, self.params["expected_sha256"]), "size": src.stat().st_size, **pages(source)}
+            check_integrity(source, src)
+            wanted = content_of(source, self.exclude)
+            before = self._live()
+            changed = before is None or not before.equals(wanted)
+            if changed and not self.check_mode:
+                check_space(self.path.parent, facts["size"])
+                if before is None:
+                    write_standalone(source, self.path, self.mode, self.busy, lambda copy: self._same(copy, self.path, wanted))
+                else:
+                    with opened(self.path, "mode=rw", self.busy) as live:
+                        self._into(source, live, facts["page_size"])
+                    with reading(self.path, self.busy) as live:
+                        check_integrity(live, self.path)
+                        self._same(live, self.path, wanted)
+        return {**facts, **wanted.result(), "changed": changed, "diff": self._diff(self.path, before, wanted)}
+
+    def _live(self) -> Content | None:
+        if self.path.exists():
+            with reading(self.path, self.busy) as live:
+                return content_of(live, self.exclude)
+        if not self.path.parent.is_dir():
+            raise SqliteError(f"{self.path.parent} does not exist", next_step="create the daemon's data folder first")
+        stale = [beside(self.path, suffix).name for suffix in ("-wal", "-shm", "-journal") if beside(self.path, suffix).exists()]
+        if stale:
+            # SQLite would play them into the new file on first open.
+            raise SqliteError(
+                f"{self.path} is missing, but {', '.join(stale)} of an earlier database lie in {self.path.parent}",
+                seen=stale,
+                next_step="move them away (they may hold the last writes of that database), then run this again",
+            )
+        return None
+
+    def _into(self, source: Any, live: Any, page_size: int) -> None:
+        if pragma(live, "journal_mode") == "wal" and pragma(live, "page_size") != page_size:
+            raise SqliteError(
+                f"{self.path} is in WAL mode with pages of {pragma(live, 'page_size')} bytes, the backup has {page_size}",
+                seen=pragma(live, "page_size"),
+                wanted=page_size,
+                next_step="stop the daemon, move its database and -wal away, and restore into a new file",
+            )
+        copy_online(source, live, self.path, self.busy)
+
+    def _same(self, copy: Any, path: Path, wanted: Content) -> None:
+        seen = content_of(copy, self.exclude)
+        if not seen.equals(wanted):
+            raise SqliteError(
+                f"{path} holds other content than it was given: digest {seen.digest}, wanted {wanted.digest}",
+                seen=seen.result(),
+                wanted=wanted.result(),
+                next_step="fence off whoever writes to it, then run this again",
+            )
+
+    def _diff(self, path: Path, before: Content | None, after: Content) -> dict[str, Any]:
+        def shown(content: Content | None) -> dict[str, Any]:
+            return {"digest": content.digest, "rows": content.rows()} if content else {}
+
+        return {"before_header": str(path), "after_header": str(path), "before": shown(before), "after": shown(after)}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "restored"], "default": "present"},
+            "path": {"type": "path", "required": True},
+            "dest": {"type": "path"},
+            "src": {"type": "path"},
+            "expected_sha256": {"type": "str"},
+            "exclude_tables": {"type": "list", "elements": "str", "default": []},
+            "force": {"type": "bool", "default": False},
+            "mode": {"type": "str", "default": "0600"},
+            "directory_mode": {"type": "str", "default": "0700"},
+            "busy_timeout": {"type": "float", "default": 10.0},
+        },
+        required_if=[("state", "present", ["dest"]), ("state", "restored", ["src"])],
+        supports_check_mode=True,
+    )
+    started = time.monotonic()
+    try:
+        copy = Copy(module.params, module.check_mode)
+        result = copy.present() if module.params["state"] == "present" else copy.restored()
+    except SqliteError as error:
+        fail(module, error)
+    except (OSError, ValueError) as error:
+        fail(module, SqliteError(f"{module.params['path']}: {error}", next_step="mend that, then run this again"))
+    module.exit_json(elapsed=round(time.monotonic() - started, 3), **result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: sqlite_info
+short_description: Tell what a SQLite database holds, and how it differs from another
+description:
+  - Reads a SQLite database in one read transaction, so a daemon that has it open in WAL mode goes on writing meanwhile.
+  - Gives digests of the logical content. Two good copies of equal data differ in bytes but have equal digests.
+  - With O(against), counts the rows by which it differs from a second database.
+  - Never creates a missing database and never writes to one. (SQLite itself may leave an empty C(-wal) and a C(-shm) beside
+    a database in WAL mode that nobody else has open.)
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - pi_controller.raft_migration.attributes
+  - pi_controller.raft_migration.attributes.read_only
+options:
+  path:
+    description: The database.
+    type: path
+    required: true
+  against:
+    description: A second database to compare with. Both are read in one transaction.
+    type: path
+  exclude_tables:
+    description:
+      - Tables that say where the daemon stands in its own Raft log rather than what its users stored.
+      - They, their indexes and their counters are left out of every digest and comparison. Case does not matter.
+    type: list
+    elements: str
+    default: []
+  integrity:
+    description: Whether to run SQLite's integrity check as well and fail when it finds something.
+    type: bool
+    default: false
+  busy_timeout:
+    description: Seconds to wait for a database that is locked.
+    type: float
+    default: 10.0
+notes:
+  - Virtual tables have no rows of their own. Their shadow tables are ordinary tables and are counted.
+seealso:
+  - module: pi_controller.raft_migration.sqlite_backup
+"""
+
+EXAMPLES = r"""
+- name: Read the digest of the live database
+  pi_controller.raft_migration.sqlite_info:
+    path: /var/lib/pi-controller/pi-controller.db
+    exclude_tables: [raft_applied]
+  register: content
+
+- name: Count the rows written since the backup
+  pi_controller.raft_migration.sqlite_info:
+    path: /var/lib/pi-controller/pi-controller.db
+    against: /var/lib/pi-controller-migration/prepare/pi-controller.db
+    exclude_tables: [raft_applied]
+  register: difference
+"""
+
+RETURN = r"""
+digest:
+  description: SHA-256 over all rows of all tables with their types, in an order that depends on nothing but the values.
+  returned: success
+  type: str
+  sample: 9f2c6a0d...
+schema_digest:
+  description: SHA-256 over the declarations of tables, indexes, views and triggers.
+  returned: success
+  type: str
+  sample: 51be077a...
+user_version:
+  description: The number the application keeps in the database's header.
+  returned: success
+  type: int
+  sample: 3
+tables:
+  description: Rows and digest of each table.
+  returned: success
+  type: dict
+  sample: {"nodes": {"rows": 3, "digest": "c0ffee..."}}
+virtual_tables:
+  description: Virtual tables, which are not read themselves.
+  returned: success
+  type: list
+  elements: str
+page_count:
+  description: Pages in the database.
+  returned: success
+  type: int
+page_size:
+  description: Bytes in a page.
+  returned: success
+  type: int
+journal_mode:
+  description: V(wal) or the journal mode the database is in.
+  returned: success
+  type: str
+  sample: wal
+elapsed:
+  description: Seconds the reading took.
+  returned: success
+  type: float
+comparison:
+  description: How O(path) differs from O(against).
+  returned: when O(against) is given
+  type: dict
+  contains:
+    equal:
+      description: Whether no row differs, the next AUTOINCREMENT ids included.
+      type: bool
+    rows:
+      description: Rows that differ in all tables of the application.
+      type: int
+    tables:
+      description: >-
+        Per table, rows only in O(path) (C(added)), rows with the same primary key and other values (C(changed)) and rows only
+        in O(against) (C(removed)). Where a table's columns differ (C(same_columns=false)) all its rows count.
+      type: dict
+  sample: {"equal": false, "rows": 1, "tables": {"nodes": {"added": 1, "changed": 0, "removed": 0, "same_columns": true}}}
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._failures import fail
+from ..module_utils._sqlite import SqliteError, check_integrity, opened, pages, pragma, reading
+from ..module_utils._sqlite_digest import SEQUENCE, attach, compare, content_of
+
+
+def difference(path: Path, against: Path, exclude: list[str], busy_timeout: float) -> dict[str, Any]:
+    with opened(against, "mode=ro", busy_timeout), opened(path, "mode=ro", busy_timeout) as connection:
+        attach(connection, against)
+        connection.execute("BEGIN")
+        tables = compare(connection, exclude)
+    rows = {name: table["added"] + table["changed"] + table["removed"] for name, table in tables.items()}
+    equal = not any(rows.values()) and all(table["same_columns"] for table in tables.values())
+    # The counter of ids moves with every row added; it is no row anybody wrote.
+    return {"equal": equal, "rows": sum(count for name, count in rows.items() if name != SEQUENCE), "tables": tables}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "against": {"type": "path"},
+            "exclude_tables": {"type": "list", "elements": "str", "default": []},
+            "integrity": {"type": "bool", "default": False},
+            "busy_timeout": {"type": "float", "default": 10.0},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    path = Path(params["path"])
+    started = time.monotonic()
+    try:
+        with reading(path, params["busy_timeout"]) as connection:
+            if params["integrity"]:
+                check_integrity(connection, path)
+            result = {
+                **content_of(connection, params["exclude_tables"]).result(),
+                **pages(connection),
+                "journal_mode": pragma(connection, "journal_mode"),
+            }
+        if params["against"]:
+            result["comparison"] = difference(path, Path(params["against"]), params["exclude_tables"], params["busy_timeout"])
+    except SqliteError as error:
+        fail(module, error)
+    module.exit_json(changed=False, elapsed=round(time.monotonic() - started, 3), **result)
+
+
+if __name__ == "__main__":
+    main()
