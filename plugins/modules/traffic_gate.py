@@ -1,0 +1,305 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: traffic_gate
+short_description: Decide who reaches the daemon on a Pi's standard ports
+description:
+  - Sets iptables rules in chains of their own (C(PI-CTL-*)) for the standard TCP ports of one Pi.
+  - V(open) has no rules.
+  - V(fenced) lets nobody reach the daemon on its standard ports. What is sent there is answered with a reset, and what
+    the daemon still sends from there is dropped, so no acknowledgement leaves after the fence.
+  - V(redirected) leads new connections to the temporary port on the same Pi, whatever local address they use; the
+    daemon on the standard ports is fenced.
+  - V(forwarded) leads new connections to the same port of another Pi (with masquerading); the daemon on the standard
+    ports is fenced. Clients on 127/8 and on IPv6 get a reset.
+  - From one state to another, a new connection always meets the old state or the new one, never a gap between them.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - pi_controller.raft_migration.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+    details:
+      - Rules that were edited by hand or half set are put right and reported as changed.
+options:
+  state:
+    description: What clients of the standard ports meet.
+    type: str
+    choices: [open, fenced, redirected, forwarded]
+    required: true
+  ports:
+    description: The ports. Required in every state but V(open).
+    type: list
+    elements: dict
+    suboptions:
+      standard:
+        description: The port clients know.
+        type: int
+        required: true
+      temporary:
+        description: The pod's port on the same Pi, used by V(redirected).
+        type: int
+        required: true
+  forward_to:
+    description: IPv4 address of the other Pi, required with V(forwarded). The other Pi's own gate applies there.
+    type: str
+  established:
+    description:
+      - What becomes of connections the daemon already has on the standard ports.
+      - V(reset) ends them, at once where C(ss) and the kernel can, otherwise with their next packet.
+      - V(keep) lets them be, so a daemon that refuses writes can finish what it has begun. Never a write fence by itself, so
+        it is refused with V(fenced).
+    type: str
+    choices: [reset, keep]
+    default: reset
+  comment:
+    description: Starts the comment of every rule; the state follows.
+    type: str
+    default: pi-controller migration
+notes:
+  - >-
+    Connections from source address 127.0.9.91 always reach the daemon itself. The modules of this collection use it when
+    they ask a daemon on their own Pi.
+  - >-
+    Everybody else on the Pi is led like any client, so kubelet too. While V(forwarded), a readiness probe of a pod on a
+    standard port is answered by the other Pi.
+  - >-
+    A connection through a Service is led by kube-proxy, which decides first. Let the Service lead elsewhere before
+    closing the gate.
+  - An existing firewall must admit the temporary ports from wherever clients come.
+  - Works with both backends of iptables. Where IPv6 is enabled C(ip6tables) is required, or the fence would leak.
+seealso:
+  - module: pi_controller.raft_migration.raft_fence
+"""
+
+EXAMPLES = r"""
+- name: Lead the clients of this Pi to its pod
+  pi_controller.raft_migration.traffic_gate:
+    state: redirected
+    ports:
+      - {standard: 8080, temporary: 8082}
+      - {standard: 9090, temporary: 9093}
+
+- name: Lead them to another Pi while the pod restarts
+  pi_controller.raft_migration.traffic_gate:
+    state: forwarded
+    forward_to: 192.0.2.12
+    ports:
+      - {standard: 8080, temporary: 8082}
+
+- name: Lead them to the daemon on the standard ports
+  pi_controller.raft_migration.traffic_gate:
+    state: open
+"""
+
+RETURN = r"""
+state:
+  description: The state that stands now.
+  returned: success
+  type: str
+  sample: redirected
+previous:
+  description: The state that stood before, V(mixed) when it was half one and half another.
+  returned: success
+  type: str
+  sample: open
+families:
+  description: The address families the rules were set for.
+  returned: success
+  type: list
+  elements: str
+  sample: [ipv4, ipv6]
+reset_connections:
+  description: How many connections of the daemon were ended at once.
+  returned: success
+  type: int
+  sample: 2
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
+"""
+
+import ipaddress
+import socket
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._failures import RaftError, fail
+from ..module_utils._gate_rules import STATES, Gate, Port, Rules, Table, parse, restore_text, show, state_of
+from ..module_utils._operator import OPERATOR_ADDRESS
+
+IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+IPV6_DISABLED = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
+TABLES = ("filter", "nat")
+
+
+class GateError(RaftError):
+    """Rules that cannot be set or do not stand."""
+
+
+class Family:
+    """iptables of one address family."""
+
+    def __init__(self, module: AnsibleModule, name: str, command: str) -> None:
+        self.module = module
+        self.name = name
+        self.save = module.get_bin_path(f"{command}-save")
+        self.restore = module.get_bin_path(f"{command}-restore")
+        if not self.save or not self.restore:
+            raise GateError(
+                f"{name} is enabled on this Pi but {command}-save or {command}-restore is not installed",
+                wanted=command,
+                next_step="install the package iptables",
+            )
+
+    def _run(self, command: list[str], data: str | None = None) -> str:
+        code, out, err = self.module.run_command(command, data=data, environ_update={"LC_ALL": "C"})
+        if code:
+            raise GateError(
+                f"{' '.join(command)} failed with {code}: {err.strip()}",
+                seen=err.strip(),
+                next_step="run it by hand as root; a container needs NET_ADMIN, a kernel the nat, conntrack and multiport modules",
+            )
+        return str(out)
+
+    def current(self) -> dict[str, Table]:
+        return parse("".join(self._run([self.save, "-t", table]) for table in TABLES))
+
+    def apply(self, wanted: Rules) -> tuple[dict[str, Table], dict[str, Table]]:
+        """Make the rules stand and return what stood before and what stands now."""
+        before = self.current()
+        text = restore_text(before, wanted)
+        if not text or self.module.check_mode:
+            return before, before
+        self._run([self.restore, "--noflush", "-w", "10"], data=text)
+        after = self.current()
+        missing = restore_text(after, wanted)
+        if missing:
+            raise GateError(
+                f"{self.name}: the rules were accepted but do not stand; still to do: {missing.splitlines()}",
+                seen=show(after),
+                wanted=text,
+                next_step="see whether something else rewrites the firewall at the same time, then run this again",
+            )
+        return before, after
+
+
+def wanted_gate(params: dict[str, Any]) -> Gate:
+    ports = tuple(Port(port["standard"], port["temporary"]) for port in params["ports"] or [])
+    numbers = [number for port in ports for number in port]
+    if any(not 0 < number < 65536 for number in numbers) or len(set(numbers)) != len(numbers):
+        raise GateError(f"ports {numbers} are not all different numbers from 1 to 65535", seen=numbers)
+    if len(ports) > 15:
+        raise GateError(f"{len(ports)} ports were given, iptables takes 15 at a time", seen=len(ports), wanted=15)
+    if '"' in params["comment"] or "\n" in params["comment"] or len(params["comment"]) > 200:
+        raise GateError("comment must be one line of up to 200 characters without quotes", seen=params["comment"])
+    if params["established"] == "keep" and params["state"] == "fenced":
+        raise GateError("a fence that keeps connections is none", next_step="leave established at reset")
+    if params["state"] == "forwarded":
+        check_forwarding(params["forward_to"])
+    return Gate(params["state"], ports, params["forward_to"], params["comment"], params["established"] == "keep")
+
+
+def check_forwarding(address: str) -> None:
+    try:
+        other = ipaddress.IPv4Address(address)
+    except ValueError as error:
+        raise GateError(f"forward_to {address} is not an IPv4 address", seen=address) from error
+    if other.is_loopback or is_own(address):
+        raise GateError(
+            f"forward_to {address} is an address of this Pi, clients would go round in circles",
+            seen=address,
+            next_step="name another Pi, or use state redirected",
+        )
+    if IP_FORWARD.read_text().strip() != "1":
+        raise GateError(
+            "this Pi does not forward packets: net.ipv4.ip_forward is 0",
+            seen=0,
+            wanted=1,
+            next_step="K3s sets it when it starts, so see that K3s runs; or set it with ansible.posix.sysctl",
+        )
+
+
+def is_own(address: str) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def reset_connections(module: AnsibleModule, gate: Gate) -> int:
+    """End what the daemon has on its standard ports; returns how many.
+
+    A client that waits for an answer sends nothing, so no rule would ever tell it. Kernels without
+    CONFIG_INET_DIAG_DESTROY cannot, and there it waits as long as it is used to.
+    """
+    ss = module.get_bin_path("ss")
+    if not ss:
+        return 0
+    daemon = " or ".join(f"sport = :{port.standard}" for port in gate.ports)
+    command = [ss, "-H", "-K", "-t", "-n", "state", "connected", f"( {daemon} ) and not dst {OPERATOR_ADDRESS}"]
+    _code, out, _err = module.run_command(command)
+    return len(out.splitlines())
+
+
+def main() -> None:
+    port = {"standard": {"type": "int", "required": True}, "temporary": {"type": "int", "required": True}}
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": list(STATES), "required": True},
+            "ports": {"type": "list", "elements": "dict", "options": port},
+            "forward_to": {"type": "str"},
+            "established": {"type": "str", "choices": ["reset", "keep"], "default": "reset"},
+            "comment": {"type": "str", "default": "pi-controller migration"},
+        },
+        required_if=[
+            ("state", "fenced", ["ports"]),
+            ("state", "redirected", ["ports"]),
+            ("state", "forwarded", ["ports", "forward_to"]),
+        ],
+        supports_check_mode=True,
+    )
+    try:
+        gate = wanted_gate(module.params)
+        families = [Family(module, "ipv4", "iptables")]
+        if IPV6_DISABLED.exists() and IPV6_DISABLED.read_text().strip() == "0":
+            families.append(Family(module, "ipv6", "ip6tables"))
+        seen = [(family, *family.apply(gate.rules(family.name == "ipv6"))) for family in families]
+    except RaftError as error:
+        fail(module, error)
+    changed = any(restore_text(before, gate.rules(family.name == "ipv6")) for family, before, _after in seen)
+    reset = 0
+    if gate.state != "open" and module.params["established"] == "reset" and not module.check_mode:
+        reset = reset_connections(module, gate)
+    previous = {state_of(before) for _family, before, _after in seen}
+    module.exit_json(
+        changed=changed,
+        state=gate.state,
+        previous=previous.pop() if len(previous) == 1 else "mixed",
+        families=[family.name for family in families],
+        reset_connections=reset,
+        diff={
+            "before": "".join(f"{family.name}\n{show(before)}" for family, before, _after in seen),
+            "after": "".join(f"{family.name}\n{show(after)}" for family, _before, after in seen),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
