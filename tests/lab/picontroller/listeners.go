@@ -1,0 +1,125 @@
+// GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+)
+
+// finishWithin is how long requests under way get when the daemon is told to stop.
+const finishWithin = 3 * time.Second
+
+// listeners are all the ports but Raft's.
+type listeners struct {
+	rest, grpc net.Listener
+	others     []net.Listener
+	web        *http.Server
+	calls      *grpc.Server
+	health     *health.Server
+
+	mutex  sync.Mutex
+	silent map[net.Conn]bool // connections on which nothing was asked yet
+}
+
+func listenAll(c *Config) (*listeners, error) {
+	l := &listeners{silent: map[net.Conn]bool{}}
+	listen := func(name, address string) (net.Listener, error) {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
+		return listener, err
+	}
+	var err error
+	if l.rest, err = listen("REST", c.REST); err != nil {
+		return nil, err
+	}
+	if l.grpc, err = listen("gRPC", c.GRPC); err != nil {
+		return nil, err
+	}
+	if c.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("api.tls_cert, api.tls_key: %w", err)
+		}
+		l.rest = tls.NewListener(l.rest, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
+	}
+	for _, other := range c.Others {
+		listener, err := listen(other.name, other.address)
+		if err != nil {
+			return nil, err
+		}
+		l.others = append(l.others, listener)
+	}
+	return l, nil
+}
+
+// serve starts all of them; what comes out of the channel is why one ended.
+func (l *listeners) serve(handler http.Handler) <-chan error {
+	failed := make(chan error, 2+len(l.others))
+	l.web = &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ConnState: l.track}
+	l.calls, l.health = grpc.NewServer(), health.NewServer()
+	grpc_health_v1.RegisterHealthServer(l.calls, l.health)
+	go func() {
+		if err := l.web.Serve(l.rest); err != http.ErrServerClosed {
+			failed <- err
+		}
+	}()
+	go func() {
+		if err := l.calls.Serve(l.grpc); err != nil {
+			failed <- err
+		}
+	}()
+	for _, other := range l.others {
+		other := other
+		go func() { failed <- http.Serve(other, http.HandlerFunc(alive)) }()
+	}
+	return failed
+}
+
+func alive(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) }
+
+func (l *listeners) track(conn net.Conn, state http.ConnState) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if state == http.StateNew {
+		l.silent[conn] = true
+	} else {
+		delete(l.silent, conn)
+	}
+}
+
+// stop takes nothing new, finishes what was asked and closes idle connections.
+func (l *listeners) stop() {
+	l.health.Shutdown()
+	done := make(chan struct{})
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
+		defer cancel()
+		if err := l.web.Shutdown(ctx); err != nil {
+			log.Printf("requests still open after %s: %v", finishWithin, err)
+		}
+		close(done)
+	}()
+	// Shutdown waits 5 s for a connection that was opened and never used, which no client would thank us for.
+	l.rest.Close()
+	l.mutex.Lock()
+	for conn := range l.silent {
+		conn.Close()
+	}
+	l.mutex.Unlock()
+	<-done
+	l.calls.Stop()
+}
