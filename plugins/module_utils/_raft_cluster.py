@@ -185,7 +185,8 @@ def assemble(answers: tuple[Answer, ...]) -> ClusterView:
     if len({status.leader for _client, status in claims}) > 1:
         return ClusterView(None, _views(claims[0][1], answers, None), answers, tuple(c.url for c, _status in claims))
     if claims:
-        client, status = claims[0]
+        # A port may lead to another host while clients are led away from this one: prefer the leader's own URL.
+        client, status = max(claims, key=lambda claim: _speaks_for_itself(*claim))
         address = status.leader or client.host
         found = _member_at(status.members, address, client.host)
         leader = Leader(found.id if found else None, address, status.term, status.commit_index, client)
@@ -205,11 +206,24 @@ def _views(source: NodeStatus, answers: tuple[Answer, ...], leader: Leader | Non
     views = []
     for member in source.members:
         host = _host(member.address)
-        candidates = [MemberView(member, a.client.url, a.status) for a in answers if same_host(a.client.host, host)]
+        own = [a for a in answers if same_host(a.client.host, host)]
+        candidates = [
+            MemberView(member, a.client.url, a.status)
+            for a in own
+            if a.status is None or _speaks_for_itself(a.client, a.status)
+        ]
         # Several URLs of one host (before and after its port change): the one that answers and follows counts.
         candidates.sort(key=lambda view: (bool(leader and view.follows(leader)), view.status is not None), reverse=True)
-        views.append(candidates[0] if candidates else MemberView(member, None, None))
+        views.append(candidates[0] if candidates else MemberView(member, own[0].client.url if own else None, None))
     return tuple(views)
+
+
+def _speaks_for_itself(client: RaftClient, status: NodeStatus) -> bool:
+    """False where a URL answers with the leader's status and the leader is on another host.
+
+    Only a leader can be told apart: a follower's status does not say whose it is.
+    """
+    return not status.is_leader or status.leader is None or same_host(client.host, _host(status.leader))
 
 
 def _member_at(members: tuple[Member, ...], address: str, host: str) -> Member | None:

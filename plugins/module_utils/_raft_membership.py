@@ -9,6 +9,8 @@ from __future__ import annotations
 import socket
 import time
 
+from ._failures import RaftError
+from ._raft_client import RaftClient
 from ._raft_cluster import MemberView, same_host
 from ._raft_leader import POLL, LeaderSession
 from ._raft_types import Member
@@ -31,15 +33,18 @@ class MembershipChange(LeaderSession):
         itself = self.leader.id == node_id
         unreached = False
         if known and known.member == wanted:
-            if itself or self._settled(wanted, replace):
+            if self._settled(wanted, replace):
                 return
             unreached = True
         self._refuse_impossible(wanted, known, learners, replace)
         self._others_healthy(node_id)
-        if itself:
-            # It listens at the new address only after its restart, as a follower: nothing to wait for now.
+        if itself and not unreached:
+            # The leader is never removed. It listens at the new address after its restart, led by another by then: a
+            # leader that comes to power knows the new address, one that already was in power may not reach it.
             self._add(wanted, voter_field=None)
-            return
+            if self.limits.listener <= 0 or self.dry_run or self._settled(wanted, replace):
+                return
+            unreached = True
         if known and replace and (unreached or known.member.address != address or known.member.voter > voter):
             self._remove(node_id)
             known = None
@@ -57,11 +62,7 @@ class MembershipChange(LeaderSession):
         if self.view.find(node_id) is None:
             return
         if self.leader.id == node_id:
-            raise self.error(
-                f"{node_id} leads: a leader is never removed",
-                wanted=f"another leader than {node_id}",
-                next_step="hand leadership over first (state=leader for another member, or stop this daemon)",
-            )
+            raise self._never_removed(node_id)
         self._others_healthy(node_id)
         self._remove(node_id)
 
@@ -107,13 +108,16 @@ class MembershipChange(LeaderSession):
             )
 
     def _settled(self, wanted: Member, replace: bool) -> bool:
-        """Whether a member that is already configured as wanted has caught up as well."""
-        if self.limits.caught_up <= 0:
+        """Whether a member that is already configured as wanted has caught up as well.
+
+        False is "the leader does not reach it, start over": it may still send to an older address.
+        """
+        if self.limits.caught_up <= 0 or (self.leader.id == wanted.id and self.limits.listener <= 0):
             return True
-        patience = min(self.limits.caught_up, max(SILENCE, self.limits.listener))
+        self._listening(wanted.address)
+        patience = min(self.limits.caught_up, SILENCE)
         heard = self.wait_member(wanted.id, lambda one, leader, target: one.in_contact(leader), patience)
         if not heard and replace:
-            # Configured, but the leader does not reach it (it may still send to an older address): start over.
             return False
         self.caught_up(wanted)
         return True
@@ -161,10 +165,19 @@ class MembershipChange(LeaderSession):
         )
 
     def _remove(self, node_id: str) -> None:
-        self.change(
-            f"remove {node_id}",
-            lambda client: client.remove_member(node_id),
-            lambda view: view.find(node_id) is None,
+        def call(client: RaftClient) -> None:
+            # It may have come to lead since we looked.
+            if self.leader.id == node_id:
+                raise self._never_removed(node_id)
+            client.remove_member(node_id)
+
+        self.change(f"remove {node_id}", call, lambda view: view.find(node_id) is None)
+
+    def _never_removed(self, node_id: str) -> RaftError:
+        return self.error(
+            f"{node_id} leads: a leader is never removed",
+            wanted=f"another leader than {node_id}",
+            next_step="hand leadership over first (state=leader for another member, or stop this daemon)",
         )
 
 

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.request import urlopen
 
 import pytest
 from fake_raft import FULL, FakeCluster
@@ -18,6 +21,29 @@ def cluster() -> Iterator[FakeCluster]:
     one = FakeCluster.start(3)
     yield one
     one.stop()
+
+
+@contextlib.contextmanager
+def forwarder(host: str, url: str) -> Iterator[str]:
+    """A URL on `host` that shows what `url` answers."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with urlopen(url + self.path) as answer:
+                text = answer.read()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_args) -> None:
+            pass
+
+    server = ThreadingHTTPServer((host, 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield f"http://{host}:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
 
 
 def test_shows_the_leader_and_every_member(run_module, cluster):
@@ -94,6 +120,16 @@ def test_a_deposed_leader_of_an_older_term_is_no_rival(run_module, cluster):
         other.stop()
     assert result["leader"]["url"] == cluster.urls[0]
     assert result["rivals"] == []
+
+
+def test_a_url_that_leads_to_the_leader_on_another_host_speaks_for_neither(run_module, cluster):
+    # As when n2's clients are led to n1 while n2 is away.
+    cluster.nodes["n2"].alive = False
+    with forwarder("127.0.2.2", cluster.urls[0]) as forwarded:
+        result = run_module("raft_info", {"urls": [forwarded, *cluster.urls]})
+    assert result["leader"] == {"id": "n1", "address": "127.0.2.1:9092", "url": cluster.urls[0]}
+    assert result["members"][1]["reachable"] is False
+    assert result["caught_up"] is False
 
 
 def test_nothing_answers_and_that_is_a_result(run_module):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils import _raft_membership
 from fake_raft import FakeCluster
 
 NEW = "127.0.2.2:9091"
@@ -75,8 +76,6 @@ def test_a_plain_address_update_is_not_believed_before_the_voter_has_caught_up(c
 
 
 def test_replace_starts_over_with_a_member_the_leader_does_not_reach(change, cluster, monkeypatch):
-    from ansible_collections.pi_controller.raft_migration.plugins.module_utils import _raft_membership
-
     monkeypatch.setattr(_raft_membership, "SILENCE", 0.3)
     cluster.nodes["n2"].listens = NEW
     cluster.members["n2"] = (NEW, True)
@@ -117,8 +116,6 @@ def test_a_node_killed_between_remove_and_add_is_added_by_the_next_run(change, c
 
 @pytest.mark.parametrize("trouble", ["down", "behind", "unheard"])
 def test_nothing_changes_while_another_voter_is_not_well(change, cluster, trouble, monkeypatch):
-    from ansible_collections.pi_controller.raft_migration.plugins.module_utils import _raft_membership
-
     monkeypatch.setattr(_raft_membership, "SILENCE", 0.3)
     cluster.nodes["n2"].listens = NEW
     if trouble == "down":
@@ -140,8 +137,6 @@ def test_nothing_changes_while_another_voter_is_not_well(change, cluster, troubl
 
 
 def test_force_goes_ahead(change, upstream, monkeypatch):
-    from ansible_collections.pi_controller.raft_migration.plugins.module_utils import _raft_membership
-
     monkeypatch.setattr(_raft_membership, "SILENCE", 0.2)
     upstream.nodes["n3"].alive = False
     result = change(upstream, state="absent", force=True, wait_caught_up=0.2)
@@ -157,6 +152,55 @@ def test_the_leader_is_only_readdressed(change, cluster):
     assert result["changed"] is True
     assert [one[0] for one in cluster.changes] == ["POST"]
     assert members(result)["n1"] == ("127.0.2.1:9091", True)
+
+
+def test_a_leader_that_restarts_is_followed_to_its_new_address(change, cluster):
+    # Its successor came to power after the update, and knows the new address.
+    new, node = "127.0.2.1:9091", cluster.nodes["n1"]
+
+    def restart() -> None:
+        node.listens = new
+        cluster.elect("n3")
+
+    timer = threading.Timer(0.4, restart)
+    with socket.create_server(("127.0.2.1", 9091)):
+        timer.start()
+        result = change(cluster, node_id="n1", address=new, replace=True, wait_for_listener=2)
+        timer.join()
+    assert [one[0] for one in cluster.changes] == ["POST"]
+    assert members(result)["n1"] == (new, True)
+
+
+def test_a_leader_deposed_before_its_update_is_replaced_like_any_other(change, cluster, monkeypatch):
+    # Its successor was in power already when the update came, and goes on sending to the old address.
+    monkeypatch.setattr(_raft_membership, "SILENCE", 0.3)
+    new, node = "127.0.2.1:9091", cluster.nodes["n1"]
+
+    def depose(asked, _method, _path):
+        if asked is node and cluster.leader == "n1":
+            node.listens = new
+            cluster.elect("n2")
+            return 503, {"error": "leadership lost"}
+        return None
+
+    cluster.before_change = depose
+    with socket.create_server(("127.0.2.1", 9091)):
+        result = change(cluster, node_id="n1", address=new, replace=True, wait_for_listener=2)
+    assert "remove n1" in [one["step"] for one in result["steps"]], result
+    assert cluster.sends_to["n1"] == new
+    assert result["leader_after"]["id"] == "n2"
+
+
+def test_a_member_that_comes_to_lead_is_not_removed(change, cluster):
+    def crown(_node, method, _path):
+        if method == "DELETE" and cluster.leader == "n1":
+            cluster.elect("n2")
+
+    cluster.before_change = crown
+    result = change(cluster, state="absent")
+    assert result["failed"] is True
+    assert "never removed" in result["msg"]
+    assert "n2" in cluster.members
 
 
 def test_the_leader_is_never_removed(change, cluster):
