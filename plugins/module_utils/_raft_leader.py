@@ -18,6 +18,8 @@ from ._raft_types import Member
 from ._waiting import wait_until
 
 POLL = 0.05
+# 403: it leads no more. 503: an election is on. No answer: the outcome is open, the list of members will tell.
+MAY_CALL_AGAIN: frozenset[int | None] = frozenset({None, 403, 503})
 
 
 @dataclass
@@ -89,7 +91,13 @@ class LeaderSession:
         self.leader = self.view.leader or self.leader
         return self.view
 
-    def change(self, what: str, call: Callable[[RaftClient], None], done: Callable[[ClusterView], bool]) -> None:
+    def change(
+        self,
+        what: str,
+        call: Callable[[RaftClient], None],
+        done: Callable[[ClusterView], bool],
+        again_after: frozenset[int | None] = MAY_CALL_AGAIN,
+    ) -> None:
         """Ask the leader known last at once; follow it when it moved; believe only its own list of members."""
         self.changed = True
         began = time.monotonic()
@@ -102,8 +110,7 @@ class LeaderSession:
             try:
                 call(self.client())
             except RaftError as error:
-                # 403: it leads no more. 503: an election is on. No answer: the outcome is open, the list will tell.
-                if error.status not in (None, 403, 503):
+                if error.status not in again_after:
                     raise
                 refused = error
             self.view, self.leader = self.find_leader()

@@ -12,7 +12,7 @@ import time
 from ._failures import RaftError
 from ._raft_client import RaftClient
 from ._raft_cluster import MemberView, same_host
-from ._raft_leader import POLL, LeaderSession
+from ._raft_leader import MAY_CALL_AGAIN, POLL, LeaderSession
 from ._raft_types import Member
 from ._waiting import wait_until
 
@@ -78,6 +78,8 @@ class MembershipChange(LeaderSession):
             f"hand leadership from {self.leader.id} to {node_id}",
             lambda client: client.transfer(node_id),
             lambda view: bool(view.leader and view.leader.id == node_id and view.quorate),
+            # 500: the heir stood for election and another won it; nothing is lost by asking again.
+            MAY_CALL_AGAIN | {500},
         )
 
     def can_transfer(self) -> bool:

@@ -316,6 +316,17 @@ def test_leadership_is_handed_over(change, full):
     assert (first["changed"], second["changed"]) == (True, False)
 
 
+def test_an_election_that_another_wins_is_held_again(change, full):
+    def lose(_node, _method, path):
+        if path == "leader/transfer" and full.leader == "n1":
+            full.elect("n3")
+            return 500, {"error": "leadership did not arrive at n2"}
+        return None
+
+    full.before_change = lose
+    assert change(full, state="leader")["leader_after"]["id"] == "n2"
+
+
 def test_without_the_call_leadership_stays_and_it_says_so(change, upstream):
     result = change(upstream, state="leader")
     assert result["failed"] is True
