@@ -30,6 +30,7 @@ class FakeNode:
     alive: bool = True
     applied: int = 0
     pending: int = 0
+    read_only: bool = False
     server: ThreadingHTTPServer | None = None
 
 
@@ -145,6 +146,10 @@ class FakeCluster:
             return 404, {"error": "not found"}
         if path == "capabilities":
             return 200, {"capabilities": FULL}
+        if path == "read-only":
+            if method == "PUT":
+                node.read_only = body["enabled"]
+            return 200, {"enabled": node.read_only}
         if node.id != self.leader:
             address = self.nodes[self.leader].listens if self.leader else ""
             return (403, {"error": "not the leader", "leader": address}) if address else (503, {"error": "no leader"})

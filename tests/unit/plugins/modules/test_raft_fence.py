@@ -1,0 +1,63 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fake_raft import FakeCluster
+
+
+@pytest.fixture
+def cluster() -> Iterator[FakeCluster]:
+    one = FakeCluster.start(3)
+    yield one
+    one.stop()
+
+
+def test_check_mode_foretells_what_then_happens(run_module, cluster: FakeCluster) -> None:
+    wanted = {"urls": cluster.urls, "enabled": True}
+    foretold = run_module("raft_fence", wanted, check_mode=True, diff=True)
+    assert not any(node.read_only for node in cluster.nodes.values())
+    done = run_module("raft_fence", wanted, diff=True)
+    assert all(node.read_only for node in cluster.nodes.values())
+    assert {key: foretold[key] for key in ("changed", "before", "after", "diff")} == {
+        key: done[key] for key in ("changed", "before", "after", "diff")
+    }
+    assert done["changed"]
+
+
+def test_a_second_run_changes_nothing(run_module, cluster: FakeCluster) -> None:
+    wanted = {"urls": cluster.urls, "enabled": True}
+    run_module("raft_fence", wanted)
+    cluster.calls.clear()
+    again = run_module("raft_fence", wanted)
+    assert again["changed"] is False
+    assert [method for method, _, _ in cluster.calls if method == "PUT"] == []
+
+
+def test_lifting_it_reaches_only_the_nodes_that_are_fenced(run_module, cluster: FakeCluster) -> None:
+    cluster.nodes["n2"].read_only = True
+    done = run_module("raft_fence", {"urls": cluster.urls, "enabled": False})
+    assert done["changed"]
+    assert sum(done["before"].values()) == 1
+    assert not cluster.nodes["n2"].read_only
+
+
+def test_a_release_without_the_call_fails_and_changes_nothing(run_module, cluster: FakeCluster) -> None:
+    cluster.profile = "upstream"
+    refused = run_module("raft_fence", {"urls": cluster.urls, "enabled": True})
+    assert refused["failed"]
+    assert refused["failure"]["status"] == 404
+    assert not any(node.read_only for node in cluster.nodes.values())
+
+
+def test_a_silent_node_fails_with_its_url(run_module, cluster: FakeCluster) -> None:
+    cluster.nodes["n3"].alive = False
+    refused = run_module("raft_fence", {"urls": cluster.urls, "enabled": True})
+    assert refused["failed"]
+    assert refused["failure"]["url"] == cluster.nodes["n3"].url
+    # Nothing is set before every node has been asked.
+    assert not any(node.read_only for node in cluster.nodes.values())
