@@ -5,7 +5,7 @@
 """What can be wrong with the structure `migration`: one sentence a fault, all of them at once.
 
 Faults of form (unknown keys, wrong types) are looked for in what the user wrote. Faults of sense (two listeners on one
-port, folders inside each other) can only be seen in the merged whole; they pass over values whose form is wrong already.
+port, folders inside each other) can only be seen in the merged whole; they pass over values of a wrong form.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _is_port(value: Any) -> bool:
 
 
 def _named_ports(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """The well-formed ports of the structure with their names; the standard ones first, since they are the given ones."""
+    """The well-formed ports with their names; the standard ones first, since they are the given ones."""
     for section in reversed(PORT_SECTIONS):
         for name, port in _section(config, section).items():
             if _is_port(port):

@@ -1,0 +1,243 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: k8s_port_swap
+short_description: Decide where a Service leads, without a moment in which it leads nowhere
+description:
+  - Leads a Service either to a list of addresses (O(lead_to=endpoints)) or to the pods that a selector finds
+    (O(lead_to=pods)), and returns when Kubernetes has taken it up.
+  - The Service is made where it is missing. Its cluster address, type, node ports and all else it has are kept.
+  - Its ports get their own names as target ports, never numbers, so that each pod stands behind it with its own number
+    while ports change pod by pod.
+  - To B(addresses). The selector is taken off and the Endpoints object of the same name written in one update. Slices
+    that the pods' controller leaves behind are removed once the new ones are there.
+  - To B(pods). The selector is set only when the pods it finds are Ready and as many as O(expected). Until the
+    controllers have written the pods' slices, slices of this module stand in for them; then those and the mirrored ones
+    of before are removed (Kubernetes before 1.22 leaves them behind for good, and kube-proxy would go on using them).
+  - It ends only when EndpointSlices and Endpoints list exactly the wanted targets.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - pi_controller.raft_migration.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - In check mode nothing is waited for. Pods that are not Ready are a warning then.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  namespace:
+    description: Namespace of the Service.
+    type: str
+    required: true
+  service:
+    description: Name of the Service.
+    type: str
+    required: true
+  lead_to:
+    description: Where the Service has to lead.
+    type: str
+    required: true
+    choices:
+      endpoints: To the addresses in O(endpoints).
+      pods: To the Ready pods that O(selector) finds.
+  ports:
+    description:
+      - The Service's own ports by name. Pods need container ports of these names.
+      - A port of the Service that is not named here is kept as it is.
+    type: dict
+    required: true
+  endpoints:
+    description: The addresses to lead to. Required with O(lead_to=endpoints).
+    type: list
+    elements: dict
+    suboptions:
+      ip:
+        description: The address; not a loopback address, which Kubernetes refuses.
+        type: str
+        required: true
+      node_name:
+        description: The node that has this address. Only a Service with C(externalTrafficPolicy=Local) needs it.
+        type: str
+      ports:
+        description: The numbers by port name, every name of O(ports) among them.
+        type: dict
+        required: true
+  selector:
+    description: The labels of the pods to lead to. Required with O(lead_to=pods).
+    type: dict
+  expected:
+    description: Exactly so many Ready pods, no more and no less. Without it one is enough.
+    type: int
+  wait_timeout:
+    description: Seconds that it may take, all waiting together.
+    type: int
+    default: 60
+notes:
+  - Runs where the Python library C(kubernetes) is, which is the control node.
+  - The user needs C(get), C(create) and C(update) for Services and Endpoints, C(list) for pods, and C(list), C(create)
+    and C(delete) for EndpointSlices.
+  - While O(lead_to) changes its kind, both the old and the new targets may be used for some tenths of a second. Lead to
+    the pods' addresses first where that must not be, as one update of the Endpoints object, and to the pods then.
+requirements:
+  - kubernetes >= 31.0 (Python)
+seealso:
+  - module: pi_controller.raft_migration.k8s_daemonset_pod
+"""
+
+EXAMPLES = r"""
+- name: Lead the Service to the daemons under systemd
+  pi_controller.raft_migration.k8s_port_swap:
+    namespace: pi-controller
+    service: pi-controller
+    lead_to: endpoints
+    ports: {rest: 8080, grpc: 9090}
+    endpoints:
+      - ip: 10.77.0.11
+        ports: {rest: 8080, grpc: 9090}
+      - ip: 10.77.0.12
+        ports: {rest: 8080, grpc: 9090}
+  delegate_to: localhost
+
+- name: Lead it to three pods, whatever their ports are
+  pi_controller.raft_migration.k8s_port_swap:
+    namespace: pi-controller
+    service: pi-controller
+    lead_to: pods
+    selector: {app.kubernetes.io/name: pi-controller}
+    expected: 3
+    ports: {rest: 8080, grpc: 9090}
+    wait_timeout: 20
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+before:
+  description: Where the Service led. In RV(before.mode) V(absent) means that there was no Service.
+  returned: always
+  type: dict
+  contains:
+    mode: {type: str, description: "V(absent), V(endpoints) or V(pods)."}
+    selector: {type: dict, description: "The Service's selector; null without one."}
+    ports: {type: dict, description: "The Service's ports by name."}
+    endpoints: {type: list, elements: dict, description: "Addresses with their ports, as kube-proxy uses them."}
+  sample:
+    mode: endpoints
+    selector:
+    ports: {"rest": 8080, "grpc": 9090}
+    endpoints: [{"ip": "10.77.0.11", "ports": {"rest": 8080, "grpc": 9090}}]
+after:
+  description: Where it leads now, in the same form. In check mode where it would lead.
+  returned: always
+  type: dict
+cluster_ip:
+  description: The Service's cluster address; null in check mode where it would be made.
+  returned: always
+  type: str
+resource_version:
+  description: The Service's resource version.
+  returned: always
+  type: str
+removed_slices:
+  description: Names of EndpointSlices that nobody looked after any more and that led elsewhere.
+  returned: always
+  type: list
+  elements: str
+elapsed:
+  description: Seconds it took.
+  returned: always
+  type: float
+failure:
+  description: What was seen and what was wanted.
+  returned: on failure
+  type: dict
+"""
+
+import time
+from typing import Any
+
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+from ..module_utils._failures import RaftError, fail
+from ..module_utils._k8s_api import connect
+from ..module_utils._k8s_route import Route
+from ..module_utils._k8s_service import ENDPOINTS, option_faults
+from ..module_utils._k8s_swap import Swap
+
+
+def define_module() -> AnsibleK8SModule:
+    endpoint = {
+        "ip": {"type": "str", "required": True},
+        "node_name": {"type": "str"},
+        "ports": {"type": "dict", "required": True},
+    }
+    return AnsibleK8SModule(
+        argument_spec={
+            **AUTH_ARG_SPEC,
+            "namespace": {"type": "str", "required": True},
+            "service": {"type": "str", "required": True},
+            "lead_to": {"type": "str", "required": True, "choices": ["endpoints", "pods"]},
+            "ports": {"type": "dict", "required": True},
+            "endpoints": {"type": "list", "elements": "dict", "options": endpoint},
+            "selector": {"type": "dict"},
+            "expected": {"type": "int"},
+            "wait_timeout": {"type": "int", "default": 60},
+        },
+        required_if=[("lead_to", "endpoints", ["endpoints"]), ("lead_to", "pods", ["selector"])],
+        supports_check_mode=True,
+    )
+
+
+def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
+    params = module.params
+    faults = option_faults(params)
+    if faults:
+        raise RaftError("; ".join(faults), wanted=params["lead_to"])
+    started = time.monotonic()
+    route = Route.from_params(params)
+    swap = Swap(connect(module), route, deadline=started + params["wait_timeout"])
+    before = swap.look()
+    result["before"] = before.summary()
+    try:
+        if module.check_mode:
+            after, swap.changed = route.predict(before)
+        else:
+            after = swap.to_endpoints() if params["lead_to"] == ENDPOINTS else swap.to_pods()
+    finally:
+        # Also where it fails half-way: what has been changed is no secret.
+        result.update(changed=swap.changed, removed_slices=swap.removed, elapsed=round(time.monotonic() - started, 3))
+    for remark in [*route.remarks(after), *route.doubts(after)]:
+        module.warn(remark)
+    service = after.service or {"metadata": {}, "spec": {}}
+    result.update(
+        after=after.summary(),
+        cluster_ip=service["spec"].get("clusterIP"),
+        resource_version=service["metadata"].get("resourceVersion"),
+    )
+    if module._diff:
+        result["diff"] = {"before": result["before"], "after": result["after"]}
+
+
+def main() -> None:
+    module = define_module()
+    result: dict[str, Any] = {}
+    try:
+        run(module, result)
+    except RaftError as error:
+        fail(module, error, **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,289 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A Kubernetes API in memory behind the one call that KubeApi makes, with the controllers that write endpoints.
+
+The controllers act late and one at a time, between the requests of the module under test, as real ones do: what a
+module may not assume is what it does not get. `history` has the targets of all slices after every step.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+from collections import deque
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from conftest import import_plugin
+from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic.exceptions import api_exception
+
+lists = import_plugin("module_utils._k8s_endpoints")
+
+NAMESPACE = "pi-controller"
+NAME = "pi-controller"
+CORE = f"/api/v1/namespaces/{NAMESPACE}"
+APPS = f"/apis/apps/v1/namespaces/{NAMESPACE}"
+LABELS = {"app.kubernetes.io/name": NAME}
+
+
+def api_error(status: int, reason: str, message: str) -> Exception:
+    error = ApiException(status=status, reason=reason)
+    error.body = json.dumps({"kind": "Status", "message": message, "reason": reason})
+    error.headers = {}
+    return api_exception(error)
+
+
+class FakeKube:
+    """`release` decides how the controllers behave: "1.20" leaves stale slices, "1.33" cleans them up at once."""
+
+    def __init__(self, release: str = "1.20", lag: int = 2) -> None:
+        self.release = release
+        self.lag = lag
+        self.slice_version = "v1beta1" if release == "1.20" else "v1"
+        self.slices_path = f"/apis/discovery.k8s.io/{self.slice_version}/namespaces/{NAMESPACE}/endpointslices"
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.requests: list[tuple[str, str]] = []
+        self.history: list[Any] = []
+        self.on_request: Callable[[str, str], None] = lambda method, path: None
+        self._numbers = itertools.count(1)
+        self._pending: deque[Callable[[], None] | None] = deque()
+
+    # --- what a test does ------------------------------------------------------------------------
+
+    def put(self, path: str, obj: dict[str, Any]) -> dict[str, Any]:
+        """Store an object as the API does, and let the controllers know."""
+        stored = copy.deepcopy(obj)
+        metadata = stored.setdefault("metadata", {})
+        metadata.setdefault("uid", f"uid-{next(self._numbers)}")
+        metadata["resourceVersion"] = str(next(self._numbers))
+        if path.startswith(f"{CORE}/services/"):
+            stored["spec"].setdefault("clusterIP", "10.96.0.77")
+            stored["spec"].setdefault("type", "ClusterIP")
+        self.objects[path] = stored
+        self._wake()
+        return stored
+
+    def settle(self) -> None:
+        """Let the controllers finish."""
+        while self._pending:
+            self._step()
+
+    @property
+    def writes(self) -> list[tuple[str, str]]:
+        return [request for request in self.requests if request[0] != "get"]
+
+    @property
+    def service(self) -> dict[str, Any]:
+        return self.objects[f"{CORE}/services/{NAME}"]
+
+    @property
+    def slices(self) -> list[dict[str, Any]]:
+        return [obj for path, obj in self.objects.items() if path.startswith(f"{self.slices_path}/")]
+
+    @property
+    def pods(self) -> list[dict[str, Any]]:
+        return [obj for path, obj in self.objects.items() if path.startswith(f"{CORE}/pods/")]
+
+    def managers(self) -> list[str]:
+        return sorted({lists.managed_by(one) for one in self.slices})
+
+    # --- the API ---------------------------------------------------------------------------------
+
+    def request(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
+        self.requests.append((method, path))
+        self.on_request(method, path)
+        self._step()
+        answer = getattr(self, f"_{method}")(path, body, params)
+        return SimpleNamespace(data=json.dumps(answer).encode())
+
+    def _get(self, path: str, _body: Any, params: dict[str, Any]) -> Any:
+        if path == "/apis/discovery.k8s.io":
+            return {"versions": [{"version": self.slice_version}]}
+        if path in self.objects:
+            return self.objects[path]
+        if path.rsplit("/", 1)[-1] not in ("pods", "endpointslices", "controllerrevisions", "events"):
+            raise api_error(404, "NotFound", f"{path} not found")
+        wanted = dict(pair.split("=") for pair in (params.get("label_selector") or "").split(",") if pair)
+        uid = (params.get("field_selector") or "").rpartition("involvedObject.uid=")[2]
+        return {
+            "items": [
+                obj
+                for key, obj in sorted(self.objects.items())
+                if key.startswith(f"{path}/")
+                and wanted.items() <= (obj["metadata"].get("labels") or {}).items()
+                and uid in ("", (obj.get("involvedObject") or {}).get("uid"))
+            ]
+        }
+
+    def _post(self, path: str, body: dict[str, Any], _params: Any) -> Any:
+        full = f"{path}/{body['metadata']['name']}"
+        if full in self.objects:
+            raise api_error(409, "AlreadyExists", f"{full} already exists")
+        return self.put(full, body)
+
+    def _put(self, path: str, body: dict[str, Any], _params: Any) -> Any:
+        if body["metadata"].get("resourceVersion") != self.objects[path]["metadata"]["resourceVersion"]:
+            raise api_error(409, "Conflict", "the object has been modified")
+        return self.put(path, body)
+
+    def _delete(self, path: str, body: dict[str, Any], _params: Any) -> Any:
+        if path not in self.objects:
+            raise api_error(404, "NotFound", f"{path} not found")
+        if body["preconditions"]["uid"] != self.objects[path]["metadata"]["uid"]:
+            raise api_error(409, "Conflict", "the UID in the precondition does not match")
+        self.deleted(path)
+        return {"kind": "Status", "status": "Success"}
+
+    def deleted(self, path: str) -> None:
+        """What becomes of an object that is deleted; a test may replace this for pods."""
+        del self.objects[path]
+        self._wake()
+
+    # --- the controllers -------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        # The worst order: what takes endpoints away comes first, what brings them comes last.
+        for controller in (self._mirror, self._write_endpoints, self._write_slices):
+            self._pending.extend([None] * self.lag)
+            self._pending.append(controller)
+        self._record()
+
+    def _step(self) -> None:
+        controller = self._pending.popleft() if self._pending else None
+        if controller is not None:
+            controller()
+            self._record()
+
+    def _record(self) -> None:
+        if f"{CORE}/services/{NAME}" in self.objects:
+            self.history.append(lists.of_slices(self.slices))
+
+    def _selector(self) -> dict[str, str] | None:
+        service = self.objects.get(f"{CORE}/services/{NAME}")
+        return service["spec"].get("selector") if service else None
+
+    def _selected(self) -> Any:
+        selector = self._selector() or {}
+        pods = [pod for pod in self.pods if selector.items() <= pod["metadata"]["labels"].items()]
+        return lists.of_pods(pods, self.service)
+
+    def _mirror(self) -> None:
+        path = f"{self.slices_path}/{NAME}-mirror"
+        endpoints = self.objects.get(f"{CORE}/endpoints/{NAME}")
+        if endpoints is None or f"{CORE}/services/{NAME}" not in self.objects:
+            return
+        if self._selector() is None:
+            self._slice(path, lists.MIRRORED, lists.of_endpoints(endpoints))
+        elif self.release != "1.20":
+            self.objects.pop(path, None)
+
+    def _write_endpoints(self) -> None:
+        if self._selector() is None:
+            return
+        path = f"{CORE}/endpoints/{NAME}"
+        present = self.objects.get(path)
+        wanted = lists.endpoints_object(present, NAMESPACE, NAME, self._selected(), {})
+        if self.release != "1.20":
+            wanted["metadata"]["labels"] = {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
+        if present is None or present["subsets"] != wanted["subsets"]:
+            self.put(path, wanted)
+
+    def _write_slices(self) -> None:
+        if self._selector() is not None:
+            self._slice(f"{self.slices_path}/{NAME}-pods", lists.OF_PODS, self._selected())
+
+    def _slice(self, path: str, manager: str, targets: Any) -> None:
+        groups = lists._by_ports(targets)
+        for number, (ports, ips) in enumerate(groups.items()):
+            name = path if number == 0 else f"{path}-{number}"
+            obj = {
+                "metadata": {
+                    "name": name.rsplit("/", 1)[-1],
+                    "uid": f"uid-{name}",
+                    "labels": {lists.SERVICE_LABEL: NAME, lists.MANAGED_BY: manager},
+                },
+                "addressType": "IPv4",
+                "endpoints": [{"addresses": [ip], "conditions": {"ready": True}} for ip in ips],
+                "ports": [{"name": port_name, "port": port} for port_name, port in ports],
+            }
+            self.objects[name] = obj
+        for number in range(len(groups), 4):
+            self.objects.pop(path if number == 0 else f"{path}-{number}", None)
+
+
+def pod(
+    node: int,
+    *,
+    revision: str = "new",
+    ready: bool = True,
+    running: bool = True,
+    rest: int = 8082,
+    grpc: int = 9093,
+    owner: str = "uid-ds",
+    suffix: str = "a",
+    **status: Any,
+) -> dict[str, Any]:
+    """A pod of the DaemonSet on pi-<node>."""
+    state = (
+        {"running": {"startedAt": "2026-01-01T00:00:00Z"}} if running else {"waiting": {"reason": "CrashLoopBackOff"}}
+    )
+    return {
+        "metadata": {
+            "namespace": NAMESPACE,
+            "name": f"{NAME}-{node}{suffix}",
+            "uid": f"uid-pod-{node}{suffix}",
+            "creationTimestamp": f"2026-01-01T00:00:0{ord(suffix) - ord('a')}Z",
+            "labels": {**LABELS, "controller-revision-hash": revision},
+            "ownerReferences": [{"kind": "DaemonSet", "name": NAME, "uid": owner, "controller": True}],
+        },
+        "spec": {
+            "nodeName": f"pi-{node}",
+            "containers": [
+                {
+                    "name": "pi-controller",
+                    "image": "pi-controller:lab",
+                    "ports": [{"name": "rest", "containerPort": rest}, {"name": "grpc", "containerPort": grpc}],
+                }
+            ],
+        },
+        "status": {
+            "phase": "Running",
+            "hostIP": f"10.77.0.1{node}",
+            "podIP": f"10.77.0.1{node}",
+            "podIPs": [{"ip": f"10.77.0.1{node}"}],
+            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+            "containerStatuses": [{"name": "pi-controller", "restartCount": 0, "state": state, **status}],
+        },
+    }
+
+
+def add_pod(kube: FakeKube, obj: dict[str, Any]) -> None:
+    kube.put(f"{CORE}/pods/{obj['metadata']['name']}", obj)
+
+
+def add_daemonset(kube: FakeKube, revisions: dict[str, int], *, generation: int = 2, observed: int = 2) -> None:
+    kube.put(
+        f"{APPS}/daemonsets/{NAME}",
+        {
+            "metadata": {"namespace": NAMESPACE, "name": NAME, "uid": "uid-ds", "generation": generation},
+            "spec": {"selector": {"matchLabels": LABELS}},
+            "status": {"observedGeneration": observed, "desiredNumberScheduled": 3},
+        },
+    )
+    for revision, number in revisions.items():
+        kube.put(
+            f"{APPS}/controllerrevisions/{NAME}-{revision}",
+            {
+                "metadata": {
+                    "name": f"{NAME}-{revision}",
+                    "labels": {**LABELS, "controller-revision-hash": revision},
+                    "ownerReferences": [{"uid": "uid-ds"}],
+                },
+                "revision": number,
+            },
+        )
