@@ -198,18 +198,19 @@ def moment(text: str) -> float:
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()
 
 
-def summary(verdict: witness_judge.Verdict, at_most: int = 12) -> str:
+def summary(verdict: witness_judge.Verdict, at_most: int = 4) -> str:
     """The verdict for people; the JSON has all of it."""
     figures = verdict.figures
     reads, writes, pause = figures["reads"], figures["writes"], figures["write_pause"]
     lines = [f"{'ACQUITTED' if verdict.ok else 'CONVICTED'}: {figures['seconds']} s, {reads['count']} reads, "
              f"{writes['count']} write attempts on {writes['objects']} objects"
              + ("" if figures["ended_cleanly"] else " (the witness was killed)")]
-    for kind in dict.fromkeys(finding.kind for finding in verdict.findings):
-        found = [finding for finding in verdict.findings if finding.kind == kind]
-        lines.append(f"  {kind}: {len(found)}")
-        for finding in found[:at_most]:
-            lines.append("    " + " ".join(part for part in (finding.at, f"[{finding.route}]" if finding.route else "", finding.text) if part))
+    # By kind and route, so that a hundred failures at one address do not hide the one at another.
+    for kind, route in dict.fromkeys((finding.kind, finding.route) for finding in verdict.findings):
+        found = [finding for finding in verdict.findings if (finding.kind, finding.route) == (kind, route)]
+        lines.append(f"  {kind}{f' [{route}]' if route else ''}: {len(found)}"
+                     + (f", from {found[0].at} to {found[-1].at}" if len(found) > 1 and found[0].at else ""))
+        lines += [f"    {finding.at} {finding.text}".replace("     ", "    ") for finding in found[:at_most]]
         if len(found) > at_most:
             lines.append(f"    ... and {len(found) - at_most} more")
     if verdict.allowed_failed_reads:
