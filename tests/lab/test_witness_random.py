@@ -188,18 +188,18 @@ def double_a_row(dice: random.Random, history: History, final: list[Operation]) 
 @pytest.mark.parametrize("careful", [True, False], ids=["as-the-witness-writes", "writing-on-after-unknown"])
 def test_correct_histories_are_acquitted(careful: bool) -> None:
     unknown = 0
-    for seed in range(20):
+    for seed in range(14):
         universe = Universe(seed, careful)
         history = universe.history()
         unknown += sum(operation.outcome == UNKNOWN for operation in history.operations)
         assert court.judge(history, universe.final()).findings == [], f"seed {seed}"
-    assert unknown > 100  # or the hard part was not tried
+    assert unknown > 60  # or the hard part was not tried
 
 
 def test_an_injected_fault_is_convicted_of_exactly_that() -> None:
     faults: list[Fault] = [lose_a_write, lose_a_row, undo_a_delete, serve_a_stale_value, invent_a_value, apply_a_refused_write, fail_a_read,
                            double_a_row]
-    for seed in range(100, 107):
+    for seed in range(100, 104):
         universe = Universe(seed, careful=True)
         for fault in faults:
             history, final = copy.deepcopy(universe.history()), copy.deepcopy(universe.final())
@@ -208,6 +208,6 @@ def test_an_injected_fault_is_convicted_of_exactly_that() -> None:
 
 
 def test_a_follower_that_lags_beyond_the_bound_is_convicted() -> None:
-    for seed in range(200, 206):
+    for seed in range(200, 203):
         universe = Universe(seed, careful=True)
         assert court.STALE_READ in court.judge(universe.history(), universe.final(), staleness=0.3).kinds(), f"seed {seed}"
