@@ -67,7 +67,7 @@ def of_pods(pods: Iterable[Pod], service: Mapping[str, Any]) -> Targets:
     """What the controllers will list for these pods, each with its own number for a named port."""
     spec = service["spec"]
     families = set(spec.get("ipFamilies") or [])
-    targets = set()
+    targets: set[Target] = set()
     for pod in pods:
         if not (is_ready(pod) or (spec.get("publishNotReadyAddresses") and not is_terminating(pod))):
             continue

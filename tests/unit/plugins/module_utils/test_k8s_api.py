@@ -1,0 +1,131 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from conftest import import_plugin
+from fake_kube import api_error
+from urllib3.exceptions import ConnectTimeoutError
+
+k8s_api = import_plugin("module_utils._k8s_api")
+
+
+class Scripted:
+    """A client that gives one answer after the other, and keeps what it was asked."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.asked = []
+
+    def request(self, method, path, **params):
+        self.asked.append((method, path, params))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return SimpleNamespace(data=json.dumps(answer).encode())
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(k8s_api, "READ_PATIENCE", 2.0)
+
+
+def test_paths():
+    assert k8s_api.core("ns", "pods") == "/api/v1/namespaces/ns/pods"
+    assert k8s_api.core("ns", "services", "s") == "/api/v1/namespaces/ns/services/s"
+    assert k8s_api.apps("ns", "daemonsets", "d") == "/apis/apps/v1/namespaces/ns/daemonsets/d"
+    assert k8s_api.selector_text({"b": "2", "a": "1"}) == "a=1,b=2"
+
+
+def test_what_is_not_there_is_none_and_not_asked_for_again():
+    client = Scripted(api_error(404, "NotFound", "no such"))
+
+    assert k8s_api.KubeApi(client).read("/p") is None
+    assert len(client.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "away",
+    [ConnectTimeoutError("away"), ConnectionRefusedError("away"), api_error(503, "ServiceUnavailable", "starting")],
+)
+def test_a_look_waits_for_an_api_server_that_restarts(away):
+    client = Scripted(away, {"items": [{"a": 1}]})
+
+    assert k8s_api.KubeApi(client).items("/p", labels="a=b", fields="c=d") == [{"a": 1}]
+    assert client.asked[1][2]["label_selector"] == "a=b"
+    assert client.asked[1][2]["field_selector"] == "c=d"
+
+
+def test_a_look_does_not_wait_for_ever(monkeypatch):
+    monkeypatch.setattr(k8s_api, "READ_PATIENCE", 0)
+
+    with pytest.raises(k8s_api.KubeError, match="/p: the Kubernetes API does not answer: away") as failed:
+        k8s_api.KubeApi(Scripted(OSError("away"))).read("/p")
+
+    assert "kubeconfig" in failed.value.failure["next_step"]
+
+
+def test_a_look_that_is_forbidden_fails_at_once_in_the_apis_own_words():
+    client = Scripted(api_error(403, "Forbidden", 'pods is forbidden: User "x" cannot list'))
+
+    with pytest.raises(k8s_api.KubeError, match='GET /p was answered 403: pods is forbidden: User "x"') as failed:
+        k8s_api.KubeApi(client).read("/p")
+
+    assert failed.value.status == 403
+    assert failed.value.failure["next_step"].startswith("use a `kubeconfig`")
+
+
+@pytest.mark.parametrize("write", ["create", "replace"])
+def test_a_write_is_never_repeated(write):
+    client = Scripted(OSError("away"), {})
+
+    with pytest.raises(k8s_api.KubeError):
+        getattr(k8s_api.KubeApi(client), write)("/p", {})
+
+    assert len(client.asked) == 1
+
+
+def test_an_error_that_is_no_json_is_shown_as_it_is():
+    error = api_error(502, "Bad Gateway", "")
+    error.body = "<html>"
+
+    with pytest.raises(k8s_api.KubeError, match="answered 502: Bad Gateway"):
+        k8s_api.KubeApi(Scripted(error)).create("/p", {})
+
+
+@pytest.mark.parametrize(("status", "reason"), [(404, "NotFound"), (409, "Conflict")])
+def test_only_the_very_object_that_was_looked_at_is_deleted(status, reason):
+    client = Scripted({}, api_error(status, reason, "gone"))
+    api = k8s_api.KubeApi(client)
+
+    assert (api.delete("/p", "uid-1"), api.delete("/p", "uid-1")) == (True, False)
+    assert client.asked[0][2]["body"]["preconditions"] == {"uid": "uid-1"}
+
+
+def test_a_delete_that_is_forbidden_is_an_error():
+    with pytest.raises(k8s_api.KubeError, match="403"):
+        k8s_api.KubeApi(Scripted(api_error(403, "Forbidden", "no"))).delete("/p", "uid-1")
+
+
+@pytest.mark.parametrize(
+    ("group", "path"),
+    [
+        ({"versions": [{"version": "v1beta1"}]}, "/apis/discovery.k8s.io/v1beta1/namespaces/ns/endpointslices"),
+        (
+            {"versions": [{"version": "v1beta1"}, {"version": "v1"}]},
+            "/apis/discovery.k8s.io/v1/namespaces/ns/endpointslices",
+        ),
+        (api_error(404, "NotFound", "no such group"), None),
+    ],
+)
+def test_takes_the_newest_slices_there_are_and_asks_once(group, path):
+    client = Scripted(group)
+    api = k8s_api.KubeApi(client)
+
+    assert (api.slices("ns"), api.slices("ns")) == (path, path)
+    assert len(client.asked) == 1
