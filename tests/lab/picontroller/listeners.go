@@ -121,5 +121,7 @@ func (l *listeners) stop() {
 	}
 	l.mutex.Unlock()
 	<-done
-	l.calls.Stop()
+	// Not waited for: it would wait 120 s for a connection on which no gRPC was ever spoken. The end of the process
+	// closes what this does not.
+	go l.calls.Stop()
 }

@@ -32,7 +32,7 @@ type raftNode struct {
 	fsm           *fsm
 	logs, stable  *raftboltdb.BoltStore
 	snapshots     *raft.FileSnapshotStore
-	transport     *raft.NetworkTransport
+	transport     *transport
 	ids           idSource
 	raftConfig    *raft.Config
 	raftLogOutput hclog.Logger
@@ -74,9 +74,11 @@ func (n *raftNode) open() error {
 	if n.snapshots, err = raft.NewFileSnapshotStoreWithLogger(n.config.RaftDir, 2, n.raftLogOutput); err != nil {
 		return err
 	}
-	if n.transport, err = raft.NewTCPTransportWithLogger(n.config.BindAddr, nil, 3, raftTimeout, n.raftLogOutput); err != nil {
+	tcp, err := raft.NewTCPTransportWithLogger(n.config.BindAddr, nil, 3, raftTimeout, n.raftLogOutput)
+	if err != nil {
 		return fmt.Errorf("raft cannot listen on %s: %w", n.config.BindAddr, err)
 	}
+	n.transport = &transport{NetworkTransport: tcp, quietFor: n.config.Election, quiet: map[raft.ServerAddress]time.Time{}}
 	if n.config.Full {
 		if err := n.recover(filepath.Join(n.config.RaftDir, peersFile)); err != nil {
 			return fmt.Errorf("recovery with %s: %w", peersFile, err)

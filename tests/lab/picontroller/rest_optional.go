@@ -112,11 +112,14 @@ func (s *server) transfer(w http.ResponseWriter, r *http.Request) {
 	refuse(w, 400, "target_id "+body.Target+" is no voter of this cluster")
 }
 
-// handOver returns when the target leads. Raft itself only sees to it that the target stands for election.
+// handOver returns when the target leads. Raft itself only tells it to stand for election.
 func (s *server) handOver(target raft.Server) error {
 	if string(target.ID) == s.config.ID {
 		return nil
 	}
+	// Without writes: 1.1.2 takes entries that are on their way for arrived, and a target that lacks one is not elected.
+	s.fence.mutex.Lock()
+	defer s.fence.mutex.Unlock()
 	if err := s.node.LeadershipTransferToServer(target.ID, target.Address).Error(); err != nil {
 		return err
 	}
