@@ -43,7 +43,8 @@ func (f *fsm) Apply(entry *raft.Log) interface{} {
 	return f.ApplyBatch([]*raft.Log{entry})[0]
 }
 
-// ApplyBatch makes one transaction of what was committed together. A replica that cannot apply an entry must not go on
+// ApplyBatch makes one transaction of what was committed together. It is also shown membership changes, without which
+// Raft 1.1.2 would refuse a snapshot right after one. A replica that cannot apply an entry must not go on
 // without it, so a broken database ends the process: the log has everything for the next start.
 func (f *fsm) ApplyBatch(entries []*raft.Log) []interface{} {
 	var results []interface{}

@@ -15,8 +15,8 @@ import (
 )
 
 func (s *server) takeSnapshot(w http.ResponseWriter, _ *http.Request) {
-	// Raft 1.1.2 refuses a snapshot while the last entry is one the state machine never sees (a membership change, a
-	// new leader's first). A barrier on the leader is one it does see.
+	// A new leader may still have to apply what the one before acknowledged, and after a start Raft takes no snapshot
+	// before there is an entry to apply. A barrier sees to both.
 	if s.node.State() == raft.Leader {
 		if err := s.node.Barrier(raftTimeout).Error(); err != nil {
 			s.changed(w, "", "", err)
