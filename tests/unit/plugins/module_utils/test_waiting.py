@@ -51,3 +51,14 @@ def test_looks_once_more_at_the_deadline(clock):
 def test_gives_up_with_the_last_value(clock):
     waited = wait_until(lambda: clock.now, lambda _value: False, 1.0, 0.4)
     assert (waited.met, waited.value, waited.elapsed) == (False, pytest.approx(101.0), pytest.approx(1.0))
+
+
+def test_a_slow_look_that_began_before_the_deadline_is_not_the_last(clock):
+    looked_at = []
+
+    def look() -> None:
+        looked_at.append(clock.now)
+        clock.now += 0.7
+
+    wait_until(look, lambda _value: False, 1.0, 0.1)
+    assert looked_at[-1] >= 101.0

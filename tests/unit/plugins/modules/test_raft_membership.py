@@ -274,6 +274,27 @@ def test_a_listener_that_never_comes_leaves_a_way_on(change, cluster):
     assert result["steps"][0]["step"] == "remove n2"
 
 
+def test_the_index_to_catch_up_with_is_the_one_at_the_start(change, cluster):
+    # Writes go on: the new member never has the newest entry, but soon those from before it came.
+    node = cluster.add_node(4, "127.0.2.4:9091")
+    node.pending = 10**6
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.wait(0.01):
+            cluster.commit += 1
+            node.applied = cluster.commit - 20
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        result = change(cluster, node_id="n4", address="127.0.2.4:9091")
+    finally:
+        stop.set()
+        writer.join()
+    assert result.get("failed", False) is False, result
+
+
 def test_a_new_member_joins(change, cluster):
     cluster.add_node(4, "127.0.2.4:9091")
     result = change(cluster, node_id="n4", address="127.0.2.4:9091")
