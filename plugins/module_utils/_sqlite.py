@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sqlite3
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ._durable import beside, replacing, sha256_of
 from ._failures import RaftError
 
 MAGIC = b"SQLite format 3\0"
@@ -38,7 +38,9 @@ def uri(path: Path, parameters: str) -> str:
 def opened(path: Path, parameters: str, busy_timeout: float) -> Iterator[sqlite3.Connection]:
     """A connection in autocommit mode; whatever SQLite says of `path` meanwhile becomes a SqliteError."""
     if not path.is_file():
-        raise SqliteError(f"{path} does not exist", seen="no such file", next_step="check the path and the host it is read on")
+        raise SqliteError(
+            f"{path} does not exist", seen="no such file", next_step="check the path and the host it is read on"
+        )
     try:
         connection = sqlite3.connect(uri(path, parameters), uri=True, timeout=busy_timeout, isolation_level=None)
         try:
@@ -78,15 +80,12 @@ def standalone(path: Path, busy_timeout: float) -> Iterator[sqlite3.Connection]:
     wal = beside(path, "-wal")
     if wal.exists() and wal.stat().st_size:
         raise SqliteError(
-            f"{path} has {wal.name} ({wal.stat().st_size} bytes) beside it, so it is not a backup but a live or crashed database",
+            f"{path} has {wal.name} beside it, so it is not a backup but a live or crashed database",
+            seen=f"{wal.stat().st_size} bytes in {wal.name}",
             next_step="take a backup with state=present and use that",
         )
     with opened(path, "mode=ro&immutable=1", busy_timeout) as connection:
         yield connection
-
-
-def beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
 
 
 def check_integrity(connection: sqlite3.Connection, path: Path) -> None:
@@ -106,14 +105,6 @@ def pragma(connection: sqlite3.Connection, name: str) -> Any:
 
 def pages(connection: sqlite3.Connection) -> dict[str, int]:
     return {"page_count": int(pragma(connection, "page_count")), "page_size": int(pragma(connection, "page_size"))}
-
-
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def check_sha256(path: Path, expected: str | None) -> str:
@@ -141,15 +132,6 @@ def check_space(folder: Path, size: int) -> None:
         )
 
 
-def fsync(path: Path) -> None:
-    """For files and folders: a rename is durable only once its folder is."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def copy_online(source: sqlite3.Connection, target: sqlite3.Connection, path: Path, busy_timeout: float) -> None:
     """All pages in one step: one moment of the source, one transaction in the target.
 
@@ -168,33 +150,14 @@ def copy_online(source: sqlite3.Connection, target: sqlite3.Connection, path: Pa
     source.backup(target, pages=-1, progress=bounded, sleep=0.05)
 
 
-@contextlib.contextmanager
-def replacing(path: Path, mode: int) -> Iterator[Path]:
-    """A new file beside `path` that takes its place, durably, when the block ends well, and is gone when it does not."""
-    new = beside(path, ".tmp")
-
-    def discard() -> None:
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                beside(new, suffix).unlink()
-
-    discard()
-    # Made empty with its final mode first: the data is never readable by others, not even for a moment.
-    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
-    new.chmod(mode)
-    try:
-        yield new
-        fsync(new)
-        new.replace(path)
-        fsync(path.parent)
-    finally:
-        discard()
-
-
 def write_standalone(
-    source: sqlite3.Connection, path: Path, mode: int, busy_timeout: float, inspect: Callable[[sqlite3.Connection], None]
+    source: sqlite3.Connection,
+    path: Path,
+    mode: int,
+    busy_timeout: float,
+    inspect: Callable[[sqlite3.Connection], None],
 ) -> None:
-    """Copy `source` into a new file at `path`: one file without WAL, checked, and inspected before it takes the name."""
+    """Copy `source` into a new file at `path`: one file without WAL, checked and inspected before it has the name."""
     with replacing(path, mode) as new, opened(new, "mode=rw", busy_timeout) as target:
         copy_online(source, target, path, busy_timeout)
         # The copy says "WAL" in its header as the live database does; as a backup it must be complete in one file.

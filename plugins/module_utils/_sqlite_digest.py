@@ -35,7 +35,11 @@ class Content:
     virtual_tables: list[str]
 
     def equals(self, other: Content) -> bool:
-        return (self.digest, self.schema_digest, self.user_version) == (other.digest, other.schema_digest, other.user_version)
+        return (self.digest, self.schema_digest, self.user_version) == (
+            other.digest,
+            other.schema_digest,
+            other.user_version,
+        )
 
     def rows(self) -> dict[str, int]:
         return {name: table["rows"] for name, table in self.tables.items()}
@@ -67,7 +71,9 @@ def _sha256(lines: Iterable[str]) -> str:
 
 def _schema(connection: sqlite3.Connection, database: str, exclude: frozenset[str]) -> list[tuple[str, str, str, str]]:
     """What the application declared: (type, name, table, sql), without SQLite's own and without excluded tables."""
-    rows = connection.execute(f"SELECT type, name, tbl_name, coalesce(sql, '') FROM {database}.sqlite_master ORDER BY type, name")
+    rows = connection.execute(
+        f"SELECT type, name, tbl_name, coalesce(sql, '') FROM {database}.sqlite_master ORDER BY type, name"
+    )
     return [row for row in rows if not row[1].lower().startswith("sqlite_") and row[2].lower() not in exclude]
 
 
@@ -114,7 +120,9 @@ def _digest_table(connection: sqlite3.Connection, table: Table, exclude: frozens
     where, values = _where(table, exclude)
     columns = ", ".join(map(quoted, table.columns))
     digest = hashlib.sha256(ascii((table.name, table.columns)).encode() + b"\n")
-    cursor = connection.execute(f"SELECT {columns} FROM main.{quoted(table.name)}{where} ORDER BY {_order(table)}", values)
+    cursor = connection.execute(
+        f"SELECT {columns} FROM main.{quoted(table.name)}{where} ORDER BY {_order(table)}", values
+    )
     rows = 0
     while batch := cursor.fetchmany(BATCH):
         rows += len(batch)
@@ -176,7 +184,7 @@ def _count(connection: sqlite3.Connection, database: str, table: Table | None, e
 
 
 def _compare_rows(connection: sqlite3.Connection, table: Table, exclude: frozenset[str]) -> dict[str, int]:
-    """Rows of one side weigh +1 and of the other -1; what does not cancel out is the difference, duplicates included."""
+    """Rows of one side weigh +1, of the other -1; what does not cancel out is the difference, duplicates included."""
     where, values = _where(table, exclude)
     names = [f"c{number}" for number in range(len(table.columns))]
     columns = ", ".join(f"{quoted(column)} AS {name}" for column, name in zip(table.columns, names))
@@ -190,7 +198,7 @@ def _compare_rows(connection: sqlite3.Connection, table: Table, exclude: frozens
         f" UNION ALL SELECT {columns}, -1 FROM other.{quoted(table.name)}{where}"
         f") GROUP BY {same} HAVING sum(weight) <> 0) "
     )
-    totals = "(SELECT coalesce(sum(max(weight, 0)), 0) FROM difference), (SELECT coalesce(sum(max(-weight, 0)), 0) FROM difference)"
+    totals = ", ".join(f"(SELECT coalesce(sum(max({sign}weight, 0)), 0) FROM difference)" for sign in ("", "-"))
     changed = "0"
     if keys:
         by_key = ", ".join(f"{name} COLLATE BINARY" for name in keys)

@@ -9,10 +9,12 @@ DOCUMENTATION = r"""
 module: sqlite_backup
 short_description: Back up a SQLite database in use, or put a backup into one
 description:
-  - A database in WAL mode cannot be copied with C(cp); part of it is in another file and changes meanwhile. This module uses
+  - A database in WAL mode cannot be copied with C(cp); part of it is in another file and changes meanwhile. This
+    module uses
     SQLite's online backup in both directions, so the daemon may have the database open and go on.
   - With O(state=present), one complete file without WAL is written beside O(dest), checked, made durable and renamed.
-  - With O(state=restored), O(src) is verified first and then replaces the content of O(path) in B(one) transaction. Readers
+  - With O(state=restored), O(src) is verified first and then replaces the content of O(path) in B(one) transaction.
+    Readers
     see all of the old content or all of the new.
 version_added: 0.1.0
 author:
@@ -34,7 +36,8 @@ options:
   state:
     description:
       - V(present) makes O(dest) a backup of O(path).
-      - V(restored) makes the content of O(path) that of O(src). Writers must be fenced off, or what they write between the
+      - V(restored) makes the content of O(path) that of O(src). Writers must be fenced off, or what they write
+        between the
         transaction and the check after it is reported as a failed restore.
     type: str
     choices: [present, restored]
@@ -112,7 +115,8 @@ size:
   returned: success
   type: int
 digest:
-  description: SHA-256 over all rows of all tables with their types, as M(pi_controller.raft_migration.sqlite_info) gives it.
+  description: SHA-256 over all rows of all tables with their types, as M(pi_controller.raft_migration.sqlite_info)
+    gives it.
   returned: success
   type: str
 schema_digest:
@@ -157,10 +161,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._durable import beside, sha256_of
 from ..module_utils._failures import fail
 from ..module_utils._sqlite import (
     SqliteError,
-    beside,
     check_integrity,
     check_sha256,
     check_space,
@@ -169,7 +173,6 @@ from ..module_utils._sqlite import (
     pages,
     pragma,
     reading,
-    sha256_of,
     standalone,
     write_standalone,
 )
@@ -217,7 +220,11 @@ class Copy:
         if src.resolve() == self.path.resolve():
             raise SqliteError(f"src and path are the same file, {src}", next_step="name the backup in src")
         with standalone(src, self.busy) as source:
-            facts = {"sha256": check_sha256(src, self.params["expected_sha256"]), "size": src.stat().st_size, **pages(source)}
+            facts = {
+                "sha256": check_sha256(src, self.params["expected_sha256"]),
+                "size": src.stat().st_size,
+                **pages(source),
+            }
             check_integrity(source, src)
             wanted = content_of(source, self.exclude)
             before = self._live()
@@ -225,7 +232,9 @@ class Copy:
             if changed and not self.check_mode:
                 check_space(self.path.parent, facts["size"])
                 if before is None:
-                    write_standalone(source, self.path, self.mode, self.busy, lambda copy: self._same(copy, self.path, wanted))
+                    write_standalone(
+                        source, self.path, self.mode, self.busy, lambda copy: self._same(copy, self.path, wanted)
+                    )
                 else:
                     with opened(self.path, "mode=rw", self.busy) as live:
                         self._into(source, live, facts["page_size"])
@@ -240,7 +249,11 @@ class Copy:
                 return content_of(live, self.exclude)
         if not self.path.parent.is_dir():
             raise SqliteError(f"{self.path.parent} does not exist", next_step="create the daemon's data folder first")
-        stale = [beside(self.path, suffix).name for suffix in ("-wal", "-shm", "-journal") if beside(self.path, suffix).exists()]
+        stale = [
+            beside(self.path, suffix).name
+            for suffix in ("-wal", "-shm", "-journal")
+            if beside(self.path, suffix).exists()
+        ]
         if stale:
             # SQLite would play them into the new file on first open.
             raise SqliteError(
@@ -251,10 +264,11 @@ class Copy:
         return None
 
     def _into(self, source: Any, live: Any, page_size: int) -> None:
-        if pragma(live, "journal_mode") == "wal" and pragma(live, "page_size") != page_size:
+        seen = pragma(live, "page_size")
+        if pragma(live, "journal_mode") == "wal" and seen != page_size:
             raise SqliteError(
-                f"{self.path} is in WAL mode with pages of {pragma(live, 'page_size')} bytes, the backup has {page_size}",
-                seen=pragma(live, "page_size"),
+                f"{self.path} is in WAL mode with pages of {seen} bytes, the backup has {page_size}",
+                seen=seen,
                 wanted=page_size,
                 next_step="stop the daemon, move its database and -wal away, and restore into a new file",
             )

@@ -12,7 +12,8 @@ description:
   - Reads a SQLite database in one read transaction, so a daemon that has it open in WAL mode goes on writing meanwhile.
   - Gives digests of the logical content. Two good copies of equal data differ in bytes but have equal digests.
   - With O(against), counts the rows by which it differs from a second database.
-  - Never creates a missing database and never writes to one. (SQLite itself may leave an empty C(-wal) and a C(-shm) beside
+  - Never creates a missing database and never writes to one. (SQLite itself may leave an empty C(-wal) and a C(-shm)
+    beside
     a database in WAL mode that nobody else has open.)
 version_added: 0.1.0
 author:
@@ -120,10 +121,15 @@ comparison:
       type: int
     tables:
       description: >-
-        Per table, rows only in O(path) (C(added)), rows with the same primary key and other values (C(changed)) and rows only
+        Per table, rows only in O(path) (C(added)), rows with the same primary key and other values (C(changed)) and
+        rows only
         in O(against) (C(removed)). Where a table's columns differ (C(same_columns=false)) all its rows count.
       type: dict
-  sample: {"equal": false, "rows": 1, "tables": {"nodes": {"added": 1, "changed": 0, "removed": 0, "same_columns": true}}}
+  sample:
+    equal: false
+    rows: 1
+    tables:
+      nodes: {added: 1, changed: 0, removed: 0, same_columns: true}
 failure:
   description: What was seen, what was wanted, and the next step.
   returned: on failure
@@ -176,7 +182,9 @@ def main() -> None:
                 "journal_mode": pragma(connection, "journal_mode"),
             }
         if params["against"]:
-            result["comparison"] = difference(path, Path(params["against"]), params["exclude_tables"], params["busy_timeout"])
+            result["comparison"] = difference(
+                path, Path(params["against"]), params["exclude_tables"], params["busy_timeout"]
+            )
     except SqliteError as error:
         fail(module, error)
     module.exit_json(changed=False, elapsed=round(time.monotonic() - started, 3), **result)

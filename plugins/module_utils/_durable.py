@@ -1,0 +1,58 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files that are whole and on disk, or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """The file SQLite, or an unfinished write, keeps next to `path`."""
+    return path.with_name(path.name + suffix)
+
+
+def sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fsync(path: Path) -> None:
+    """For files and folders: a rename is durable only once its folder is."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, mode: int) -> Iterator[Path]:
+    """A new file beside `path` that durably takes its place when the block ends well, and is gone when it does not."""
+    new = beside(path, ".tmp")
+
+    def discard() -> None:
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                beside(new, suffix).unlink()
+
+    discard()
+    # Made empty with its final mode first: the data is never readable by others, not even for a moment.
+    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+    new.chmod(mode)
+    try:
+        yield new
+        fsync(new)
+        new.replace(path)
+        fsync(path.parent)
+    finally:
+        discard()

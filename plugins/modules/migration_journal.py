@@ -1,0 +1,171 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: migration_journal
+short_description: Write down where the migration of a Pi stands
+description:
+  - Keeps a journal in a JSON file on the Pi itself, so that any run from any control node finds where the migration
+    stands.
+  - The file is replaced as a whole and made durable; it has mode 0600, and its folder, when it is created, 0700.
+  - A journal that is damaged or of an unknown format is refused, never overwritten.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - pi_controller.raft_migration.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+    details:
+      - A phase that is already in O(state) keeps its times. V(started) leaves a phase that is done as it is.
+      - V(archived) moves what is there; where there is no journal nothing changes.
+options:
+  path:
+    description: The journal.
+    type: path
+    required: true
+  state:
+    description:
+      - The state O(phase) is in now.
+      - V(rolled_back) says nothing of a phase that was never begun.
+      - V(archived) renames the whole journal to one with the migration's id in its name, so that another migration
+        can begin.
+    type: str
+    choices: [started, done, failed, rolled_back, archived]
+    required: true
+  phase:
+    description: The phase. Required with every state but V(archived).
+    type: str
+    choices: [prepare, transfer, validate, cutover, systemd_shutdown, port_migration, cleanup]
+  facts:
+    description: What later phases must know, merged into what is written down for O(phase) already.
+    type: dict
+    default: {}
+  migration_id:
+    description:
+      - Names the migration. It is kept from the first time on.
+      - Letters, digits, dots, dashes and underscores. A journal of another migration is refused.
+    type: str
+seealso:
+  - module: pi_controller.raft_migration.migration_journal_info
+"""
+
+EXAMPLES = r"""
+- name: Record that the phase is done
+  pi_controller.raft_migration.migration_journal:
+    path: /var/lib/pi-controller-migration/journal.json
+    phase: transfer
+    state: done
+    facts:
+      digest: "{{ content.digest }}"
+"""
+
+RETURN = r"""
+journal:
+  description: The journal as it is now, as M(pi_controller.raft_migration.migration_journal_info) gives it.
+  returned: success
+  type: dict
+phase_states:
+  description: The state of every phase; V(pending) where it was never begun.
+  returned: success
+  type: dict
+  sample: {"prepare": "done", "transfer": "started", "validate": "pending"}
+current:
+  description: The first phase that is not done, none when all are.
+  returned: success
+  type: str
+  sample: transfer
+archived:
+  description: Where the journal lies now.
+  returned: when O(state=archived) moved it
+  type: str
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._failures import RaftError, fail
+from ..module_utils._journal import (
+    PHASES,
+    STATES,
+    JournalError,
+    archive,
+    archived_at,
+    current_phase,
+    load,
+    marked,
+    now,
+    phase_states,
+    save,
+)
+
+
+def mark(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    path = Path(params["path"])
+    name = params["migration_id"]
+    if name and not re.fullmatch(r"[\w.-]+", name, re.ASCII):
+        raise JournalError(
+            f"migration_id {name!r} has other characters than letters, digits, dots, dashes and underscores", seen=name
+        )
+    before = load(path)
+    after: dict[str, Any] | None
+    extra: dict[str, Any] = {}
+    if params["state"] == "archived":
+        after = None
+        if before is not None:
+            extra["archived"] = str(archived_at(path, before) if check_mode else archive(path, before))
+    else:
+        after = marked(before, params["phase"], params["state"], params["facts"], name, now())
+        if before is None and not after["phases"]:
+            after = None
+        if after is not None and after != before and not check_mode:
+            save(path, after)
+    return {
+        "changed": after != before,
+        "journal": after,
+        "phase_states": phase_states(after),
+        "current": current_phase(after),
+        "diff": {"before_header": str(path), "after_header": str(path), "before": before or {}, "after": after or {}},
+        **extra,
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "state": {"type": "str", "choices": [*STATES, "archived"], "required": True},
+            "phase": {"type": "str", "choices": list(PHASES)},
+            "facts": {"type": "dict", "default": {}},
+            "migration_id": {"type": "str"},
+        },
+        required_if=[("state", state, ["phase"]) for state in STATES],
+        supports_check_mode=True,
+    )
+    try:
+        result = mark(module.params, module.check_mode)
+    except RaftError as error:
+        fail(module, error)
+    except OSError as error:
+        fail(module, JournalError(f"{module.params['path']}: {error}", next_step="mend that, then run this again"))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: migration_journal_info
+short_description: Read where the migration of a Pi stands
+description:
+  - Reads the journal that M(pi_controller.raft_migration.migration_journal) keeps on a Pi.
+  - No journal is a good answer, a damaged one or one of an unknown format is a failure.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - pi_controller.raft_migration.attributes
+  - pi_controller.raft_migration.attributes.read_only
+options:
+  path:
+    description: The journal.
+    type: path
+    required: true
+seealso:
+  - module: pi_controller.raft_migration.migration_journal
+"""
+
+EXAMPLES = r"""
+- name: Read where the migration stands
+  pi_controller.raft_migration.migration_journal_info:
+    path: /var/lib/pi-controller-migration/journal.json
+  register: journal
+"""
+
+RETURN = r"""
+exists:
+  description: Whether there is a journal.
+  returned: success
+  type: bool
+journal:
+  description: The journal, none when there is none.
+  returned: success
+  type: dict
+  sample:
+    format: 1
+    migration_id: m1
+    phases:
+      prepare: {state: done, started: "2026-01-31T10:00:00+00:00", finished: "2026-01-31T10:00:09+00:00", facts: {}}
+    events:
+      - {at: "2026-01-31T10:00:00+00:00", phase: prepare, state: started}
+      - {at: "2026-01-31T10:00:09+00:00", phase: prepare, state: done}
+phase_states:
+  description: The state of every phase; V(pending) where it was never begun.
+  returned: success
+  type: dict
+  sample: {"prepare": "done", "transfer": "started", "validate": "pending"}
+current:
+  description: The first phase that is not done, none when all are.
+  returned: success
+  type: str
+  sample: transfer
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
+"""
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._failures import RaftError, fail
+from ..module_utils._journal import current_phase, load, phase_states
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec={"path": {"type": "path", "required": True}}, supports_check_mode=True)
+    try:
+        journal = load(Path(module.params["path"]))
+    except RaftError as error:
+        fail(module, error)
+    module.exit_json(
+        changed=False,
+        exists=journal is not None,
+        journal=journal,
+        phase_states=phase_states(journal),
+        current=current_phase(journal),
+    )
+
+
+if __name__ == "__main__":
+    main()
