@@ -20,8 +20,8 @@ from ._operator import OPERATOR_ADDRESS
 
 PREFIX = "PI-CTL-"
 STATES = ("open", "fenced", "redirected", "forwarded")
-# kube-proxy and K3s put their jumps first again whenever they miss them. Theirs match Service addresses and NodePorts or
-# set marks, never accept what comes to a Pi's own standard ports, so ahead of ours they do no harm.
+# kube-proxy and K3s put their jumps first again whenever they miss them. Theirs match Service addresses and NodePorts
+# or set marks, and never accept what comes to a Pi's own standard ports, so ahead of ours they do no harm.
 HARMLESS_AHEAD = ("KUBE-",)
 
 
@@ -56,7 +56,7 @@ class Gate:
         rules["filter"].update(INPUT=self._input(ipv6), OUTPUT=self._output(ipv6))
         if self.state == "redirected":
             rules["nat"].update(PREROUTING=self._redirect(ipv6), OUTPUT=self._redirect(ipv6))
-        # An IPv6 client of a forwarded Pi meets the reset of the filter: the other Pi is known by its IPv4 address only.
+        # An IPv6 client of a forwarded Pi meets the reset of the filter: the other Pi is known by its IPv4 address.
         if self.state == "forwarded" and not ipv6:
             rules["filter"].update(FORWARD=self._forward())
             rules["nat"].update(PREROUTING=self._divert(), OUTPUT=self._divert(), POSTROUTING=self._masquerade())
@@ -89,9 +89,12 @@ class Gate:
         return [*rules, self._rule(f"{replies} -m tcp --tcp-flags RST RST", "RETURN"), self._rule(replies, "DROP")]
 
     def _redirect(self, ipv6: bool) -> list[str]:
-        """Only the port is rewritten (REDIRECT would rewrite the address too): a pod may listen on the Pi's own one only."""
+        """Only the port is rewritten. REDIRECT would rewrite the address too, and a pod may listen on one only."""
         return self._operator("-s", ipv6) + [
-            self._rule(f"-p tcp -m tcp --dport {port.standard} -m addrtype --dst-type LOCAL", f"DNAT --to-destination :{port.temporary}")
+            self._rule(
+                f"-p tcp -m tcp --dport {port.standard} -m addrtype --dst-type LOCAL",
+                f"DNAT --to-destination :{port.temporary}",
+            )
             for port in self.ports
         ]
 
@@ -106,7 +109,10 @@ class Gate:
         return [*self._operator("-s", False), self._rule(match, "MASQUERADE")]
 
     def _forward(self) -> list[str]:
-        both = (f"-d {self.forward_to}/32 -p tcp -m multiport --dports", f"-s {self.forward_to}/32 -p tcp -m multiport --sports")
+        both = (
+            f"-d {self.forward_to}/32 -p tcp -m multiport --dports",
+            f"-s {self.forward_to}/32 -p tcp -m multiport --sports",
+        )
         accepted = [self._rule(f"{match} {self._standard} -m conntrack --ctstate DNAT", "ACCEPT") for match in both]
         return [*self._operator("-s", False), *accepted]
 
@@ -220,7 +226,11 @@ def show(current: dict[str, Table]) -> str:
     lines = []
     for name in ("filter", "nat"):
         for chain, rules in current[name].chains.items():
-            lines += [f"{name} -A {chain} {rule}" for rule in rules if chain.startswith(PREFIX) or target(rule).startswith(PREFIX)]
+            lines += [
+                f"{name} -A {chain} {rule}"
+                for rule in rules
+                if chain.startswith(PREFIX) or target(rule).startswith(PREFIX)
+            ]
     return "".join(line + "\n" for line in lines)
 
 

@@ -58,7 +58,8 @@ options:
     description:
       - What becomes of connections the daemon already has on the standard ports.
       - V(reset) ends them, at once where C(ss) and the kernel can, otherwise with their next packet.
-      - V(keep) lets them be, so a daemon that refuses writes can finish what it has begun. Never a write fence by itself, so
+      - V(keep) lets them be, so a daemon that refuses writes can finish what it has begun. Never a write fence by
+        itself, so
         it is refused with V(fenced).
     type: str
     choices: [reset, keep]
@@ -69,7 +70,8 @@ options:
     default: pi-controller migration
 notes:
   - >-
-    Connections from source address 127.0.9.91 always reach the daemon itself. The modules of this collection use it when
+    Connections from source address 127.0.9.91 always reach the daemon itself. The modules of this collection use it
+    when
     they ask a daemon on their own Pi.
   - >-
     Everybody else on the Pi is led like any client, so kubelet too. While V(forwarded), a readiness probe of a pod on a
@@ -172,7 +174,7 @@ class Family:
             raise GateError(
                 f"{' '.join(command)} failed with {code}: {err.strip()}",
                 seen=err.strip(),
-                next_step="run it by hand as root; a container needs NET_ADMIN, a kernel the nat, conntrack and multiport modules",
+                next_step="run it by hand as root; the kernel must have the nat, conntrack, multiport, addrtype",
             )
         return str(out)
 

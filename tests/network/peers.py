@@ -1,0 +1,113 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The two ends of a TCP connection, run inside a test's network namespace.
+
+serve HOST PORT NAME          answers every line with "NAME PEER-ADDRESS"; the line "slow" after a second
+ask ADDRESS PORT SOURCE       one line on a fresh connection; prints NAME or what went wrong
+talk ADDRESS PORT SOURCE      one connection, kept: each line of stdin is sent, its answer or what went wrong printed
+hammer ADDRESS PORT SOURCE    fresh connections one after the other until stdin ends; prints {answer: count}
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import socket
+import socketserver
+import sys
+import threading
+import time
+
+PATIENCE = 3.0
+
+
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        try:
+            for line in self.rfile:
+                if line.strip() == b"slow":
+                    time.sleep(1)
+                peer = self.client_address[0].replace("::ffff:", "")
+                self.wfile.write(f"{self.server.answer} {peer}\n".encode())
+        except OSError:
+            pass
+
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = daemon_threads = True
+    address_family = socket.AF_INET6
+    request_queue_size = 128
+    answer = ""
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
+def serve(host: str, port: str, name: str) -> None:
+    server = Server((host, int(port)), Handler)
+    server.answer = name
+    print("ready", flush=True)
+    server.serve_forever()
+
+
+def connect(address: str, port: str, source: str) -> socket.socket:
+    return socket.create_connection((address, int(port)), PATIENCE, (source, 0) if source else None)
+
+
+def exchange(connection: socket.socket, line: str) -> str:
+    connection.sendall(line.strip().encode() + b"\n")
+    answer = b""
+    while not answer.endswith(b"\n"):
+        part = connection.recv(4096)
+        if not part:
+            return "closed"
+        answer += part
+    return answer.decode().strip()
+
+
+def outcome(error: OSError) -> str:
+    if isinstance(error, (ConnectionResetError, ConnectionRefusedError, BrokenPipeError)):
+        return "reset"
+    return "timeout" if isinstance(error, TimeoutError) else type(error).__name__
+
+
+def ask(address: str, port: str, source: str) -> str:
+    try:
+        with connect(address, port, source) as connection:
+            return exchange(connection, "x")
+    except OSError as error:
+        return outcome(error)
+
+
+def talk(address: str, port: str, source: str) -> None:
+    with connect(address, port, source) as connection:
+        print("ready", flush=True)
+        for line in sys.stdin:
+            try:
+                print(exchange(connection, line), flush=True)
+            except OSError as error:
+                print(outcome(error), flush=True)
+
+
+def hammer(address: str, port: str, source: str) -> None:
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    counts: collections.Counter[str] = collections.Counter()
+    print("ready", flush=True)
+    # Bounded whatever becomes of the test.
+    until = time.monotonic() + 60
+    while not ended.is_set() and time.monotonic() < until:
+        counts[ask(address, port, source).split()[0]] += 1
+        time.sleep(0.001)
+    print(json.dumps(counts), flush=True)
+
+
+if __name__ == "__main__":
+    role, arguments = sys.argv[1], sys.argv[2:]
+    if role == "ask":
+        print(ask(*arguments))
+    else:
+        {"serve": serve, "talk": talk, "hammer": hammer}[role](*arguments)

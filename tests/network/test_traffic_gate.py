@@ -1,0 +1,309 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The traffic gate with a real kernel: who answers a client in each state, and what a change of state does to it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+
+import pytest
+
+OPERATOR = "127.0.9.91"
+
+
+def says(process: subprocess.Popen[str], line: str = "x") -> str:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+    return process.stdout.readline().strip()
+
+
+def test_without_a_gate_the_daemon_answers(client, pi):
+    assert client.ask(pi.address) == f"old-1 {client.address}"
+    assert pi.ask("127.0.0.1") == "old-1 127.0.0.1"
+
+
+def test_fenced_resets_everybody_but_the_operator(client, pi):
+    result = pi.gate("fenced")
+
+    assert result["changed"] is True
+    assert (result["previous"], result["state"], result["families"]) == ("open", "fenced", ["ipv4", "ipv6"])
+    assert client.ask(pi.address) == "reset"
+    assert client.ask(pi.address6) == "reset"
+    assert pi.ask("127.0.0.1") == "reset"
+    assert pi.ask("::1") == "reset"
+    assert pi.ask(pi.address) == "reset"
+    assert pi.ask("127.0.0.1", source=OPERATOR) == f"old-1 {OPERATOR}"
+    assert pi.ask(pi.address, source=OPERATOR) == f"old-1 {OPERATOR}"
+    assert client.ask(pi.address, 8082).startswith("pod-1"), "other ports are nobody's business"
+
+
+def test_a_fenced_pi_still_reaches_another_one_on_the_same_port(pi, other):
+    pi.gate("fenced")
+
+    assert pi.ask(other.address) == f"old-2 {pi.address}"
+
+
+def test_redirected_leads_every_client_to_the_pod(client, pi):
+    pi.gate("redirected")
+
+    assert client.ask(pi.address) == f"pod-1 {client.address}"
+    assert client.ask(pi.address6) == f"pod-1 {client.address6}"
+    assert pi.ask("127.0.0.1") == "pod-1 127.0.0.1"
+    assert pi.ask("::1") == "pod-1 ::1"
+    assert pi.ask(pi.address) == f"pod-1 {pi.address}"
+    assert pi.ask("127.0.0.1", source=OPERATOR) == f"old-1 {OPERATOR}"
+    assert pi.ask(pi.address, source=OPERATOR) == f"old-1 {OPERATOR}"
+
+
+def test_redirected_reaches_a_pod_that_listens_on_the_address_of_the_pi_only(client, wire):
+    pi = wire.hosts["pi-1"]
+    pi.serve(8082, "pod-1", host=f"::ffff:{pi.address}")
+    pi.gate("redirected")
+
+    assert pi.ask(pi.address).startswith("pod-1"), "REDIRECT would have led this to 127.0.0.1"
+    assert client.ask(pi.address).startswith("pod-1")
+
+
+def test_redirected_takes_nothing_that_is_for_another_host(client, pi, other):
+    """As with a Service address whose endpoint is another Pi: this one is only the way there."""
+    pi.gate("redirected")
+    client.run("ip", "route", "add", f"{other.address}/32", "via", pi.address)
+
+    assert client.ask(other.address).startswith("old-2")
+    assert pi.ask(other.address).startswith("old-2")
+
+
+def test_forwarded_leads_clients_to_the_other_pi(client, pi, other):
+    pi.gate("forwarded", forward_to=other.address)
+
+    assert client.ask(pi.address) == f"old-2 {pi.address}", "masqueraded, so that the answer comes back this way"
+    assert pi.ask(pi.address) == f"old-2 {pi.address}"
+    assert pi.ask("127.0.0.1") == "reset"
+    assert client.ask(pi.address6) == "reset"
+    assert pi.ask("127.0.0.1", source=OPERATOR) == f"old-1 {OPERATOR}"
+    assert pi.ask(pi.address, source=OPERATOR) == f"old-1 {OPERATOR}"
+
+
+def test_forwarded_meets_the_gate_of_the_other_pi(client, pi, other):
+    pi.gate("forwarded", forward_to=other.address)
+    other.gate("redirected")
+
+    assert client.ask(pi.address).startswith("pod-2")
+    assert pi.ask(pi.address).startswith("pod-2")
+
+
+def test_forwarded_works_where_forwarding_is_denied_by_default(client, pi, other):
+    pi.run("iptables", "-P", "FORWARD", "DROP")
+    pi.gate("forwarded", forward_to=other.address)
+
+    assert client.ask(pi.address).startswith("old-2")
+
+
+def test_forwarded_never_tells_a_client_of_a_shorter_way(client, pi, other):
+    """A client that obeyed an ICMP redirect would miss this Pi for minutes after the gate is open again."""
+    counted = ["iptables", "-A", "INPUT", "-p", "icmp", "--icmp-type", "redirect"]
+    client.run(*counted)
+    pi.gate("forwarded", forward_to=other.address)
+    for _ in range(5):
+        assert client.ask(pi.address).startswith("old-2")
+
+    listed = client.run("iptables", "-nvxL", "INPUT").stdout.splitlines()
+    packets = [line.split()[0] for line in listed if "icmp" in line]
+    assert packets == ["0"]
+
+
+def test_forwarded_refuses_a_pi_that_does_not_forward(pi, other):
+    pi.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
+    result = pi.gate("forwarded", forward_to=other.address)
+
+    assert result["failed"] is True
+    assert "net.ipv4.ip_forward is 0" in result["msg"]
+    assert "sysctl" in result["failure"]["next_step"]
+    assert pi.own_rules() == []
+
+
+def test_forwarded_refuses_to_go_round_in_circles(pi):
+    result = pi.gate("forwarded", forward_to=pi.address)
+
+    assert "address of this Pi" in result["msg"]
+
+
+@pytest.mark.parametrize("state", ["fenced", "redirected", "forwarded"])
+@pytest.mark.parametrize("can_destroy", [True, False])
+def test_a_connection_to_the_old_daemon_ends_when_the_gate_closes(client, pi, other, state, can_destroy):
+    kept = client.start("talk", pi.address, "8080", "")
+    local = pi.start("talk", "127.0.0.1", "8080", "")
+    operator = pi.start("talk", "127.0.0.1", "8080", OPERATOR)
+    assert says(kept) == f"old-1 {client.address}"
+    assert says(local) == "old-1 127.0.0.1"
+    if not can_destroy:
+        # As on a kernel without CONFIG_INET_DIAG_DESTROY: `ss -K` ends nothing.
+        pi.without_ss = True
+
+    result = pi.gate(state, forward_to=other.address)
+
+    assert result["reset_connections"] == (2 if can_destroy else 0)
+    began = time.monotonic()
+    assert says(kept) == "reset"
+    assert says(local) == "reset"
+    assert time.monotonic() - began < 1, "reset, not left hanging"
+    assert says(operator).startswith("old-1")
+
+
+def test_nothing_the_old_daemon_says_after_the_fence_gets_out(client, pi):
+    """An answer under way when the fence comes down: the client learns that it is gone, and never that it succeeded."""
+    waiting = client.start("talk", pi.address, "8080", "")
+    assert waiting.stdin is not None
+    assert waiting.stdout is not None
+    waiting.stdin.write("slow\n")
+    waiting.stdin.flush()
+    time.sleep(0.3)  # The request is on its way; there is nothing to see from outside that says it has arrived.
+    began = time.monotonic()
+
+    pi.gate("fenced")
+
+    assert waiting.stdout.readline().strip() == "reset"
+    assert time.monotonic() - began < 1.5
+
+
+def test_without_ss_an_answer_under_way_is_dropped(client, pi):
+    pi.without_ss = True
+    waiting = client.start("talk", pi.address, "8080", "")
+    assert waiting.stdin is not None
+    assert waiting.stdout is not None
+    waiting.stdin.write("slow\n")
+    waiting.stdin.flush()
+    time.sleep(0.3)
+
+    pi.gate("fenced")
+
+    assert waiting.stdout.readline().strip() == "timeout"
+
+
+@pytest.fixture
+def tracked(pi):
+    """As on every Pi with K3s: kube-proxy's rules have the kernel track connections before the gate is ever used."""
+    pi.run("iptables", "-A", "FORWARD", "-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP")
+    return pi
+
+
+def test_kept_connections_finish_and_new_ones_go_to_the_pod(client, tracked):
+    pi = tracked
+    kept = client.start("talk", pi.address, "8080", "")
+    assert says(kept).startswith("old-1")
+
+    pi.gate("redirected", established="keep")
+    assert says(kept).startswith("old-1")
+    assert client.ask(pi.address).startswith("pod-1")
+
+    assert pi.gate("redirected")["changed"] is True
+    assert says(kept) == "reset"
+
+
+def test_a_connection_to_the_pod_outlives_the_gate(client, tracked, other):
+    """Port migration: who talks to the pod on its temporary port keeps doing so until that pod goes."""
+    pi = tracked
+    pi.gate("redirected")
+    kept = client.start("talk", pi.address, "8080", "")
+    assert says(kept).startswith("pod-1")
+
+    pi.gate("forwarded", forward_to=other.address)
+    assert says(kept).startswith("pod-1")
+    pi.gate("open")
+    assert says(kept).startswith("pod-1")
+
+
+def test_no_connection_fails_while_the_gate_changes(client, tracked, other):
+    """Fresh connections one after the other, over the wire and on the Pi, through every change that happens in use."""
+    pi = tracked
+    hammers = [client.start("hammer", pi.address, "8080", "") for _ in range(2)]
+    hammers.append(pi.start("hammer", pi.address, "8080", ""))
+    for _ in range(3):
+        # `keep`, as a reset of the requests under way is what it should be and not what is asked here.
+        pi.gate("forwarded", forward_to=other.address, established="keep")
+        pi.gate("redirected", established="keep")
+        pi.gate("forwarded", forward_to=other.address, established="keep")
+        pi.gate("open")
+    for process in hammers:
+        out, _ = process.communicate(timeout=30)
+        counts = json.loads(out)
+        assert set(counts) == {"old-1", "pod-1", "old-2"}, counts
+        assert min(counts.values()) > 20, counts
+
+
+def test_a_second_run_changes_nothing(pi, other):
+    for state in ("fenced", "redirected", "forwarded", "open"):
+        assert pi.gate(state, forward_to=other.address)["changed"] is True
+        standing = pi.rules()
+        again = pi.gate(state, forward_to=other.address)
+        assert (again["changed"], again["previous"]) == (False, state)
+        assert again["diff"]["before"] == again["diff"]["after"]
+        assert [line for line in pi.rules().splitlines() if line[0] not in "#:"] == [
+            line for line in standing.splitlines() if line[0] not in "#:"
+        ]
+
+
+def test_open_leaves_nothing_behind_and_nobody_elses_rules_touched(pi, other):
+    pi.run("iptables", "-A", "INPUT", "-p", "tcp", "--dport", "22", "-j", "ACCEPT")
+    pi.run(
+        "iptables", "-t", "nat", "-A", "PREROUTING", "-p", "tcp", "--dport", "81", "-j", "REDIRECT", "--to-ports", "80"
+    )
+    before = [line for line in pi.rules().splitlines() if line.startswith("-A")]
+    pi.gate("forwarded", forward_to=other.address)
+    assert pi.own_rules()
+
+    pi.gate("open")
+
+    assert pi.own_rules() == []
+    assert [line for line in pi.rules().splitlines() if line.startswith("-A")] == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        ["iptables", "-D", "INPUT", "-j", "PI-CTL-INPUT"],
+        ["iptables", "-A", "INPUT", "-j", "PI-CTL-INPUT"],
+        ["iptables", "-I", "INPUT", "1", "-p", "tcp", "-j", "ACCEPT"],
+        ["iptables", "-I", "PI-CTL-INPUT", "1", "-j", "ACCEPT"],
+        ["iptables", "-D", "PI-CTL-OUTPUT", "3"],
+        ["iptables", "-t", "nat", "-F", "PI-CTL-OUTPUT"],
+        ["ip6tables", "-F", "PI-CTL-INPUT"],
+        ["iptables", "-N", "PI-CTL-STRAY"],
+    ],
+    ids=" ".join,
+)
+def test_rules_edited_by_hand_are_put_right(client, pi, damage):
+    pi.gate("redirected")
+    pi.run(*damage)
+
+    assert pi.gate("redirected", check_mode=True)["changed"] is True
+    repaired = pi.gate("redirected")
+
+    assert repaired["changed"] is True
+    assert pi.gate("redirected")["changed"] is False
+    assert client.ask(pi.address).startswith("pod-1")
+    assert "PI-CTL-STRAY" not in pi.rules()
+    lines = pi.rules().splitlines()
+    assert lines[[line.startswith("-A INPUT") for line in lines].index(True)] == "-A INPUT -j PI-CTL-INPUT"
+
+
+def test_jumps_of_kube_proxy_ahead_of_ours_are_no_reason_to_touch_anything(pi):
+    pi.gate("redirected")
+    pi.run("iptables", "-t", "nat", "-N", "KUBE-SERVICES")
+    pi.run("iptables", "-t", "nat", "-I", "PREROUTING", "1", "-j", "KUBE-SERVICES")
+
+    assert pi.gate("redirected")["changed"] is False
+
+
+def test_check_mode_changes_nothing(client, pi):
+    result = pi.gate("redirected", check_mode=True)
+
+    assert result["changed"] is True
+    assert pi.own_rules() == []
+    assert client.ask(pi.address).startswith("old-1")
