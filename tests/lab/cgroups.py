@@ -1,0 +1,102 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every host starts from a control group of its own in every hierarchy, or the hosts would share one tree."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from .shell import LabError
+
+PARENT = "pi-lab"
+
+
+def hierarchies() -> list[tuple[Path, str]]:
+    """(mount point, file system type) of every hierarchy of the machine."""
+    found: dict[Path, str] = {}
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, point, kind, *_ = line.split()
+        if kind in ("cgroup", "cgroup2"):
+            found[Path(point)] = kind
+    return list(found.items())
+
+
+def create(name: str) -> list[Path]:
+    """The groups of a host, ready to take its first process."""
+    groups: list[Path] = []
+    for point, kind in hierarchies():
+        group = point
+        for part in (PARENT, name):
+            parent, group = group, group / part
+            if kind == "cgroup2":
+                _delegate(parent)
+            group.mkdir(exist_ok=True)
+            if kind == "cgroup":
+                _inherit_cpuset(parent, group)
+        groups.append(group)
+    return groups
+
+
+def _inherit_cpuset(parent: Path, group: Path) -> None:
+    """A new v1 cpuset is empty and refuses every process until it is filled."""
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        if (group / name).exists() and not (group / name).read_text().strip():
+            (group / name).write_text((parent / name).read_text())
+
+
+def _delegate(parent: Path) -> None:
+    for controller in (parent / "cgroup.controllers").read_text().split():
+        # A controller that v1 holds, or that cannot be passed on, is not one the lab needs.
+        with contextlib.suppress(OSError):
+            (parent / "cgroup.subtree_control").write_text(f"+{controller}")
+
+
+def groups_of(name: str | None = None) -> Iterator[Path]:
+    """All groups below the lab's, or below one host's, the deepest first."""
+    for point, _ in hierarchies():
+        top = point / PARENT / name if name else point / PARENT
+        if top.is_dir():
+            yield from (Path(folder) for folder, _, _ in os.walk(top, topdown=False))
+
+
+def processes(name: str | None = None) -> set[int]:
+    pids: set[int] = set()
+    for group in groups_of(name):
+        with contextlib.suppress(OSError):
+            pids.update(int(pid) for pid in (group / "cgroup.procs").read_text().split())
+    return pids
+
+
+def kill(name: str | None = None, timeout: float = 20) -> None:
+    """End every process of the groups. Nothing outside of the lab is ever in them."""
+    deadline = time.monotonic() + timeout
+    while pids := processes(name):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise LabError(f"Processes {sorted(pids)[:5]} of the lab do not end: look at them with ps, then run `down` again.")
+        time.sleep(0.02)
+
+
+def remove(name: str | None = None) -> None:
+    for group in groups_of(name):
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                group.rmdir()
+                break
+            except FileNotFoundError:
+                break
+            except OSError as error:
+                # The kernel lets go of a group shortly after its last process is reaped.
+                if time.monotonic() > deadline:
+                    raise LabError(f"The control group {group} cannot be removed: {error}.") from error
+                time.sleep(0.02)

@@ -1,0 +1,124 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The old world: pi-controller under systemd on every Pi, one quorate Raft cluster with data in it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+
+from . import machines, settings
+from .files import File, Unit
+from .progress import Progress
+from .shell import LabError, in_parallel, wait_for
+from .state import Node, State
+
+BINARY = "/usr/local/bin/pi-controller"
+CONFIG = "/etc/pi-controller/config.yaml"
+UNIT = "pi-controller.service"
+ROWS = {"nodes": 60, "gpio": 120, "clusters": 20}
+
+UNIT_TEXT = f"""\
+[Unit]
+Description=Pi Controller
+After=network.target
+
+[Service]
+Type=simple
+User=root
+ExecStart={BINARY} --config {CONFIG}
+Restart=on-failure
+RestartSec=1
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def host_files(node: Node, state: State, binary: Path) -> list[File | Unit]:
+    return [
+        File(BINARY, binary.read_bytes(), 0o755),
+        File(CONFIG, config(node, state, bootstrap=False), 0o600),
+        Unit(UNIT, UNIT_TEXT, enabled=False),
+    ]
+
+
+def config(node: Node, state: State, *, bootstrap: bool) -> str:
+    """The owner's configuration file. JSON, which every reader of YAML reads."""
+    content = {
+        "profile": state.profile,
+        "app": {"data_dir": "/var/lib/pi-controller"},
+        "database": {"path": "/var/lib/pi-controller/pi-controller.db"},
+        "api": {"host": "0.0.0.0", "port": settings.REST_PORT},
+        "grpc": {"host": "0.0.0.0", "port": settings.GRPC_PORT},
+        "websocket": {"port": settings.WEBSOCKET_PORT},
+        "gpio": {"enabled": True, "mock_mode": False, "device": "/dev/gpiochip0"},
+        "discovery": {"enabled": True},
+        "cluster": {
+            "enabled": True,
+            "controller_id": node.name,
+            # What it binds is what it advertises, so it is the Pi's own address.
+            "bind_addr": f"{node.address}:{settings.RAFT_PORT}",
+            "data_dir": "/var/lib/pi-controller/raft",
+            "bootstrap": bootstrap,
+        },
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def start(state: State, progress: Progress) -> None:
+    """Bootstrap on the first Pi, let its leader add the others, and load data."""
+    progress.say(f"pi-controller: starting a Raft cluster of {len(state.nodes)} under systemd, profile {state.profile}")
+    first = state.nodes[0]
+    File(CONFIG, config(first, state, bootstrap=True), 0o600).write(machines.root(first))
+    in_parallel(lambda node: machines.execute(node, ["systemctl", "enable", "--now", UNIT]), state.nodes)
+    wait_for(f"{first.name} leads", lambda: None if leader(first) else "no leader", timeout=20, advice=f"journalctl -u {UNIT} on {first.name}")
+    # `bootstrap: true` fails on a node that has Raft state, so an owner takes it out after the first start.
+    File(CONFIG, config(first, state, bootstrap=False), 0o600).write(machines.root(first))
+    for node in state.nodes[1:]:
+        request(first, "POST", "/api/v1/raft/members", {"node_id": node.name, "address": f"{node.address}:{settings.RAFT_PORT}"})
+    in_parallel(_wait_member, [(node, len(state.nodes)) for node in state.nodes])
+
+
+def load_data(state: State, progress: Progress) -> None:
+    """Some hundred rows, as an owner has them."""
+    leading = next(node for node in state.nodes if leader(node) == f"{node.address}:{settings.RAFT_PORT}")
+    for table, rows in ROWS.items():
+        for number in range(1, rows + 1):
+            request(leading, "POST", f"/api/v1/{table}", {"name": f"{table}-{number}", "pin": number, "note": "there before the migration"})
+    progress.say(f"pi-controller: {sum(ROWS.values())} rows loaded through {leading.name}")
+
+
+def _wait_member(wanted: tuple[Node, int]) -> None:
+    node, count = wanted
+
+    def probe() -> str | None:
+        status = request(node, "GET", "/api/v1/raft/status")
+        voters = sum(1 for member in status["members"] or [] if member["Voter"])
+        return None if voters == count and status["leader"] else f"{voters} voters, leader {status['leader'] or 'unknown'}"
+
+    wait_for(f"{node.name} is one of {count} voters", probe, timeout=30, advice=f"journalctl -u {UNIT} on {node.name}")
+
+
+def leader(node: Node) -> str:
+    """The Raft address of the leader that this node knows."""
+    return request(node, "GET", "/api/v1/raft/leader").get("leader") or ""
+
+
+def request(node: Node, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    connection = http.client.HTTPConnection(node.address, settings.REST_PORT, timeout=5)
+    try:
+        connection.request(method, path, body=None if body is None else json.dumps(body), headers={"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read().decode()
+    except OSError as error:
+        raise LabError(f"{node.name} did not answer {method} {path}: {error}") from error
+    finally:
+        connection.close()
+    if answer.status >= 300:
+        raise LabError(f"{node.name} answered {method} {path} with {answer.status}: {text[:200]}")
+    return json.loads(text) if text.strip() else {}

@@ -1,0 +1,83 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The two images of the lab: one static program each, packed as `docker save` would, without any container engine."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+from . import cache, packages, settings
+from .progress import Progress
+from .shell import run_logged
+
+SOURCES = Path(__file__).resolve().parent
+
+
+def build_stand_in(progress: Progress) -> Path:
+    """The stand-in's binary, for the unit and for the image."""
+    source = SOURCES / "picontroller"
+    key = cache.tree_digest(source, (".go", "build.sh"))
+
+    def make(folder: Path) -> None:
+        run_logged(["bash", source / "build.sh", folder / "pi-controller"], cache.log_file("stand-in"), timeout=900)
+
+    if not cache.entry("stand-in", key).is_dir():
+        packages.ensure(packages.BUILD_STAND_IN, progress)
+    return cache.obtain("stand-in", key, make, progress, "building the pi-controller stand-in, under a minute") / "pi-controller"
+
+
+def build_pause(progress: Progress) -> Path:
+    source = SOURCES / "pause/pause.c"
+
+    def make(folder: Path) -> None:
+        run_logged(["gcc", "-Os", "-static", "-s", "-o", folder / "pause", source], cache.log_file("pause"), timeout=120)
+
+    key = cache.file_digest(source)
+    if not cache.entry("pause", key).is_dir():
+        packages.ensure(("gcc", "libc6-dev"), progress)
+    return cache.obtain("pause", key, make, progress, "building the pause program") / "pause"
+
+
+def archive(name: str, program: Path, path: str) -> bytes:
+    """A `docker save` archive of one image: one layer, with the program at `path` as its entry point."""
+    layer = _tar({path: program.read_bytes()}, folders=("tmp", "etc"))
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "created": "1970-01-01T00:00:00Z",
+        "config": {"Entrypoint": [f"/{path}"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }
+    text = json.dumps(config).encode()
+    config_name = f"{hashlib.sha256(text).hexdigest()}.json"
+    manifest = [{"Config": config_name, "RepoTags": [name], "Layers": ["layer.tar"]}]
+    return _tar({config_name: text, "layer.tar": layer, "manifest.json": json.dumps(manifest).encode()})
+
+
+def archives(progress: Progress) -> dict[str, bytes]:
+    """Archive by image name."""
+    return {
+        settings.IMAGE: archive(settings.IMAGE, build_stand_in(progress), "usr/local/bin/pi-controller"),
+        settings.PAUSE_IMAGE: archive(settings.PAUSE_IMAGE, build_pause(progress), "pause"),
+    }
+
+
+def _tar(files: dict[str, bytes], folders: tuple[str, ...] = ()) -> bytes:
+    """The same bytes for the same content: no times, no owners of this machine."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for folder in folders:
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+        for path, content in files.items():
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode = len(content), 0o755
+            tar.addfile(entry, io.BytesIO(content))
+    return out.getvalue()

@@ -1,0 +1,68 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""K3s in the lab's hosts: one binary of the user's, a server on pi-1 and agents elsewhere.
+
+Not tried: the machines this lab was written on cannot get the binary. It follows K3s's documented options; expect to
+mend a detail on the first run.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from .. import machines, settings
+from ..files import File, Unit, service
+from ..progress import Progress
+from ..shell import LabError
+from ..state import Node, State, write_private
+from .provider import Provider
+
+BINARY = "/opt/k3s/k3s"
+
+
+class K3s(Provider):
+    disk_folders = ("/var/lib/rancher", "/var/lib/kubelet")
+    api_unit = "k3s.service"
+    ctr = (BINARY, "ctr", "--namespace=k8s.io")
+
+    def __init__(self, binary: Path) -> None:
+        if not binary.is_file():
+            raise LabError(f"K3S_BINARY={binary} is no file: give the path of the k3s program.")
+        self.binary = binary.resolve()
+        self.name = f"k3s:{self.binary}"
+        self.kubectl = (str(self.binary), "kubectl")
+
+    def build(self, progress: Progress) -> None:
+        progress.say(f"Kubernetes: K3s from {self.binary}")
+
+    def read_only_folders(self) -> tuple[tuple[Path, str], ...]:
+        return ((self.binary.parent, str(Path(BINARY).parent)),)
+
+    def prepare(self, state: State) -> None:
+        token = settings.STATE / "k3s-token"
+        if not token.exists():
+            write_private(token, secrets.token_hex(16))
+
+    def host_files(self, node: Node, state: State) -> list[File | Unit]:
+        token = File("/etc/rancher/k3s/token", (settings.STATE / "k3s-token").read_text(), 0o600)
+        common = [f"--node-name={node.name}", f"--node-ip={node.address}", "--token-file=/etc/rancher/k3s/token",
+                  f"--pause-image={settings.PAUSE_IMAGE}", "--kubelet-arg=fail-swap-on=false"]  # fmt: skip
+        server = state.nodes[0]
+        if node.is_server:
+            command = [BINARY, "server", *common, f"--tls-san={node.address}", f"--service-cidr={settings.SERVICE_RANGE}",
+                       f"--cluster-cidr={settings.POD_RANGE}", "--flannel-backend=host-gw", "--write-kubeconfig-mode=600",
+                       "--disable=traefik,servicelb,metrics-server,coredns,local-storage"]  # fmt: skip
+        else:
+            command = [BINARY, "agent", *common, f"--server=https://{server.address}:6443"]
+        return [token, Unit("k3s.service", service("k3s", command, after="pi-lab-setup.service", more="KillMode=process\nDelegate=yes\n"))]
+
+    def write_kubeconfig(self, state: State) -> None:
+        server = state.nodes[0]
+        text = machines.execute(server, ["cat", "/etc/rancher/k3s/k3s.yaml"]).stdout
+        write_private(settings.STATE / "kubeconfig", text.replace("127.0.0.1", server.address))
+
+    def units(self, node: Node) -> tuple[str, ...]:
+        return ("k3s.service",)

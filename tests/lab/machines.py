@@ -1,0 +1,230 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The Pis: systemd-nspawn hosts with their own disk, network, processes and control groups."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import cgroups, settings
+from .files import File, Unit
+from .shell import LabError, run, wait_for
+from .state import Node, write_private
+
+# Runs in the host before anything of Kubernetes: the cures for what a container lacks and a Pi has.
+HOST_SETUP = """\
+#!/bin/sh
+set -eu
+# Mounts of pods must show up in their containers.
+mount --make-rshared /
+# The v1 controllers come read-only; only a mount made in here is this host's own to write to.
+mount -o remount,rw /sys/fs/cgroup || true
+if [ "$(stat -f -c %T /sys/fs/cgroup)" = tmpfs ]; then
+    grep ' cgroup ' /proc/mounts | grep -v name=systemd | cut -d' ' -f2 | while read -r controller; do
+        umount "$controller"
+        mount -t cgroup -o "$(basename "$controller")" cgroup "$controller"
+    done
+fi
+[ -e /dev/kmsg ] || ln -s /dev/console /dev/kmsg
+echo 1 > /proc/sys/net/ipv4/ip_forward
+"""
+SETUP_UNIT = """\
+[Unit]
+Description=What a Pi has and a container lacks
+Before=multi-user.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/local/lib/pi-lab/host-setup
+
+[Install]
+WantedBy=multi-user.target
+"""
+# The stand-in's hardware: a device that is there at every boot and has one owner at a time.
+GPIO_TMPFILES = "f /dev/gpiochip0 0660 root root -\n"
+CONSOLE = "console.log"
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What the hosts are booted with, besides their own folder."""
+
+    lower: Path
+    disk_folders: tuple[str, ...]
+    read_only: tuple[tuple[Path, str], ...]
+
+
+def root(node: Node) -> Path:
+    """The host's root file system as the machine sees it. What the host mounts on it does not show here."""
+    return node.folder / "root"
+
+
+def create_disk(node: Node, boot: Boot) -> None:
+    """Mount the host's own disk, and its root file system over the shared one."""
+    disk, merged = node.folder / "disk", root(node)
+    for folder in (disk, merged):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not os.path.ismount(disk):
+        run(["mount", "-t", "tmpfs", "-o", f"size={settings.HOST_DISK_MIB}m,mode=0755", "pi-lab", disk])
+    if not os.path.ismount(merged):
+        for name in ("upper", "work"):
+            (disk / name).mkdir(exist_ok=True)
+        options = f"lowerdir={boot.lower},upperdir={disk}/upper,workdir={disk}/work"
+        run(["mount", "-t", "overlay", "-o", options, "pi-lab", merged])
+
+
+def base_files(node: Node) -> list[File | Unit]:
+    machine_id = f"{node.number:032x}"
+    return [
+        File("/etc/hostname", f"{node.name}\n"),
+        File("/etc/hosts", _hosts_file()),
+        File("/etc/machine-id", f"{machine_id}\n", 0o444),
+        File("/etc/tmpfiles.d/pi-lab.conf", GPIO_TMPFILES),
+        File("/usr/local/lib/pi-lab/host-setup", HOST_SETUP, 0o755),
+        Unit("pi-lab-setup.service", SETUP_UNIT),
+    ]
+
+
+def _hosts_file() -> str:
+    lines = ["127.0.0.1 localhost", "::1 localhost"]
+    lines += [f"{settings.host_address(number)} pi-{number}" for number in range(1, settings.MAX_NODES + 1)]
+    return "\n".join(lines) + "\n"
+
+
+def start(node: Node, boot: Boot) -> None:
+    """Power on. Returns at once; the host is there when its sshd answers."""
+    groups = cgroups.create(node.name)
+    binds: list[str] = []
+    for path in boot.disk_folders:
+        source = node.folder / "data" / path.strip("/").replace("/", "-")
+        source.mkdir(parents=True, exist_ok=True)
+        binds.append(f"--bind={source}:{path}")
+    binds += [f"--bind-ro={source}:{target}" for source, target in boot.read_only]
+    command = [
+        "systemd-nspawn",
+        f"--directory={root(node)}",
+        f"--machine={node.name}",
+        "--register=no",
+        "--keep-unit",
+        f"--network-namespace-path=/run/netns/{node.name}",
+        "--capability=all",
+        "--system-call-filter=@known",
+        "--resolv-conf=off",
+        "--timezone=off",
+        "--link-journal=no",
+        *binds,
+        "--boot",
+    ]
+    # A shell moves itself into the host's groups and then becomes nspawn, so that nothing of it starts elsewhere.
+    script = "".join(f"echo $$ > '{group}/cgroup.procs'\n" for group in groups) + 'exec "$@"\n'
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network", "TERM": "dumb"}
+    with open(node.folder / CONSOLE, "ab") as console:
+        process = subprocess.Popen(
+            ["sh", "-ec", script, "sh", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
+            start_new_session=True,
+            env=environment,
+            cwd="/",
+        )
+    write_private(node.folder / "nspawn.json", json.dumps({"pid": process.pid, "started": _start_time(process.pid)}))
+
+
+def nspawn_pid(node: Node) -> int | None:
+    """The process that holds the host, if it lives. A start time tells it from a later one of the same number."""
+    try:
+        recorded = json.loads((node.folder / "nspawn.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    pid = int(recorded["pid"])
+    return pid if recorded["started"] is not None and _start_time(pid) == recorded["started"] else None
+
+
+def _start_time(pid: int) -> int | None:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def init_pid(node: Node) -> int | None:
+    """The host's process 1 as the machine numbers it."""
+    parent = nspawn_pid(node)
+    if parent is None:
+        return None
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+            status = Path(f"/proc/{child}/status").read_text()
+            numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
+            if len(numbers) > 1 and numbers[-1] == "1":
+                return int(child)
+    return None
+
+
+def running(node: Node) -> bool:
+    return init_pid(node) is not None
+
+
+def wait_booted(node: Node, timeout: float = 60) -> None:
+    def probe() -> str | None:
+        if nspawn_pid(node) is None:
+            raise LabError(f"{node.name} went off while booting: read the end of {node.folder / CONSOLE}.")
+        with socket.create_connection((node.address, 22), timeout=1) as connection:
+            return None if connection.recv(4) == b"SSH-" else "no ssh banner"
+
+    wait_for(f"{node.name} answers ssh", probe, timeout=timeout, advice=f"read {node.folder / CONSOLE}")
+
+
+def command_in(node: Node, argv: Sequence[str]) -> list[str]:
+    """The command line that runs a command as root in a host, its network working or not."""
+    pid = init_pid(node)
+    if pid is None:
+        raise LabError(f"{node.name} is off: run `python3 -m tests.lab up`, or `python3 -m tests.lab reboot {node.name}`.")
+    enter = ["nsenter", f"--target={pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]
+    environment = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"]
+    return [*enter, *environment, *argv]
+
+
+def execute(
+    node: Node, argv: Sequence[str], *, check: bool = True, stdin: str | bytes | None = None, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return run(command_in(node, argv), check=check, stdin=stdin, timeout=timeout)
+    except LabError as error:
+        raise LabError(f"{node.name}: {error}") from error
+
+
+def power_off(node: Node) -> None:
+    """Pull the plug: every process of the host ends at once, its disk stays."""
+    pid = init_pid(node)
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    holder = nspawn_pid(node)
+    if holder is not None and pid is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(holder, signal.SIGKILL)
+    wait_for(f"{node.name} is off", lambda: None if nspawn_pid(node) is None else "its nspawn lives", timeout=10, advice="look at it with ps", interval=0.02)
+    cgroups.kill(node.name)
+
+
+def destroy(node: Node) -> None:
+    """Unmount and remove what a host had on the machine."""
+    for mount in (root(node), node.folder / "disk"):
+        while os.path.ismount(mount):
+            run(["umount", mount])
+    shutil.rmtree(node.folder, ignore_errors=True)

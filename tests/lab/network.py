@@ -1,0 +1,93 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One bridge, and for every host a network namespace with one cable to it. A pulled cable is a partition."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from . import settings
+from .shell import LabError, run
+from .state import Node, State
+
+NETNS_FOLDER = Path("/run/netns")
+INSIDE = "eth0"
+
+
+def cable(node: Node) -> str:
+    """The machine's end of the cable of a host."""
+    return f"pilab-{node.number}"
+
+
+def netns_folder_mounted() -> bool:
+    return os.path.ismount(NETNS_FOLDER)
+
+
+def ensure(state: State) -> None:
+    if not _exists(settings.BRIDGE):
+        _refuse_foreign_routes()
+        _ip("link", "add", settings.BRIDGE, "type", "bridge")
+        _ip("address", "add", f"{settings.MACHINE_ADDRESS}/24", "dev", settings.BRIDGE)
+    _ip("link", "set", settings.BRIDGE, "up")
+    for node in state.nodes:
+        _ensure_host(node, state)
+
+
+def _refuse_foreign_routes() -> None:
+    taken = run(["ip", "-4", "route", "show", "root", settings.HOST_NETWORK]).stdout.strip()
+    if taken:
+        raise LabError(f"The lab's network {settings.HOST_NETWORK} is in use on this machine ({taken.splitlines()[0]}): free it, then try again.")
+
+
+def _ensure_host(node: Node, state: State) -> None:
+    if not (NETNS_FOLDER / node.name).exists():
+        _ip("netns", "add", node.name)
+    if not _exists(cable(node)):
+        _ip("link", "add", cable(node), "type", "veth", "peer", "name", INSIDE, "netns", node.name)
+    heal(node)
+    inside = ("-netns", node.name)
+    _ip(*inside, "link", "set", "lo", "up")
+    _ip(*inside, "address", "replace", f"{node.address}/24", "dev", INSIDE)
+    _ip(*inside, "link", "set", INSIDE, "up")
+    # No default route: a host must not reach anything but the lab. A Service's address needs one all the same, as a
+    # packet is routed once before kube-proxy's rules turn it to an endpoint.
+    _ip(*inside, "route", "replace", settings.SERVICE_RANGE, "dev", INSIDE)
+    for other in state.nodes:
+        if other != node:
+            _ip(*inside, "route", "replace", settings.pod_network(other.number), "via", other.address)
+
+
+def partition(node: Node) -> None:
+    _ip("link", "set", cable(node), "nomaster")
+
+
+def heal(node: Node) -> None:
+    _ip("link", "set", cable(node), "master", settings.BRIDGE, "up")
+
+
+def plugged(node: Node) -> bool:
+    return (Path("/sys/class/net") / settings.BRIDGE / "brif" / cable(node)).exists()
+
+
+def remove(state: State) -> None:
+    for node in state.nodes:
+        if _exists(cable(node)):
+            _ip("link", "delete", cable(node))
+        if (NETNS_FOLDER / node.name).exists():
+            _ip("netns", "delete", node.name)
+    if _exists(settings.BRIDGE):
+        _ip("link", "delete", settings.BRIDGE)
+    # `ip netns add` mounts its folder on itself and leaves that behind.
+    if not state.netns_folder_mounted and netns_folder_mounted() and not any(NETNS_FOLDER.iterdir()):
+        run(["umount", NETNS_FOLDER])
+
+
+def _exists(link: str) -> bool:
+    return (Path("/sys/class/net") / link).exists()
+
+
+def _ip(*words: str) -> None:
+    run(["ip", *words])

@@ -1,0 +1,108 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is in Kubernetes before a migration: Ready nodes, and a Service that an owner has made for the systemd cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from . import machines, settings
+from .kubernetes.provider import Provider
+from .progress import Progress
+from .shell import LabError, in_parallel, run, wait_for
+from .state import Node, State
+
+API_UP = 60
+
+
+def kubectl(provider: Provider, *words: str, stdin: str | None = None, check: bool = True, timeout: float = 120) -> str:
+    environment = {**os.environ, "KUBECONFIG": str(settings.STATE / "kubeconfig")}
+    return run([*provider.kubectl, *words], stdin=stdin, check=check, env=environment, timeout=timeout).stdout
+
+
+def wait_ready(state: State, provider: Provider, progress: Progress) -> None:
+    progress.say(f"Kubernetes: waiting for the API and {len(state.nodes)} Ready nodes")
+    advice = f"journalctl -u {provider.api_unit} on {state.nodes[0].name}, -u kubelet on the others"
+
+    def probe() -> str | None:
+        nodes = json.loads(kubectl(provider, "get", "nodes", "-o", "json"))["items"]
+        ready = {
+            node["metadata"]["name"]
+            for node in nodes
+            if any(condition["type"] == "Ready" and condition["status"] == "True" for condition in node["status"].get("conditions", []))
+        }
+        left = {node.name for node in state.nodes} - ready
+        return None if not left else f"not Ready: {', '.join(sorted(left))}"
+
+    wait_for("all nodes are Ready", probe, timeout=API_UP * 2, advice=advice, interval=0.5)
+
+
+def import_images(state: State, provider: Provider, archives: dict[str, bytes], progress: Progress) -> None:
+    progress.say(f"images: {', '.join(archives)} into every host's containerd")
+
+    def import_all(node: Node) -> None:
+        wait_for(
+            f"containerd answers on {node.name}",
+            lambda: None if machines.execute(node, [*provider.ctr, "version"], check=False).returncode == 0 else "no answer",
+            timeout=60,
+            advice=f"journalctl -u containerd on {node.name}",
+            interval=0.3,
+        )
+        for content in archives.values():
+            machines.execute(node, [*provider.ctr, "images", "import", "--no-unpack", "-"], stdin=content)
+
+    in_parallel(import_all, state.nodes)
+
+
+def apply(state: State, provider: Provider) -> str:
+    """The namespace, and a Service without selector that leads to the units. Returns the Service's address."""
+    ports = {"rest": settings.REST_PORT, "grpc": settings.GRPC_PORT}
+    metadata = {"name": settings.NAMESPACE, "namespace": settings.NAMESPACE}
+    items: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": settings.NAMESPACE}},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata,
+            "spec": {"ports": [{"name": name, "port": port, "targetPort": name, "protocol": "TCP"} for name, port in ports.items()]},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Endpoints",
+            "metadata": metadata,
+            "subsets": [
+                {
+                    "addresses": [{"ip": node.address} for node in state.nodes],
+                    "ports": [{"name": name, "port": port, "protocol": "TCP"} for name, port in ports.items()],
+                }
+            ],
+        },
+    ]
+    kubectl(provider, "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    return kubectl(provider, "-n", settings.NAMESPACE, "get", "service", settings.NAMESPACE, "-o", "jsonpath={.spec.clusterIP}")
+
+
+def wait_service(state: State, address: str) -> None:
+    """Every Pi's proxy leads to the units."""
+
+    def answers(node: Node) -> None:
+        url = f"http://{address}:{settings.REST_PORT}/health"
+        wait_for(
+            f"the Service answers on {node.name}",
+            lambda: None if machines.execute(node, ["curl", "-sf", "--max-time", "2", url], check=False).returncode == 0 else "no answer",
+            timeout=30,
+            advice=f"journalctl -u kube-proxy on {node.name}",
+            interval=0.2,
+        )
+
+    in_parallel(answers, state.nodes)
+
+
+def delete_namespace(provider: Provider) -> None:
+    kubectl(provider, "delete", "namespace", settings.NAMESPACE, "--ignore-not-found", "--wait=true", "--timeout=90s")
+    if kubectl(provider, "get", "namespace", settings.NAMESPACE, "--ignore-not-found").strip():
+        raise LabError(f"The namespace {settings.NAMESPACE} is still there: look at it with kubectl, then try again.")

@@ -1,0 +1,144 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lab as a whole: up, back to the old world, and down."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from . import cgroups, cluster, image, kubernetes, machines, network, objects, packages, rootfs, settings, ssh, sysctl
+from . import state as states
+from .kubernetes.provider import Provider
+from .progress import Progress
+from .shell import LabError, in_parallel
+from .state import Node, State
+
+# What a migration leaves on a Pi.
+LEFT_BEHIND = """\
+set -eu
+systemctl unmask pi-controller.service || true
+systemctl disable --now pi-controller.service || true
+for family in iptables ip6tables; do
+    command -v $family-save >/dev/null || continue
+    $family-save | grep -q PI-CTL- || continue
+    $family-save | grep -v PI-CTL- | $family-restore
+done
+rm -rf /var/lib/pi-controller /var/lib/pi-controller.* /var/lib/pi-controller-pods* /var/backups/pi-controller-migration
+systemctl daemon-reload
+"""
+
+
+def up(nodes: int, profile: str, progress: Progress) -> None:
+    provider = kubernetes.choose()
+    name = provider.name
+    known = states.load()
+    if known and (known.boot_id != states.boot_id() or not known.complete):
+        progress.say("an earlier lab did not get up, or did not go down: it is cleaned first")
+        down(progress)
+        known = None
+    if known and (known.node_count != nodes or known.provider != name):
+        raise LabError(f"A lab of {known.node_count} with {known.provider} is up: run `python3 -m tests.lab down` first, or ask for the same.")
+    if known:
+        _verify(known, provider, progress)
+        if known.profile != profile:
+            reset(profile, progress)
+        return
+    packages.ensure(packages.RUN, progress)
+    lower = rootfs.build(progress) / "root"
+    provider.build(progress)
+    archives = image.archives(progress)
+    state = State(nodes, profile, name, states.boot_id(), netns_folder_mounted=network.netns_folder_mounted())
+    state.save()
+    sysctl.apply(state)
+    network.ensure(state)
+    ssh.prepare(state)
+    provider.prepare(state)
+    boot = machines.Boot(lower, provider.disk_folders, provider.read_only_folders())
+    progress.say(f"hosts: booting {', '.join(node.name for node in state.nodes)}")
+    in_parallel(lambda node: _boot(node, state, provider, boot, progress), state.nodes)
+    objects.wait_ready(state, provider, progress)
+    objects.import_images(state, provider, archives, progress)
+    _old_world(state, provider, progress)
+    state.complete = True
+    state.save()
+    progress.say("the lab is up")
+
+
+def _boot(node: Node, state: State, provider: Provider, boot: machines.Boot, progress: Progress) -> None:
+    machines.create_disk(node, boot)
+    binary = image.build_stand_in(progress)
+    files = [*machines.base_files(node), *ssh.host_files(node), *provider.host_files(node, state), *cluster.host_files(node, state, binary)]
+    for file in files:
+        file.write(machines.root(node))
+    machines.start(node, boot)
+    machines.wait_booted(node)
+
+
+def _old_world(state: State, provider: Provider, progress: Progress) -> None:
+    cluster.start(state, progress)
+    cluster.load_data(state, progress)
+    state.service_address = objects.apply(state, provider)
+    objects.wait_service(state, state.service_address)
+    state.save()
+    progress.say(f"the Service {settings.NAMESPACE} answers at {state.service_address} on every Pi")
+
+
+def _verify(state: State, provider: Provider, progress: Progress) -> None:
+    off = [node.name for node in state.nodes if not machines.running(node)]
+    for name in off:
+        progress.say(f"{name} is off and booted again")
+        reboot(state, state.node(name), provider)
+    for node in state.nodes:
+        network.heal(node)
+    objects.wait_ready(state, provider, progress)
+    progress.say(f"the lab is up: {len(state.nodes)} hosts, profile {state.profile}")
+
+
+def reboot(state: State, node: Node, provider: Provider) -> None:
+    """Pull the plug and power on again."""
+    if machines.running(node):
+        machines.power_off(node)
+    lower = rootfs.build(Progress()) / "root"
+    machines.start(node, machines.Boot(lower, provider.disk_folders, provider.read_only_folders()))
+    machines.wait_booted(node)
+
+
+def reset(profile: str, progress: Progress) -> None:
+    """Back to the old world on the hosts that run: as if no migration had ever been tried."""
+    state = states.require()
+    provider = kubernetes.named(state.provider)
+    state = replace(state, profile=profile)
+    state.save()
+    progress.say("reset: the namespace goes, and what a migration left on the Pis")
+    for node in state.nodes:
+        network.heal(node)
+    objects.delete_namespace(provider)
+    binary = image.build_stand_in(progress)
+
+    def clear(node: Node) -> None:
+        machines.execute(node, ["sh", "-c", LEFT_BEHIND])
+        for file in cluster.host_files(node, state, binary):
+            file.write(machines.root(node))
+        machines.execute(node, ["systemctl", "daemon-reload"])
+
+    in_parallel(clear, state.nodes)
+    _old_world(state, provider, progress)
+    progress.say("the old world is back")
+
+
+def down(progress: Progress) -> None:
+    """Leave nothing behind, from any half state."""
+    state = states.load()
+    cgroups.kill()
+    cgroups.remove()
+    if state is None:
+        progress.say("there is no lab")
+        return
+    for node in state.nodes:
+        machines.destroy(node)
+    network.remove(state)
+    sysctl.restore(state)
+    states.forget()
+    progress.say("the lab is down, nothing is left of it but the cache")
