@@ -147,7 +147,10 @@ def copy_online(source: sqlite3.Connection, target: sqlite3.Connection, path: Pa
                 next_step="find who holds the database (fuser), or raise busy_timeout",
             )
 
-    source.backup(target, pages=-1, progress=bounded, sleep=0.05)
+    # SQLite's own wait grows to a tenth of a second between tries, and beside a busy writer it may never find the gap.
+    target.execute("PRAGMA busy_timeout=0")
+    source.backup(target, pages=-1, progress=bounded, sleep=0.002)
+    target.execute(f"PRAGMA busy_timeout={round(busy_timeout * 1000)}")
 
 
 def write_standalone(

@@ -92,7 +92,8 @@ def _table(connection: sqlite3.Connection, database: str, name: str) -> Table:
 
 def _tables(connection: sqlite3.Connection, database: str, exclude: frozenset[str]) -> tuple[list[Table], list[str]]:
     """Tables that hold rows, and virtual ones: those keep their rows in shadow tables, which are ordinary tables."""
-    names, virtual = [], []
+    names: list[str] = []
+    virtual: list[str] = []
     for kind, name, _table_name, sql in _schema(connection, database, exclude):
         if kind == "table":
             (virtual if sql.upper().startswith("CREATE VIRTUAL TABLE") else names).append(name)
@@ -187,7 +188,7 @@ def _compare_rows(connection: sqlite3.Connection, table: Table, exclude: frozens
     """Rows of one side weigh +1, of the other -1; what does not cancel out is the difference, duplicates included."""
     where, values = _where(table, exclude)
     names = [f"c{number}" for number in range(len(table.columns))]
-    columns = ", ".join(f"{quoted(column)} AS {name}" for column, name in zip(table.columns, names))
+    columns = ", ".join(f"{quoted(column)} COLLATE BINARY AS {name}" for column, name in zip(table.columns, names))
     same = ", ".join(f"{name} COLLATE BINARY, typeof({name})" for name in names)
     keys = [names[table.columns.index(column)] for column in table.key]
     # From 3.35 on SQLite can be told to work the difference out once only.

@@ -1,0 +1,91 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Databases like the daemon's, and another process that has one open and writes."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+SCHEMA = """
+CREATE TABLE nodes (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, data TEXT);
+CREATE TABLE gpio (name TEXT PRIMARY KEY, level INTEGER) WITHOUT ROWID;
+CREATE TABLE raft_applied (incarnation TEXT, idx INTEGER);
+CREATE INDEX nodes_by_name ON nodes (name);
+"""
+
+
+@contextlib.contextmanager
+def session(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that commits at the end of the block and is closed."""
+    with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection, connection:
+        yield connection
+
+
+def make(path: Path, rows: int = 3, wal: bool = True) -> Path:
+    with session(path) as connection:
+        connection.execute(f"PRAGMA journal_mode={'WAL' if wal else 'DELETE'}")
+        connection.executescript(SCHEMA)
+        connection.execute("PRAGMA user_version=7")
+        connection.executemany("INSERT INTO nodes (name, data) VALUES (?, '{}')", ((f"n{i}",) for i in range(rows)))
+        connection.execute("INSERT INTO gpio VALUES ('fan', 1)")
+        connection.execute("INSERT INTO raft_applied VALUES ('first', 1)")
+    return path
+
+
+def execute(path: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
+    with session(path) as connection:
+        return connection.execute(sql, values).fetchall()
+
+
+# Writes one transaction after the other until its stdin ends, then prints how many. Each transaction adds two rows, so
+# a copy with an odd number of them would not be of one moment.
+_WRITER = """
+import sqlite3, sys, threading
+ended = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+connection = sqlite3.connect(sys.argv[1], timeout=10, isolation_level=None)
+written = 0
+while not ended.is_set() and written < 100000:
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in sys.argv[2:]:
+        connection.execute(statement)
+    connection.execute("COMMIT")
+    written += 1
+    if written == 20:
+        print("ready", flush=True)
+print(written)
+print(connection.execute("SELECT count(*) FROM nodes").fetchone()[0])
+"""
+PAIR = ("INSERT INTO nodes (name) VALUES ('left')", "INSERT INTO nodes (name) VALUES ('right')")
+APPLIED = ("UPDATE raft_applied SET idx = idx + 1",)
+
+
+class Writer:
+    """A daemon's part: another process with the database open, writing all the time."""
+
+    def __init__(self, path: Path, *statements: str) -> None:
+        command = [sys.executable, "-c", _WRITER, str(path), *statements]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.transactions = self.nodes = 0
+
+    def __enter__(self) -> Writer:
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline().strip() == "ready"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it; then it tells how many transactions it wrote and how many nodes it saw on its own connection."""
+        try:
+            out, _err = self.process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        assert self.process.returncode == 0, out
+        self.transactions, self.nodes = map(int, out.split())

@@ -1,0 +1,115 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from databases import APPLIED, PAIR, Writer, execute, make, session
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Path:
+    return make(tmp_path / "live.db")
+
+
+def info(run_module, path, **args):
+    return run_module("sqlite_info", {"path": str(path), **args})
+
+
+def test_reads_a_database_somebody_has_open(run_module, live):
+    with Writer(live, *PAIR) as writer:
+        seen = [info(run_module, live, integrity=True)["tables"]["nodes"]["rows"] for _ in range(5)]
+
+    assert all(rows % 2 == 1 for rows in seen), "3 rows and pairs of two"
+    assert seen == sorted(seen)
+    assert writer.nodes == 3 + 2 * writer.transactions
+
+
+def test_says_how_the_file_is_made(run_module, live):
+    result = info(run_module, live)
+
+    assert result["changed"] is False
+    assert (result["journal_mode"], result["page_size"], result["user_version"]) == ("wal", 4096, 7)
+    assert {name: table["rows"] for name, table in result["tables"].items()} == {
+        "gpio": 1,
+        "nodes": 3,
+        "raft_applied": 1,
+        "sqlite_sequence": 1,
+    }
+
+
+def test_a_database_nobody_has_open_keeps_its_bytes(run_module, live):
+    before = live.read_bytes()
+    info(run_module, live)
+
+    assert live.read_bytes() == before
+
+
+@pytest.mark.parametrize("which", ["path", "against"])
+def test_never_creates_a_database(run_module, live, tmp_path, which):
+    missing = tmp_path / "gone.db"
+    result = run_module("sqlite_info", {"path": str(live), "against": str(live), which: str(missing)})
+
+    assert "gone.db does not exist" in result["msg"]
+    assert not missing.exists()
+
+
+def test_something_else_than_a_database_is_named(run_module, tmp_path):
+    other = tmp_path / "notes.txt"
+    other.write_text("not a database at all, but long enough to have a header " * 20)
+
+    assert "notes.txt: file is not a database" in info(run_module, other)["msg"]
+
+
+def test_what_the_daemon_writes_for_itself_is_no_difference(run_module, live):
+    before = info(run_module, live, exclude_tables=["raft_applied"])
+    with Writer(live, *APPLIED):
+        pass
+    after = info(run_module, live, exclude_tables=["raft_applied"])
+
+    assert (before["digest"], before["schema_digest"]) == (after["digest"], after["schema_digest"])
+    assert info(run_module, live)["digest"] != before["digest"]
+
+
+def test_compares_with_another_database(run_module, live, tmp_path):
+    other = make(tmp_path / "other.db")
+    equal = info(run_module, live, against=str(other))["comparison"]
+    assert (equal["equal"], equal["rows"]) == (True, 0)
+
+    execute(live, "INSERT INTO nodes (name) VALUES ('new'), ('newer')")
+    execute(live, "UPDATE nodes SET name = 'renamed' WHERE id = 1")
+    execute(live, "DELETE FROM nodes WHERE id = 2")
+    execute(live, "UPDATE raft_applied SET idx = 2")
+    comparison = info(run_module, live, against=str(other), exclude_tables=["raft_applied"])["comparison"]
+
+    assert (comparison["equal"], comparison["rows"]) == (False, 4)
+    assert comparison["tables"]["nodes"] == {"added": 2, "changed": 1, "removed": 1, "same_columns": True}
+    assert comparison["tables"]["gpio"] == {"added": 0, "changed": 0, "removed": 0, "same_columns": True}
+    assert comparison["tables"]["sqlite_sequence"]["changed"] == 1, "the next id moved, but that is no row of anybody's"
+    assert "raft_applied" not in comparison["tables"]
+
+
+def test_a_deleted_last_row_leaves_a_difference(run_module, live, tmp_path):
+    """Equal rows and another next id: the two would hand out different ids, so they are not equal."""
+    other = make(tmp_path / "other.db")
+    execute(live, "INSERT INTO nodes (name) VALUES ('gone')")
+    execute(live, "DELETE FROM nodes WHERE name = 'gone'")
+    comparison = info(run_module, live, against=str(other))["comparison"]
+
+    assert (comparison["equal"], comparison["rows"]) == (False, 0)
+
+
+def test_a_hundred_thousand_rows_take_seconds(run_module, tmp_path):
+    path = make(tmp_path / "big.db", rows=100_000)
+    other = make(tmp_path / "other.db", rows=100_000)
+    with session(path) as connection:
+        connection.execute("UPDATE nodes SET data = 'x' WHERE id % 100 = 0")
+    began = time.monotonic()
+    result = info(run_module, path, against=str(other))
+
+    assert result["comparison"]["tables"]["nodes"]["changed"] == 1000
+    assert time.monotonic() - began < 10, "generous: a busy machine, and a Pi is no faster"
