@@ -26,7 +26,9 @@ class Authority:
         self.folder.chmod(0o700)
         if not self.certificate.exists():
             self._key("ca")
-            run(["openssl", "req", "-x509", "-new", "-key", self.folder / "ca.key", "-subj", "/CN=pi-lab", "-days", "30", "-out", self.certificate])
+            # Python 3.13 and newer refuse an authority that does not say what it is for.
+            usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+            run(["openssl", "req", "-x509", "-new", "-key", self.folder / "ca.key", "-subj", "/CN=pi-lab", "-days", "30", *usage, "-out", self.certificate])
 
     def signing_key(self, name: str) -> None:
         """A bare RSA pair, for what is signed without a certificate."""
@@ -41,7 +43,7 @@ class Authority:
             return certificate, key
         self._key(name)
         request = run(["openssl", "req", "-new", "-key", key, "-subj", subject]).stdout
-        extensions = "extendedKeyUsage=clientAuth,serverAuth\n"
+        extensions = "keyUsage=critical,digitalSignature\nextendedKeyUsage=clientAuth,serverAuth\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n"
         if names:
             extensions += f"subjectAltName={','.join(names)}\n"
         write_private(self.folder / f"{name}.ext", extensions)
