@@ -194,7 +194,7 @@ class Copy:
         dest = Path(self.params["dest"])
         before = self._backup_at(dest)
         with reading(self.path, self.busy) as source:
-            facts = pages(source)
+            facts: dict[str, Any] = pages(source)
             wanted = content_of(source, self.exclude)
             changed = self.params["force"] or before is None or not before.equals(wanted)
             if changed and not self.check_mode:
@@ -220,7 +220,7 @@ class Copy:
         if src.resolve() == self.path.resolve():
             raise SqliteError(f"src and path are the same file, {src}", next_step="name the backup in src")
         with standalone(src, self.busy) as source:
-            facts = {
+            facts: dict[str, Any] = {
                 "sha256": check_sha256(src, self.params["expected_sha256"]),
                 "size": src.stat().st_size,
                 **pages(source),
