@@ -80,10 +80,6 @@ class Gate:
         """
         replies = f"-p tcp -m multiport --sports {self._standard}"
         rules = self._operator("-d", ipv6)
-        if self.state == "forwarded" and not ipv6:
-            # Forwarding out of the interface a packet came in by makes the kernel tell the client to go to the other Pi
-            # directly. A client that believed it would be off this Pi for minutes after the gate is open.
-            rules.append(self._rule("-p icmp -m icmp --icmp-type 5", "DROP"))
         if self.keep_established:
             return rules
         return [*rules, self._rule(f"{replies} -m tcp --tcp-flags RST RST", "RETURN"), self._rule(replies, "DROP")]

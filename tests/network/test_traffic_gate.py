@@ -106,7 +106,11 @@ def test_forwarded_works_where_forwarding_is_denied_by_default(client, pi, other
 
 
 def test_forwarded_never_tells_a_client_of_a_shorter_way(client, pi, other):
-    """A client that obeyed an ICMP redirect would miss this Pi for minutes after the gate is open again."""
+    """A client that obeyed an ICMP redirect would miss this Pi for minutes after the gate is open again.
+
+    Packets leave by the interface they came in by, which makes a kernel send redirects; for connections it has
+    rewritten it drops them again. Nothing but this test says so.
+    """
     counted = ["iptables", "-A", "INPUT", "-p", "icmp", "--icmp-type", "redirect"]
     client.run(*counted)
     pi.gate("forwarded", forward_to=other.address)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -233,6 +234,18 @@ def test_restoring_replaces_the_content(run_module, live, src):
     assert restore(run_module, live, src)["changed"] is False
 
 
+def test_nothing_appears_beside_a_src_in_wal_mode(run_module, live, tmp_path):
+    """Such as a database copied after its daemon had been stopped."""
+    folder = tmp_path / "copied"
+    folder.mkdir()
+    src = make(folder / "src.db", rows=9)
+    before = src.read_bytes()
+
+    assert restore(run_module, live, src)["tables"]["nodes"]["rows"] == 9
+    assert files(folder) == {"src.db"}
+    assert src.read_bytes() == before
+
+
 def test_the_daemons_own_position_is_kept_when_the_content_is_equal(run_module, live, src):
     restore(run_module, live, src)
     execute(live, "UPDATE raft_applied SET incarnation = 'own', idx = 42")
@@ -291,8 +304,10 @@ def test_writes_that_were_not_fenced_off_are_noticed(run_module, live, src, monk
 def test_a_lock_is_waited_for_and_not_for_ever(run_module, live, src):
     with session(live) as holder:
         holder.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
         result = restore(run_module, live, src, busy_timeout=0.3)
 
+    assert 0.3 <= time.monotonic() - began < 3
     assert result["failed"] is True
     assert "locked" in result["msg"]
     assert "busy_timeout" in result["failure"]["next_step"]
