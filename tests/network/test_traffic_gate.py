@@ -12,6 +12,9 @@ import time
 
 import pytest
 
+# Not a conftest: the unit tests import from theirs by that name.
+pytest_plugins = ["namespaces"]
+
 OPERATOR = "127.0.9.91"
 
 
