@@ -43,6 +43,8 @@ class Gate:
     forward_to: str | None = None
     comment: str = "pi-controller migration"
     keep_established: bool = False
+    # Cluster addresses of Services, which `redirected` leads to the pod on this Pi as well: (Service, this Pi).
+    services: tuple[tuple[str, str], ...] = ()
 
     @property
     def _standard(self) -> str:
@@ -86,13 +88,23 @@ class Gate:
 
     def _redirect(self, ipv6: bool) -> list[str]:
         """Only the port is rewritten. REDIRECT would rewrite the address too, and a pod may listen on one only."""
-        return self._operator("-s", ipv6) + [
+        own = [
             self._rule(
                 f"-p tcp -m tcp --dport {port.standard} -m addrtype --dst-type LOCAL",
                 f"DNAT --to-destination :{port.temporary}",
             )
             for port in self.ports
         ]
+        # A Service's address is no address of this host: the pod's has to be put in its place.
+        through_services = [
+            self._rule(
+                f"-d {service}/32 -p tcp -m tcp --dport {port.standard}",
+                f"DNAT --to-destination {pi}:{port.temporary}",
+            )
+            for service, pi in self.services
+            for port in self.ports
+        ]
+        return [*self._operator("-s", ipv6), *([] if ipv6 else through_services), *own]
 
     def _divert(self) -> list[str]:
         """127/8 stays out: it cannot leave a host, so those clients get the reset."""

@@ -154,8 +154,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import _raft_snapshots as snapshots
 from ..module_utils._arguments import clients_of, rest_options
 from ..module_utils._failures import RaftError, fail
-from ..module_utils._raft_leader import POLL, LeaderSession, Limits
-from ..module_utils._waiting import wait_until
+from ..module_utils._raft_leader import LeaderSession, Limits
+from ..module_utils._raft_state import newest, restore, take
 
 
 class RaftSnapshot:
@@ -170,9 +170,9 @@ class RaftSnapshot:
         asks = self._daemon_takes_snapshots()
         taken_by = "api" if asks else "folder"
         if asks and not self.module.check_mode:
-            snapshot, taken_by = self._ask()
+            snapshot, taken_by = take(clients_of(self.wanted)[0], self.wanted["raft_dir"], self.wanted["wait_timeout"])
         else:
-            snapshot = self._newest()
+            snapshot = newest(self.wanted["raft_dir"])
         if snapshot is None:
             self._none_yet(would_ask=asks)
             return
@@ -218,8 +218,7 @@ class RaftSnapshot:
             )
         self.result.update(changed=True, leader=session.leader.as_dict(), index=before, elapsed=0.0)
         if not self.module.check_mode:
-            session.client().restore(src, timeout=self.wanted["wait_timeout"])
-            self.result["index"] = self._applied_everywhere(session)
+            self.result["index"] = restore(session, src, self.wanted["wait_timeout"])
             self.result["elapsed"] = round(time.monotonic() - began, 3)
         self._diff({"state": f"as of index {before}"}, {"state": f"of {src}"})
 
@@ -234,38 +233,6 @@ class RaftSnapshot:
             )
         return bool(clients) and "snapshot" in clients[0].capabilities()
 
-    def _ask(self) -> tuple[snapshots.Snapshot | None, str]:
-        client = clients_of(self.wanted)[0]
-        try:
-            taken = client.snapshot(timeout=self.wanted["wait_timeout"])
-        except RaftError as error:
-            # Raft refuses where nothing was written since the last one: that one is as good.
-            if error.status == 409 or "nothing new to snapshot" in str(error):
-                return self._newest(), "folder"
-            raise
-        places = [Path(taken.path)] if taken.path else []
-        if self.wanted["raft_dir"]:
-            places.append(Path(self.wanted["raft_dir"]) / "snapshots" / taken.id)
-        for place in places:
-            if (place / snapshots.META).exists():
-                return snapshots.read_snapshot(place), "api"
-        raise RaftError(
-            f"{client.url} took snapshot {taken.id}, which is not on this host",
-            url=client.url,
-            seen=taken.path,
-            wanted=f"a folder among {', '.join(map(str, places)) or 'none: neither a path nor raft_dir'}",
-            next_step="run this on the daemon's own host, with its `raft_dir`",
-        )
-
-    def _newest(self) -> snapshots.Snapshot | None:
-        if not self.wanted["raft_dir"]:
-            raise RaftError(
-                "without `raft_dir` there is nowhere to look for a snapshot",
-                wanted="the daemon's Raft folder",
-                next_step="give `raft_dir`",
-            )
-        return next(iter(snapshots.list_snapshots(Path(self.wanted["raft_dir"]))), None)
-
     def _none_yet(self, *, would_ask: bool) -> None:
         message = (
             f"no snapshot has been taken under {self.wanted['raft_dir']} yet "
@@ -276,28 +243,6 @@ class RaftSnapshot:
         elif self.wanted["required"]:
             raise RaftError(message, seen=None, wanted="a snapshot", next_step="use the SQLite backup instead")
         self.result.update(changed=would_ask, found=False, msg=message)
-
-    def _applied_everywhere(self, session: LeaderSession) -> int:
-        """Wait until every member, learners too, has applied what the leader had after the restore."""
-        session.view, session.leader = session.find_leader()
-        target = session.leader.commit_index or 0
-
-        def behind() -> list[str]:
-            view = session.look()
-            if view.leader is None:
-                return [view.describe()]
-            reasons = [member.why_behind(view.leader, target) for member in view.members]
-            return [reason for reason in reasons if reason]
-
-        waited = wait_until(behind, lambda reasons: not reasons, self.wanted["wait_timeout"], POLL)
-        if not waited.met:
-            raise session.error(
-                f"restored, but not applied everywhere after {waited.elapsed:.1f} s: {'; '.join(waited.value)}",
-                seen=waited.value,
-                wanted=f"every member at index {target} or above",
-                next_step="bring the named members back; they apply it then",
-            )
-        return target
 
     def _diff(self, before: dict[str, Any], after: dict[str, Any]) -> None:
         if self.module._diff:

@@ -54,6 +54,23 @@ options:
   forward_to:
     description: IPv4 address of the other Pi, required with V(forwarded). The other Pi's own gate applies there.
     type: str
+  services:
+    description:
+      - Cluster addresses (IPv4) of Services that lead to the old daemons. With V(redirected) what this Pi sends there
+        goes to its own pod, whatever kube-proxy has in its rules, so that the Service itself can follow later.
+      - Each with the IPv4 address of this Pi that its pod listens on.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      cluster_ip:
+        description: The Service's address.
+        type: str
+        required: true
+      address:
+        description: This Pi's address.
+        type: str
+        required: true
   established:
     description:
       - What becomes of connections the daemon already has on the standard ports.
@@ -213,7 +230,15 @@ def wanted_gate(params: dict[str, Any]) -> Gate:
         raise GateError("a fence that keeps connections is none", next_step="leave established at reset")
     if params["state"] == "forwarded":
         check_forwarding(params["forward_to"])
-    return Gate(params["state"], ports, params["forward_to"], params["comment"], params["established"] == "keep")
+    try:
+        services = tuple(
+            (str(ipaddress.IPv4Address(one["cluster_ip"])), str(ipaddress.IPv4Address(one["address"])))
+            for one in params["services"]
+        )
+    except ValueError as error:
+        raise GateError(f"services are named by IPv4 addresses: {error}", seen=params["services"]) from error
+    keep = params["established"] == "keep"
+    return Gate(params["state"], ports, params["forward_to"], params["comment"], keep, services)
 
 
 def check_forwarding(address: str) -> None:
@@ -267,6 +292,12 @@ def main() -> None:
             "state": {"type": "str", "choices": list(STATES), "required": True},
             "ports": {"type": "list", "elements": "dict", "options": port},
             "forward_to": {"type": "str"},
+            "services": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {"cluster_ip": {"type": "str", "required": True}, "address": {"type": "str", "required": True}},
+            },
             "established": {"type": "str", "choices": ["reset", "keep"], "default": "reset"},
             "comment": {"type": "str", "default": "pi-controller migration"},
         },
