@@ -19,7 +19,7 @@ root:
 
 .PHONY: packages
 packages: root
-	@tests/lab/packages.sh
+	@$(LAB) packages
 
 .PHONY: lab-up
 lab-up: packages ## Boot the lab: NODES=3, PROFILE=full or upstream
@@ -37,15 +37,12 @@ demo: lab-up ## Migrate a live three-node cluster under traffic, and show the pr
 .PHONY: unit
 unit: ## Tests that need neither root nor the lab
 	@venv=$(ENVIRONMENT)
-	"$$venv/bin/python" -m pytest -q tests/unit tests/lab
+	"$$venv/bin/python" -m pytest -q tests/unit
+	"$$venv/bin/python" -m pytest -q tests/lab
 
 .PHONY: test
-test: packages unit ## Everything CI runs
-	@venv=$(ENVIRONMENT)
-	"$$venv/bin/python" -m pytest -q tests/network tests/raft
-	$(LAB) up --nodes 3 --profile full
-	trap '$(LAB) down' EXIT
-	"$$venv/bin/python" -m pytest -q -s tests/e2e
+test: packages ## Everything CI runs
+	@tests/run.sh
 
 .PHONY: lint
 lint: ## Linters

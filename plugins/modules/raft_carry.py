@@ -56,6 +56,10 @@ options:
     description: Seconds for each of snapshot, restore, and applying it everywhere.
     type: float
     default: 60
+  wait_leader:
+    description: Seconds to wait for a leader of O(to_urls), before anything is fenced.
+    type: float
+    default: 10
 seealso:
   - module: pi_controller.raft_migration.raft_fence
   - module: pi_controller.raft_migration.raft_snapshot
@@ -120,6 +124,7 @@ def main() -> None:
             "raft_dir": {"type": "path", "required": True},
             "dest": {"type": "path", "required": True},
             "wait_timeout": {"type": "float", "default": 60},
+            "wait_leader": {"type": "float", "default": 10},
         },
     )
     params = module.params
@@ -131,7 +136,7 @@ def main() -> None:
 
     try:
         # Looked at first: a cluster that cannot take the state must not cost a write pause.
-        session = LeaderSession(clients_of({**params, "urls": params["to_urls"]}), Limits(leader=10))
+        session = LeaderSession(clients_of({**params, "urls": params["to_urls"]}), Limits(leader=params["wait_leader"]))
         for client in clients_of({**params, "urls": params["from_urls"]}):
             client.set_read_only(True)
         done("fenced")

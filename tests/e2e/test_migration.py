@@ -19,17 +19,20 @@ def assert_migrated(names: list[str]) -> None:
     members = set()
     for name in names:
         pi = on.host(name)
-        assert STANDARD <= on.listening(pi), f"{name}: {on.listening(pi)}"
-        assert not TEMPORARY & on.listening(pi), f"{name}: {on.listening(pi)}"
+        listening = on.listening(pi)
+        assert listening.issuperset(STANDARD), f"{name}: {listening}"
+        assert listening.isdisjoint(TEMPORARY), f"{name}: {listening}"
         enabled, active = on.unit_state(pi)
-        assert enabled in ("masked", "not-found") and active == "inactive", f"{name}: {enabled}, {active}"
+        assert enabled in ("masked", "not-found"), f"{name}: {enabled}"
+        assert active == "inactive", f"{name}: {active}"
         assert len(pi.process.filter(comm="pi-controller")) == 1, f"{name}: more or less than one daemon"
         archive = pi.file("/var/lib/pi-controller.systemd.backup")
-        assert archive.is_directory and pi.file(f"{archive.path}/pi-controller.db").is_file
+        assert archive.is_directory
+        assert pi.file(f"{archive.path}/pi-controller.db").is_file
         assert not pi.file("/var/lib/pi-controller").exists
         assert on.gate_rules(pi) == []
         backups = pi.file("/var/backups/pi-controller-migration")
-        assert backups.mode == 0o700 and backups.user == "root"
+        assert (backups.mode, backups.user) == (0o700, "root")
         assert pi.run_expect([0], f"find {backups.path} -type f -perm /077").stdout == ""
         members |= {(member["ID"], member["Address"], member["Voter"]) for member in on.raft_status(pi, 8080)["members"]}
     addresses = {node["name"]: node["address"] for node in rehearsal.lab_state()["nodes"]}
@@ -77,7 +80,8 @@ def test_upstream_profile_migrates_tag_by_tag(old_world: Callable[[str], list[st
         for tag, phases in steps.items():
             if tag == "cutover":
                 refused = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", tag)
-                assert refused.returncode != 0 and "confirm=true" in refused.output
+                assert refused.returncode != 0
+                assert "confirm=true" in refused.output
                 assert set(on.gate_rules(on.host(names[0]))) == set()
             run = rehearsal.run_playbook(
                 "playbooks/migrate.yml", "--tags", tag, "-e", "confirm=true", log=tmp_path / f"{tag}.log", show=True
@@ -96,7 +100,7 @@ def test_upstream_profile_migrates_tag_by_tag(old_world: Callable[[str], list[st
 def test_without_the_fence_the_witness_convicts(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
     """The same flip with fence and comparison left out: acknowledged writes must be lost, and the witness must say so."""
     old_world("full")
-    prepared = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", "prepare,transfer,validate", log=tmp_path / "prepared.log")
+    prepared = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", "prepare,transfer", log=tmp_path / "prepared.log")
     assert prepared.returncode == 0, prepared.output[-4000:]
     with rehearsal.witnessed(tmp_path) as witness:
         run = rehearsal.run_playbook("tests/e2e/cutover_without_fence.yml", log=tmp_path / "unfenced.log", show=True)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from . import faults, kubernetes, lock, machines, network, settings, state, world
+from . import faults, kubernetes, lock, machines, network, packages, settings, state, world
 from .progress import Progress
 from .shell import LabError
 
@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("up", help="boot the hosts, Kubernetes and the systemd cluster; safe to run twice")
     verb.add_argument("--nodes", type=int, default=3, choices=range(1, settings.MAX_NODES + 1), metavar="N")
     verb.add_argument("--profile", choices=settings.PROFILES, default="full")
+    verbs.add_parser("packages", help="install what the machine itself needs, from Debian")
     verb = verbs.add_parser("reset", help="back to the systemd cluster, without a boot")
     verb.add_argument("--profile", choices=settings.PROFILES, default="full")
     verbs.add_parser("down", help="take it down and leave nothing behind")
@@ -69,6 +70,9 @@ def run(options: argparse.Namespace) -> int:
                 world.reset(options.profile, progress)
             else:
                 world.down(progress)
+        return 0
+    if options.verb == "packages":
+        packages.ensure(tuple(dict.fromkeys((*packages.RUN, *packages.BUILD_KUBERNETES, *packages.BUILD_STAND_IN))), progress)
         return 0
     lab = state.require()
     provider = kubernetes.named(lab.provider)

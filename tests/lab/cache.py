@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -56,7 +55,7 @@ def obtain(kind: str, key: str, make: Callable[[Path], None], progress: Progress
         shutil.rmtree(building)
     building.mkdir()
     make(building)
-    os.rename(building, folder)
+    building.rename(folder)
     return folder
 
 

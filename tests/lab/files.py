@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +41,7 @@ class Unit:
         with contextlib.suppress(FileNotFoundError):
             wants.unlink()
         if self.enabled:
-            os.symlink(f"/etc/systemd/system/{self.name}", wants)
+            wants.symlink_to(f"/etc/systemd/system/{self.name}")
 
 
 def service(description: str, command: list[str], *, after: str = "", kind: str = "simple", more: str = "") -> str:
@@ -50,4 +49,6 @@ def service(description: str, command: list[str], *, after: str = "", kind: str 
     unit = f"[Unit]\nDescription={description}\nStartLimitIntervalSec=0\n"
     if after:
         unit += f"After={after}\nWants={after}\n"
-    return f"{unit}\n[Service]\nType={kind}\nExecStart={(' ' + chr(92) + chr(10) + '    ').join(command)}\nRestart=always\nRestartSec=1\n{more}\n[Install]\nWantedBy=multi-user.target\n"
+    start = " \\\n    ".join(command)
+    running = f"[Service]\nType={kind}\nExecStart={start}\nRestart=always\nRestartSec=1\n{more}"
+    return f"{unit}\n{running}\n[Install]\nWantedBy=multi-user.target\n"

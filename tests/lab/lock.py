@@ -20,7 +20,7 @@ def only_one(state: Path) -> Iterator[None]:
     """Hold the lab's lock. The kernel lets go of it when this process ends, however it ends."""
     path = state.with_name(state.name + ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+", encoding="ascii") as file:
+    with path.open("a+", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

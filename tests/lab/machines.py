@@ -130,7 +130,7 @@ def start(node: Node, boot: Boot) -> None:
     # A shell moves itself into the host's groups and then becomes nspawn, so that nothing of it starts elsewhere.
     script = "".join(f"echo $$ > '{group}/cgroup.procs'\n" for group in groups) + 'exec "$@"\n'
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network", "TERM": "dumb"}
-    with open(node.folder / CONSOLE, "ab") as console:
+    with (node.folder / CONSOLE).open("ab") as console:
         process = subprocess.Popen(
             ["sh", "-ec", script, "sh", *command],
             stdin=subprocess.DEVNULL,
@@ -218,7 +218,13 @@ def power_off(node: Node) -> None:
     if holder is not None and pid is None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(holder, signal.SIGKILL)
-    wait_for(f"{node.name} is off", lambda: None if nspawn_pid(node) is None else "its nspawn lives", timeout=10, advice="look at it with ps", interval=0.02)
+    wait_for(
+        f"{node.name} is off",
+        lambda: None if nspawn_pid(node) is None else "its nspawn lives",
+        timeout=10,
+        advice="look at it with ps",
+        interval=0.02,
+    )
     cgroups.kill(node.name)
 
 

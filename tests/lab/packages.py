@@ -10,7 +10,19 @@ from .progress import Progress
 from .settings import CACHE
 from .shell import LabError, run, run_logged
 
-RUN = ("mmdebstrap", "systemd-container", "iproute2", "iptables", "openssl", "openssh-client", "util-linux", "mount", "procps", "ca-certificates")
+RUN = (
+    "mmdebstrap",
+    "systemd-container",
+    "iproute2",
+    "iptables",
+    "openssl",
+    "openssh-client",
+    "util-linux",
+    "mount",
+    "procps",
+    "ca-certificates",
+    "python3-venv",
+)
 BUILD_KUBERNETES = ("golang-go", "gcc", "libc6-dev", "make", "rsync", "dpkg-dev", "xz-utils", "golang-github-modern-go-reflect2-dev")
 BUILD_STAND_IN = (
     "golang-go",

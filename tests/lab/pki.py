@@ -28,7 +28,8 @@ class Authority:
             self._key("ca")
             # Python 3.13 and newer refuse an authority that does not say what it is for.
             usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
-            run(["openssl", "req", "-x509", "-new", "-key", self.folder / "ca.key", "-subj", "/CN=pi-lab", "-days", "30", *usage, "-out", self.certificate])
+            new = ["openssl", "req", "-x509", "-new", "-key", self.folder / "ca.key", "-subj", "/CN=pi-lab", "-days", "30"]
+            run([*new, *usage, "-out", self.certificate])
 
     def signing_key(self, name: str) -> None:
         """A bare RSA pair, for what is signed without a certificate."""
@@ -43,7 +44,8 @@ class Authority:
             return certificate, key
         self._key(name)
         request = run(["openssl", "req", "-new", "-key", key, "-subj", subject]).stdout
-        extensions = "keyUsage=critical,digitalSignature\nextendedKeyUsage=clientAuth,serverAuth\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n"
+        extensions = "keyUsage=critical,digitalSignature\nextendedKeyUsage=clientAuth,serverAuth\n"
+        extensions += "authorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n"
         if names:
             extensions += f"subjectAltName={','.join(names)}\n"
         write_private(self.folder / f"{name}.ext", extensions)

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -80,7 +79,8 @@ def _make(folder: Path) -> None:
 def _sources() -> list[Path]:
     """The machine's own Debian entries: the lab asks the mirror the machine asks, and no other."""
     files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    return [path for path in files if path.suffix in (".list", ".sources") and path.is_file() and SUITE in path.read_text() and "debian" in path.read_text()]
+    candidates = {path: path.read_text() for path in files if path.suffix in (".list", ".sources") and path.is_file()}
+    return [path for path, text in candidates.items() if SUITE in text and "debian" in text]
 
 
 def adapt(root: Path) -> None:
@@ -89,7 +89,7 @@ def adapt(root: Path) -> None:
     for unit in MASKED:
         path = units / unit
         path.unlink(missing_ok=True)
-        os.symlink("/dev/null", path)
+        path.symlink_to("/dev/null")
         for wants in units.glob(f"*.wants/{unit}"):
             wants.unlink()
     (root / "etc/resolv.conf").unlink(missing_ok=True)

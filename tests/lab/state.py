@@ -118,4 +118,4 @@ def write_private(path: Path, content: str | bytes, mode: int = 0o600) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         os.fchmod(file.fileno(), mode)
-    os.replace(new, path)
+    new.replace(path)

@@ -35,7 +35,8 @@ def build(progress: Progress) -> Path:
     folder = cache.entry("kubernetes", key())
     if not folder.is_dir():
         packages.ensure(packages.BUILD_KUBERNETES, progress)
-        cache.obtain("kubernetes", key(), _make, progress, f"building {VERSION} from Debian's sources, 6 to 10 minutes, log in {cache.log_file('kubernetes')}")
+        why = f"building {VERSION} from Debian's sources, 6 to 10 minutes, log in {cache.log_file('kubernetes')}"
+        cache.obtain("kubernetes", key(), _make, progress, why)
     return folder / "bin"
 
 

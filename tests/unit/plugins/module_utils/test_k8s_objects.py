@@ -1,0 +1,118 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The predicates against objects as a Kubernetes 1.20 wrote them (tests/unit/objects), not against mocks of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import import_plugin
+
+pods = import_plugin("module_utils._k8s_pods")
+daemonsets = import_plugin("module_utils._k8s_daemonset")
+lists = import_plugin("module_utils._k8s_endpoints")
+
+OBJECTS = Path(__file__).resolve().parents[2] / "objects"
+
+
+def load(name: str) -> Any:
+    return yaml.safe_load((OBJECTS / f"{name}.yml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "running", "ready", "terminating"),
+    [
+        ("pod-ready", True, True, False),
+        ("pod-running", True, False, False),
+        ("pod-crashing", False, False, False),
+        ("pod-without-image", False, False, False),
+        ("pod-unscheduled", False, False, False),
+        ("pod-stopping", False, False, True),
+    ],
+)
+def test_what_a_pod_is(name, running, ready, terminating):
+    pod = load(name)
+
+    assert (pods.is_running(pod), pods.is_ready(pod), pods.is_terminating(pod)) == (running, ready, terminating)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pod-ready", None),
+        ("pod-running", None),
+        ("pod-crashing", "CrashLoopBackOff: back-off"),
+        ("pod-without-image", "ErrImageNeverPull: "),
+        ("pod-unscheduled", "Unschedulable: 0/3 nodes are available"),
+    ],
+)
+def test_why_a_pod_waits(name, words):
+    reason = pods.waiting_reason(load(name))
+
+    assert reason is None if words is None else reason.startswith(words)
+
+
+def test_a_pod_that_is_not_scheduled_belongs_to_the_node_it_was_made_for():
+    pod = load("pod-unscheduled")
+
+    assert "nodeName" not in pod["spec"]
+    assert pods.node_of(pod) == "pi-3"
+    assert pods.node_of(load("pod-ready")) == "pi-1"
+
+
+def test_how_a_container_ended():
+    ended = pods.last_termination(load("pod-crashing"))
+
+    assert (ended["container"], ended["exit_code"], ended["reason"]) == ("pi-controller", 1, "Error")
+    assert pods.restart_count(load("pod-crashing")) >= 2
+    assert pods.last_termination(load("pod-ready")) is None
+
+
+def test_named_ports():
+    pod = load("pod-ready")
+
+    assert (pods.container_port(pod, "rest"), pods.container_port(pod, "grpc")) == (8082, 9093)
+    assert pods.container_port(pod, "none") is None
+    assert pods.container_port(pod, "rest", "UDP") is None
+
+
+def test_why_a_pod_is_not_as_wanted():
+    ready, crashing = load("pod-ready"), load("pod-crashing")
+    revision = pods.revision(ready)
+
+    assert pods.why_not(ready, "ready", revision) is None
+    assert pods.why_not(ready, "running", "other").endswith(f"has revision {revision}, wanted other")
+    assert pods.why_not(load("pod-running"), "running", None) is None
+    assert "is not ready (phase Running" in pods.why_not(load("pod-running"), "ready", None)
+    assert pods.why_not(load("pod-stopping"), "running", None).endswith("is still stopping")
+    text = pods.why_not(crashing, "running", None)
+    assert "CrashLoopBackOff" in text
+    assert "exit code 1" in text
+
+
+def test_the_newest_revision_is_that_of_the_present_template():
+    daemonset, revisions = load("daemonset"), load("controllerrevisions")["items"]
+
+    assert daemonsets.is_settled(daemonset)
+    assert daemonsets.newest_revision(revisions, daemonset) == pods.revision(load("pod-ready"))
+    assert daemonsets.newest_revision(revisions, {"metadata": {"uid": "other"}}) is None
+    assert daemonsets.is_owned_by(load("pod-ready"), daemonset)
+
+
+@pytest.mark.parametrize("mode", ["endpoints", "pods"])
+def test_endpoints_and_slices_of_one_service_say_the_same(mode):
+    service = load(f"service-to-{mode}")
+    slices = load(f"endpointslices-to-{mode}")["items"]
+
+    targets = lists.of_endpoints(load(f"endpoints-to-{mode}"))
+
+    assert targets
+    assert lists.of_slices(slices) == targets
+    assert {lists.managed_by(one) for one in slices} == {lists.MIRRORED if mode == "endpoints" else lists.OF_PODS}
+    if mode == "pods":
+        assert lists.of_pods([load("pod-ready")], service) == targets

@@ -1,0 +1,105 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fake_raft import FakeCluster
+
+REAL = Path(__file__).parents[1] / "module_utils" / "fixtures" / "filesnapshotstore"
+REAL_ID = "7-1234-1795591827688"
+
+
+@pytest.fixture
+def old() -> Iterator[FakeCluster]:
+    one = FakeCluster.start(3)
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def new() -> Iterator[FakeCluster]:
+    one = FakeCluster.start(3)
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def raft_dir(tmp_path: Path) -> Path:
+    shutil.copytree(REAL, tmp_path / "raft")
+    return tmp_path / "raft"
+
+
+@pytest.fixture
+def carry(run_module, old: FakeCluster, new: FakeCluster, raft_dir: Path, tmp_path: Path):
+    def run():
+        return run_module(
+            "raft_carry",
+            {
+                "url": old.nodes["n1"].url,
+                "from_urls": old.urls,
+                "to_urls": new.urls,
+                "raft_dir": str(raft_dir),
+                "dest": str(tmp_path / "copy"),
+                "wait_timeout": 2,
+                "wait_leader": 1,
+            },
+        )
+
+    return run
+
+
+def fenced_when_asked(old: FakeCluster, seen: list[bool]):
+    """Answer for a snapshot, noting whether every node refused writes by then."""
+
+    def answer(_node, _method, call):
+        if call != "snapshot":
+            return None
+        seen.append(all(node.read_only for node in old.nodes.values()))
+        return 200, {"id": REAL_ID, "index": 1234, "term": 7, "size": 1003, "path": None}
+
+    return answer
+
+
+def test_every_node_is_fenced_before_the_state_is_taken(carry, old, new, raft_dir, tmp_path):
+    fenced: list[bool] = []
+    old.before_change = fenced_when_asked(old, fenced)
+    result = carry()
+    assert not result.get("failed"), result
+    assert fenced == [True]
+    assert new.restored == (raft_dir / "snapshots" / REAL_ID / "state.bin").read_bytes()
+    assert (result["id"], result["state_size"], result["changed"]) == (REAL_ID, 1003, True)
+    assert list(result["steps"]) == ["fenced", "taken", "restored"]
+    assert (tmp_path / "copy" / "state.bin").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_cluster_that_cannot_take_it_costs_no_fence(carry, old, new):
+    new.elect(None)
+    new.leader = None
+    old.before_change = fenced_when_asked(old, [])
+    result = carry()
+    assert result["failed"]
+    assert not any(node.read_only for node in old.nodes.values())
+
+
+def test_a_damaged_snapshot_is_not_restored(carry, old, new, raft_dir):
+    old.before_change = fenced_when_asked(old, [])
+    state = raft_dir / "snapshots" / REAL_ID / "state.bin"
+    state.write_bytes(state.read_bytes()[:-1] + b"\x00")
+    result = carry()
+    assert result["failed"]
+    assert new.restored is None
+
+
+def test_a_member_that_does_not_apply_it_is_named(carry, old, new):
+    old.before_change = fenced_when_asked(old, [])
+    new.nodes["n3"].pending = 10_000
+    result = carry()
+    assert result["failed"]
+    assert "n3" in result["msg"]
+    assert list(result["steps"]) == ["fenced", "taken"]
