@@ -95,8 +95,9 @@ class DaemonSetReader:
         return waited.value
 
     def events_of(self, obj: dict[str, Any]) -> list[str]:
-        """The last events about one object, oldest first."""
+        """The last different events about one object, oldest first."""
         uid = obj["metadata"]["uid"]
         events = self.api.items(core(self.namespace, "events"), fields=f"involvedObject.uid={uid}")
         events.sort(key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
-        return [f"{event.get('reason')}: {event.get('message')}" for event in events[-EVENTS_SHOWN:]]
+        told = dict.fromkeys(f"{event.get('reason')}: {event.get('message')}" for event in events)
+        return list(told)[-EVENTS_SHOWN:]

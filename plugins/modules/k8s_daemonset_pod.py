@@ -138,7 +138,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 from ..module_utils._failures import RaftError, fail
 from ..module_utils._k8s_api import KubeError, connect, core
 from ..module_utils._k8s_daemonset import DaemonSetReader, DaemonSetView
-from ..module_utils._k8s_pods import Pod, describe, is_terminating, last_termination, revision, why_not
+from ..module_utils._k8s_pods import Pod, describe, is_running, is_terminating, last_termination, revision, why_not
 from ..module_utils._waiting import wait_until
 
 
@@ -241,15 +241,24 @@ def explain(
     result["events"] = reader.events_of(pod or view.daemonset)
     result["last_termination"] = last_termination(pod) if pod else None
     events = f"; events: {' | '.join(result['events'])}" if result["events"] else ""
-    name = pod["metadata"]["name"] if pod else f"-l <labels of {reader.name}>"
     raise KubeError(
         f"{replacement.node}: no pod of {reader.name} is {replacement.wait_for} after {replacement.wait_timeout} s: "
         f"{missing}{events}",
         url=core(reader.namespace, "pods", pod["metadata"]["name"] if pod else ""),
         seen=missing,
         wanted=replacement.wait_for,
-        next_step=f"read `kubectl -n {reader.namespace} logs --previous {name}`, cure the cause, then run again",
+        next_step=f"read `kubectl -n {reader.namespace} {where_to_look(reader.name, pod)}`, cure the cause, then run again",
     )
+
+
+def where_to_look(daemonset: str, pod: Pod | None) -> str:
+    """The command that shows most: a container that never ran has no log."""
+    if pod is None:
+        return f"describe daemonset {daemonset}"
+    name = pod["metadata"]["name"]
+    if is_running(pod):
+        return f"logs {name}"
+    return f"logs --previous {name}" if last_termination(pod) else f"describe pod {name}"
 
 
 def main() -> None:

@@ -54,6 +54,13 @@ options:
   src:
     description: File with the state to restore. A C(meta.json) beside it is verified first.
     type: path
+  alone:
+    description:
+      - With O(state=restored), act on the one daemon of O(urls), which has to be the leader itself, without asking the
+        others. For a cluster whose nodes can each be reached from their own host only, as behind a traffic gate.
+      - Whether the others have applied the state is then for the caller to find out.
+    type: bool
+    default: false
   wait_timeout:
     description: Seconds the daemon may take for the call, and as many for all members to apply a restored state.
     type: float
@@ -207,6 +214,9 @@ class RaftSnapshot:
             raise RaftError(f"{src} is no file", seen=None, wanted=f"a state in {src}", next_step="correct `src`")
         if (src.parent / snapshots.META).exists() and src.name == snapshots.STATE:
             snapshots.verify(snapshots.read_snapshot(src.parent))
+        if self.wanted["alone"]:
+            self._restored_alone(src)
+            return
         limits = Limits(leader=self.wanted["wait_leader"])
         session = LeaderSession(clients_of(self.wanted), limits, dry_run=self.module.check_mode)
         began, before = time.monotonic(), session.leader.commit_index
@@ -221,6 +231,24 @@ class RaftSnapshot:
             self.result["index"] = restore(session, src, self.wanted["wait_timeout"])
             self.result["elapsed"] = round(time.monotonic() - began, 3)
         self._diff({"state": f"as of index {before}"}, {"state": f"of {src}"})
+
+    def _restored_alone(self, src: Path) -> None:
+        client = clients_of(self.wanted)[0]
+        status = client.status()
+        if not status.is_leader or "restore" not in client.capabilities():
+            raise RaftError(
+                f"{client.url} does not lead, or its release has no call to restore a state",
+                url=client.url,
+                seen={"is_leader": status.is_leader, "leader": status.leader},
+                wanted="the leader, with the capability restore",
+                next_step="run this on the leader's host",
+            )
+        self.result.update(changed=True, index=status.commit_index, elapsed=0.0)
+        if not self.module.check_mode:
+            began = time.monotonic()
+            client.restore(src, timeout=self.wanted["wait_timeout"])
+            self.result.update(index=client.status().commit_index, elapsed=round(time.monotonic() - began, 3))
+        self._diff({"state": f"as of index {status.commit_index}"}, {"state": f"of {src}"})
 
     def _daemon_takes_snapshots(self) -> bool:
         clients = clients_of(self.wanted)
@@ -272,6 +300,7 @@ def define_module() -> AnsibleModule:
             "raft_dir": {"type": "path"},
             "dest": {"type": "path"},
             "required": {"type": "bool", "default": False},
+            "alone": {"type": "bool", "default": False},
             "src": {"type": "path"},
             "wait_timeout": {"type": "float", "default": 60},
             "wait_leader": {"type": "float", "default": 30},

@@ -21,8 +21,4 @@ from tests.e2e import rehearsal  # noqa: E402
 def old_world() -> Callable[[str], list[str]]:
     """Sets the lab back to a systemd cluster of the given profile; returns the hosts' names."""
 
-    def reset(profile: str) -> list[str]:
-        rehearsal.lab("reset", "--profile", profile)
-        return [node["name"] for node in rehearsal.lab_state()["nodes"]]
-
-    return reset
+    return rehearsal.old_world

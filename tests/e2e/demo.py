@@ -26,9 +26,8 @@ def main() -> int:
 
 
 def demonstrate(profile: str) -> int:
-    rehearsal.lab("reset", "--profile", profile)
+    hosts = rehearsal.old_world(profile)
     folder = Path(tempfile.mkdtemp(prefix=f"pi-migration-{profile}-"))
-    hosts = [node["name"] for node in rehearsal.lab_state()["nodes"]]
     print(f"Clients read and write from here on; everything is kept in {folder}", flush=True)
     with rehearsal.witnessed(folder) as witness:
         run = rehearsal.run_playbook("playbooks/migrate.yml", "-e", "confirm=true", log=folder / "ansible.log", show=True)

@@ -42,6 +42,16 @@ def lab(*arguments: str) -> str:
     return ""
 
 
+def old_world(profile: str) -> list[str]:
+    """A systemd cluster of this profile that no migration has touched; returns the hosts' names."""
+    state = lab_state()
+    names = [node["name"] for node in state["nodes"]]
+    touched = any(on_host(name, "find", "/var/backups", "-name", "pi-controller-migration") for name in names)
+    if touched or state["profile"] != profile:
+        lab("reset", "--profile", profile)
+    return names
+
+
 def on_host(name: str, *command: str) -> str:
     """The output of a command on a Pi."""
     done = subprocess.run(["ssh", "-F", lab_state()["ssh_config"], name, *command], text=True, capture_output=True, timeout=60)

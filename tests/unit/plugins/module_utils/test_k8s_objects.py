@@ -76,7 +76,7 @@ def test_how_a_container_ended():
 def test_named_ports():
     pod = load("pod-ready")
 
-    assert (pods.container_port(pod, "rest"), pods.container_port(pod, "grpc")) == (8082, 9093)
+    assert (pods.container_port(pod, "rest"), pods.container_port(pod, "grpc")) == (28082, 29093)
     assert pods.container_port(pod, "none") is None
     assert pods.container_port(pod, "rest", "UDP") is None
 

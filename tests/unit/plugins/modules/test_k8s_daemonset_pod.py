@@ -213,6 +213,7 @@ def test_says_why_the_successor_does_not_come_up(kube, replace):
     assert "CrashLoopBackOff" in result["msg"]
     assert "gpio: device is taken" in result["msg"]
     assert "4 restarts" in result["msg"]
+    assert f"kubectl -n {NAMESPACE} logs --previous {NAME}-2b" in result["msg"]
     assert result["events"] == ["BackOff: Back-off restarting failed container"]
     assert result["last_termination"] == {
         "container": "pi-controller",
@@ -226,6 +227,7 @@ def test_says_that_there_is_no_pod_at_all(kube, replace):
     result = replace(wait_timeout=0)
 
     assert "there is no pod on pi-2" in result["msg"]
+    assert f"describe daemonset {NAME}" in result["msg"]
     assert (result["changed"], result["pod"]) == (False, None)
 
 

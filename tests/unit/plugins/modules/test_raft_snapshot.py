@@ -190,3 +190,20 @@ def test_check_mode_restores_nothing(restore, cluster):
 
 def test_a_file_that_is_not_there_is_named(restore, tmp_path):
     assert str(tmp_path / "no") in restore(tmp_path / "no")["msg"]
+
+
+def test_a_leader_that_cannot_see_the_others_may_restore_alone(run_module, cluster, raft_dir):
+    src = raft_dir / "snapshots" / REAL_ID / "state.bin"
+    for node in ("n2", "n3"):
+        cluster.nodes[node].alive = False
+    result = run_module("raft_snapshot", {"state": "restored", "alone": True, "url": cluster.nodes["n1"].url, "src": str(src)})
+    assert not result.get("failed"), result
+    assert cluster.restored == src.read_bytes()
+
+
+def test_a_follower_does_not_restore_alone(run_module, cluster, raft_dir):
+    src = raft_dir / "snapshots" / REAL_ID / "state.bin"
+    result = run_module("raft_snapshot", {"state": "restored", "alone": True, "url": cluster.nodes["n2"].url, "src": str(src)})
+    assert result["failed"]
+    assert "does not lead" in result["msg"]
+    assert cluster.restored is None
