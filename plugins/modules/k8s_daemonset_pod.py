@@ -247,7 +247,7 @@ def explain(
         url=core(reader.namespace, "pods", pod["metadata"]["name"] if pod else ""),
         seen=missing,
         wanted=replacement.wait_for,
-        next_step=f"read `kubectl -n {reader.namespace} {where_to_look(reader.name, pod)}`, cure the cause, then run again",
+        next_step=f"read `kubectl -n {reader.namespace} {where_to_look(reader.name, pod)}`, cure it, then run again",
     )
 
 
