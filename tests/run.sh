@@ -30,6 +30,8 @@ beside &
 others=$!
 say "migrations, profile upstream and without a fence, about 5 minutes"
 "$venv/bin/python" -m pytest -q -s tests/e2e/test_migration.py -k "not full" || fail "a migration was not as wanted; see above"
+say "the lab goes down"
+"$venv/bin/python" -m pytest -q tests/e2e/test_lab_down.py || fail "the lab left something behind; see above"
 say "waiting for the tests beside"
 wait "$others" && passed=yes || passed=no
 cat "$logs/beside"
