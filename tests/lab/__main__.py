@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
     elif options.verb == "kill":
         print(*faults.kill(node, options.process, options.signal))
     elif options.verb == "fill":
-        print(faults.fill(node, options.path))
+        print(faults.fill(node, options.path, provider))
     elif options.verb == "unfill":
         faults.unfill(node, options.path)
     return 0

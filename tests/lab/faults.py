@@ -39,8 +39,10 @@ def stop_pod(node: Node, provider: Provider) -> str:
     return ", ".join(names)
 
 
-def fill(node: Node, path: str) -> int:
+def fill(node: Node, path: str, provider: Provider) -> int:
     """Leave almost no room on the host's own disk below `path`; returns the bytes taken."""
+    if any(path.rstrip("/").startswith(outside) for outside in provider.disk_folders):
+        raise LabError(f"{node.name}: {path} lies on the machine's own disk, which is never filled: take another folder.")
     folder = machines.root(node) / path.strip("/")
     if not folder.is_dir():
         raise LabError(f"{node.name}: there is no folder {path}.")

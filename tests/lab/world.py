@@ -58,6 +58,7 @@ def up(nodes: int, profile: str, progress: Progress) -> None:
     boot = machines.Boot(lower, provider.disk_folders, provider.read_only_folders())
     progress.say(f"hosts: booting {', '.join(node.name for node in state.nodes)}")
     in_parallel(lambda node: _boot(node, state, provider, boot, progress), state.nodes)
+    provider.write_kubeconfig(state)
     objects.wait_ready(state, provider, progress)
     objects.import_images(state, provider, archives, progress)
     _old_world(state, provider, progress)
@@ -124,6 +125,8 @@ def reset(profile: str, progress: Progress) -> None:
         machines.execute(node, ["systemctl", "daemon-reload"])
 
     in_parallel(clear, state.nodes)
+    # The unit's program has just been written anew, and a pod must run the same.
+    objects.import_images(state, provider, image.archives(progress), progress)
     _old_world(state, provider, progress)
     progress.say("the old world is back")
 

@@ -16,11 +16,12 @@ from pathlib import Path
 from .. import machines, settings
 from ..files import File, Unit, service
 from ..progress import Progress
-from ..shell import LabError
+from ..shell import LabError, wait_for
 from ..state import Node, State, write_private
 from .provider import Provider
 
 BINARY = "/opt/k3s/k3s"
+KUBECONFIG = "/etc/rancher/k3s/k3s.yaml"
 
 
 class K3s(Provider):
@@ -61,7 +62,13 @@ class K3s(Provider):
 
     def write_kubeconfig(self, state: State) -> None:
         server = state.nodes[0]
-        text = machines.execute(server, ["cat", "/etc/rancher/k3s/k3s.yaml"]).stdout
+        wait_for(
+            "K3s has written its kubeconfig",
+            lambda: None if machines.execute(server, ["test", "-s", KUBECONFIG], check=False).returncode == 0 else "no file",
+            timeout=120,
+            advice=f"journalctl -u k3s on {server.name}",
+        )
+        text = machines.execute(server, ["cat", KUBECONFIG]).stdout
         write_private(settings.STATE / "kubeconfig", text.replace("127.0.0.1", server.address))
 
     def units(self, node: Node) -> tuple[str, ...]:
