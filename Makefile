@@ -44,11 +44,6 @@ unit: ## Tests that need neither root nor the lab
 test: packages ## Everything CI runs
 	@tests/run.sh
 
-.PHONY: test-rollback
-test-rollback: lab-up ## The way back from three phases, in both profiles, about 15 minutes
-	@venv=$(ENVIRONMENT)
-	"$$venv/bin/python" -m pytest -q -s tests/e2e/test_rollback.py
-
 .PHONY: lint
 lint: ## Linters
 	@venv=$(ENVIRONMENT)

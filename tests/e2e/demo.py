@@ -47,7 +47,10 @@ def demonstrate(profile: str) -> int:
         "witness": verdict,
     }
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    print(f"\n{summary}")
+    kinds = [finding["kind"] for finding in verdict["findings"]]
+    print(f"\n{summary}\n")
+    print(f"{len(phases)} of {len(rehearsal.PHASES)} steps done, "
+          f"{sum(kind.startswith('lost') for kind in kinds)} acknowledged writes lost, {kinds.count('failed_read')} failed reads")
     for phase in rehearsal.PHASES:
         print(f"  {phase:<18} {phases[phase]:6.1f} s" if phase in phases else f"  {phase:<18} not done")
     print(f"  {'whole migration':<18} {run.seconds:6.1f} s; fence held {pause} s; report in {folder}/report.json\n")
