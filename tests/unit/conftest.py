@@ -10,8 +10,9 @@ import contextlib
 import importlib
 import io
 import json
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,20 @@ def run_module(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         return result
 
     return run
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """Three nodes of the profile `full`, n1 leading."""
+    # Here and not above: tests/raft takes run_module from this file and has real nodes instead.
+    from fake_raft import FakeCluster
+
+    one = FakeCluster.start(3)
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def raft_dir(tmp_path: Path) -> Path:
+    """A copy of a Raft folder that HashiCorp's own FileSnapshotStore wrote."""
+    return shutil.copytree(CHECKOUT / "tests/unit/plugins/module_utils/fixtures/filesnapshotstore", tmp_path / "raft")

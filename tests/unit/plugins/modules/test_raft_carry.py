@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,12 +26,6 @@ def new() -> Iterator[FakeCluster]:
     one = FakeCluster.start(3)
     yield one
     one.stop()
-
-
-@pytest.fixture
-def raft_dir(tmp_path: Path) -> Path:
-    shutil.copytree(REAL, tmp_path / "raft")
-    return tmp_path / "raft"
 
 
 @pytest.fixture

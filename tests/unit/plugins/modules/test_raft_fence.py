@@ -4,17 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from fake_raft import FakeCluster
-
-
-@pytest.fixture
-def cluster() -> Iterator[FakeCluster]:
-    one = FakeCluster.start(3)
-    yield one
-    one.stop()
 
 
 def test_check_mode_foretells_what_then_happens(run_module, cluster: FakeCluster) -> None:

@@ -16,13 +16,6 @@ import pytest
 from fake_raft import FULL, FakeCluster
 
 
-@pytest.fixture
-def cluster() -> Iterator[FakeCluster]:
-    one = FakeCluster.start(3)
-    yield one
-    one.stop()
-
-
 @contextlib.contextmanager
 def forwarder(host: str, url: str) -> Iterator[str]:
     """A URL on `host` that shows what `url` answers."""

@@ -6,27 +6,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_raft import FakeCluster
 
 REAL = Path(__file__).parents[1] / "module_utils" / "fixtures" / "filesnapshotstore"
 REAL_ID = "7-1234-1795591827688"
-
-
-@pytest.fixture
-def cluster() -> Iterator[FakeCluster]:
-    one = FakeCluster.start(3)
-    yield one
-    one.stop()
-
-
-@pytest.fixture
-def raft_dir(tmp_path: Path) -> Path:
-    shutil.copytree(REAL, tmp_path / "raft")
-    return tmp_path / "raft"
 
 
 @pytest.fixture
