@@ -21,6 +21,8 @@ from ._failures import RaftError
 
 FORMAT = 1
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
+# Not a phase of the migration but the way out of it: it may begin after any of them, and nothing follows it.
+ROLLBACK = "rollback"
 STATES = ("started", "done", "failed", "rolled_back")
 PENDING = "pending"
 
@@ -55,7 +57,7 @@ def _check(path: Path, journal: Journal) -> None:
     if not isinstance(phases, dict) or not isinstance(events, list):
         raise _refused(path, "it has no phases or no events")
     for name, entry in phases.items():
-        if name not in PHASES or not isinstance(entry, dict) or entry.get("state") not in STATES:
+        if name not in (*PHASES, ROLLBACK) or not isinstance(entry, dict) or entry.get("state") not in STATES:
             raise _refused(path, f"phase {name!r} is unknown or has no known state")
 
 
@@ -148,3 +150,27 @@ def phase_states(journal: Journal | None) -> dict[str, str]:
 def current_phase(journal: Journal | None) -> str | None:
     """The first phase that is not done; None when all are."""
     return next((phase for phase, state in phase_states(journal).items() if state != "done"), None)
+
+
+def conflicts(journals: dict[str, Journal | None]) -> list[str]:
+    """What the Pis' journals (host: journal) cannot all be right about, a sentence each; empty when they agree.
+
+    A run records each phase everywhere before it goes on, so a Pi that is behind while another is two steps ahead
+    has lost its journal or has another one. Only the ports change one Pi after the other.
+    """
+    found = []
+    named = {host: journal.get("migration_id") for host, journal in journals.items() if journal}
+    if len(set(named.values())) > 1:
+        found.append("the journals belong to different migrations: " + ", ".join(f"{h} {i}" for h, i in named.items()))
+    states = {host: phase_states(journal) for host, journal in journals.items()}
+    for number, phase in enumerate(PHASES):
+        begun = [
+            f"{host} {later}"
+            for host, state in states.items()
+            for later in PHASES[number + 1 :]
+            if state[later] != PENDING
+        ]
+        behind = [f"{host} {state[phase]}" for host, state in states.items() if state[phase] != "done"]
+        if begun and behind and len(behind) < len(states):
+            found.append(f"phase {phase} is not done everywhere ({', '.join(behind)}), yet begun was {', '.join(begun)}")
+    return found

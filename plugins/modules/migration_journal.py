@@ -43,9 +43,9 @@ options:
     choices: [started, done, failed, rolled_back, archived]
     required: true
   phase:
-    description: The phase. Required with every state but V(archived).
+    description: The phase, or V(rollback). Required with every state but V(archived).
     type: str
-    choices: [prepare, transfer, validate, cutover, systemd_shutdown, port_migration, cleanup]
+    choices: [prepare, transfer, validate, cutover, systemd_shutdown, port_migration, cleanup, rollback]
   facts:
     description: What later phases must know, merged into what is written down for O(phase) already.
     type: dict
@@ -103,6 +103,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._failures import RaftError, fail
 from ..module_utils._journal import (
     PHASES,
+    ROLLBACK,
     STATES,
     JournalError,
     archive,
@@ -151,7 +152,7 @@ def main() -> None:
         argument_spec={
             "path": {"type": "path", "required": True},
             "state": {"type": "str", "choices": [*STATES, "archived"], "required": True},
-            "phase": {"type": "str", "choices": list(PHASES)},
+            "phase": {"type": "str", "choices": [*PHASES, ROLLBACK]},
             "facts": {"type": "dict", "default": {}},
             "migration_id": {"type": "str"},
         },

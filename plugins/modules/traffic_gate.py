@@ -219,7 +219,8 @@ class Family:
 
 def wanted_gate(params: dict[str, Any]) -> Gate:
     ports = tuple(Port(port["standard"], port["temporary"]) for port in params["ports"] or [])
-    numbers = [number for port in ports for number in port]
+    # Only a redirection looks at the temporary ports.
+    numbers = [number for port in ports for number in (port if params["state"] == "redirected" else port[:1])]
     if any(not 0 < number < 65536 for number in numbers) or len(set(numbers)) != len(numbers):
         raise GateError(f"ports {numbers} are not all different numbers from 1 to 65535", seen=numbers)
     if len(ports) > 15:

@@ -1,0 +1,83 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def src(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    (folder / "state").write_text("kept")
+    return folder
+
+
+@pytest.fixture
+def move(run_module, src, tmp_path):
+    def run(check_mode: bool = False, **args):
+        given = {"src": str(src), "dest": str(tmp_path / "archive"), **args}
+        return run_module("folder_move", given, check_mode=check_mode, diff=True)
+
+    return run
+
+
+def test_check_mode_foretells_the_move(move, src, tmp_path):
+    foretold = move(check_mode=True)
+    assert src.exists()
+    done = move()
+    assert foretold == done
+    assert done["changed"] is True
+    assert done["diff"] == {"before": {"path": str(src)}, "after": {"path": str(tmp_path / "archive")}}
+    assert not src.exists()
+    assert (tmp_path / "archive" / "state").read_text() == "kept"
+    assert (tmp_path / "archive").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_second_time_changes_nothing(move):
+    move()
+    again = move()
+    assert (again["changed"], again["found"]) == (False, True)
+
+
+def test_two_folders_are_never_merged(move, src, tmp_path):
+    (tmp_path / "archive").mkdir()
+    result = move()
+    assert result["failed"] is True
+    assert "both exist" in result["msg"]
+    assert (src / "state").exists()
+
+
+def test_no_folder_at_all(move, src, tmp_path):
+    (src / "state").unlink()
+    src.rmdir()
+    assert "neither" in move()["msg"]
+    assert move(required=False)["found"] is False
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "missing/archive"])
+def test_a_place_that_is_none(move, src, tmp_path, name):
+    result = move(dest=f"{tmp_path}/{name}")
+    assert result["failed"] is True
+    assert (src / "state").exists()
+
+
+def test_a_link_is_not_followed(move, src, tmp_path):
+    real = tmp_path / "real"
+    src.rename(real)
+    src.symlink_to(real)
+    assert "symbolic link" in move()["msg"]
+    assert (real / "state").exists()
+
+
+def test_another_file_system_is_refused(move, src):
+    other = Path("/dev/shm")
+    if other.stat().st_dev == src.stat().st_dev:
+        pytest.fail("this test needs /dev/shm to be a file system of its own")
+    result = move(dest=str(other / "pi-controller-folder-move-test"))
+    assert "different file systems" in result["msg"]
+    assert (src / "state").exists()
