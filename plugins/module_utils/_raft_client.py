@@ -80,7 +80,11 @@ class RaftClient:
         self._tls = _tls_context(validate_certs, ca_path, self.url) if parts.scheme == "https" else None
 
     def status(self) -> NodeStatus:
-        return parse_status(self._object("GET", "/api/v1/raft/status"))
+        return parse_status(self.raw_status())
+
+    def raw_status(self) -> dict[str, Any]:
+        """The status as the daemon sends it, for a reader elsewhere."""
+        return self._object("GET", "/api/v1/raft/status")
 
     def members(self) -> tuple[Member, ...]:
         return parse_members(self._object("GET", "/api/v1/raft/members").get("members"))

@@ -1,0 +1,122 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What one Pi can say of itself without asking anybody else: who listens, the unit, the gate's target, the backups."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ._gate_rules import Table, show, state_of
+
+PROC = Path("/proc")
+_LISTEN = "0A"
+# The fields of `systemctl show` that tell what becomes of the unit now and at the next boot.
+UNIT_PROPERTIES = ("LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID", "NRestarts")
+UNIT, POD, OTHER = "unit", "pod", "other"
+
+
+def listening_inodes(text: str, ports: Iterable[int]) -> dict[int, set[str]]:
+    """{port: socket inodes} of the listeners in a /proc/net/tcp or tcp6."""
+    found: dict[int, set[str]] = {}
+    for line in text.splitlines()[1:]:
+        columns = line.split()
+        if len(columns) > 9 and columns[3] == _LISTEN:
+            port = int(columns[1].rpartition(":")[2], 16)
+            if port in ports:
+                found.setdefault(port, set()).add(columns[9])
+    return found
+
+
+def owner_of_cgroup(cgroup: str, unit: str) -> str:
+    """Whether a process belongs to the unit, to a pod, or to something else, from its /proc/PID/cgroup."""
+    if "kubepods" in cgroup:
+        return POD
+    groups = [line.split(":", 2)[2] for line in cgroup.splitlines() if line.count(":") >= 2]
+    return UNIT if any(unit in group.split("/") for group in groups) else OTHER
+
+
+def listeners(ports: Iterable[int], unit: str, proc: Path = PROC) -> dict[int, dict[str, Any]]:
+    """Who holds each of these TCP ports: `{port: {"held_by": "unit", "pid": 123, "command": "pi-controller"}}`."""
+    ports = set(ports)
+    wanted: dict[str, int] = {}
+    for name in ("net/tcp", "net/tcp6"):
+        with contextlib.suppress(OSError):
+            for port, inodes in listening_inodes((proc / name).read_text(), ports).items():
+                wanted.update(dict.fromkeys(inodes, port))
+    # A port whose process cannot be seen is held all the same.
+    found: dict[int, dict[str, Any]] = {port: {"held_by": OTHER, "pid": None, "command": None} for port in wanted.values()}
+    if not wanted:
+        return found
+    for process in proc.iterdir():
+        if not process.name.isdigit():
+            continue
+        # Processes end while they are looked at.
+        with contextlib.suppress(OSError):
+            for link in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    inode = re.fullmatch(r"socket:\[(\d+)\]", str(link.readlink()))
+                    if inode and inode[1] in wanted:
+                        held_by = owner_of_cgroup((process / "cgroup").read_text(), unit)
+                        command = (process / "comm").read_text().strip()
+                        found[wanted[inode[1]]] = {"held_by": held_by, "pid": int(process.name), "command": command}
+    return found
+
+
+def unit_state(text: str) -> dict[str, Any]:
+    """The output of `systemctl show` with UNIT_PROPERTIES, in words a person would use."""
+    shown = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return {
+        "load": shown.get("LoadState") or "unknown",
+        "active": shown.get("ActiveState") or "unknown",
+        "enabled": shown.get("UnitFileState") or shown.get("LoadState") or "unknown",
+        "pid": int(shown.get("MainPID") or 0) or None,
+        "restarts": int(shown.get("NRestarts") or 0),
+    }
+
+
+def gate_state(tables: dict[str, Table]) -> dict[str, Any]:
+    """The state of the traffic gate and, where it forwards, to whom."""
+    state = state_of(tables)
+    target = re.search(r"--to-destination (\d+\.\d+\.\d+\.\d+)(?:\s|$)", show(tables)) if state == "forwarded" else None
+    return {"state": state, "forward_to": target[1] if target else None}
+
+
+def backups(folder: Path, now: float) -> list[dict[str, Any]]:
+    """The backups below the backup folder, newest last, each with its age by this Pi's own clock."""
+    found = []
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
+        with contextlib.suppress(OSError):
+            seen = path.stat()
+            if path.is_file() and path.name in ("pi-controller.db", "state.bin", "manifest.json"):
+                found.append(
+                    {
+                        "path": str(path),
+                        "phase": path.relative_to(folder).parts[0],
+                        "bytes": seen.st_size,
+                        "at": round(seen.st_mtime, 3),
+                        "age_seconds": round(max(0.0, now - seen.st_mtime), 1),
+                    }
+                )
+    return sorted(found, key=lambda one: one["at"])
+
+
+def manifest(folder: Path) -> dict[str, Any] | None:
+    """What prepare wrote down of this Pi before anything was changed; None where there is none that can be read."""
+    try:
+        found = json.loads((folder / "prepare" / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def os_release(text: str) -> str:
+    """The name of the operating system from /etc/os-release."""
+    named = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return named.get("PRETTY_NAME", "").strip('"') or "unknown"

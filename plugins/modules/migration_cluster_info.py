@@ -1,0 +1,217 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: migration_cluster_info
+short_description: Tell what Kubernetes knows of the migration
+description:
+  - Reads the Service and where it leads, the DaemonSet's pods, the Leases of the namespace, and the versions of the API
+    server and the nodes.
+  - Nothing that cannot be read makes it fail; it is named in RV(faults) instead, so that the rest can still be seen.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - pi_controller.raft_migration.attributes
+  - pi_controller.raft_migration.attributes.read_only
+options:
+  namespace:
+    description: Namespace of Service, DaemonSet and Leases.
+    type: str
+    required: true
+  service:
+    description: Name of the Service.
+    type: str
+    required: true
+  daemonset:
+    description: Name of the DaemonSet.
+    type: str
+    required: true
+notes:
+  - Runs where the Python library C(kubernetes) is, which is the control node.
+  - The user needs C(get) for Services, Endpoints and DaemonSets, and C(list) for EndpointSlices, pods, Leases and nodes.
+requirements:
+  - kubernetes >= 31.0 (Python)
+seealso:
+  - module: pi_controller.raft_migration.migration_host_info
+"""
+
+EXAMPLES = r"""
+- name: Look at the cluster
+  pi_controller.raft_migration.migration_cluster_info:
+    namespace: pi-controller
+    service: pi-controller
+    daemonset: pi-controller
+  delegate_to: localhost
+  run_once: true
+  register: cluster
+"""
+
+RETURN = r"""
+service:
+  description: Who decides where the Service leads, and the addresses it leads to.
+  returned: always
+  type: dict
+  sample:
+    mode: endpoints
+    cluster_ip: 10.43.7.9
+    selector: null
+    ports: {rest: 8080, grpc: 9090}
+    endpoints: [{ip: 10.77.0.11, ports: {rest: 8080, grpc: 9090}}]
+pods:
+  description: The DaemonSet's pods, as M(pi_controller.raft_migration.k8s_daemonset_pod_info) gives them.
+  returned: always
+  type: list
+  elements: dict
+leases:
+  description: The Leases of the namespace.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - name: pi-controller-migration
+      holder: anna@laptop
+      acquired: "2026-01-31T10:00:00.000000Z"
+      renewed: "2026-01-31T10:00:20.000000Z"
+      duration_seconds: 60
+versions:
+  description: Versions of the API server and of each node.
+  returned: always
+  type: dict
+  sample: {"kubernetes": "v1.31.4+k3s1", "nodes": {"pi-1": {"kubelet": "v1.31.4+k3s1"}}}
+faults:
+  description: What could not be read, and why.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from typing import Any, Callable
+
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+from ..module_utils._failures import RaftError
+from ..module_utils._k8s_api import KubeApi, KubeError, apps, connect, core
+from ..module_utils._k8s_endpoints import SERVICE_LABEL, of_endpoints, of_slices, summary
+from ..module_utils._k8s_pods import describe
+from ..module_utils._k8s_service import mode, ports_of
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
+
+
+class ClusterInfo:
+    """Reads one thing after the other; an API that does not answer at all is asked once."""
+
+    def __init__(self, api: KubeApi, namespace: str, service: str, daemonset: str) -> None:
+        self.api, self.namespace, self.service_name, self.daemonset = api, namespace, service, daemonset
+        self.faults: list[str] = []
+        self._silent = False
+
+    def attempt(self, read: Callable[[], Any], otherwise: Any) -> Any:
+        if self._silent:
+            return otherwise
+        try:
+            return read()
+        except KubeError as error:
+            self.faults.append(str(error))
+            self._silent = error.status is None
+            return otherwise
+
+    def service(self) -> dict[str, Any]:
+        service = self.api.read(core(self.namespace, "services", self.service_name))
+        slices = self.api.slices(self.namespace)
+        if slices is None:
+            targets = of_endpoints(self.api.read(core(self.namespace, "endpoints", self.service_name)))
+        else:
+            targets = of_slices(self.api.items(slices, labels=f"{SERVICE_LABEL}={self.service_name}"))
+        spec = (service or {}).get("spec") or {}
+        return {
+            "mode": mode(service),
+            "cluster_ip": spec.get("clusterIP"),
+            "selector": spec.get("selector"),
+            "ports": ports_of(service),
+            "endpoints": summary(targets),
+        }
+
+    def pods(self) -> list[dict[str, Any]]:
+        daemonset = self.api.read(apps(self.namespace, "daemonsets", self.daemonset))
+        if daemonset is None:
+            return []
+        owned = [
+            pod
+            for pod in self.api.items(core(self.namespace, "pods"))
+            if any(owner["uid"] == daemonset["metadata"]["uid"] for owner in pod["metadata"].get("ownerReferences") or [])
+        ]
+        described = [describe(pod, None) for pod in owned]
+        return sorted(described, key=lambda one: (one["node"] or "", one["pod"]))
+
+    def leases(self) -> list[dict[str, Any]]:
+        found = []
+        for lease in self.api.items(LEASES.format(self.namespace)):
+            spec = lease.get("spec") or {}
+            found.append(
+                {
+                    "name": lease["metadata"]["name"],
+                    "holder": spec.get("holderIdentity") or None,
+                    "acquired": spec.get("acquireTime"),
+                    "renewed": spec.get("renewTime"),
+                    "duration_seconds": spec.get("leaseDurationSeconds"),
+                }
+            )
+        return found
+
+    def versions(self) -> dict[str, Any]:
+        nodes = self.api.items("/api/v1/nodes")
+        return {
+            "kubernetes": (self.api.read("/version") or {}).get("gitVersion"),
+            "nodes": {
+                node["metadata"]["name"]: {
+                    "kubelet": info.get("kubeletVersion"),
+                    "runtime": info.get("containerRuntimeVersion"),
+                }
+                for node in nodes
+                for info in [(node.get("status") or {}).get("nodeInfo") or {}]
+            },
+        }
+
+    def result(self) -> dict[str, Any]:
+        empty = {"mode": "unknown", "cluster_ip": None, "selector": None, "ports": {}, "endpoints": []}
+        return {
+            "service": self.attempt(self.service, empty),
+            "pods": self.attempt(self.pods, []),
+            "leases": self.attempt(self.leases, []),
+            "versions": self.attempt(self.versions, {"kubernetes": None, "nodes": {}}),
+            "faults": self.faults,
+        }
+
+
+def main() -> None:
+    module = AnsibleK8SModule(
+        argument_spec={
+            **AUTH_ARG_SPEC,
+            "namespace": {"type": "str", "required": True},
+            "service": {"type": "str", "required": True},
+            "daemonset": {"type": "str", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    names = [module.params[name] for name in ("namespace", "service", "daemonset")]
+    try:
+        result = ClusterInfo(connect(module), *names).result()
+    except RaftError as error:
+        # Without a connection there is nothing to see; the Pis can still tell most of it.
+        silent = ClusterInfo(None, *names)  # type: ignore[arg-type]
+        silent._silent = True
+        silent.faults.append(str(error))
+        result = silent.result()
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

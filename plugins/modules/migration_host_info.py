@@ -1,0 +1,229 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: migration_host_info
+short_description: Tell where one Pi stands in the migration, in one round trip
+description:
+  - Reads, on the Pi itself, its journal, the traffic gate, who holds the standard and temporary ports, what the daemons
+    there say of Raft, the systemd unit, and the backups.
+  - The daemons are asked from the operator's address, which every state of the gate lets through. So the answer is that
+    of the daemon on this Pi, also while the gate leads everybody else to another Pi.
+  - Nothing that cannot be read makes it fail; it is named in RV(faults) instead, so that the rest can still be seen.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - pi_controller.raft_migration.rest
+  - pi_controller.raft_migration.attributes
+  - pi_controller.raft_migration.attributes.read_only
+options:
+  urls:
+    description: The URLs of the daemons of this Pi, on the standard and on the temporary port.
+    required: true
+  backup_path:
+    description: The folder with the journal and the backups.
+    type: path
+    required: true
+  unit:
+    description: The systemd unit.
+    type: str
+    default: pi-controller.service
+  ports:
+    description: Further TCP ports whose holder to name; those of O(urls) are looked at anyway.
+    type: list
+    elements: int
+    default: []
+  paths:
+    description: Files and folders whose presence to tell, by a name of your choice.
+    type: dict
+    default: {}
+seealso:
+  - module: pi_controller.raft_migration.raft_info
+"""
+
+EXAMPLES = r"""
+- name: Look at this Pi
+  pi_controller.raft_migration.migration_host_info:
+    urls:
+      - http://10.77.0.11:8080
+      - http://10.77.0.11:8082
+    backup_path: /var/backups/pi-controller-migration
+  register: host
+"""
+
+RETURN = r"""
+clock:
+  description: The Pi's clock, in seconds since the epoch.
+  returned: always
+  type: float
+journal:
+  description: The journal; null where there is none or none that can be read.
+  returned: always
+  type: dict
+manifest:
+  description: What was written down of this Pi before anything was changed.
+  returned: always
+  type: dict
+gate:
+  description: The state of the traffic gate and the Pi it forwards to.
+  returned: always
+  type: dict
+  sample: {"state": "forwarded", "forward_to": "10.77.0.12"}
+listeners:
+  description: Who holds each port; V(unit), V(pod) or V(other). Ports that nobody listens on are left out.
+  returned: always
+  type: dict
+  sample: {"8080": {"held_by": "unit", "pid": 412, "command": "pi-controller"}}
+daemons:
+  description: The answer of each of O(urls), in their order.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    url: {type: str, description: The URL.}
+    held_by: {type: str, description: Who holds its port.}
+    answers: {type: bool, description: Whether it answers.}
+    error: {type: str, description: The error instead.}
+    latency_ms: {type: float, description: How long the answer took.}
+    status: {type: dict, description: The daemon's Raft status as it sent it.}
+unit:
+  description: The unit.
+  returned: always
+  type: dict
+  sample: {"load": "loaded", "active": "active", "enabled": "enabled", "pid": 412, "restarts": 0}
+backups:
+  description: The backups with size and age.
+  returned: always
+  type: list
+  elements: dict
+paths:
+  description: Whether each of O(paths) is there.
+  returned: always
+  type: dict
+versions:
+  description: Operating system, kernel, machine and Python of the Pi.
+  returned: always
+  type: dict
+faults:
+  description: What could not be read, and why.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import platform
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _host_state as host
+from ..module_utils._arguments import clients_of, rest_options
+from ..module_utils._failures import RaftError, fail
+from ..module_utils._gate_rules import parse
+from ..module_utils._journal import load
+from ..module_utils._raft_client import RaftClient
+
+
+class Looker:
+    """Reads one thing after the other and keeps the faults."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.faults: list[str] = []
+
+    def journal(self, path: Path) -> dict[str, Any] | None:
+        try:
+            return load(path)
+        except RaftError as error:
+            self.faults.append(str(error))
+            return None
+
+    def output(self, *command: str) -> str:
+        binary = self.module.get_bin_path(command[0])
+        if not binary:
+            self.faults.append(f"{command[0]} is not installed")
+            return ""
+        code, out, err = self.module.run_command([binary, *command[1:]], environ_update={"LC_ALL": "C"})
+        if code:
+            self.faults.append(f"{' '.join(command)} ended with {code}: {err.strip()}")
+        return str(out)
+
+    def gate(self) -> dict[str, Any]:
+        before = len(self.faults)
+        saved = "".join(self.output("iptables-save", "-t", table) for table in ("filter", "nat"))
+        return host.gate_state(parse(saved)) if len(self.faults) == before else {"state": "unknown", "forward_to": None}
+
+    def daemon(self, client: RaftClient, held_by: str | None) -> dict[str, Any]:
+        began = time.monotonic()
+        found: dict[str, Any] = {"url": client.url, "held_by": held_by, "answers": False, "error": None, "status": None}
+        try:
+            found["status"] = client.raw_status()
+            found["answers"] = True
+        except RaftError as error:
+            found["error"] = str(error)
+        return {**found, "latency_ms": round((time.monotonic() - began) * 1000, 1)}
+
+
+def look(module: AnsibleModule) -> dict[str, Any]:
+    params = module.params
+    clients = clients_of(params)
+    ports = {urlsplit(client.url).port or client.port for client in clients} | set(params["ports"])
+    folder = Path(params["backup_path"])
+    looker = Looker(module)
+    held = host.listeners(ports, params["unit"])
+    now = time.time()
+    return {
+        "clock": round(now, 3),
+        "journal": looker.journal(folder / "journal.json"),
+        "manifest": host.manifest(folder),
+        "gate": looker.gate(),
+        "listeners": {str(port): one for port, one in sorted(held.items())},
+        "daemons": [looker.daemon(client, (held.get(client.port) or {}).get("held_by")) for client in clients],
+        "unit": host.unit_state(looker.output("systemctl", "show", params["unit"], "-p", ",".join(host.UNIT_PROPERTIES))),
+        "backups": host.backups(folder, now),
+        "paths": {name: Path(path).exists() for name, path in params["paths"].items()},
+        "versions": {
+            "os": host.os_release(_text("/etc/os-release")),
+            "kernel": platform.release(),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+        },
+        "faults": looker.faults,
+    }
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **rest_options(),
+            "backup_path": {"type": "path", "required": True},
+            "unit": {"type": "str", "default": "pi-controller.service"},
+            "ports": {"type": "list", "elements": "int", "default": []},
+            "paths": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = look(module)
+    except RaftError as error:
+        fail(module, error)
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
