@@ -11,8 +11,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -85,31 +86,81 @@ class PlaybookRun:
         return re.findall(r"^PLAY \[(.+?)\] \*", self.output, re.MULTILINE)
 
 
+class Play:
+    """One ansible-playbook run, in a process group of its own: it can be watched while it runs, and killed."""
+
+    def __init__(self, playbook: str | Path, *arguments: str, log: Path | None = None, on_line: Callable[[str], None] | None = None) -> None:
+        tool = Path(sys.executable).with_name("ansible-playbook")
+        command = [str(tool), str(playbook), "-i", "inventories/lab", *arguments]
+        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg")}
+        self.began = time.monotonic()
+        self._lines: list[str] = []
+        self._log = log
+        self._on_line = on_line
+        self.process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with contextlib.ExitStack() as stack:
+            out = stack.enter_context(self._log.open("w")) if self._log else None
+            for line in self.process.stdout:
+                self._lines.append(line)
+                if out:
+                    out.write(line)
+                    out.flush()
+                if self._on_line:
+                    self._on_line(line)
+
+    def kill(self) -> None:
+        """SIGKILL to the whole run, its workers too: they have sessions of their own. Nobody gets to tidy up."""
+        for pid in [self.process.pid, *_descendants(self.process.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def wait(self, timeout: float | None = None) -> PlaybookRun:
+        returncode = self.process.wait(timeout)
+        # A process that outlives the run may hold the pipe; what the run itself said is there by then.
+        self._reader.join(5)
+        output = "".join(self._lines)
+        recap = re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", output, re.MULTILINE)
+        return PlaybookRun(
+            returncode,
+            output,
+            time.monotonic() - self.began,
+            changed={host: int(changed) for host, changed, _, _ in recap},
+            failed={host: int(unreachable) + int(failed) for host, _, unreachable, failed in recap},
+        )
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += [int(child), *_descendants(int(child))]
+    return found
+
+
 def run_playbook(playbook: str | Path, *arguments: str, log: Path | None = None, show: bool = False) -> PlaybookRun:
-    """Run a playbook against the lab, as a user would."""
-    tool = Path(sys.executable).with_name("ansible-playbook")
-    command = [str(tool), str(playbook), "-i", "inventories/lab", *arguments]
-    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg")}
+    """Run a playbook against the lab to its end, as a user would."""
     began = time.monotonic()
-    lines: list[str] = []
-    with subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            if show and (found := re.match(r"(PLAY|TASK) \[(.+?)\] \*", line)):
-                prefix = "" if found[1] == "PLAY" else "    "
-                print(f"{time.monotonic() - began:7.1f} s  {prefix}{found[2]}", flush=True)
-    output = "".join(lines)
-    if log:
-        log.write_text(output)
-    recap = re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", output, re.MULTILINE)
-    return PlaybookRun(
-        process.returncode,
-        output,
-        time.monotonic() - began,
-        changed={host: int(changed) for host, changed, _, _ in recap},
-        failed={host: int(unreachable) + int(failed) for host, _, unreachable, failed in recap},
-    )
+
+    def told(line: str) -> None:
+        if show and (found := re.match(r"(PLAY|TASK) \[(.+?)\] \*", line)):
+            prefix = "" if found[1] == "PLAY" else "    "
+            print(f"{time.monotonic() - began:7.1f} s  {prefix}{found[2]}", flush=True)
+
+    play = Play(playbook, *arguments, log=log, on_line=told)
+    try:
+        return play.wait()
+    except BaseException:
+        play.kill()
+        raise
 
 
 @dataclass

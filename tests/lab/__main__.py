@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("command", nargs=argparse.REMAINDER)
     verb = verbs.add_parser("kubectl", help="kubectl with the lab's kubeconfig")
     verb.add_argument("command", nargs=argparse.REMAINDER)
-    for name, text in (("partition", "pull a host's cable"), ("heal", "plug it in again"), ("stop-pod", "delete a host's pod"),
+    for name, text in (("partition", "pull a host's cable"), ("heal", "plug it in again, thaw it, make room"), ("stop-pod", "delete a host's pod"),
                        ("reboot", "pull a host's plug and power it on")):  # fmt: skip
         verbs.add_parser(name, help=text).add_argument("name")
     for name, text in (("fill", "leave no room on a host's disk"), ("unfill", "make room again")):
@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("name")
     verb.add_argument("process")
     verb.add_argument("--signal", default="KILL")
+    verb.add_argument("--of", choices=(faults.UNIT, faults.POD), help="only the unit's, or only the pod's")
     verbs.add_parser("stop-api", help="stop the API server")
     verbs.add_parser("start-api", help="start it again")
     return result
@@ -95,13 +96,13 @@ def run(options: argparse.Namespace) -> int:
     if options.verb == "partition":
         network.partition(node)
     elif options.verb == "heal":
-        network.heal(node)
+        faults.heal(node)
     elif options.verb == "reboot":
         world.reboot(lab, node, provider)
     elif options.verb == "stop-pod":
         print(faults.stop_pod(node, provider))
     elif options.verb == "kill":
-        print(*faults.kill(node, options.process, options.signal))
+        print(*faults.kill(node, options.process, options.signal, options.of))
     elif options.verb == "fill":
         print(faults.fill(node, options.path, provider))
     elif options.verb == "unfill":

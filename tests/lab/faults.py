@@ -2,31 +2,62 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What can go wrong with a Pi, as commands."""
+"""What can go wrong with a Pi, as commands. Each acts on the very processes it means, and `heal` takes back what does not pass by itself."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal as signals
+from pathlib import Path
 
-from . import machines, settings
+from . import cgroups, machines, network, settings
 from .kubernetes.provider import Provider
 from .objects import kubectl
 from .shell import LabError
-from .state import Node, State
+from .state import Node, State, write_private
 
 BALLAST = ".pi-lab-ballast"
+BALLAST_FOLDERS = "ballast.json"
 KEPT_FREE = 16 * 1024
+DAEMON = "pi-controller"
+UNIT, POD = "unit", "pod"
 
 
-def kill(node: Node, name: str, signal: str = "KILL") -> list[int]:
-    """Send a signal to every process of that name in the host, and in no other; returns their numbers there."""
-    seen = machines.execute(node, ["ps", "-e", "-o", "pid=,comm="]).stdout
-    pids = [int(line.split()[0]) for line in seen.splitlines() if line.split()[1] == name[:15]]
+def processes(node: Node, name: str = DAEMON, owner: str | None = None) -> list[int]:
+    """The machine's numbers of the processes of that name in the host: the unit's, the pod's, or both."""
+    found = []
+    for pid in sorted(cgroups.processes(node.name)):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/comm").read_text().strip() != name[:15]:
+                continue
+            # A container shows where it belongs by its control group, a service by its unit's.
+            in_pod = "/kubepods" in Path(f"/proc/{pid}/cgroup").read_text()
+            if owner is None or in_pod == (owner == POD):
+                found.append(pid)
+    return found
+
+
+def kill(node: Node, name: str, signal: str = "KILL", owner: str | None = None) -> list[int]:
+    """Send a signal to every process of that name in the host, and in no other; returns their numbers on the machine."""
+    pids = processes(node, name, owner)
     if not pids:
-        raise LabError(f"{node.name}: no process is named '{name}': see `python3 -m tests.lab exec {node.name} -- ps -e`.")
-    machines.execute(node, ["kill", f"-{signal.removeprefix('SIG')}", *map(str, pids)], check=False)
+        whose = f" of the {owner}" if owner else ""
+        raise LabError(f"{node.name}: no process{whose} is named '{name}': see `python3 -m tests.lab exec {node.name} -- ps -e`.")
+    number = signals.Signals[f"SIG{signal.removeprefix('SIG')}"]
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
     return pids
+
+
+def thaw(node: Node) -> None:
+    """Let everything run again that a SIGSTOP holds; others take no notice."""
+    for pid in cgroups.processes(node.name):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+                os.kill(pid, signals.SIGCONT)
 
 
 def stop_pod(node: Node, provider: Provider) -> str:
@@ -46,19 +77,52 @@ def fill(node: Node, path: str, provider: Provider) -> int:
     folder = machines.root(node) / path.strip("/")
     if not folder.is_dir():
         raise LabError(f"{node.name}: there is no folder {path}.")
+    # Written down first: whatever ends this command, `unfill` and `reset` find the ballast.
+    _note_ballast(node, {*_ballast(node), path})
     free = os.statvfs(node.folder / "disk")
     size = max(0, free.f_bavail * free.f_frsize - KEPT_FREE)
     machines.execute(node, ["fallocate", "-l", str(size), f"{path}/{BALLAST}"])
     return size
 
 
-def unfill(node: Node, path: str) -> None:
-    machines.execute(node, ["rm", "-f", f"{path}/{BALLAST}"])
+def unfill(node: Node, path: str | None = None) -> None:
+    """Make room again, below `path` or wherever there was ballast. Also for a host that is off."""
+    for folder in _ballast(node) if path is None else {path}:
+        (machines.root(node) / folder.strip("/") / BALLAST).unlink(missing_ok=True)
+    _note_ballast(node, set() if path is None else _ballast(node) - {path})
+
+
+def _ballast(node: Node) -> set[str]:
+    try:
+        return set(json.loads((node.folder / BALLAST_FOLDERS).read_text()))
+    except FileNotFoundError:
+        return set()
+
+
+def _note_ballast(node: Node, folders: set[str]) -> None:
+    write_private(node.folder / BALLAST_FOLDERS, json.dumps(sorted(folders)))
+
+
+def heal(node: Node) -> None:
+    """Take back what a test did to this host and does not pass by itself: cable, frozen processes, a full disk."""
+    network.heal(node)
+    thaw(node)
+    unfill(node)
 
 
 def stop_api(state: State, provider: Provider) -> None:
-    machines.execute(state.nodes[0], ["systemctl", "stop", provider.api_unit])
+    """At once, as a crash would: asked to stop, it waits a minute for its clients to let go."""
+    server = state.nodes[0]
+    machines.execute(server, ["systemctl", "stop", "--no-block", provider.api_unit])
+    machines.execute(server, ["systemctl", "kill", "--signal=KILL", provider.api_unit], check=False)
 
 
 def start_api(state: State, provider: Provider) -> None:
     machines.execute(state.nodes[0], ["systemctl", "start", provider.api_unit], timeout=120)
+
+
+def start_units(node: Node, provider: Provider) -> None:
+    """Everything that makes this host a node runs, whatever was stopped or has given up."""
+    units = provider.units(node)
+    machines.execute(node, ["systemctl", "reset-failed", *units], check=False)
+    machines.execute(node, ["systemctl", "start", *units], timeout=180)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cgroups, settings
+from . import cgroups, network, settings
 from .files import File, Unit
 from .shell import LabError, run, wait_for
 from .state import Node, write_private
@@ -226,6 +226,7 @@ def power_off(node: Node) -> None:
         interval=0.02,
     )
     cgroups.kill(node.name)
+    network.forget(node)
 
 
 def destroy(node: Node) -> None:
@@ -234,3 +235,12 @@ def destroy(node: Node) -> None:
         while os.path.ismount(mount):
             run(["umount", mount])
     shutil.rmtree(node.folder, ignore_errors=True)
+
+
+def unmount_unknown() -> list[str]:
+    """Unmount whatever lies below the lab's folder, the deepest first; returns what was found. For a lab without its state file."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    found = sorted((mount for mount in mounts if mount.startswith(f"{settings.STATE}/")), reverse=True)
+    for mount in found:
+        run(["umount", mount])
+    return found

@@ -72,17 +72,54 @@ def plugged(node: Node) -> bool:
     return (Path("/sys/class/net") / settings.BRIDGE / "brif" / cable(node)).exists()
 
 
+def forget(node: Node) -> None:
+    """What a host loses with its power: packet filter rules and tracked connections. Its namespace outlives it in the lab."""
+    inside = ["ip", "netns", "exec", node.name]
+    for family in ("iptables", "ip6tables"):
+        saved = run([*inside, f"{family}-save"], check=False).stdout
+        tables = dict.fromkeys(line for line in saved.splitlines() if line.startswith("*"))
+        # Without --noflush, restoring an empty table empties it.
+        if tables:
+            run([*inside, f"{family}-restore"], stdin="".join(f"{table}\nCOMMIT\n" for table in tables))
+    run([*inside, "conntrack", "-F"], check=False)
+
+
 def remove(state: State) -> None:
     for node in state.nodes:
-        if _exists(cable(node)):
-            _ip("link", "delete", cable(node))
-        if (NETNS_FOLDER / node.name).exists():
-            _ip("netns", "delete", node.name)
-    if _exists(settings.BRIDGE):
-        _ip("link", "delete", settings.BRIDGE)
+        _remove_host(node)
+    _remove_bridge()
     # `ip netns add` mounts its folder on itself and leaves that behind.
     if not state.netns_folder_mounted and netns_folder_mounted() and not any(NETNS_FOLDER.iterdir()):
         run(["umount", NETNS_FOLDER])
+
+
+def remove_unknown() -> list[str]:
+    """The same for a lab that has lost its state file; returns what was found. A namespace is the lab's only with the lab's address."""
+    found = []
+    for node in map(Node, range(1, settings.MAX_NODES + 1)):
+        ours = False
+        if (NETNS_FOLDER / node.name).exists():
+            addresses = run(["ip", "-netns", node.name, "-4", "-o", "address", "show"], check=False).stdout
+            ours = f" {node.address}/" in addresses
+        if ours or _exists(cable(node)):
+            found.append(node.name)
+            _remove_host(node, namespace=ours)
+    if _exists(settings.BRIDGE):
+        found.append(settings.BRIDGE)
+        _remove_bridge()
+    return found
+
+
+def _remove_host(node: Node, namespace: bool = True) -> None:
+    if _exists(cable(node)):
+        _ip("link", "delete", cable(node))
+    if namespace and (NETNS_FOLDER / node.name).exists():
+        _ip("netns", "delete", node.name)
+
+
+def _remove_bridge() -> None:
+    if _exists(settings.BRIDGE):
+        _ip("link", "delete", settings.BRIDGE)
 
 
 def _exists(link: str) -> bool:

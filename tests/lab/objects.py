@@ -106,3 +106,11 @@ def delete_namespace(provider: Provider) -> None:
     kubectl(provider, "delete", "namespace", settings.NAMESPACE, "--ignore-not-found", "--wait=true", "--timeout=90s")
     if kubectl(provider, "get", "namespace", settings.NAMESPACE, "--ignore-not-found").strip():
         raise LabError(f"The namespace {settings.NAMESPACE} is still there: look at it with kubectl, then try again.")
+
+
+def delete_leases(provider: Provider) -> None:
+    """A migration's lock may lie in any namespace."""
+    listed = json.loads(kubectl(provider, "get", "leases", "--all-namespaces", "-o", "json"))["items"]
+    for lease in (item["metadata"] for item in listed):
+        if lease["name"].startswith(f"{settings.NAMESPACE}-"):
+            kubectl(provider, "-n", lease["namespace"], "delete", "lease", lease["name"], "--ignore-not-found")

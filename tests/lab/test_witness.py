@@ -379,6 +379,28 @@ def test_an_allowance_does_not_excuse_a_stale_read() -> None:
 # --- a witness that saw nothing
 
 
+def test_a_silenced_host_explains_no_answer_but_no_wrong_one() -> None:
+    silenced = [court.Allowance("pi-1", 3.0, 4.0, answered=False)]
+    story = Story()
+    story.operations.append(replace(story.one(None, 3.2, "pi-1", FAIL), status=None, error="connect: TimeoutError: timed out"))
+    story.operations.remove(story.operations[-2])
+    assert len(story.verdict(allowances=silenced).allowed_failed_reads) == 1
+    story.operations.append(replace(story.operations[-1], status=500))
+    only(story.verdict(allowances=silenced), court.FAILED_READ)
+
+
+def test_a_host_may_lag_only_while_that_is_explained_and_through_its_own_clients_only() -> None:
+    story = Story()
+    story.list({A: "v1"}, 5.0, "service")
+    story.operations[-1].client = "read-service@pi-1-fresh"
+    lag = court.Allowance("service@pi-1", 4.0, 6.0, stale=True)
+    verdict = story.verdict(allowances=[lag])
+    acquitted(verdict)
+    assert len(verdict.allowed_stale_reads) == 1
+    only(story.verdict(allowances=[replace(lag, route="service@pi-2")]), court.STALE_READ)
+    only(story.verdict(allowances=[replace(lag, start=5.5)]), court.STALE_READ)
+
+
 def test_empty_history() -> None:
     story = Story(reads=False)
     story.operations.clear()

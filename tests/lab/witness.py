@@ -181,8 +181,14 @@ def allowances(options: argparse.Namespace, history: History) -> list[witness_ju
     unknown = set(options.allow_failed_reads_at) - set(history.routes)
     if unknown:
         raise Trouble(f"--allow-failed-reads-at {', '.join(sorted(unknown))}: no such route; the history has {', '.join(history.routes)}")
-    return [witness_judge.Allowance(route, history.monotonic(moment(start)), history.monotonic(moment(end)))
-            for route, (start, end) in zip(options.allow_failed_reads_at, options.between, strict=True)]
+    given = [witness_judge.Allowance(route, history.monotonic(moment(start)), history.monotonic(moment(end)))
+             for route, (start, end) in zip(options.allow_failed_reads_at, options.between, strict=True)]
+    for one in json.loads(options.allowances.read_text()) if options.allowances else []:
+        if one["route"].partition("@")[0] not in history.routes:
+            raise Trouble(f"{options.allowances}: no such route: {one['route']}; the history has {', '.join(history.routes)}")
+        given.append(witness_judge.Allowance(one["route"], history.monotonic(one["from"]), history.monotonic(one["to"]),
+                                             bool(one.get("answered", False)), bool(one.get("stale", False))))
+    return given
 
 
 def moment(text: str) -> float:
@@ -215,6 +221,8 @@ def summary(verdict: witness_judge.Verdict, at_most: int = 4) -> str:
             lines.append(f"    ... and {len(found) - at_most} more")
     if verdict.allowed_failed_reads:
         lines.append(f"  failed reads that were allowed: {len(verdict.allowed_failed_reads)}")
+    if verdict.allowed_stale_reads:
+        lines.append(f"  stale reads that were allowed: {len(verdict.allowed_stale_reads)}")
     lines.append(f"  writes: {_counts(writes)}, longest gap {_span(writes['longest_gap'])}")
     lines.append(f"  longest write pause: {_span(pause)}, {pause['attempts_refused_within']} attempts refused within")
     lines.append(f"  reads: {_counts(reads)}, longest gap {_span(reads['longest_gap'])}")
@@ -267,6 +275,9 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--staleness", type=float, default=1.0, metavar="SECONDS", help="a follower may lag this much (default %(default)s)")
     verb.add_argument("--allow-failed-reads-at", action="append", default=[], metavar="ROUTE")
     verb.add_argument("--between", action="append", default=[], nargs=2, metavar=("T1", "T2"), help="epoch seconds or ISO 8601, one pair a route")
+    verb.add_argument("--allowances", type=Path, metavar="FILE",
+                      help="JSON list of {route, from, to (epoch seconds), answered, stale, why}: what inflicted faults explain. Only reads "
+                           "that got no answer, unless `answered`; older rows than known with `stale`")
     verb.add_argument("--max-write-pause", type=float, metavar="SECONDS", help="convict a longer one")
     verb.add_argument("--max-read-gap", type=float, metavar="SECONDS", help="convict a longer one on any route")
     verb.add_argument("--ignore-foreign", action="store_true", help="others write to these tables too: do not judge their rows")

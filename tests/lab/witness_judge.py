@@ -11,7 +11,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from . import witness_figures
@@ -47,6 +47,7 @@ class Verdict:
     findings: list[Finding]
     allowed_failed_reads: list[Finding]
     figures: dict[str, Any]
+    allowed_stale_reads: list[Finding] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -57,11 +58,21 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Allowance:
-    """Reads may fail at this route if they ran at any time within the window (monotonic times)."""
+    """Reads through this route may fail if they ran at any time within the window (monotonic times).
+
+    The route is a name, or for one way to it `name@namespace`. A fault that silences a host explains reads that got no answer,
+    but none that got a wrong one: those need `answered`. It may explain that a host lags while it is cut off: that needs `stale`.
+    """
 
     route: str
     start: float
     end: float
+    answered: bool = True
+    stale: bool = False
+
+    def covers(self, operation: Operation) -> bool:
+        through = operation.route == self.route or operation.client.startswith(f"read-{self.route}-")
+        return through and operation.end >= self.start and operation.start <= self.end
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ def judge(history: History, final_state: Sequence[Operation] | None, *, stalenes
           limits: Limits = Limits(), ignore_foreign: bool = False) -> Verdict:
     """Judge a history. `final_state` holds the last list reads of every table through every route; None leaves that out."""
     history = replace(history, operations=sorted(history.operations, key=lambda operation: operation.start))
-    case = _Case(history, staleness, ignore_foreign)
+    case = _Case(history, staleness, ignore_foreign, allowances)
     case.note_what_was_seen()
     for operation in history.operations:
         case.check_read(operation)
@@ -92,15 +103,17 @@ def judge(history: History, final_state: Sequence[Operation] | None, *, stalenes
     case.findings += [Finding(WITNESS_BROKE, f"a client of the witness broke: {crash}") for crash in history.crashes]
     case.findings += list(_over_limits(measured, limits))
     findings = _merged(case.findings)
-    return Verdict(not findings, findings, allowed, measured)
+    return Verdict(not findings, findings, allowed, measured, case.allowed_stale)
 
 
 class _Case:
     """The subjects of a history, and what was found against the cluster."""
 
-    def __init__(self, history: History, staleness: float, ignore_foreign: bool) -> None:
+    def __init__(self, history: History, staleness: float, ignore_foreign: bool, allowances: Sequence[Allowance] = ()) -> None:
         self.history, self.staleness, self.ignore_foreign = history, staleness, ignore_foreign
+        self.lags = [allowance for allowance in allowances if allowance.stale]
         self.findings: list[Finding] = []
+        self.allowed_stale: list[Finding] = []
         self.strangers: set[str] = set()
         # The newest version each client has seen of each object at each Pi's own address, and how often it then saw an older one.
         self.sessions: dict[tuple[str, str], dict[Key, Version]] = {}
@@ -204,6 +217,8 @@ class _Case:
         if stale:
             more = f" (and {len(stale) - 1} more objects)" if len(stale) > 1 else ""
             self._find(STALE_READ, operation, f"{operation.op} of {operation.table} showed {stale[0]}{more}{regressed}")
+            if any(allowance.covers(operation) for allowance in self.lags):
+                self.allowed_stale.append(self.findings.pop())
 
     def check_final(self, operation: Operation) -> None:
         if operation.outcome != OK:
@@ -286,8 +301,7 @@ def _failed_reads(history: History, allowances: Sequence[Allowance]) -> tuple[li
             text = (f"{operation.op} of {operation.table} at {operation.target} failed after "
                     f"{operation.end - operation.start:.2f} s: {operation.error}")
             finding = Finding(FAILED_READ, text, operation.route, operation.client, history.clock(operation.start))
-            within = any(operation.route == allowance.route and operation.end >= allowance.start and operation.start <= allowance.end
-                         for allowance in allowances)
+            within = any(allowance.covers(operation) and (allowance.answered or operation.status is None) for allowance in allowances)
             (allowed if within else failed).append(finding)
     return failed, allowed
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import cgroups, cluster, image, kubernetes, machines, network, objects, packages, rootfs, settings, ssh, sysctl
+from . import cgroups, cluster, faults, image, kubernetes, machines, network, objects, packages, rootfs, settings, ssh, sysctl
 from . import state as states
 from .kubernetes.provider import Provider
 from .progress import Progress
@@ -18,8 +18,15 @@ from .state import Node, State
 # What a migration leaves on a Pi.
 LEFT_BEHIND = """\
 set -eu
+# A mask may be for this boot only, and an owner's changes may lie in a folder beside the unit.
 systemctl unmask pi-controller.service || true
+systemctl unmask --runtime pi-controller.service || true
 systemctl disable --now pi-controller.service || true
+systemctl reset-failed pi-controller.service 2>/dev/null || true
+rm -rf /etc/systemd/system/pi-controller.service.d /run/systemd/system/pi-controller.service*
+for unit in /etc/systemd/system/pi-controller-migration*; do
+    [ ! -e "$unit" ] || { systemctl disable --now "$(basename "$unit")" || true; rm -f "$unit"; }
+done
 for family in iptables ip6tables; do
     command -v $family-save >/dev/null || continue
     $family-save | grep -q PI-CTL- || continue
@@ -86,14 +93,22 @@ def _old_world(state: State, provider: Provider, progress: Progress) -> None:
     progress.say(f"the Service {settings.NAMESPACE} answers at {state.service_address} on every Pi")
 
 
-def _verify(state: State, provider: Provider, progress: Progress) -> None:
-    off = [node.name for node in state.nodes if not machines.running(node)]
-    for name in off:
-        progress.say(f"{name} is off and booted again")
-        reboot(state, state.node(name), provider)
+def _mend(state: State, provider: Provider, progress: Progress) -> None:
+    """Every host is on, in one piece and a Ready node, whatever was done to it."""
+    network.ensure(state)
     for node in state.nodes:
-        network.heal(node)
+        faults.heal(node)
+        if not machines.running(node):
+            progress.say(f"{node.name} is off and booted again")
+            reboot(state, node, provider)
+    # The server first: the others' kubelets are of no use without it.
+    for node in state.nodes:
+        faults.start_units(node, provider)
     objects.wait_ready(state, provider, progress)
+
+
+def _verify(state: State, provider: Provider, progress: Progress) -> None:
+    _mend(state, provider, progress)
     progress.say(f"the lab is up: {len(state.nodes)} hosts, profile {state.profile}")
 
 
@@ -107,15 +122,15 @@ def reboot(state: State, node: Node, provider: Provider) -> None:
 
 
 def reset(profile: str, progress: Progress) -> None:
-    """Back to the old world on the hosts that run: as if no migration had ever been tried."""
+    """Back to the old world, from anything: as if no migration had ever been tried and nothing had gone wrong."""
     state = states.require()
     provider = kubernetes.named(state.provider)
     state = replace(state, profile=profile)
     state.save()
     progress.say("reset: the namespace goes, and what a migration left on the Pis")
-    for node in state.nodes:
-        network.heal(node)
+    _mend(state, provider, progress)
     objects.delete_namespace(provider)
+    objects.delete_leases(provider)
     binary = image.build_stand_in(progress)
 
     def clear(node: Node) -> None:
@@ -137,7 +152,9 @@ def down(progress: Progress) -> None:
     cgroups.kill()
     cgroups.remove()
     if state is None:
-        progress.say("there is no lab")
+        found = [*machines.unmount_unknown(), *network.remove_unknown()]
+        states.forget()
+        progress.say(f"there was no state file; removed: {', '.join(found)}" if found else "there is no lab")
         return
     for node in state.nodes:
         machines.destroy(node)
