@@ -196,8 +196,8 @@ def assemble(answers: tuple[Answer, ...]) -> ClusterView:
     # Nobody claims to lead, but the leader's URL may be the one that is down: take what the newest term's nodes know.
     status = max((s for _client, s in seen), key=lambda s: (s.term or 0, s.leader is not None, s.commit_index or 0))
     known = None
-    if status.leader and not any(same_host(client.host, _host(status.leader)) for client, _status in seen):
-        found = _member_at(status.members, status.leader, _host(status.leader))
+    if status.leader and not any(same_host(client.host, host_of(status.leader)) for client, _status in seen):
+        found = _member_at(status.members, status.leader, host_of(status.leader))
         known = Leader(found.id if found else None, status.leader, status.term)
     return ClusterView(known, _views(status, answers, known), answers)
 
@@ -205,7 +205,7 @@ def assemble(answers: tuple[Answer, ...]) -> ClusterView:
 def _views(source: NodeStatus, answers: tuple[Answer, ...], leader: Leader | None) -> tuple[MemberView, ...]:
     views = []
     for member in source.members:
-        host = _host(member.address)
+        host = host_of(member.address)
         own = [a for a in answers if same_host(a.client.host, host)]
         candidates = [
             MemberView(member, a.client.url, a.status)
@@ -223,7 +223,7 @@ def _speaks_for_itself(client: RaftClient, status: NodeStatus) -> bool:
 
     Only a leader can be told apart: a follower's status does not say whose it is.
     """
-    return not status.is_leader or status.leader is None or same_host(client.host, _host(status.leader))
+    return not status.is_leader or status.leader is None or same_host(client.host, host_of(status.leader))
 
 
 def _member_at(members: tuple[Member, ...], address: str, host: str) -> Member | None:
@@ -231,11 +231,11 @@ def _member_at(members: tuple[Member, ...], address: str, host: str) -> Member |
     exact = [one for one in members if one.address == address]
     if exact:
         return exact[0]
-    near = [one for one in members if same_host(_host(one.address), host)]
+    near = [one for one in members if same_host(host_of(one.address), host)]
     return near[0] if len(near) == 1 else None
 
 
-def _host(address: str) -> str:
+def host_of(address: str) -> str:
     return address.rpartition(":")[0].strip("[]")
 
 
