@@ -1,0 +1,51 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: stopped
+short_description: The last words of a migration that stopped
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+description:
+  - Says what happened, what is true now, and the commands to go on or back.
+positional: _input
+options:
+  _input:
+    description: What each Pi's phase failed with, as C(phase), C(host), C(task) and C(message).
+    type: list
+    elements: dict
+    required: true
+  opening:
+    description: Whether cutover has written down that the pods may take writes.
+    type: bool
+    required: true
+  way_back:
+    description: V(none) when the run pauses, V(done) when it was rolled back, or what the way back failed with.
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Say what happened and how to go on
+  ansible.builtin.fail:
+    msg: "{{ failures | pi_controller.raft_migration.stopped(opening=false, way_back='done') }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The message, several lines.
+  type: str
+"""
+
+from typing import Any, Callable
+
+from ..module_utils._outcome import stopped
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"stopped": stopped}

@@ -1,0 +1,46 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from conftest import import_plugin
+
+outcome = import_plugin("module_utils._outcome")
+
+
+def failure(host: str, task: str = "Join | Add it", message: str = "no leader", phase: str = "transfer") -> dict[str, str]:
+    return {"host": host, "phase": phase, "task": task, "message": message}
+
+
+def test_a_pause_says_what_is_true_and_both_commands():
+    text = outcome.stopped([failure("pi-1"), failure("pi-2", task="", message="")], False, "none")
+    assert text.splitlines() == [
+        'The migration is paused: phase transfer stopped at "Join | Add it"',
+        "pi-1: no leader",
+        "Now: The systemd cluster serves reads and writes as before; the pods have no clients.",
+        f"Go on: mend the cause, then (finished phases are left alone): {outcome.GO_ON}",
+        f"Go back: {outcome.GO_BACK}",
+    ]
+
+
+def test_what_failed_for_all_is_told_once():
+    text = outcome.stopped([failure("pi-1"), failure("pi-2")], False, "none")
+    assert text.count("no leader") == 1
+
+
+def test_after_the_opening_the_pods_serve():
+    assert "Cutover only has to be finished" in outcome.stopped([failure("pi-1", phase="cutover")], True, "none")
+    assert "The pods serve" in outcome.stopped([failure("pi-1", phase="cleanup")], True, "none")
+
+
+def test_a_rollback_is_told_as_one():
+    text = outcome.stopped([failure("pi-1")], True, "done")
+    assert text.startswith("The migration was rolled back")
+    assert "with every write the pods had taken" in text
+
+
+def test_a_way_back_that_stops_is_told():
+    text = outcome.stopped([failure("pi-1")], True, "Pods | Stop them: no answer")
+    assert "The way back: Pods | Stop them: no answer" in text
+    assert outcome.GO_BACK in text
