@@ -149,7 +149,7 @@ def parse(text: str) -> dict[str, Table]:
         elif line.startswith(":"):
             table.chains.setdefault(line[1:].split()[0], [])
         elif line.startswith("-A "):
-            _, chain, rule = line.split(" ", 2)
+            chain, rule = line.split(" ", 2)[1:]
             table.chains.setdefault(chain, []).append(rule)
     return tables
 

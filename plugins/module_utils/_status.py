@@ -110,7 +110,7 @@ def traffic(hosts: Mapping[str, Info], kube: Info, config: Info) -> dict[str, An
     for endpoint in service["endpoints"]:
         port = endpoint["ports"].get("rest", next(iter(endpoint["ports"].values()), None))
         name = by_address.get(endpoint["ip"])
-        reached = way(name, hosts, config, int(str(port).split(",")[0])) if name and port else "unknown"
+        reached = way(name, hosts, config, int(str(port).split(",", maxsplit=1)[0])) if name and port else "unknown"
         leads_to.append({"endpoint": f"{endpoint['ip']}:{port}", "reaches": reached})
     per_host = {}
     for name, info in hosts.items():

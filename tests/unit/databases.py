@@ -24,8 +24,10 @@ CREATE INDEX nodes_by_name ON nodes (name);
 @contextlib.contextmanager
 def session(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that commits at the end of the block and is closed."""
-    with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection, connection:
-        yield connection
+    with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection:  # noqa: SIM117
+        # One after the other: as one statement, pylint takes them for a tuple.
+        with connection:
+            yield connection
 
 
 def make(path: Path, rows: int = 3, wal: bool = True) -> Path:

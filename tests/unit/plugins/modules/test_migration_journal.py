@@ -225,7 +225,7 @@ def test_check_mode_and_diff(mark, path):
 
 def test_archived_makes_room_for_another_migration(mark, read, path):
     assert mark("archived", None)["changed"] is False
-    for _ in range(2):
+    for _attempt in range(2):
         mark("done", migration_id="m-1")
         text = path.read_text()
         predicted = mark("archived", None, check_mode=True)["archived"]

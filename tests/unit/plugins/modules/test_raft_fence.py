@@ -25,7 +25,7 @@ def test_a_second_run_changes_nothing(run_module, cluster: FakeCluster) -> None:
     cluster.calls.clear()
     again = run_module("raft_fence", wanted)
     assert again["changed"] is False
-    assert [method for method, _, _ in cluster.calls if method == "PUT"] == []
+    assert [call for call in cluster.calls if call[0] == "PUT"] == []
 
 
 def test_lifting_it_reaches_only_the_nodes_that_are_fenced(run_module, cluster: FakeCluster) -> None:

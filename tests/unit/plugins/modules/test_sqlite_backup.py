@@ -157,7 +157,7 @@ def test_check_mode_writes_nothing(run_module, live, dest):
 
 def test_a_backup_taken_while_another_process_writes_is_of_one_moment(run_module, live, dest):
     with Writer(live, *PAIR) as writer:
-        for _ in range(5):
+        for _attempt in range(5):
             result = backup(run_module, live, dest)
             assert result["tables"]["nodes"]["rows"] % 2 == 1, "3 rows and pairs of two"
     assert writer.transactions > 20

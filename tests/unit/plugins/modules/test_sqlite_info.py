@@ -22,7 +22,7 @@ def info(run_module, path, **args):
 
 def test_reads_a_database_somebody_has_open(run_module, live):
     with Writer(live, *PAIR) as writer:
-        seen = [info(run_module, live, integrity=True)["tables"]["nodes"]["rows"] for _ in range(5)]
+        seen = [info(run_module, live, integrity=True)["tables"]["nodes"]["rows"] for _attempt in range(5)]
 
     assert all(rows % 2 == 1 for rows in seen), "3 rows and pairs of two"
     assert seen == sorted(seen)
