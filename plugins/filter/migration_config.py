@@ -21,9 +21,10 @@ options:
       - What the user wrote as C(migration); may be empty.
       - C(temporary_ports) and C(standard_ports), each with C(raft), C(grpc) and C(rest).
       - C(backup_path) and C(archive_path).
-      - C(timeouts) with C(snapshot_timeout), C(transfer_timeout) and C(cutover_timeout), each as V(30s), V(2m),
+      - C(timeouts) with C(snapshot_timeout), C(transfer_timeout), C(cutover_timeout), C(phase_timeout), C(quorum_lost_after)
+        and C(leader_lost_after), each as V(30s), V(2m),
         V(1m30s), V(1h) or whole seconds.
-      - C(safety) with C(require_confirmation), C(auto_rollback_on_error) and C(preserve_systemd_backup).
+      - C(safety) with C(require_confirmation), C(auto_rollback_on_error), C(preserve_systemd_backup) and C(watch).
       - C(temporary_env) and C(standard_env), the pods' environment while the unit runs beside them and afterwards.
       - C(temporary_env) merges over defaults that keep a pod away from the unit's other listeners, from the Pi's
         hardware and from mDNS.

@@ -20,8 +20,22 @@ DEFAULTS: dict[str, Any] = {
     "standard_ports": {"raft": 9091, "grpc": 9090, "rest": 8080},
     "backup_path": "/var/backups/pi-controller-migration",
     "archive_path": "/var/lib/pi-controller.systemd.backup",
-    "timeouts": {"snapshot_timeout": "30s", "transfer_timeout": "2m", "cutover_timeout": "2m"},
-    "safety": {"require_confirmation": True, "auto_rollback_on_error": True, "preserve_systemd_backup": True},
+    "timeouts": {
+        "snapshot_timeout": "30s",
+        "transfer_timeout": "2m",
+        "cutover_timeout": "2m",
+        # What the quorum watch raises an alert about.
+        "phase_timeout": "10m",
+        "quorum_lost_after": "2s",
+        "leader_lost_after": "3s",
+    },
+    "safety": {
+        "require_confirmation": True,
+        "auto_rollback_on_error": True,
+        "preserve_systemd_backup": True,
+        # Whether an alert of the quorum watch stops the migration.
+        "watch": True,
+    },
     # What a pod must do otherwise while the unit runs on the same Pi.
     "temporary_env": {
         # The unit holds 8081.

@@ -36,6 +36,10 @@ class RaftError(Exception):
         }
 
 
+class LockTaken(RaftError):
+    """The migration's lock is not this run's any more."""
+
+
 def fail(module: AnsibleModule, error: RaftError, **result: Any) -> NoReturn:
     """End the module with the error's text as `msg` and its facts as `failure`."""
     message = str(error)

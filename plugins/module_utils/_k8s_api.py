@@ -83,9 +83,13 @@ class KubeApi:
         """The body carries the resourceVersion that was read, so a change made meanwhile is a conflict, not a loss."""
         return self._request("put", path, body=body)
 
-    def delete(self, path: str, uid: str) -> bool:
-        """Delete the very object that was looked at; False where it, or that one of its name, is gone already."""
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+    def delete(self, path: str, uid: str, version: str | None = None) -> bool:
+        """Delete the very object that was looked at; False where it, or that one of its name, is gone already.
+
+        With `version` also where somebody has changed it since.
+        """
+        preconditions = {"uid": uid, **({"resourceVersion": version} if version else {})}
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
         try:
             self._request("delete", path, body=options)
         except KubeError as error:

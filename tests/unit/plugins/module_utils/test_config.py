@@ -23,7 +23,14 @@ def test_nothing_given_is_all_defaults():
 
     assert whole == {
         **config.DEFAULTS,
-        "timeouts_seconds": {"snapshot_timeout": 30, "transfer_timeout": 120, "cutover_timeout": 120},
+        "timeouts_seconds": {
+            "snapshot_timeout": 30,
+            "transfer_timeout": 120,
+            "cutover_timeout": 120,
+            "phase_timeout": 600,
+            "quorum_lost_after": 2,
+            "leader_lost_after": 3,
+        },
     }
 
 
@@ -38,12 +45,15 @@ def test_a_partial_override_keeps_its_neighbours():
     )
 
     assert whole["temporary_ports"] == {"raft": 9092, "grpc": 9093, "rest": 18082}
-    assert whole["timeouts"] == {"snapshot_timeout": 7, "transfer_timeout": "2m", "cutover_timeout": "1m30s"}
-    assert whole["timeouts_seconds"] == {"snapshot_timeout": 7, "transfer_timeout": 120, "cutover_timeout": 90}
+    kept = {"transfer_timeout": "2m", "phase_timeout": "10m", "quorum_lost_after": "2s", "leader_lost_after": "3s"}
+    assert whole["timeouts"] == {"snapshot_timeout": 7, "cutover_timeout": "1m30s", **kept}
+    calculated = {"transfer_timeout": 120, "phase_timeout": 600, "quorum_lost_after": 2, "leader_lost_after": 3}
+    assert whole["timeouts_seconds"] == {"snapshot_timeout": 7, "cutover_timeout": 90, **calculated}
     assert whole["safety"] == {
         "require_confirmation": False,
         "auto_rollback_on_error": True,
         "preserve_systemd_backup": True,
+        "watch": True,
     }
     assert whole["temporary_env"]["PI_CONTROLLER_LOG_LEVEL"] == "debug"
     assert whole["temporary_env"]["PI_CONTROLLER_WEBSOCKET_PORT"] == "18081"

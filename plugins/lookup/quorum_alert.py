@@ -1,0 +1,75 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: quorum_alert
+short_description: Stop a play at its next task when the quorum watch has raised an alert
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+description:
+  - Fails with the alert's text when M(pi_controller.raft_migration.quorum_watch) has raised one in this run.
+  - Otherwise it returns an empty dictionary, so that it can stand in a play's C(environment), the one keyword that is
+    evaluated for every task, also in roles that are included on the way.
+  - Alerts of earlier runs, and those of a cluster that is not watched any more, stop nothing.
+options:
+  _terms:
+    description: The folder of the watch.
+    required: true
+notes:
+  - As long as there is no alert, it costs one look for a file.
+seealso:
+  - module: pi_controller.raft_migration.quorum_watch
+"""
+
+EXAMPLES = r"""
+- name: A play that stops when a cluster is in trouble
+  hosts: k3s_cluster
+  environment: "{{ lookup('pi_controller.raft_migration.quorum_alert', '~/.local/state/pi-controller-migration/watch') }}"
+  roles:
+    - pi_controller.raft_migration.validate
+"""
+
+RETURN = r"""
+_raw:
+  description: One empty dictionary.
+  type: list
+  elements: dict
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+
+from ..module_utils._processes import Process
+from ..module_utils._watch_files import ABOUT, ALERTS, ORDER, WatchFolder
+
+
+class LookupModule(LookupBase):
+    def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[dict[str, Any]]:
+        for term in terms:
+            path = Path(term).expanduser()
+            if (path / ALERTS).exists():
+                self._look(WatchFolder(path))
+        return [{}]
+
+    def _look(self, folder: WatchFolder) -> None:
+        run = Process.from_dict((folder.read(ABOUT) or {}).get("run"))
+        # A task is templated by the run itself or by one of its workers.
+        if run is None or run.pid not in (os.getpid(), os.getppid()) or not run.alive:
+            return
+        watched = (folder.read(ORDER) or {}).get("watch", {})
+        alerts = [one for one in folder.alerts() if one["cluster"] is None or one["cluster"] in watched]
+        if alerts:
+            raise AnsibleError("; ".join(_say(alert) for alert in alerts) + f". Everything that was seen is in {folder.path}")
+
+
+def _say(alert: dict[str, Any]) -> str:
+    lasted = "it lasts" if alert["ended"] is None else f"it was over after {alert['ended'] - alert['began']:.1f} s"
+    return f"Quorum watch, {alert['kind']} in phase {alert['phase']}: {alert['message']} ({lasted})"
