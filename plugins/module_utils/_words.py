@@ -32,10 +32,14 @@ STATE_TITLES = {
 
 
 def seconds(value: float | None) -> str:
-    """`840 ms`, `4.2 s`, `1 min 07 s`, `3 h 05 min`, `2 d 4 h`; a dash for None."""
+    """`2.4 ms`, `840 ms`, `4.2 s`, `1 min 07 s`, `3 h 05 min`, `2 d 4 h`; a dash for None."""
     if value is None:
         return "–"
-    if value < 1:
+    if value == 0:
+        return "0 s"
+    if value < 0.00995:
+        return f"{value * 1000:.1f} ms"
+    if value < 0.9995:
         return f"{value * 1000:.0f} ms"
     if value < 59.95:
         return f"{value:.1f} s"
