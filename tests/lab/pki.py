@@ -28,7 +28,7 @@ class Authority:
             self._key("ca")
             # Python 3.13 and newer refuse an authority that does not say what it is for.
             usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
-            new = ["openssl", "req", "-x509", "-new", "-key", self.folder / "ca.key", "-subj", "/CN=pi-lab", "-days", "30"]
+            new: list[str | Path] = ["openssl", "req", "-x509", "-new", "-key", self.folder / "ca.key", "-subj", "/CN=pi-lab", "-days", "30"]
             run([*new, *usage, "-out", self.certificate])
 
     def signing_key(self, name: str) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,9 +33,11 @@ def run(
     """Run a command to its end and return what it printed."""
     words = [str(word) for word in argv]
     data = stdin.encode() if isinstance(stdin, str) else stdin
-    source = {"input": data} if data is not None else {"stdin": subprocess.DEVNULL}
+    source: dict[str, Any] = {"input": data} if data is not None else {"stdin": subprocess.DEVNULL}
     try:
-        done = subprocess.run(words, capture_output=True, timeout=timeout, env=env, cwd=cwd, **source)  # type: ignore[call-overload]
+        done: subprocess.CompletedProcess[bytes] = subprocess.run(
+            words, capture_output=True, timeout=timeout, env=env, cwd=cwd, **source
+        )
     except FileNotFoundError as error:
         raise LabError(f"'{words[0]}' is not installed: run `python3 -m tests.lab packages` as root.") from error
     except subprocess.TimeoutExpired as error:

@@ -20,20 +20,26 @@ from tests.lab.shell import LabError
 from tests.lab.state import State
 
 
+def content(archive: tarfile.TarFile, name: str) -> bytes:
+    member = archive.extractfile(name)
+    assert member is not None, f"{name} is no file"
+    return member.read()
+
+
 def test_an_archive_is_what_docker_save_would_write(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_bytes(b"\x7fELF")
     packed = image.archive("pi-controller:lab", program, "usr/local/bin/pi-controller")
     assert packed == image.archive("pi-controller:lab", program, "usr/local/bin/pi-controller"), "equal content, other bytes"
     with tarfile.open(fileobj=io.BytesIO(packed)) as outer:
-        manifest = json.load(outer.extractfile("manifest.json"))[0]
-        config = json.load(outer.extractfile(manifest["Config"]))
-        layer = outer.extractfile(manifest["Layers"][0]).read()
+        manifest = json.loads(content(outer, "manifest.json"))[0]
+        config = json.loads(content(outer, manifest["Config"]))
+        layer = content(outer, manifest["Layers"][0])
     assert manifest["RepoTags"] == ["pi-controller:lab"]
     assert config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(layer).hexdigest()}"]
     with tarfile.open(fileobj=io.BytesIO(layer)) as inner:
         assert inner.getmember("usr/local/bin/pi-controller").mode == 0o755
-        assert inner.extractfile("usr/local/bin/pi-controller").read() == b"\x7fELF"
+        assert content(inner, "usr/local/bin/pi-controller") == b"\x7fELF"
 
 
 def test_a_build_that_was_cut_off_is_not_taken_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +51,11 @@ def test_a_build_that_was_cut_off_is_not_taken_for_one(tmp_path: Path, monkeypat
 
     with pytest.raises(LabError):
         cache.obtain("thing", "key", cut_off, Progress(), "why")
-    made = cache.obtain("thing", "key", lambda folder: (folder / "whole").write_text("x"), Progress(), "why")
+
+    def whole(folder: Path) -> None:
+        (folder / "whole").write_text("x")
+
+    made = cache.obtain("thing", "key", whole, Progress(), "why")
     assert [path.name for path in made.iterdir()] == ["whole"]
 
 
@@ -84,6 +94,8 @@ def test_another_source_is_refused(tmp_path: Path) -> None:
 def test_the_inventory_has_the_groups_of_k3s_ansible() -> None:
     path = Path(__file__).resolve().parents[2] / "inventories/lab/hosts.py"
     spec = importlib.util.spec_from_file_location("lab_inventory", path)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     nodes = [{"name": f"pi-{number}", "address": f"10.77.0.{10 + number}"} for number in (1, 2)]

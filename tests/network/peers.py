@@ -24,6 +24,8 @@ PATIENCE = 3.0
 
 
 class Handler(socketserver.StreamRequestHandler):
+    server: Server
+
     def handle(self) -> None:
         try:
             for line in self.rfile:
@@ -94,7 +96,12 @@ def talk(address: str, port: str, source: str) -> None:
 
 def hammer(address: str, port: str, source: str) -> None:
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    def until_closed() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=until_closed, daemon=True).start()
     counts: collections.Counter[str] = collections.Counter()
     print("ready", flush=True)
     # Bounded whatever becomes of the test.

@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,17 +132,21 @@ class Cluster:
         eventually(lambda: first.status().get("is_leader"), "n1 leads")
         for node in self.nodes[1:]:
             node.start()
-            eventually(lambda node=node: node.status(), f"{node.id} answers")
+            eventually(node.status, f"{node.id} answers")
             status, answer = first.ask("POST", "/api/v1/raft/members", {"node_id": node.id, "address": node.address})
             assert status == 200, answer
-            eventually(
-                lambda node=node: node.status().get("leader") == first.address, f"{node.id} follows n1", timeout=30
-            )
+            eventually(partial(self._follows, node, first), f"{node.id} follows n1", timeout=30)
         return self
 
     def stop(self) -> None:
         for node in self.nodes:
             node.stop(signal.SIGKILL)
+
+    def _follows(self, node: Daemon, leader: Daemon) -> bool:
+        return node.status().get("leader") == leader.address
+
+    def _takes(self, body: dict[str, Any]) -> bool:
+        return self.leader.ask("POST", "/api/v1/nodes", body)[0] == 201
 
     @property
     def urls(self) -> list[str]:
@@ -160,7 +165,7 @@ class Cluster:
         for _number in range(count):
             self.count += 1
             body = {"name": f"write-{self.count}"}
-            eventually(lambda body=body: self.leader.ask("POST", "/api/v1/nodes", body)[0] == 201, "a write is taken")
+            eventually(partial(self._takes, body), "a write is taken")
 
     def names(self, node: Daemon) -> set[str]:
         found = node.ask("GET", "/api/v1/nodes")[1] or {}

@@ -148,7 +148,7 @@ class FakeCluster:
             return 200, {"capabilities": FULL}
         if path == "read-only":
             if method == "PUT":
-                node.read_only = body["enabled"]
+                node.read_only = bool(body and body["enabled"])
             return 200, {"enabled": node.read_only}
         if node.id != self.leader:
             address = self.nodes[self.leader].listens if self.leader else ""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from conftest import import_plugin
@@ -30,14 +31,14 @@ COMMIT
 """
 
 
-def gate(state: str, **options) -> Gate:
+def gate(state: str, **options: Any) -> Any:
     return Gate(state, PORTS, "192.0.2.12" if state == "forwarded" else None, **options)
 
 
 def apply(save: str, restore: str) -> str:
     """What iptables-restore --noflush makes of its input, as iptables-save would show it; wrong input fails."""
     tables = gate_rules.parse(save)
-    table = None
+    table: Any = None
     for line in restore.splitlines():
         if line.startswith("*"):
             table = tables[line[1:]]
@@ -69,11 +70,11 @@ def apply(save: str, restore: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def change(save: str, wanted: Gate, ipv6: bool = False) -> str:
+def change(save: str, wanted: Any, ipv6: bool = False) -> str:
     return gate_rules.restore_text(gate_rules.parse(save), wanted.rules(ipv6))
 
 
-def standing(wanted: Gate, ipv6: bool = False) -> str:
+def standing(wanted: Any, ipv6: bool = False) -> str:
     return apply(EMPTY, change(EMPTY, wanted, ipv6))
 
 

@@ -13,9 +13,9 @@ journals = import_plugin("module_utils._journal")
 
 def journal(done: int, started: int = 0, migration_id: str = "m-1") -> dict[str, Any]:
     """The first `done` phases are done, the next `started` are begun."""
-    journal = None
+    journal: dict[str, Any] = {}
     for number, phase in enumerate(journals.PHASES[: done + started]):
-        journal = journals.marked(journal, phase, "done" if number < done else "started", {}, migration_id, "now")
+        journal = journals.marked(journal or None, phase, "done" if number < done else "started", {}, migration_id, "now")
     return journal
 
 

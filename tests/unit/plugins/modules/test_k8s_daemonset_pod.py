@@ -56,7 +56,8 @@ def succeed_with(kube: FakeKube, successor: dict | None, stopping_for: int = 2) 
 
         kube.on_request = act
 
-    kube.deleted = deleted
+    # An assignment to a method, which is what a fake is for.
+    kube.deleted = deleted  # type: ignore[method-assign]
 
 
 def test_a_pod_of_the_present_template_stays(kube, replace):
