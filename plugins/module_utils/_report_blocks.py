@@ -34,7 +34,7 @@ def data(report: Mapping[str, Any], path: str, shown: Callable[[Any], str] = str
     value: Any = report
     for key in path.split("."):
         value = value[int(key)] if isinstance(value, Sequence) and not isinstance(value, str) else value[key]
-    return tag("data", none if value is None else unbroken(shown(value)), value="" if value is None else value, data_key=path)
+    return tag("data", none if value is None else unbroken(shown(value)), value="" if value is None else str(value), data_key=path)
 
 
 def table(caption: str | None, head: Sequence[str], rows: Sequence[Sequence[Child]], numeric: Sequence[int] = ()) -> Markup:

@@ -1,0 +1,276 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import report_inputs as given
+from conftest import CHECKOUT, import_plugin
+
+report_of = import_plugin("module_utils._report")
+series = import_plugin("module_utils._report_series")
+html = import_plugin("module_utils._report_html")
+checks = import_plugin("module_utils._report_checks")
+metrics = import_plugin("module_utils._report_metrics")
+status_of = import_plugin("module_utils._status")
+
+
+def report(outcome: str = "migrated", hosts: dict[str, Any] | None = None, kube: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    hosts = hosts or given.migrated()
+    now = given.BEGAN + 140
+    status = status_of.assemble_status(hosts, kube or given.kube(mode="pods"), given.CONFIG, now)
+    more = {"samples": given.samples(), "contents": {name: {"digest": "9a" * 32, "tables": {"nodes": 140}} for name in given.NAMES}, **more}
+    return report_of.gather(report_of.Inputs(outcome=outcome, status=status, hosts=hosts, config=given.CONFIG, now=now, **more))
+
+
+def stuck(**more: Any) -> dict[str, Any]:
+    """Stopped in the cutover, with one Pi led to its pod already."""
+    hosts = {
+        name: given.host(name, temporary="pod", written=given.journal("cutover", failed="cutover"), gate="redirected" if name == "pi-1" else "open")
+        for name in given.NAMES
+    }
+    return report("failed", hosts, given.kube(), **more)
+
+
+def back(**more: Any) -> dict[str, Any]:
+    hosts = {name: given.host(name, written=given.journal("cutover", failed="cutover", rolled_back=True)) for name in given.NAMES}
+    failure = {"phase": "cutover", "task": "Flip", "message": "iptables-restore failed", "host": "pi-2"}
+    return report("rolled_back", hosts, given.kube(), failure=failure, **more)
+
+
+class Page(HTMLParser):
+    """What a reader of the page finds: elements, text, and values by their place in the JSON."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.values: dict[str, str] = {}
+        self.shown: dict[str, str] = {}
+        self.text = ""
+        self._open: list[str] = []
+        self._key: str | None = None
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.elements.append((tag, named))
+        if tag not in ("meta", "link", "br"):
+            self._open.append(tag)
+        if "data-key" in named:
+            self._key = str(named["data-key"])
+            self.values[self._key] = str(named["value"])
+            self.shown[self._key] = ""
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag, f"</{tag}> closes something else"
+        if tag == "data":
+            self._key = None
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] == "style":
+            return
+        self.text += data
+        if self._key is not None:
+            self.shown[self._key] += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def value_at(found: Any, path: str) -> Any:
+    for key in path.split("."):
+        found = found[int(key)] if isinstance(found, list) else found[key]
+    return found
+
+
+VARIANTS = {
+    "migrated": report,
+    "with findings": lambda: report(samples=given.samples(2.0), alerts=given.alert(), witness=given.verdict()),
+    "stuck": stuck,
+    "back": back,
+    "nothing known": lambda: report("failed", {name: {"error": "unreachable", "address": name} for name in given.NAMES}, {}, samples=(), contents={}),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_json_is_as_published(variant: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((CHECKOUT / "docs" / "report.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    found = json.loads(json.dumps(VARIANTS[variant]()))
+    assert [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(found)] == []
+    found["surprise"] = 1
+    assert list(jsonschema.Draft202012Validator(schema).iter_errors(found)), "the schema accepts anything"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_number_of_the_page_is_that_of_the_json(variant: str) -> None:
+    found = VARIANTS[variant]()
+    page = Page(html.page(found))
+    assert {"figures.duration_seconds", "figures.alerts", "figures.pod_restarts"} <= set(page.values)
+    for key, value in page.values.items():
+        wanted = value_at(found, key)
+        assert value == ("" if wanted is None else str(wanted)), key
+        assert page.shown[key], key
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_page_asks_nobody_for_anything_and_is_well_formed(variant: str) -> None:
+    text = html.page(VARIANTS[variant]())
+    page = Page(text)
+    assert {tag for tag, _attributes in page.elements}.isdisjoint({"script", "link", "iframe", "object", "img", "form", "base"})
+    assert not [attributes for _tag, attributes in page.elements if any(name.startswith("on") or name == "src" for name in attributes)]
+    assert {str(link["href"]) for link in page.all("a")} <= {f"#{name}" for name, _title in html.SECTIONS} | {"migration-report.json"}
+    assert "url(" not in text
+    assert "@import" not in text
+    assert any(meta.get("http-equiv") == "Content-Security-Policy" and "default-src 'none'" in str(meta["content"]) for meta in page.all("meta"))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_page_can_be_read_without_seeing_it(variant: str) -> None:
+    page = Page(html.page(VARIANTS[variant]()))
+    assert page.all("html")[0]["lang"] == "en"
+    assert [len(page.all(tag)) for tag in ("h1", "main", "header", "footer", "nav")] == [1, 1, 1, 1, 1]
+    for heading in page.all("th"):
+        assert heading["scope"] in ("col", "row")
+    ids = [str(attributes["id"]) for _tag, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    drawings = [svg for svg in page.all("svg") if svg.get("aria-hidden") != "true"]
+    assert len(drawings) >= 2
+    for svg in drawings:
+        assert svg["role"] == "img"
+        assert set(str(svg["aria-labelledby"]).split()) <= set(ids)
+    for section in page.all("section"):
+        assert section["aria-labelledby"] in ids
+
+
+def test_what_others_wrote_is_never_markup() -> None:
+    evil = '<script>alert("1")</script>'
+    hosts = {evil if name == "pi-1" else name: info for name, info in given.migrated().items()}
+    hosts[evil]["journal"]["phases"]["cutover"]["facts"]["content_digest"] = evil
+    hosts[evil]["manifest"]["members"][0]["id"] = evil
+    kube = given.kube(mode="pods")
+    kube["pods"][0]["images"] = [evil]
+    kube["faults"] = [evil]
+    alerts = given.alert(message=f'"><img src=x onerror=1>{evil}')
+    led = [{**one, "leader": evil} for one in given.samples()]
+    verdict = given.verdict()
+    verdict["findings"][0]["text"] = evil
+    found = report("migrated", hosts, kube, alerts=alerts, samples=led, witness=verdict, versions={evil: evil},
+                   failure={"phase": evil, "task": evil, "message": evil})  # fmt: skip
+    text = html.page(found)
+    assert "<script" not in text
+    assert "<img" not in text
+    assert Page(text).text.count(evil) >= 10
+
+
+def test_the_same_facts_give_the_same_page() -> None:
+    assert html.page(report()) == html.page(report())
+
+
+def test_secrets_are_left_out_wherever_they_stand() -> None:
+    config = {"a": {"auth_token": "hunter2", "list": [{"PI_CONTROLLER_API_KEY": "k3y"}]}, "password": "", "monkey": "kept", "private": True}
+    told = report_of.without_secrets(config)
+    assert "hunter2" not in str(told)
+    assert "k3y" not in str(told)
+    assert told["monkey"] == "kept"
+    assert told["private"] is True
+    assert "hunter2" not in html.page(report())
+
+
+def test_a_good_run_says_so_first() -> None:
+    found = report()
+    assert found["verdict"]["good"], found["verdict"]["doubts"]
+    assert found["verdict"]["headline"] == "Migrated to Kubernetes"
+    assert "842 ms" in found["verdict"]["happened"]
+    assert found["verdict"]["now"][0] == "The pods serve all clients."
+    assert found["figures"]["duration_seconds"] == 133
+    assert found["figures"]["without_quorum_seconds"] == 0
+
+
+def test_a_run_with_findings_is_not_called_good() -> None:
+    found = VARIANTS["with findings"]()
+    assert not found["verdict"]["good"]
+    assert "with findings" in found["verdict"]["headline"]
+    assert any("without a quorum for 2.0 s" in doubt for doubt in found["verdict"]["doubts"]), found["verdict"]["doubts"]
+    assert any("2 reads failed" in doubt for doubt in found["verdict"]["doubts"])
+
+
+def test_a_rolled_back_run_says_what_happened_and_what_serves() -> None:
+    page = Page(html.page(back()))
+    first = page.text[: page.text.index("Time line")].replace("\u00a0", " ")
+    for told in ("Rolled back to systemd", "phase cutover failed on pi-2", "iptables-restore failed", "The daemons under systemd serve all clients.",
+                 "leader pi-1, term 2, 3 of 3 voters answering"):  # fmt: skip
+        assert told in first, told
+
+
+def test_a_failed_run_names_both_commands() -> None:
+    found = stuck()
+    assert found["verdict"]["now"][0] == "Some clients reach the daemons under systemd and others the pods."
+    assert found["failure"]["task"] == "Flip | Every way into a Pi leads to its pod"
+    text = Page(html.page(found)).text
+    assert "playbooks/migrate.yml --tags cutover -e confirm=true" in text
+    assert "playbooks/rollback.yml" in text
+
+
+def test_leaders_terms_and_lost_quorum_come_from_the_samples() -> None:
+    watch = report(samples=given.samples(2.0))["watch"]["new"]
+    assert [(one["leader"], one["term"]) for one in watch["leaderships"]] == [("pi-2", 4), (None, 5), ("pi-1", 5)]
+    assert watch["leader_changes"] == 1
+    assert watch["without_quorum_seconds"] == 2.0
+    assert watch["unanswered"] == 18
+
+
+def test_a_hole_between_samples_is_no_leadership() -> None:
+    looks = [given.sample(at, "old", "pi-1", 2) for at in (0, 1, 30, 31)]
+    assert [(one["from"] - given.BEGAN, one["to"] - given.BEGAN) for one in series.leaderships(looks)] == [(0, 1), (30, 31)]
+
+
+def test_an_alert_and_its_end_are_one() -> None:
+    assert series.alerts(given.alert()) == [
+        {**{key: given.alert()[0][key] for key in ("kind", "cluster", "phase", "message", "began")}, "ended": given.BEGAN + 112}
+    ]
+    assert series.alerts(given.alert(ended=None)[:1])[0]["ended"] is None
+
+
+def test_percentiles_are_nearest_ranks() -> None:
+    assert series.percentile([], 0.5) is None
+    assert series.percentile([4, 1, 3, 2], 0.5) == 2
+    assert series.percentile(list(range(1, 101)), 0.99) == 99
+
+
+def test_the_witness_history_becomes_series(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in given.witness_lines()) + '{"kind": "operat')
+    found = report(witness=given.verdict(), witness_history=path)["witness"]
+    assert found["failed_reads"] == len(found["series"]["failed"]) == 2
+    assert 700 < max(one["max"] for one in found["series"]["writes"]) < 810
+    assert found["routes"][0]["count"] == 1330
+
+
+def test_junit_counts_what_does_not_hold() -> None:
+    found = VARIANTS["with findings"]()
+    root = ElementTree.fromstring(checks.junit(found))
+    failures = sum(int(suite.get("failures", 0)) for suite in root)
+    assert failures == len(root.findall(".//failure")) == sum(check["ok"] is False for check in found["checks"]) > 0
+    assert len(root.findall(".//testcase")) == len(found["checks"])
+    assert not ElementTree.fromstring(checks.junit(report())).findall(".//failure")
+
+
+def test_the_metrics_are_prometheus_text() -> None:
+    text = metrics.prometheus(report(hosts={**given.migrated()}))
+    assert "pi_controller_migration_write_pause_seconds 0.842\n" in text
+    assert 'pi_controller_migration_phase_duration_seconds{phase="cutover",state="done"} 11\n' in text
+    assert 'pi_controller_migration_info{outcome="migrated",migration_id="m1"} 1\n' in text
+    assert "lost_writes" not in text, "what was not measured is left out"
+    assert metrics._escaped('a"\\\n') == 'a\\"\\\\\\n'
+    for line in text.splitlines():
+        assert line.startswith(("# HELP", "# TYPE", "pi_controller_migration_"))
