@@ -98,8 +98,8 @@ def _traffic(status: Mapping[str, Any]) -> list[str]:
         for name, one in traffic["hosts"].items()
     ]
     service = traffic["service"]
-    led = ", ".join(f"{one['endpoint']} ({one['reaches']})" for one in service["leads_to"]) or "nowhere"
-    return [*columns(rows), f"  Service by {service['mode']}: {led}"]
+    led = columns(((one["endpoint"], one["reaches"]) for one in service["leads_to"]), "    ") or ["    nowhere"]
+    return [*columns(rows), f"  the Service, which leads by {service['mode']} to", *led]
 
 
 def _backups(status: Mapping[str, Any]) -> list[str]:

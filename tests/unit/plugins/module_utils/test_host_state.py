@@ -1,0 +1,98 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from conftest import import_plugin
+
+host = import_plugin("module_utils._host_state")
+gate = import_plugin("module_utils._gate_rules")
+UNIT = "pi-controller.service"
+TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1
+   1: 0B004D0A:1F90 0C004D0A:9C40 01 00000000:00000000 00:00000000 00000000     0        0 222 1
+   2: 0B004D0A:1F92 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 333 1
+"""
+
+
+def process(proc: Path, pid: int, cgroup: str, *inodes: int) -> None:
+    folder = proc / str(pid)
+    (folder / "fd").mkdir(parents=True)
+    (folder / "cgroup").write_text(cgroup)
+    (folder / "comm").write_text("pi-controller\n")
+    for number, inode in enumerate(inodes):
+        (folder / "fd" / str(number)).symlink_to(f"socket:[{inode}]")
+
+
+def test_the_holder_of_a_port_is_known_by_its_cgroup(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/tcp").write_text(TCP)
+    process(tmp_path, 40, f"0::/system.slice/{UNIT}\n", 111, 222)
+    process(tmp_path, 50, "0::/kubepods/burstable/pod1234/abcd\n", 333)
+    found = host.listeners([8080, 8082, 9999], UNIT, tmp_path)
+    assert {port: (one["held_by"], one["pid"]) for port, one in found.items()} == {8080: ("unit", 40), 8082: ("pod", 50)}
+
+
+def test_a_port_without_a_visible_process_is_held_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/tcp6").write_text(TCP)
+    assert host.listeners([8080], UNIT, tmp_path)[8080]["held_by"] == "other"
+
+
+def test_another_unit_of_a_similar_name_is_not_the_unit() -> None:
+    assert host.owner_of_cgroup("0::/system.slice/my-pi-controller.service\n", UNIT) == "other"
+    assert host.owner_of_cgroup(f"12:cpu:/\n1:name=systemd:/system.slice/{UNIT}\n", UNIT) == "unit"
+
+
+def test_a_real_listener_is_found_as_this_process() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        found = host.listeners([port], UNIT)
+    assert found[port]["pid"] == os.getpid()
+
+
+def test_the_unit_in_words() -> None:
+    shown = "LoadState=masked\nActiveState=inactive\nUnitFileState=masked\nMainPID=0\nNRestarts=0\n"
+    assert host.unit_state(shown) == {"load": "masked", "active": "inactive", "enabled": "masked", "pid": None, "restarts": 0}
+    assert host.unit_state("LoadState=not-found\nActiveState=inactive\nUnitFileState=\n")["enabled"] == "not-found"
+    assert host.unit_state("")["active"] == "unknown"
+
+
+def test_whom_a_forwarded_gate_leads_to() -> None:
+    wanted = gate.Gate("forwarded", (gate.Port(8080, 8082),), "10.77.0.12").rules()
+    tables = gate.parse(
+        "".join(
+            f"*{table}\n" + "".join(f"-A PI-CTL-{chain} {rule}\n" for chain, rules in chains.items() for rule in rules)
+            for table, chains in wanted.items()
+        )
+    )
+    assert host.gate_state(tables) == {"state": "forwarded", "forward_to": "10.77.0.12"}
+    assert host.gate_state(gate.parse("")) == {"state": "open", "forward_to": None}
+
+
+def test_backups_have_an_age_and_the_newest_is_last(tmp_path: Path) -> None:
+    for number, name in enumerate(("prepare", "cutover")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "pi-controller.db").write_text("x" * 10)
+        (folder / "else.txt").write_text("no backup")
+        os.utime(folder / "pi-controller.db", (1000 + number * 100, 1000 + number * 100))
+    found = host.backups(tmp_path, 1300)
+    assert [(one["phase"], one["age_seconds"], one["bytes"]) for one in found] == [("prepare", 300, 10), ("cutover", 200, 10)]
+    assert host.backups(tmp_path / "none", 1300) == []
+
+
+def test_a_manifest_that_is_damaged_is_none(tmp_path: Path) -> None:
+    assert host.manifest(tmp_path) is None
+    (tmp_path / "prepare").mkdir()
+    (tmp_path / "prepare/manifest.json").write_text("{")
+    assert host.manifest(tmp_path) is None
+    (tmp_path / "prepare/manifest.json").write_text('{"host": "pi-1"}')
+    assert host.manifest(tmp_path) == {"host": "pi-1"}

@@ -1,0 +1,182 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import report_inputs as given
+from conftest import import_plugin
+
+status_of = import_plugin("module_utils._status")
+text_of = import_plugin("module_utils._status_text")
+words = import_plugin("module_utils._words")
+NOW = given.BEGAN + 140
+
+
+def told(hosts: dict[str, Any], kube: dict[str, Any] | None = None) -> dict[str, Any]:
+    return status_of.assemble_status(hosts, kube or given.kube(), given.CONFIG, NOW)
+
+
+def everywhere(**more: Any) -> dict[str, Any]:
+    return {name: given.host(name, **more) for name in given.NAMES}
+
+
+def lease(age: float = 5.0, name: str = "pi-controller-migration") -> dict[str, Any]:
+    return {
+        "name": name,
+        "holder": "anna@laptop",
+        "acquired": None,
+        "renewed": given.iso(140 - age).replace("+00:00", ".000000Z"),
+        "duration_seconds": 30,
+    }
+
+
+def test_before_anything_systemd_serves_and_the_first_command_is_named() -> None:
+    status = told(everywhere())
+    assert (status["state"], status["phase"]) == ("not_started", "prepare")
+    assert status["traffic"]["served_by"] == "systemd"
+    assert status["next"]["command"] == "ansible-playbook playbooks/migrate.yml"
+    assert status["clusters"]["old"]["leader"] == "pi-1"
+    assert not status["clusters"]["new"]["exists"]
+
+
+def test_both_clusters_are_told_apart_by_who_holds_the_port() -> None:
+    status = told(everywhere(temporary="pod", written=given.journal("validate")))
+    old, new = status["clusters"]["old"], status["clusters"]["new"]
+    assert (old["leader"], old["term"], old["quorate"]) == ("pi-1", 2, True)
+    assert (new["leader"], new["term"], new["quorate"]) == ("pi-2", 4, True)
+    assert [one["address"] for one in new["members"]] == [f"10.77.0.{number}:9092" for number in (11, 12, 13)]
+    assert {one["host"]: one["lag"] for one in old["members"]} == {"pi-1": 0, "pi-2": 0, "pi-3": 2}
+
+
+def test_pods_without_a_cluster_are_not_called_one() -> None:
+    hosts = everywhere(temporary="pod", written=given.journal("prepare"))
+    for info in hosts.values():
+        info["daemons"][1]["status"] = {"state": "Follower", "members": [], "raft_stats": {"term": "0"}}
+    status = told(hosts)
+    assert (status["clusters"]["new"]["exists"], status["clusters"]["new"]["members"], status["clusters"]["new"]["quorate"]) == (True, [], False)
+    assert "  3 daemons without a cluster yet" in text_of.render(status)
+
+
+def test_a_redirected_pi_leads_to_its_pod_and_a_forwarded_one_to_its_neighbours() -> None:
+    hosts = {
+        "pi-1": given.host("pi-1", standard="unit", temporary="pod", gate="redirected"),
+        "pi-2": given.host("pi-2", standard=None, temporary=None, gate="forwarded", forward_to="10.77.0.11"),
+        "pi-3": given.host("pi-3", standard="unit", gate="fenced"),
+    }
+    status = told(hosts)
+    assert {name: one["reaches"] for name, one in status["traffic"]["hosts"].items()} == {
+        "pi-1": "pod on pi-1",
+        "pi-2": "pod on pi-1",
+        "pi-3": "nobody",
+    }
+    assert [one["reaches"] for one in status["traffic"]["service"]["leads_to"]] == ["pod on pi-1", "pod on pi-1", "nobody"]
+    assert status["traffic"]["served_by"] == "mixed"
+
+
+def test_two_pis_that_forward_to_each_other_end_somewhere() -> None:
+    hosts = {
+        "pi-1": given.host("pi-1", gate="forwarded", forward_to="10.77.0.12"),
+        "pi-2": given.host("pi-2", gate="forwarded", forward_to="10.77.0.11"),
+    }
+    assert status_of.way("pi-1", hosts, given.CONFIG).startswith("forwarded to")
+
+
+@pytest.mark.parametrize(
+    ("until", "failed", "held", "state", "phase", "command"),
+    [
+        ("prepare", None, None, "paused", "transfer", "--tags transfer"),
+        ("validate", None, None, "paused", "cutover", "--tags cutover -e confirm=true"),
+        ("cutover", "cutover", None, "failed", "cutover", "--tags cutover -e confirm=true"),
+        ("cutover", None, None, "paused", "systemd_shutdown", "--tags complete"),
+        ("port_migration", None, 5.0, "running", "cleanup", None),
+        ("port_migration", None, 50.0, "paused", "cleanup", "--tags complete"),
+        ("cleanup", None, None, "migrated", None, None),
+    ],
+)
+def test_the_next_command(until: str, failed: str | None, held: float | None, state: str, phase: str | None, command: str | None) -> None:
+    leases = [lease(held)] if held else []
+    status = told(everywhere(written=given.journal(until, failed)), given.kube(leases=leases))
+    assert (status["state"], status["phase"]) == (state, phase)
+    found = status["next"]["command"]
+    assert found == command if command is None else found.endswith(command)
+
+
+def test_a_phase_that_was_killed_is_interrupted_unless_somebody_is_at_it() -> None:
+    hosts = everywhere(written=given.journal("transfer"))
+    for info in hosts.values():
+        info["journal"]["phases"]["transfer"]["state"] = "started"
+    assert told(hosts)["state"] == "interrupted"
+    status = told(hosts, given.kube(leases=[lease(5)]))
+    assert status["state"] == "running"
+    assert "anna@laptop is at it" in status["next"]["why"]
+
+
+def test_a_lease_of_somebody_else_is_not_the_lock() -> None:
+    assert status_of.owner(given.kube(leases=[lease(name="kube-scheduler")]), NOW) is None
+    assert status_of.owner(given.kube(leases=[lease(31)]), NOW)["expired"]
+
+
+def test_pis_at_different_phases_are_named() -> None:
+    hosts = everywhere(written=given.journal("systemd_shutdown"))
+    hosts["pi-2"]["journal"] = given.journal("port_migration")
+    status = told(hosts)
+    assert status["phases"]["port_migration"]["state"] == "started"
+    assert status["phases"]["port_migration"]["hosts"] == {"pi-1": "pending", "pi-2": "done", "pi-3": "pending"}
+    assert "pi-1 pending, pi-2 done, pi-3 pending" in "\n".join(text_of.render(status))
+
+
+def test_a_pi_that_cannot_be_seen_does_not_hide_the_others() -> None:
+    hosts = {**everywhere(written=given.journal("validate")), "pi-3": {"error": "unreachable", "address": "10.77.0.13"}}
+    status = told(hosts)
+    assert status["state"] == "paused"
+    assert status["traffic"]["hosts"]["pi-3"]["reaches"] == "unknown"
+    assert status["clusters"]["old"]["answering"] == 2
+    assert "pi-3: unreachable" in status["faults"]
+    assert any("pi-3: unreachable" in line for line in text_of.render(status))
+
+
+def test_nothing_at_all_can_be_seen() -> None:
+    status = told({name: {"error": "unreachable", "address": name} for name in given.NAMES}, {"faults": ["no API"]})
+    assert status["traffic"]["served_by"] == "unknown"
+    assert len(status["faults"]) == 4
+    assert text_of.render(status)
+
+
+def test_a_rollback_that_stopped_comes_first() -> None:
+    hosts = everywhere(written=given.journal("cutover"))
+    for info in hosts.values():
+        info["journal"]["phases"]["rollback"] = {"state": "failed", "started": given.iso(90), "finished": given.iso(99), "facts": {}}
+    status = told(hosts)
+    assert (status["state"], status["next"]["command"]) == ("rollback_unfinished", "ansible-playbook playbooks/rollback.yml")
+
+
+def test_the_newest_backup_and_its_age() -> None:
+    assert told(everywhere())["backups"]["oldest_age_seconds"] == 120.0
+
+
+def test_the_table_fits_a_terminal() -> None:
+    lines = text_of.render(told(everywhere(temporary="pod", written=given.journal("validate")), given.kube(leases=[lease(50)])))
+    assert max(map(len, lines)) <= 120
+    assert "Owner:     anna@laptop (expired, renewed 50.0 s ago)" in lines
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (0, "0 s"),
+        (0.0024, "2.4 ms"),
+        (0.842, "842 ms"),
+        (0.9996, "1.0 s"),
+        (59.96, "1 min 00 s"),
+        (67, "1 min 07 s"),
+        (11100, "3 h 05 min"),
+        (187200, "2 d 4 h"),
+    ],
+)
+def test_durations_for_people(value: float | None, text: str) -> None:
+    assert words.seconds(value) == text
