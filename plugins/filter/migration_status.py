@@ -51,7 +51,7 @@ from ..module_utils._status_text import render
 
 def migration_status(hosts: Mapping[str, Any], cluster: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     status = assemble_status({name: _told(info) for name, info in hosts.items()}, cluster or {}, config, time.time())
-    return {**status, "table": "\n".join(render(status)).splitlines()}
+    return {**status, "table": render(status)}
 
 
 def _told(info: Mapping[str, Any]) -> Mapping[str, Any]:

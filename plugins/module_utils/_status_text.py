@@ -39,7 +39,7 @@ def render(status: Mapping[str, Any]) -> list[str]:
     ):
         if part:
             lines += [title, *part, ""]
-    return lines[:-1]
+    return "\n".join(lines[:-1]).splitlines()
 
 
 def _at(status: Mapping[str, Any]) -> str:
@@ -68,7 +68,13 @@ def _phases(status: Mapping[str, Any]) -> list[str]:
     for name, phase in status["phases"].items():
         differing = [f"{host} {state}" for host, state in phase["hosts"].items() if state != phase["state"]]
         rows.append(
-            (MARKS[phase["state"]], words.PHASE_TITLES[name], phase["state"].replace("_", " "), phase["started"] or "", ", ".join(differing))
+            (
+                MARKS[phase["state"]],
+                words.PHASE_TITLES[name],
+                phase["state"].replace("_", " "),
+                (phase["started"] or "")[:19].replace("T", " "),
+                ", ".join(differing),
+            )
         )
     return columns(rows)
 
