@@ -13,7 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ._failures import RaftError
 from ._gate_rules import Table, show, state_of
+from ._journal import load
 
 PROC = Path("/proc")
 _LISTEN = "0A"
@@ -105,6 +107,15 @@ def backups(folder: Path, now: float) -> list[dict[str, Any]]:
                     }
                 )
     return sorted(found, key=lambda one: one["at"])
+
+
+def last_journal(folder: Path) -> dict[str, Any] | None:
+    """The journal that was put aside last, by a rollback that came to its end."""
+    aside = sorted(folder.glob("journal.*.json"), key=lambda path: path.stat().st_mtime) if folder.is_dir() else []
+    for path in reversed(aside):
+        with contextlib.suppress(OSError, RaftError):
+            return load(path)
+    return None
 
 
 def manifest(folder: Path) -> dict[str, Any] | None:

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from . import _report_series as series
+from ._journal import PHASES
 from ._report_checks import checks
 from ._report_verdict import verdict
 from ._status import moment
+from ._status import phases as phases_of
 from ._words import PHASE_TITLES
 
 FORMAT = 1
@@ -28,7 +30,6 @@ _SECRET = re.compile(r"token|password|passwd|secret|credential|private|api_?key|
 HIDDEN = "(left out)"
 # A little of what was before the first phase belongs to the picture.
 LEAD = 5.0
-PHASE_TIMEOUTS = {"transfer": "transfer_timeout", "cutover": "cutover_timeout"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Inputs:
 
 def gather(inputs: Inputs) -> dict[str, Any]:
     """The whole report."""
+    inputs = replace(inputs, hosts=_of_this_migration(inputs))
     phases = _phases(inputs)
     begun = [phase["started_at"] for phase in phases if phase["started_at"] is not None]
     ended_at = [phase["finished_at"] for phase in phases if phase["finished_at"] is not None]
@@ -108,15 +110,21 @@ def _iso(at: float) -> str:
     return datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="seconds")
 
 
+def _of_this_migration(inputs: Inputs) -> dict[str, dict[str, Any]]:
+    """The Pis with the journal the report is about: a rollback puts it aside when it is done."""
+    back = inputs.outcome == "rolled_back"
+    return {name: {**info, "journal": info.get("journal") or (info.get("last_journal") if back else None)} for name, info in inputs.hosts.items()}
+
+
 def _migration_id(hosts: Mapping[str, Mapping[str, Any]]) -> str | None:
     named = [(info.get("journal") or {}).get("migration_id") for info in hosts.values()]
     return next((one for one in named if one), None)
 
 
 def _phases(inputs: Inputs) -> list[dict[str, Any]]:
-    timeouts = inputs.config.get("timeouts_seconds") or {}
+    limit = (inputs.config.get("timeouts_seconds") or {}).get("phase_timeout")
     found = []
-    for name, phase in inputs.status["phases"].items():
+    for name, phase in phases_of(inputs.hosts).items():
         began, ended = moment(phase["started"]), moment(phase["finished"])
         lasted = None if began is None else (ended if ended is not None else inputs.now) - began
         found.append(
@@ -129,7 +137,7 @@ def _phases(inputs: Inputs) -> list[dict[str, Any]]:
                 "started_at": began,
                 "finished_at": ended,
                 "seconds": None if lasted is None else round(lasted, 1),
-                "timeout_seconds": timeouts.get(PHASE_TIMEOUTS.get(name, "")),
+                "timeout_seconds": limit,
                 "hosts": dict(phase["hosts"]),
                 "task": phase["task"],
                 "message": phase["message"],
@@ -238,8 +246,8 @@ def _figures(report: Mapping[str, Any], lasted: float) -> dict[str, Any]:
     watch, witness, pause = report["watch"], report["witness"], report["write_pause"]
     return {
         "duration_seconds": lasted,
-        "phases_done": sum(phase["state"] == "done" for phase in report["phases"]),
-        "phases": len(report["phases"]),
+        "phases_done": sum(phase["state"] == "done" for phase in report["phases"] if phase["name"] in PHASES),
+        "phases": len(PHASES),
         "write_pause_seconds": pause["seconds"] if pause else None,
         "quorum_samples": sum(one["samples"] for one in watch.values()),
         "without_quorum_seconds": round(sum(one["without_quorum_seconds"] for one in watch.values()), 3),

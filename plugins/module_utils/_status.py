@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from ._journal import PHASES
+from ._journal import PHASES, ROLLBACK
 from ._raft_client import RaftClient
 from ._raft_cluster import Answer, assemble
 from ._raft_types import parse_status
 
 FORMAT = 1
-ROLLBACK = "rollback"
 TAGS = {"systemd_shutdown": "complete", "port_migration": "complete", "cleanup": "complete"}
 LEASE_HINT = "migration"
 PLAYBOOK, BACK = "ansible-playbook playbooks/migrate.yml", "ansible-playbook playbooks/rollback.yml"
@@ -208,6 +207,8 @@ def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: fl
     states = phases(hosts)
     held = owner(kube, now)
     state, phase = overall(states, held)
+    if state == "not_started" and any(_came_back(info) for info in hosts.values()):
+        state = "rolled_back"
     events = sorted(
         ({**event, "host": name} for name, info in hosts.items() for event in (info.get("journal") or {}).get("events") or []),
         key=lambda event: event["at"],
@@ -234,6 +235,11 @@ def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: fl
         "next": next_step(state, phase, held),
         "faults": faults,
     }
+
+
+def _came_back(info: Info) -> bool:
+    """Whether the last migration ended with a rollback; its journal is put aside then."""
+    return (((info.get("last_journal") or {}).get("phases") or {}).get(ROLLBACK) or {}).get("state") == "done"
 
 
 def _seen(info: Info) -> bool:

@@ -65,6 +65,10 @@ journal:
   description: The journal; null where there is none or none that can be read.
   returned: always
   type: dict
+last_journal:
+  description: The journal that a finished rollback has put aside last.
+  returned: always
+  type: dict
 manifest:
   description: What was written down of this Pi before anything was changed.
   returned: always
@@ -183,6 +187,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     return {
         "clock": round(now, 3),
         "journal": looker.journal(folder / "journal.json"),
+        "last_journal": host.last_journal(folder),
         "manifest": host.manifest(folder),
         "gate": looker.gate(),
         "listeners": {str(port): one for port, one in sorted(held.items())},

@@ -212,6 +212,19 @@ def test_a_rolled_back_run_says_what_happened_and_what_serves() -> None:
         assert told in first, told
 
 
+def test_after_a_rollback_the_journal_put_aside_is_the_one_told_of() -> None:
+    hosts = {name: given.host(name) for name in given.NAMES}
+    for info in hosts.values():
+        aside = given.journal("port_migration")
+        aside["phases"]["rollback"] = {"state": "done", "started": given.iso(130), "finished": given.iso(139), "facts": {}}
+        info["last_journal"] = aside
+    assert status_of.assemble_status(hosts, given.kube(), given.CONFIG, given.BEGAN + 140)["state"] == "rolled_back"
+    found = report("rolled_back", hosts, given.kube())
+    assert [phase["name"] for phase in found["phases"] if phase["state"] == "done"][-2:] == ["port_migration", "rollback"]
+    assert (found["migration_id"], found["figures"]["duration_seconds"], found["figures"]["phases_done"]) == ("m1", 139, 6)
+    assert report("failed", hosts, given.kube())["migration_id"] is None, "a later run is not that migration"
+
+
 def test_a_failed_run_names_both_commands() -> None:
     found = stuck()
     assert found["verdict"]["now"][0] == "Some clients reach the daemons under systemd and others the pods."
