@@ -1,0 +1,110 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleError
+from conftest import import_plugin
+
+files = import_plugin("module_utils._watch_files")
+processes = import_plugin("module_utils._processes")
+lookup = import_plugin("lookup.quorum_alert")
+
+FROZEN = {
+    "at": 1003.2,
+    "kind": "leader_lost",
+    "cluster": "old",
+    "phase": "validate",
+    "message": "the leader of the old cluster, pi-1 (10.77.0.11:9091), has not answered for 3.2 s; nobody leads now",
+    "began": 1000.0,
+    "ended": None,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Any:
+    """The folder of a watch that this very process has started."""
+    made = files.WatchFolder(tmp_path / "watch")
+    made.begin_run()
+    made.write("watch.json", {"run": dict(processes.identify(os.getpid()).as_dict())})
+    made.write("order.json", {"watch": {"old": {}, "new": {}}})
+    return made
+
+
+@pytest.fixture
+def look(folder: Any) -> Callable[[], Any]:
+    return lambda: lookup.LookupModule().run([str(folder.path)])
+
+
+def test_no_watch_and_no_alert_give_an_empty_environment(look, tmp_path):
+    assert lookup.LookupModule().run([str(tmp_path / "nowhere")]) == [{}]
+    assert look() == [{}]
+
+
+def test_an_alert_stops_the_task_in_plain_words(folder, look):
+    folder.append("alerts.jsonl", FROZEN)
+    with pytest.raises(AnsibleError) as stopped:
+        look()
+    assert "leader_lost in phase validate: the leader of the old cluster, pi-1 (10.77.0.11:9091), has not answered" in str(stopped.value)
+    assert "(it lasts)" in str(stopped.value)
+
+
+def test_one_that_is_over_stops_it_as_well_and_is_told_once(folder, look):
+    folder.append("alerts.jsonl", FROZEN)
+    folder.append("alerts.jsonl", {**FROZEN, "at": 1005.0, "ended": 1005.0})
+    with pytest.raises(AnsibleError) as stopped:
+        look()
+    assert str(stopped.value).count("leader_lost") == 1
+    assert "(it was over after 5.0 s)" in str(stopped.value)
+
+
+def test_a_cluster_that_is_not_watched_any_more_stops_nothing(folder, look):
+    folder.append("alerts.jsonl", FROZEN)
+    folder.write("order.json", {"watch": {"new": {}}})
+    assert look() == [{}]
+    folder.append("alerts.jsonl", {**FROZEN, "kind": "phase_timeout", "cluster": None})
+    with pytest.raises(AnsibleError, match="phase_timeout"):
+        look()
+
+
+def test_the_alert_of_another_run_is_not_ours(folder, look):
+    folder.append("alerts.jsonl", FROZEN)
+    folder.write("watch.json", {"run": {"pid": os.getpid(), "started": "an earlier process of this number"}})
+    assert look() == [{}]
+    folder.write("watch.json", {"run": {"pid": 1, "started": processes.identify(1).started}})
+    assert look() == [{}]
+
+
+def test_a_new_run_begins_without_alerts_and_keeps_a_few_old_ones(folder, look):
+    for number in range(files.KEPT_RUNS + 3):
+        folder.append("alerts.jsonl", FROZEN)
+        folder.append("samples.jsonl", {"at": number})
+        os.utime(folder.path / "samples.jsonl", (number, number))
+        os.utime(folder.path / "alerts.jsonl", (number, number))
+        folder.begin_run()
+        assert look() == [{}]
+    for kind in ("alerts", "samples"):
+        assert len(list(folder.path.glob(f"{kind}-*.jsonl"))) == files.KEPT_RUNS
+    newest = sorted(folder.path.glob("samples-*.jsonl"))[-1]
+    assert newest.read_text() == f'{{"at": {files.KEPT_RUNS + 2}}}\n'
+
+
+def test_nobody_else_may_read_it(folder):
+    folder.append("alerts.jsonl", FROZEN)
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.path.iterdir()} == {0o600}
+
+
+def test_a_line_that_is_still_being_written_is_not_read(folder):
+    folder.append("alerts.jsonl", FROZEN)
+    with (folder.path / "alerts.jsonl").open("a") as file:
+        file.write('{"at": 17')
+    assert folder.alerts() == [FROZEN]

@@ -1,0 +1,375 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What members answer, tick by tick, and which alerts that makes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+from conftest import import_plugin
+
+client = import_plugin("module_utils._raft_client")
+types = import_plugin("module_utils._raft_types")
+plan = import_plugin("module_utils._watch_plan")
+sampling = import_plugin("module_utils._watch_sample")
+judging = import_plugin("module_utils._watch_judge")
+
+TICK = 0.4
+URLS = {
+    "standard": [f"http://10.77.0.1{n}:8080" for n in (1, 2, 3)],
+    "temporary": [f"http://10.77.0.1{n}:8082" for n in (1, 2, 3)],
+}
+SILENT = None
+
+
+def members(port: int, *ports: int):
+    """Three of them, on one port or on a port each."""
+    each = ports or (port, port, port)
+    return tuple(types.Member(f"pi-{n}", f"10.77.0.1{n}:{each[n - 1]}") for n in (1, 2, 3))
+
+
+UNITS = members(9091)
+PODS = members(9092)
+
+
+def leads(number: int = 1, term: int = 5, all_members=UNITS, **changes):
+    address = all_members[number - 1].address
+    made = types.NodeStatus("leader", address, True, all_members, term=term, last_index=40, commit_index=40, applied_index=40)
+    return dataclasses.replace(made, **changes)
+
+
+def follows(number: int | None = 1, term: int = 5, all_members=UNITS, contact: float = 0.05, **changes):
+    address = all_members[number - 1].address if number else None
+    role = "follower" if number else "candidate"
+    made = types.NodeStatus(role, address, False, all_members, term=term, last_index=40, commit_index=40, applied_index=40)
+    return dataclasses.replace(made, last_contact=contact, **changes)
+
+
+WELL = (leads(), follows(), follows())
+
+
+class Watched:
+    """One cluster through one phase, with a clock of its own."""
+
+    def __init__(self, phase: str = "prepare", cluster: str = "old", **limits: float) -> None:
+        self.at = 1000.0
+        self.cluster = cluster
+        self.judge = judging.ClusterJudge(cluster, judging.Limits(interval=TICK, **limits))
+        self.alerts: list = []
+        self.samples: list = []
+        self.known: tuple = ()
+        self.clients = {url: client.RaftClient(url) for urls in URLS.values() for url in urls}
+        self.last: dict = {}
+        self.begin(phase)
+
+    def begin(self, phase: str, replaced: str | None = None) -> None:
+        wanted = plan.expectations(phase, URLS, replaced=replaced, foreign_port=9092)
+        self.expectation = wanted[self.cluster]
+
+    def see(self, *statuses, seconds: float = TICK) -> Watched:
+        """For so long, the URLs of the phase answer so, in their order."""
+        for _tick in range(max(1, round(seconds / TICK))):
+            self.at += TICK
+            readings = [
+                sampling.Reading(self.clients[url], self.at, status, 0.002 if status else None)
+                for url, status in zip(self.expectation.urls, statuses)
+            ]
+            sample, self.known = sampling.take(self.at, self.cluster, self.expectation, readings, self.known)
+            self.samples.append(sample)
+            self.alerts += self.judge.hear(sample, self.expectation)
+        return self
+
+    @property
+    def kinds(self) -> list[str]:
+        return [alert.kind for alert in self.alerts]
+
+    @property
+    def sample(self) -> dict:
+        return self.samples[-1].record()
+
+
+def test_a_sample_says_who_leads_and_what_each_member_says_of_itself():
+    sample = Watched().see(leads(), follows(applied_index=38), SILENT).sample
+    assert {name: sample[name] for name in ("quorum", "leader", "leader_address", "term", "voters", "answering", "watched")} == {
+        "quorum": True,
+        "leader": "pi-1",
+        "leader_address": "10.77.0.11:9091",
+        "term": 5,
+        "voters": 3,
+        "answering": 2,
+        "watched": True,
+    }
+    assert sample["members"]["10.77.0.12:9091"] == {
+        "answers": True,
+        "latency_ms": 2.0,
+        "state": "follower",
+        "term": 5,
+        "last_log_index": 40,
+        "commit_index": 40,
+        "applied_index": 38,
+    }
+    assert sample["members"]["10.77.0.13:9091"]["answers"] is False
+    assert sample["members"]["10.77.0.13:9091"]["latency_ms"] is None
+
+
+def test_all_well_and_a_follower_that_dies_are_no_alert():
+    assert Watched().see(*WELL, seconds=30).see(leads(), follows(), SILENT, seconds=30).alerts == []
+
+
+def test_a_leader_frozen_for_five_seconds_is_told_once_and_again_when_it_is_over():
+    watched = Watched().see(*WELL, seconds=4)
+    froze = watched.at
+    watched.see(SILENT, follows(), follows(), seconds=1.2)
+    watched.see(SILENT, leads(2, 6), follows(2, 6), seconds=4)
+    watched.see(follows(2, 6), leads(2, 6), follows(2, 6), seconds=4)
+    raised, over = watched.alerts
+    assert (raised.kind, raised.cluster, raised.began, raised.ended) == ("leader_lost", "old", froze, None)
+    assert 3.0 < raised.at - froze < 3.0 + 2 * TICK
+    assert "pi-1 (10.77.0.11:9091), has not answered for 3." in raised.message
+    assert "pi-2 (10.77.0.12:9091) leads now" in raised.message
+    assert (over.kind, over.began) == ("leader_lost", froze)
+    assert over.ended == pytest.approx(froze + 5.2 + TICK)
+
+
+@pytest.mark.parametrize("seconds", [0.4, 1.2, 2.8])
+def test_a_short_freeze_is_none(seconds):
+    watched = Watched().see(*WELL, seconds=4).see(SILENT, follows(), follows(), seconds=seconds)
+    assert watched.see(*WELL, seconds=20).alerts == []
+
+
+def test_an_election_without_a_dead_leader_is_no_alert():
+    watched = Watched().see(*WELL, seconds=4).see(follows(None, 6), follows(None, 6), follows(None, 5), seconds=1.6)
+    assert watched.see(follows(3, 7), follows(3, 7), leads(3, 7), seconds=20).alerts == []
+
+
+def test_nobody_leads_though_all_answer():
+    watched = Watched().see(*WELL, seconds=4).see(*[follows(None, 9)] * 3, seconds=6)
+    assert sorted(watched.kinds) == ["leader_lost", "quorum_lost"]
+    quorum, leader = watched.alerts
+    assert quorum.kind == "quorum_lost"
+    assert "3 of 3 voters answer, but no majority agrees on a leader" in quorum.message
+    assert 2.0 < quorum.at - quorum.began < 2.0 + 2 * TICK
+    assert "has had no leader for 3." in leader.message
+
+
+def test_quorum_lost_when_two_of_three_fall_silent():
+    watched = Watched().see(*WELL, seconds=4).see(leads(), SILENT, SILENT, seconds=2.8)
+    (alert,) = watched.alerts
+    assert (alert.kind, alert.began) == ("quorum_lost", pytest.approx(1004.0))
+    assert "1 of 3 voters answer" in alert.message
+    assert watched.see(*WELL).alerts[-1].ended == watched.at
+
+
+def test_nobody_answers_from_the_first_moment():
+    watched = Watched().see(SILENT, SILENT, SILENT, seconds=6)
+    assert sorted(watched.kinds) == ["leader_lost", "quorum_lost"]
+    assert watched.sample["voters"] == 0
+
+
+def test_when_nobody_answers_the_members_known_last_are_the_silent_ones():
+    sample = Watched().see(*WELL).see(SILENT, SILENT, SILENT).sample
+    assert (sample["voters"], sample["answering"], sample["quorum"]) == (3, 0, False)
+    assert sorted(sample["members"]) == ["10.77.0.11:9091", "10.77.0.12:9091", "10.77.0.13:9091"]
+
+
+def test_a_leader_that_answers_but_commits_nothing():
+    stuck = leads(last_index=45)
+    watched = Watched().see(*WELL, seconds=2).see(stuck, follows(), follows(), seconds=4)
+    (alert,) = watched.alerts
+    assert alert.kind == "leader_lost"
+    assert "has committed nothing for 3." in alert.message
+    assert "stands at 40, and its log ends at 45" in alert.message
+
+
+def test_a_leader_under_load_that_always_has_entries_waiting_is_well():
+    watched = Watched()
+    for index in range(40, 80):
+        watched.see(leads(last_index=index + 3, commit_index=index), follows(), follows())
+    assert watched.alerts == []
+
+
+def test_time_in_which_the_watch_itself_stood_still_is_nobodys_silence():
+    watched = Watched().see(*WELL, seconds=4)
+    watched.at += 60
+    assert watched.see(SILENT, follows(), follows(), seconds=1.2).see(*WELL, seconds=4).alerts == []
+
+
+def test_limits_can_be_set():
+    watched = Watched(leader=1.0).see(*WELL, seconds=4).see(SILENT, follows(), follows(), seconds=1.6)
+    assert watched.kinds == ["leader_lost"]
+
+
+# --- cutover: the gate hides the old cluster ---------------------------------------------------------
+
+HIDDEN = "the gate leads clients to the pods, the units cannot be seen from here"
+
+
+def test_a_leader_behind_the_fence_lives_as_long_as_its_followers_hear_it():
+    watched = Watched("cutover").see(*WELL, seconds=4)
+    # A follower answers at the leader's address.
+    watched.see(follows(), follows(), follows(), seconds=30)
+    assert watched.alerts == []
+    assert watched.sample["quorum"] is True
+    assert watched.sample["leader"] == "pi-1"
+    assert watched.sample["members"]["10.77.0.11:9091"]["answers"] is False
+
+
+def test_a_leader_that_freezes_behind_the_fence_is_found_by_its_followers_silence():
+    watched = Watched("cutover").see(*WELL, seconds=4).see(follows(), follows(), follows(), seconds=4)
+    froze = watched.at
+    watched.see(*[follows(contact=1.3)] * 3, seconds=4)
+    (alert,) = watched.alerts
+    assert (alert.kind, alert.began) == ("leader_lost", froze)
+
+
+def test_the_old_cluster_is_not_watched_once_a_pod_answers_in_its_place():
+    watched = Watched("cutover").see(*WELL, seconds=4)
+    # Pi by Pi, and none of the three is a fault.
+    watched.see(follows(), follows(), follows(2, 3, PODS))
+    assert (watched.sample["watched"], watched.sample["why"], watched.sample["quorum"]) == (False, HIDDEN, None)
+    watched.see(follows(2, 3, PODS), leads(2, 3, PODS), follows(2, 3, PODS), seconds=30)
+    # Undone: the units answer again, and are watched again.
+    watched.see(*WELL, seconds=4)
+    assert watched.alerts == []
+    assert watched.sample["watched"] is True
+
+
+def test_a_trouble_that_was_there_when_the_gate_closed_is_not_counted_on_behind_it():
+    watched = Watched("cutover").see(*WELL, seconds=4).see(SILENT, follows(), follows(), seconds=2)
+    watched.see(SILENT, leads(2, 3, PODS), follows(2, 3, PODS), seconds=9)
+    assert watched.alerts == []
+
+
+def test_the_only_unit_behind_a_closed_gate_is_not_watched():
+    watched = Watched("cutover")
+    watched.expectation = dataclasses.replace(watched.expectation, urls=tuple(URLS["standard"][:1]))
+    alone = (types.Member("pi-1", "10.77.0.11:9091"),)
+    watched.see(leads(1, 5, alone), seconds=2).see(SILENT, seconds=30)
+    assert watched.alerts == []
+    assert watched.sample["why"] == "the gate may hide the only unit"
+
+
+def test_before_cutover_a_pod_that_answers_at_a_units_port_hides_nothing():
+    watched = Watched("validate").see(*WELL, seconds=4)
+    watched.see(follows(2, 3, PODS), leads(2, 3, PODS), follows(2, 3, PODS), seconds=4)
+    assert watched.sample["watched"] is True
+
+
+# --- port_migration: the pod of one Pi is replaced -------------------------------------------------
+
+
+@pytest.fixture
+def moving() -> Callable[[str], Watched]:
+    def make(replaced: str) -> Watched:
+        watched = Watched("validate", "new")
+        watched.begin("port_migration", replaced)
+        return watched
+
+    return make
+
+
+def test_a_follower_is_replaced(moving):
+    lead, follow = leads(1, 3, PODS), follows(1, 3, PODS)
+    watched = moving("10.77.0.12")
+    # Standard ports lead to the own pod, that of the Pi that is replaced to its neighbour; no temporary port is missing yet.
+    watched.see(lead, follow, follow, lead, follow, follow, seconds=4)
+    watched.see(lead, follow, follow, lead, SILENT, follow, seconds=12)
+    # Removed while it is down.
+    two = (PODS[0], PODS[2])
+    watched.see(
+        leads(1, 3, PODS, members=two), follows(1, 3, PODS, members=two), follows(1, 3, PODS, members=two),
+        leads(1, 3, PODS, members=two), SILENT, follows(1, 3, PODS, members=two), seconds=4,
+    )  # fmt: skip
+    moved = members(0, 9092, 9091, 9092)
+    lead, follow = leads(1, 3, moved), follows(1, 3, moved)
+    watched.see(lead, follow, follow, lead, SILENT, follow, seconds=4)
+    # The next one's turn: the one that came back speaks for itself again, on its new port.
+    watched.begin("port_migration", "10.77.0.13")
+    watched.see(lead, follow, follow, lead, SILENT, SILENT, seconds=10)
+    assert watched.alerts == []
+    assert watched.sample["quorum"] is True
+    assert watched.sample["members"]["10.77.0.12:9091"]["answers"] is True
+    assert watched.sample["members"]["10.77.0.13:9092"]["answers"] is False
+
+
+def test_the_leaders_pod_is_replaced_and_the_others_elect_in_two_rounds(moving):
+    lead, follow = leads(1, 3, PODS), follows(1, 3, PODS)
+    watched = moving("10.77.0.11")
+    # Its standard port leads to the neighbour, who follows it.
+    watched.see(follow, follow, follow, lead, follow, follow, seconds=4)
+    watched.see(follow, follow, follow, SILENT, follow, follow, seconds=1.6)
+    split = follows(None, 5, PODS)
+    watched.see(split, split, split, SILENT, split, split, seconds=3.2)
+    lead, follow = leads(2, 6, PODS), follows(2, 6, PODS)
+    watched.see(lead, lead, follow, SILENT, lead, follow, seconds=10)
+    assert watched.alerts == []
+
+
+def test_the_others_elect_nobody_at_all(moving):
+    watched = moving("10.77.0.11")
+    lead, follow = leads(1, 3, PODS), follows(1, 3, PODS)
+    watched.see(follow, follow, follow, lead, follow, follow, seconds=4)
+    split = follows(None, 9, PODS)
+    watched.see(split, split, split, SILENT, split, split, seconds=12)
+    assert sorted(watched.kinds) == ["leader_lost", "quorum_lost"]
+
+
+def test_a_leader_that_freezes_while_another_pod_is_replaced(moving):
+    lead, follow = leads(1, 3, PODS), follows(1, 3, PODS)
+    watched = moving("10.77.0.12")
+    watched.see(lead, follow, follow, lead, SILENT, follow, seconds=4)
+    froze = watched.at
+    watched.see(SILENT, follow, follow, SILENT, SILENT, follow, seconds=4)
+    (alert,) = watched.alerts
+    assert (alert.kind, alert.cluster, alert.began) == ("leader_lost", "new", froze)
+
+
+def test_with_two_pis_there_is_no_majority_to_watch_while_one_is_replaced(moving):
+    two = PODS[:2]
+    watched = moving("10.77.0.12")
+    lead = leads(1, 3, PODS, members=two)
+    watched.see(lead, lead, SILENT, lead, SILENT, SILENT, seconds=12)
+    assert watched.alerts == []
+    assert watched.sample["watched"] is False
+
+
+# --- phases -----------------------------------------------------------------------------------------
+
+
+def test_a_phase_past_its_limit_is_told_once_and_is_over_with_the_next_one():
+    judge = judging.PhaseJudge()
+    assert judge.hear(1009.0, "transfer", 1000.0, 10.0) == []
+    (raised,) = judge.hear(1010.4, "transfer", 1000.0, 10.0)
+    assert (raised.kind, raised.cluster, raised.began, raised.ended) == ("phase_timeout", None, 1000.0, None)
+    assert raised.message == "phase transfer has run for 10 s, its limit is 10 s"
+    assert judge.hear(1010.8, "transfer", 1000.0, 10.0) == []
+    (over,) = judge.hear(1012.0, "validate", 1012.0, 10.0)
+    assert over.ended == 1012.0
+
+
+def test_without_a_limit_a_phase_may_take_as_long_as_it_likes():
+    assert judging.PhaseJudge().hear(99999.0, "transfer", 1000.0, None) == []
+
+
+@pytest.mark.parametrize(
+    ("phase", "watched"),
+    [
+        ("prepare", {"old": ("whole", URLS["standard"])}),
+        ("transfer", {"old": ("whole", URLS["standard"])}),
+        ("validate", {"old": ("whole", URLS["standard"]), "new": ("whole", URLS["temporary"])}),
+        ("cutover", {"old": ("gated", URLS["standard"]), "new": ("whole", URLS["temporary"])}),
+        ("systemd_shutdown", {"new": ("whole", URLS["temporary"])}),
+        ("port_migration", {"new": ("moving", URLS["standard"] + URLS["temporary"])}),
+        ("cleanup", {"new": ("whole", URLS["standard"])}),
+        ("rollback", {}),
+    ],
+)
+def test_what_is_watched_in_which_phase(phase, watched):
+    wanted = plan.expectations(phase, URLS, replaced="10.77.0.12", foreign_port=9092)
+    assert {name: (one.mode, list(one.urls)) for name, one in wanted.items()} == watched
+    assert {one.replaced for one in wanted.values() if one.mode == "moving"} <= {"10.77.0.12"}
+    assert all(plan.Expectation.from_dict(one.as_dict()) == one for one in wanted.values())

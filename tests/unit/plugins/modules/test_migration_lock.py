@@ -1,0 +1,275 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The migration's lock, with an API server in memory and processes that live and die."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from conftest import import_plugin
+from fake_kube import FakeKube, api_error
+
+api = import_plugin("module_utils._k8s_api")
+leases = import_plugin("module_utils._k8s_lease")
+processes = import_plugin("module_utils._processes")
+failures = import_plugin("module_utils._failures")
+
+NAME = "pi-controller-raft-migration"
+FOLDER = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+PATH = f"{FOLDER}/{NAME}"
+HERE = processes.machine()
+BEGAN = datetime(2026, 11, 25, 12, 0, 0, tzinfo=timezone.utc)
+
+
+class Clock:
+    """A time that passes when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = BEGAN
+        self.on_sleep: Callable[[], None] = lambda: None
+
+    def sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.on_sleep()
+
+
+@pytest.fixture
+def kube() -> FakeKube:
+    return FakeKube()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def other_process() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(["sleep", "60"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def lock(kube: FakeKube, clock: Clock) -> Callable[..., Any]:
+    def make(user: str = "anna", process: Any = None, machine: str = HERE, host: str = "laptop") -> Any:
+        owner = leases.Owner(user, host, machine, process or processes.identify(os.getpid()))
+        return leases.MigrationLock(api.KubeApi(kube), "default", NAME, owner, now=lambda: clock.now, sleep=clock.sleep)
+
+    return make
+
+
+GONE = processes.Process(4_000_000, "1")
+
+
+def spec(kube: FakeKube) -> dict[str, Any]:
+    return kube.objects[PATH]["spec"]
+
+
+def test_a_lock_that_nobody_holds(kube, lock):
+    before, changed = lock().take()
+    assert (before, changed) == (None, True)
+    assert spec(kube) == {
+        "holderIdentity": f"anna@laptop:{os.getpid()}",
+        "leaseDurationSeconds": 60,
+        "acquireTime": "2026-11-25T12:00:00.000000Z",
+        "renewTime": "2026-11-25T12:00:00.000000Z",
+        "leaseTransitions": 0,
+    }
+
+
+def test_taking_it_again_renews_it_and_changes_nothing_else(kube, lock, clock):
+    lock().take()
+    clock.now += timedelta(seconds=20)
+    _before, changed = lock().take()
+    assert changed is False
+    assert (spec(kube)["acquireTime"], spec(kube)["renewTime"]) == ("2026-11-25T12:00:00.000000Z", "2026-11-25T12:00:20.000000Z")
+
+
+def test_a_second_run_is_refused_with_the_owners_name(kube, lock, clock, other_process):
+    lock().take()
+    clock.now += timedelta(seconds=30)
+    with pytest.raises(api.KubeError) as refused:
+        lock("bert", processes.identify(other_process.pid)).take()
+    assert f"is held by anna@laptop:{os.getpid()} since 2026-11-25T12:00:00" in str(refused.value)
+    assert "runs out at 2026-11-25T12:01:00+00:00" in str(refused.value)
+    assert "-e raft_migration_take_over=true" in refused.value.failure["next_step"]
+    assert spec(kube)["holderIdentity"].startswith("anna@")
+
+
+def test_a_run_that_died_on_this_machine_is_followed_at_once(kube, lock, clock):
+    lock("anna", GONE).take()
+    lock("bert").take()
+    assert clock.now == BEGAN, "nobody had to wait"
+    assert (spec(kube)["holderIdentity"], spec(kube)["leaseTransitions"]) == (f"bert@laptop:{os.getpid()}", 1)
+
+
+def test_a_number_that_was_given_to_another_process_is_not_the_dead_one(kube, lock):
+    lock("anna", processes.Process(os.getpid(), "an earlier start")).take()
+    lock("bert").take()
+    assert spec(kube)["holderIdentity"].startswith("bert@")
+
+
+@pytest.mark.parametrize("elsewhere", ["another boot/pid:[1]", ""])
+def test_of_a_run_on_another_machine_only_time_tells(kube, lock, clock, elsewhere):
+    lock("anna", GONE, machine=elsewhere).take()
+    with pytest.raises(api.KubeError, match="is held by anna@"):
+        lock("bert").take()
+    clock.now += timedelta(seconds=61)
+    lock("bert").take()
+    assert clock.now == BEGAN + timedelta(seconds=61 + 15), "it looked on for a while"
+    assert spec(kube)["holderIdentity"].startswith("bert@")
+
+
+def test_two_clocks_that_differ_do_not_make_a_living_owner_dead(kube, lock, clock):
+    far = lock("anna", GONE, machine="another boot/pid:[1]")
+    far.take()
+    clock.now += timedelta(minutes=10)
+
+    def renewed_by_a_slow_clock() -> None:
+        kube.objects[PATH]["spec"]["renewTime"] = "2026-11-25T12:00:10.000000Z"
+
+    clock.on_sleep = renewed_by_a_slow_clock
+    with pytest.raises(api.KubeError, match="is held by anna@"):
+        lock("bert").take()
+
+
+def test_it_can_be_taken_over_from_a_living_owner_who_then_learns_of_it(kube, lock, other_process):
+    first = lock("anna", processes.identify(other_process.pid))
+    first.take()
+    lock("bert").take(force=True)
+    with pytest.raises(failures.LockTaken, match=f"belongs to bert@laptop:{os.getpid()}"):
+        first.renew()
+    assert first.release() is False
+    assert spec(kube)["holderIdentity"].startswith("bert@")
+
+
+def test_of_two_takers_one_gets_it(kube, lock, clock, other_process):
+    clock.on_sleep = lambda: None
+    rival = lock("bert", processes.identify(other_process.pid))
+
+    def faster(method: str, path: str) -> None:
+        if method == "post":
+            kube.on_request = lambda method, path: None
+            rival.take()
+
+    kube.on_request = faster
+    with pytest.raises(api.KubeError, match="is held by bert@"):
+        lock("anna").take()
+
+
+def test_renewing_moves_the_expiry(kube, lock, clock):
+    mine = lock()
+    mine.take()
+    clock.now += timedelta(seconds=10)
+    mine.renew()
+    assert mine.look().expires == BEGAN + timedelta(seconds=70)
+
+
+def test_a_lease_that_was_deleted_is_not_made_again_behind_the_back_of_who_deleted_it(kube, lock):
+    mine = lock()
+    mine.take()
+    kube.deleted(PATH)
+    with pytest.raises(failures.LockTaken, match="it was deleted"):
+        mine.renew()
+    assert PATH not in kube.objects
+
+
+def test_giving_it_back_leaves_nothing(kube, lock):
+    mine = lock()
+    mine.take()
+    assert mine.release() is True
+    assert mine.release() is False
+    assert PATH not in kube.objects
+
+
+def test_who_takes_it_over_in_the_very_moment_keeps_it(kube, lock):
+    mine = lock()
+    mine.take()
+
+    def taken_over(method: str, path: str) -> None:
+        if method == "delete":
+            kube.on_request = lambda method, path: None
+            lock("bert", GONE).take(force=True)
+
+    kube.on_request = taken_over
+    assert mine.release() is False
+    assert spec(kube)["holderIdentity"].startswith("bert@")
+
+
+# --- the module --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def module(kube: FakeKube, monkeypatch: pytest.MonkeyPatch, run_module: Callable[..., Any]) -> Callable[..., Any]:
+    monkeypatch.setattr(import_plugin("modules.migration_lock"), "connect", lambda _module: api.KubeApi(kube))
+
+    def run(state: str, check_mode: bool = False, **options: Any) -> dict[str, Any]:
+        return run_module("migration_lock", {"state": state, "name": NAME, "parent_pid": os.getpid(), **options}, check_mode=check_mode)
+
+    return run
+
+
+def test_held_released_and_looked_at(kube, module):
+    assert module("info")["mine"] is False
+    held = module("held")
+    assert (held["changed"], held["mine"], held["lock"]["holder"]) == (True, True, None)
+    assert module("held")["changed"] is False
+    seen = module("info")
+    assert (seen["changed"], seen["mine"]) == (False, True)
+    assert seen["lock"]["holder"].endswith(f":{os.getpid()}")
+    released = module("released")
+    assert (released["changed"], released["mine"]) == (True, False)
+    assert module("released")["changed"] is False
+
+
+def test_check_mode_predicts_and_writes_nothing(kube, module):
+    assert module("held", check_mode=True)["changed"] is True
+    assert kube.writes == []
+    module("held")
+    kube.requests.clear()
+    assert module("released", check_mode=True)["changed"] is True
+    assert kube.writes == []
+
+
+def test_check_mode_refuses_where_a_run_would_be_refused(module, lock, other_process):
+    lock("anna", processes.identify(other_process.pid)).take()
+    kube_says = module("held", check_mode=True)
+    assert kube_says["failed"] is True
+    assert "is held by anna@laptop" in kube_says["msg"]
+
+
+def test_an_api_server_that_is_away_fails_the_taking_and_not_the_giving_back(kube, module, monkeypatch):
+    module("held")
+    monkeypatch.setattr(api, "READ_PATIENCE", 0)
+
+    def away(method: str, path: str) -> None:
+        raise api_error(503, "Service Unavailable", "the API server is away")
+
+    kube.on_request = away
+    refused = module("held")
+    assert refused["failed"] is True
+    assert "503" in refused["msg"]
+    assert module("released")["changed"] is False
+
+
+def test_without_a_run_above_it_says_what_to_set(run_module):
+    refused = run_module("migration_lock", {"state": "held", "name": NAME})
+    assert "no ansible-playbook process is above process" in refused["msg"]
+    assert "`parent_pid`" in refused["msg"]
+
+
+def test_a_lease_of_somebody_elses_making_has_no_owner_that_could_be_dead(kube, lock):
+    held = {"holderIdentity": "someone", "leaseDurationSeconds": 60, "renewTime": "2026-11-25T11:59:59Z"}
+    kube.put(PATH, {"metadata": {"name": NAME}, "spec": held})
+    with pytest.raises(api.KubeError, match="is held by someone since an unknown time"):
+        lock().take()
+    assert lock().look().owner == {}
