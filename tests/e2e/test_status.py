@@ -13,56 +13,67 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e import hosts as on
 from tests.e2e import rehearsal
 
 STANDARD, TEMPORARY = 8080, 8082
 JOURNAL = "/var/backups/pi-controller-migration/journal.json"
 
 
-def holders(pi: Any) -> dict[int, str | None]:
-    """Who listens on the two REST ports, by the main process of the unit."""
-    main = pi.run("systemctl show pi-controller.service -p MainPID --value").stdout.strip()
-    held: dict[int, str | None] = {STANDARD: None, TEMPORARY: None}
-    for line in pi.run_expect([0], "ss -Hltnp").stdout.splitlines():
-        port = int(line.split()[3].rpartition(":")[2])
-        if port in held and (pid := re.search(r"pid=(\d+)", line)):
-            held[port] = "unit" if pid[1] == main else "pod"
-    return held
+# Everything of one Pi in one connection: twelve points are looked at twice or more.
+LOOK = f"""
+cat {JOURNAL} 2>/dev/null; echo; echo ==; iptables-save; echo ==; ss -Hltnp; echo ==
+systemctl show pi-controller.service -p MainPID --value; systemctl is-active pi-controller.service; systemctl is-enabled pi-controller.service
+for port in {STANDARD} {TEMPORARY}; do
+    echo ==; curl -s --max-time 5 --interface 127.0.9.91 http://127.0.0.1:$port/api/v1/raft/status || true
+done
+"""
 
 
-def gate(pi: Any) -> str:
-    saved = pi.run_expect([0], "iptables-save").stdout
+def gate(saved: str) -> str:
     states = set(re.findall(r'"pi-controller migration: (\w+)"', saved))
     return "open" if not states else states.pop() if len(states) == 1 else "mixed"
 
 
+def look(name: str) -> dict[str, Any]:
+    """What one Pi says, read with other means than the playbook's: `pi-controller` is the unit's where its pid is the unit's main one."""
+    journal, rules, sockets, unit, *statuses = rehearsal.on_host(name, LOOK).split("\n==\n")
+    main, active, enabled = (unit.split() + ["not-found"])[:3]
+    held: dict[int, str | None] = {STANDARD: None, TEMPORARY: None}
+    for line in sockets.splitlines():
+        port = int(line.split()[3].rpartition(":")[2])
+        if port in held and (pid := re.search(r"pid=(\d+)", line)):
+            held[port] = "unit" if pid[1] == main else "pod"
+    raft = {}
+    for port, answer in zip(held, statuses, strict=True):
+        if held[port]:
+            told = json.loads(answer)
+            stats = told["raft_stats"]
+            raft[port] = {
+                "role": str(told["state"]).lower(),
+                "term": int(stats["term"]),
+                "applied": int(stats["applied_index"]),
+                "members": sorted((one["ID"], one["Address"], one["Voter"]) for one in told["members"] or []),
+            }
+    phases = json.loads(journal)["phases"] if journal.strip() else {}
+    return {
+        "phases": {phase: entry["state"] for phase, entry in phases.items()},
+        "gate": gate(rules),
+        "ports": held,
+        "unit": f"{active}, {enabled}",
+        "raft": raft,
+    }
+
+
 def truth(names: list[str]) -> dict[str, Any]:
-    """What hosts and API say, read with other means than the playbook's."""
-    found: dict[str, Any] = {"phases": {}, "gates": {}, "ports": {}, "raft": {}, "unit": {}}
-    for name in names:
-        pi = on.host(name)
-        journal = pi.run(f"cat {JOURNAL}")
-        phases = json.loads(journal.stdout)["phases"] if journal.rc == 0 else {}
-        found["phases"][name] = {phase: entry["state"] for phase, entry in phases.items()}
-        found["gates"][name] = gate(pi)
-        found["unit"][name] = ", ".join(reversed(on.unit_state(pi)))
-        found["ports"][name] = held = holders(pi)
-        for port, holder in held.items():
-            if holder:
-                raft = on.raft_status(pi, port)
-                stats = raft["raft_stats"]
-                found["raft"][f"{name}:{port}"] = {
-                    "role": str(raft["state"]).lower(), "term": int(stats["term"]), "applied": int(stats["applied_index"]),
-                    "members": sorted((one["ID"], one["Address"], one["Voter"]) for one in raft["members"] or []),
-                }  # fmt: skip
+    """What hosts and API say."""
     slices = rehearsal.kubectl_json("-n", "pi-controller", "get", "endpointslices", "-l", "kubernetes.io/service-name=pi-controller")
-    found["service"] = sorted(
+    service = {
         f"{address}:{port['port']}"
         for one in slices["items"]
         for endpoint in one.get("endpoints") or []
@@ -70,8 +81,9 @@ def truth(names: list[str]) -> dict[str, Any]:
         for address in endpoint["addresses"]
         for port in one["ports"]
         if port["name"] == "rest"
-    )
-    return found
+    }
+    with ThreadPoolExecutor() as pool:
+        return {"service": sorted(service), "hosts": dict(zip(names, pool.map(look, names), strict=True))}
 
 
 def settled(names: list[str]) -> dict[str, Any]:
@@ -79,7 +91,8 @@ def settled(names: list[str]) -> dict[str, Any]:
     deadline = time.monotonic() + 60
     last = None
     while time.monotonic() < deadline:
-        with contextlib.suppress(AssertionError, KeyError):
+        # A daemon that starts or stops answers with nothing for a moment.
+        with contextlib.suppress(ValueError, KeyError):
             seen = truth(names)
             if seen == last:
                 return seen
@@ -97,19 +110,16 @@ def status(folder: Path, names: list[str]) -> dict[str, Any]:
 
 
 def assert_true(told: dict[str, Any], seen: dict[str, Any], names: list[str]) -> None:
+    pis = seen["hosts"]
     for phase, entry in told["phases"].items():
-        assert entry["hosts"] == {name: seen["phases"][name].get(phase, "pending") for name in names}, phase
+        assert entry["hosts"] == {name: pis[name]["phases"].get(phase, "pending") for name in names}, phase
     for name in names:
-        mine = told["traffic"]["hosts"][name]
-        assert mine["gate"] == seen["gates"][name], name
-        assert mine["standard_port"] == seen["ports"][name][STANDARD], name
-        assert mine["temporary_port"] == seen["ports"][name][TEMPORARY], name
-        assert mine["unit"] == seen["unit"][name], name
+        mine, its = told["traffic"]["hosts"][name], pis[name]
+        assert (mine["gate"], mine["unit"]) == (its["gate"], its["unit"]), name
+        assert (mine["standard_port"], mine["temporary_port"]) == (its["ports"][STANDARD], its["ports"][TEMPORARY]), name
     assert sorted(one["endpoint"] for one in told["traffic"]["service"]["leads_to"]) == seen["service"]
     for which, holder in (("old", "unit"), ("new", "pod")):
-        daemons = {
-            name: seen["raft"][f"{name}:{port}"] for name in names for port, held in seen["ports"][name].items() if held == holder
-        }
+        daemons = {name: pis[name]["raft"][port] for name in names for port, held in pis[name]["ports"].items() if held == holder}
         cluster = told["clusters"][which]
         assert cluster["answering"] == len(daemons), which
         leaders = [one for one in daemons.values() if one["role"] == "leader"]
