@@ -40,7 +40,7 @@ def option_row(name: str, option: dict[str, Any]) -> str:
         default = ""
     else:
         default = f"`{shown(option['default'])}`" if option["default"] != "" else "empty"
-    text = " ".join(markdown(line) for line in as_list(option["description"]))
+    text = "<br>".join(markdown(line) for line in as_list(option["description"]))
     if "choices" in option:
         text += f" One of {', '.join(f'`{choice}`' for choice in option['choices'])}."
     return f"| `{name}` | {kind} | {default} | {text} |".replace("|  |", "| |")
