@@ -17,7 +17,6 @@ from ._raft_types import parse_status
 
 FORMAT = 1
 TAGS = {"systemd_shutdown": "complete", "port_migration": "complete", "cleanup": "complete"}
-LEASE_HINT = "migration"
 PLAYBOOK, BACK = "ansible-playbook playbooks/migrate.yml", "ansible-playbook playbooks/rollback.yml"
 
 Info = Mapping  # Mapping[str, Any], but Python 3.9 evaluates aliases
@@ -130,14 +129,13 @@ def traffic(hosts: Mapping[str, Info], kube: Info, config: Info) -> dict[str, An
 
 def owner(kube: Info, now: float) -> dict[str, Any] | None:
     """Who holds the lock of the migration, and whether that is still good; None where nobody does."""
-    for lease in kube.get("leases") or []:
-        if LEASE_HINT not in lease["name"] or not lease["holder"]:
-            continue
-        renewed = moment(lease["renewed"])
-        age = None if renewed is None else round(max(0.0, now - renewed), 1)
-        expired = age is not None and lease["duration_seconds"] is not None and age > lease["duration_seconds"]
-        return {**lease, "renewed_seconds_ago": age, "expired": expired}
-    return None
+    lock = kube.get("lock")
+    if not lock:
+        return None
+    renewed = moment(lock["renewed"])
+    age = None if renewed is None else round(max(0.0, now - renewed), 1)
+    expired = age is not None and lock["duration_seconds"] is not None and age > lock["duration_seconds"]
+    return {**lock, "renewed_seconds_ago": age, "expired": expired}
 
 
 def moment(text: str | None) -> float | None:

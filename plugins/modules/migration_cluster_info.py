@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: migration_cluster_info
 short_description: Tell what Kubernetes knows of the migration
 description:
-  - Reads the Service and where it leads, the DaemonSet's pods, the Leases of the namespace, and the versions of the API
+  - Reads the Service and where it leads, the DaemonSet's pods, the lock of the migration, and the versions of the API
     server and the nodes.
   - Nothing that cannot be read makes it fail; it is named in RV(faults) instead, so that the rest can still be seen.
 version_added: 0.1.0
@@ -21,7 +21,7 @@ extends_documentation_fragment:
   - pi_controller.raft_migration.attributes.read_only
 options:
   namespace:
-    description: Namespace of Service, DaemonSet and Leases.
+    description: Namespace of Service and DaemonSet.
     type: str
     required: true
   service:
@@ -32,9 +32,17 @@ options:
     description: Name of the DaemonSet.
     type: str
     required: true
+  lock_namespace:
+    description: Namespace of the Lease that keeps a second run out.
+    type: str
+    default: default
+  lock_name:
+    description: Name of that Lease. Without it nobody is looked for.
+    type: str
 notes:
   - Runs where the Python library C(kubernetes) is, which is the control node.
-  - The user needs C(get) for Services, Endpoints and DaemonSets, and C(list) for EndpointSlices, pods, Leases and nodes.
+  - The user needs C(get) for Services, Endpoints, DaemonSets and Leases, and C(list) for EndpointSlices,
+    pods and nodes.
 requirements:
   - kubernetes >= 31.0 (Python)
 seealso:
@@ -68,17 +76,16 @@ pods:
   returned: always
   type: list
   elements: dict
-leases:
-  description: The Leases of the namespace.
+lock:
+  description: Who holds the lock of the migration; null where nobody does.
   returned: always
-  type: list
-  elements: dict
+  type: dict
   sample:
-    - name: pi-controller-migration
-      holder: anna@laptop
-      acquired: "2026-01-31T10:00:00.000000Z"
-      renewed: "2026-01-31T10:00:20.000000Z"
-      duration_seconds: 60
+    name: pi-controller-raft-migration
+    holder: anna@laptop
+    acquired: "2026-01-31T10:00:00.000000Z"
+    renewed: "2026-01-31T10:00:20.000000Z"
+    duration_seconds: 60
 versions:
   description: Versions of the API server and of each node.
   returned: always
@@ -102,16 +109,23 @@ from ..module_utils._k8s_endpoints import SERVICE_LABEL, of_endpoints, of_slices
 from ..module_utils._k8s_pods import describe
 from ..module_utils._k8s_service import mode, ports_of
 
-LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/{}/leases/{}"
 
 
 class ClusterInfo:
     """Reads one thing after the other; an API that does not answer at all is asked once."""
 
-    def __init__(self, api: KubeApi, namespace: str, service: str, daemonset: str) -> None:
-        self.api, self.namespace, self.service_name, self.daemonset = api, namespace, service, daemonset
+    def __init__(self, api: KubeApi | None, params: dict[str, Any]) -> None:
+        self._api = api
+        self.namespace, self.service_name, self.daemonset = params["namespace"], params["service"], params["daemonset"]
+        self.lease = (params["lock_namespace"], params["lock_name"])
         self.faults: list[str] = []
-        self._silent = False
+        self._silent = api is None
+
+    @property
+    def api(self) -> KubeApi:
+        assert self._api is not None, "nothing is asked where there is no connection"
+        return self._api
 
     def attempt(self, read: Callable[[], Any], otherwise: Any) -> Any:
         if self._silent:
@@ -151,20 +165,18 @@ class ClusterInfo:
         described = [describe(pod, None) for pod in owned]
         return sorted(described, key=lambda one: (one["node"] or "", one["pod"]))
 
-    def leases(self) -> list[dict[str, Any]]:
-        found = []
-        for lease in self.api.items(LEASES.format(self.namespace)):
-            spec = lease.get("spec") or {}
-            found.append(
-                {
-                    "name": lease["metadata"]["name"],
-                    "holder": spec.get("holderIdentity") or None,
-                    "acquired": spec.get("acquireTime"),
-                    "renewed": spec.get("renewTime"),
-                    "duration_seconds": spec.get("leaseDurationSeconds"),
-                }
-            )
-        return found
+    def lock(self) -> dict[str, Any] | None:
+        lease = self.api.read(LEASE.format(*self.lease)) if self.lease[1] else None
+        spec = (lease or {}).get("spec") or {}
+        if not spec.get("holderIdentity"):
+            return None
+        return {
+            "name": self.lease[1],
+            "holder": spec["holderIdentity"],
+            "acquired": spec.get("acquireTime"),
+            "renewed": spec.get("renewTime"),
+            "duration_seconds": spec.get("leaseDurationSeconds"),
+        }
 
     def versions(self) -> dict[str, Any]:
         nodes = self.api.items("/api/v1/nodes")
@@ -185,7 +197,7 @@ class ClusterInfo:
         return {
             "service": self.attempt(self.service, empty),
             "pods": self.attempt(self.pods, []),
-            "leases": self.attempt(self.leases, []),
+            "lock": self.attempt(self.lock, None),
             "versions": self.attempt(self.versions, {"kubernetes": None, "nodes": {}}),
             "faults": self.faults,
         }
@@ -198,16 +210,16 @@ def main() -> None:
             "namespace": {"type": "str", "required": True},
             "service": {"type": "str", "required": True},
             "daemonset": {"type": "str", "required": True},
+            "lock_namespace": {"type": "str", "default": "default"},
+            "lock_name": {"type": "str"},
         },
         supports_check_mode=True,
     )
-    names = [module.params[name] for name in ("namespace", "service", "daemonset")]
     try:
-        result = ClusterInfo(connect(module), *names).result()
+        result = ClusterInfo(connect(module), module.params).result()
     except RaftError as error:
         # Without a connection there is nothing to see; the Pis can still tell most of it.
-        silent = ClusterInfo(None, *names)  # type: ignore[arg-type]
-        silent._silent = True
+        silent = ClusterInfo(None, module.params)
         silent.faults.append(str(error))
         result = silent.result()
     module.exit_json(changed=False, **result)

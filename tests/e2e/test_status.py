@@ -30,7 +30,7 @@ LOOK = f"""
 cat {JOURNAL} 2>/dev/null; echo; echo ==; iptables-save; echo ==; ss -Hltnp; echo ==
 systemctl show pi-controller.service -p MainPID --value; systemctl is-active pi-controller.service; systemctl is-enabled pi-controller.service
 for port in {STANDARD} {TEMPORARY}; do
-    echo ==; curl -s --max-time 5 --interface 127.0.9.91 http://127.0.0.1:$port/api/v1/raft/status || true
+    echo; echo ==; curl -s --max-time 5 --interface 127.0.9.91 http://127.0.0.1:$port/api/v1/raft/status || true
 done
 """
 

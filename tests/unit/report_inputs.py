@@ -127,13 +127,13 @@ def host(
     }  # fmt: skip
 
 
-def kube(port: int = 8080, leases: list[dict[str, Any]] | None = None, mode: str = "endpoints") -> dict[str, Any]:
+def kube(port: int = 8080, lock: dict[str, Any] | None = None, mode: str = "endpoints") -> dict[str, Any]:
     return {
         "service": {"mode": mode, "cluster_ip": "10.96.7.9", "selector": None, "ports": {"rest": 8080},
                     "endpoints": [{"ip": address(name), "ports": {"grpc": 9090, "rest": port}} for name in NAMES]},
         "pods": [{"node": name, "pod": f"pi-controller-{index}x7", "ready": True, "restarts": 0, "images": ["pi-controller:lab"]}
                  for index, name in enumerate(NAMES)],
-        "leases": leases or [],
+        "lock": lock,
         "versions": {"kubernetes": "v1.31.4+k3s1", "nodes": {}},
         "faults": [],
     }  # fmt: skip

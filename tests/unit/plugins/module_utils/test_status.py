@@ -24,9 +24,9 @@ def everywhere(**more: Any) -> dict[str, Any]:
     return {name: given.host(name, **more) for name in given.NAMES}
 
 
-def lease(age: float = 5.0, name: str = "pi-controller-migration") -> dict[str, Any]:
+def lease(age: float = 5.0) -> dict[str, Any]:
     return {
-        "name": name,
+        "name": "pi-controller-raft-migration",
         "holder": "anna@laptop",
         "acquired": None,
         "renewed": given.iso(140 - age).replace("+00:00", ".000000Z"),
@@ -98,8 +98,7 @@ def test_two_pis_that_forward_to_each_other_end_somewhere() -> None:
     ],
 )
 def test_the_next_command(until: str, failed: str | None, held: float | None, state: str, phase: str | None, command: str | None) -> None:
-    leases = [lease(held)] if held else []
-    status = told(everywhere(written=given.journal(until, failed)), given.kube(leases=leases))
+    status = told(everywhere(written=given.journal(until, failed)), given.kube(lock=lease(held) if held else None))
     assert (status["state"], status["phase"]) == (state, phase)
     found = status["next"]["command"]
     assert found == command if command is None else found.endswith(command)
@@ -110,14 +109,15 @@ def test_a_phase_that_was_killed_is_interrupted_unless_somebody_is_at_it() -> No
     for info in hosts.values():
         info["journal"]["phases"]["transfer"]["state"] = "started"
     assert told(hosts)["state"] == "interrupted"
-    status = told(hosts, given.kube(leases=[lease(5)]))
+    status = told(hosts, given.kube(lock=lease(5)))
     assert status["state"] == "running"
     assert "anna@laptop is at it" in status["next"]["why"]
 
 
-def test_a_lease_of_somebody_else_is_not_the_lock() -> None:
-    assert status_of.owner(given.kube(leases=[lease(name="kube-scheduler")]), NOW) is None
-    assert status_of.owner(given.kube(leases=[lease(31)]), NOW)["expired"]
+def test_a_lock_that_nobody_renews_has_run_out() -> None:
+    assert status_of.owner(given.kube(), NOW) is None
+    assert not status_of.owner(given.kube(lock=lease(29)), NOW)["expired"]
+    assert status_of.owner(given.kube(lock=lease(31)), NOW)["expired"]
 
 
 def test_pis_at_different_phases_are_named() -> None:
@@ -159,7 +159,7 @@ def test_the_newest_backup_and_its_age() -> None:
 
 
 def test_the_table_fits_a_terminal() -> None:
-    lines = text_of.render(told(everywhere(temporary="pod", written=given.journal("validate")), given.kube(leases=[lease(50)])))
+    lines = text_of.render(told(everywhere(temporary="pod", written=given.journal("validate")), given.kube(lock=lease(50))))
     assert max(map(len, lines)) <= 120
     assert "Owner:     anna@laptop (expired, renewed 50.0 s ago)" in lines
 
