@@ -81,6 +81,14 @@ options:
     type: str
     choices: [reset, keep]
     default: reset
+  persist:
+    description:
+      - Whether the state outlives a reboot of the Pi, by the unit C(pi-controller-migration-gate.service) that sets the
+        same rules early in its boot.
+      - Without it a reboot opens the gate, and a unit that was left by an earlier state is removed.
+      - Only for states in which the daemon on the standard ports must never be reached again by itself.
+    type: bool
+    default: false
   comment:
     description: Starts the comment of every rule; the state follows.
     type: str
@@ -139,6 +147,11 @@ families:
   type: list
   elements: str
   sample: [ipv4, ipv6]
+persistent:
+  description: Whether the state outlives a reboot.
+  returned: success
+  type: bool
+  sample: false
 reset_connections:
   description: How many connections of the daemon were ended at once.
   returned: success
@@ -158,6 +171,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._failures import RaftError, fail
+from ..module_utils._gate_boot import BootUnit
 from ..module_utils._gate_rules import STATES, Gate, Port, Rules, Table, parse, restore_text, show, state_of
 from ..module_utils._operator import OPERATOR_ADDRESS
 
@@ -300,6 +314,7 @@ def main() -> None:
                 "options": {"cluster_ip": {"type": "str", "required": True}, "address": {"type": "str", "required": True}},
             },
             "established": {"type": "str", "choices": ["reset", "keep"], "default": "reset"},
+            "persist": {"type": "bool", "default": False},
             "comment": {"type": "str", "default": "pi-controller migration"},
         },
         required_if=[
@@ -314,10 +329,19 @@ def main() -> None:
         families = [Family(module, "ipv4", "iptables")]
         if IPV6_DISABLED.exists() and IPV6_DISABLED.read_text().strip() == "0":
             families.append(Family(module, "ipv6", "ip6tables"))
+        persistent = module.params["persist"] and gate.state != "open"
+        boot = BootUnit({family.restore: gate.rules(family.name == "ipv6") for family in families} if persistent else {})
+        # Known to the next boot before it stands, and forgotten only once it is gone.
+        rewritten = persistent and boot.write(module.check_mode)
         seen = [(family, *family.apply(gate.rules(family.name == "ipv6"))) for family in families]
+        rewritten = rewritten or (not persistent and boot.write(module.check_mode))
     except RaftError as error:
         fail(module, error)
-    changed = any(restore_text(before, gate.rules(family.name == "ipv6")) for family, before, _after in seen)
+    except OSError as error:
+        fail(module, GateError(f"the gate cannot be made to outlive a reboot: {error}", next_step="mend that, then run this again"))
+    changed = rewritten or any(
+        restore_text(before, gate.rules(family.name == "ipv6")) for family, before, _after in seen
+    )
     reset = 0
     if gate.state != "open" and module.params["established"] == "reset" and not module.check_mode:
         reset = reset_connections(module, gate)
@@ -327,6 +351,7 @@ def main() -> None:
         state=gate.state,
         previous=previous.pop() if len(previous) == 1 else "mixed",
         families=[family.name for family in families],
+        persistent=persistent,
         reset_connections=reset,
         diff={
             "before": "".join(f"{family.name}\n{show(before)}" for family, before, _after in seen),
