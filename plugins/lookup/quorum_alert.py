@@ -20,7 +20,7 @@ options:
     description: The folder of the watch.
     required: true
 notes:
-  - As long as there is no alert, it costs one look for a file.
+  - As long as there is no alert, it costs one look for a file, and some milliseconds to be loaded.
 seealso:
   - module: pi_controller.raft_migration.quorum_watch
 """
@@ -47,8 +47,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-from ..module_utils._processes import Process
-from ..module_utils._watch_files import ABOUT, ALERTS, ORDER, WatchFolder
+ALERTS = "alerts.jsonl"
 
 
 class LookupModule(LookupBase):
@@ -56,10 +55,15 @@ class LookupModule(LookupBase):
         for term in terms:
             path = Path(term).expanduser()
             if (path / ALERTS).exists():
-                self._look(WatchFolder(path))
+                self._look(path)
         return [{}]
 
-    def _look(self, folder: WatchFolder) -> None:
+    def _look(self, path: Path) -> None:
+        # Here and not above: each task of each host loads this plugin anew, and writes may be waiting meanwhile.
+        from ..module_utils._processes import Process
+        from ..module_utils._watch_files import ABOUT, ORDER, WatchFolder
+
+        folder = WatchFolder(path)
         run = Process.from_dict((folder.read(ABOUT) or {}).get("run"))
         # A task is templated by the run itself or by one of its workers.
         if run is None or run.pid not in (os.getpid(), os.getppid()) or not run.alive:

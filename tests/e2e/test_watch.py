@@ -1,0 +1,180 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The quorum watch on real hosts: a leader frozen for five seconds stops the run, a calm migration is never stopped, two runs never meet."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import hosts as on
+from tests.e2e import rehearsal
+
+FROZEN_FOR = 5.0
+PAUSE = ["-e", json.dumps({"migration": {"safety": {"auto_rollback_on_error": False}}})]
+STANDARD, TEMPORARY = 8080, 8082
+
+
+@dataclass
+class Run:
+    """Runs of one test: its control node's folder, and what the watch left there."""
+
+    control: Path
+
+    def play(self, tags: str, *arguments: str, on_line: Callable[[str], None] | None = None) -> rehearsal.PlaybookRun:
+        log = self.control.parent / f"{tags.replace(',', '-')}-{time.time():.0f}.log"
+        return rehearsal.Play(
+            "playbooks/migrate.yml", "--tags", tags, "-e", "confirm=true", "-e", f"raft_migration_control_dir={self.control}", *arguments,
+            log=log, on_line=on_line,
+        ).wait(400)  # fmt: skip
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        file = self.control / "watch" / name
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    @property
+    def alerts(self) -> list[dict[str, Any]]:
+        return self.lines("alerts.jsonl")
+
+    def well(self, tags: str, *arguments: str) -> None:
+        """A run without trouble: it ends well, and the watch has nothing to say."""
+        run = self.play(tags, *arguments)
+        assert run.returncode == 0, run.output[-4000:]
+        assert self.alerts == [], self.alerts
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Run:
+    return Run(tmp_path / "control")
+
+
+def leader(names: list[str], port: int) -> str:
+    return next(name for name in names if on.raft_status(on.host(name), port)["is_leader"])
+
+
+class Freeze:
+    """Freezes a daemon for five seconds at the first line of the run that says so."""
+
+    def __init__(self, line: str, name: str, of: str) -> None:
+        self.line = line
+        self.name = name
+        self.of = of
+        self.began = self.ended = 0.0
+        self._thread = threading.Thread(target=self._strike)
+
+    def __call__(self, line: str) -> None:
+        if self.line in line and not self._thread.ident:
+            self._thread.start()
+
+    def _strike(self) -> None:
+        kill = ["kill", self.name, "pi-controller", "--of", self.of, "--signal"]
+        self.began = time.time()
+        rehearsal.lab(*kill, "STOP")
+        try:
+            # The fault is a span of time.
+            time.sleep(FROZEN_FOR)
+        finally:
+            rehearsal.lab(*kill, "CONT")
+            self.ended = time.time()
+
+    def over(self) -> None:
+        assert self._thread.ident, f"the run never came to {self.line!r}"
+        self._thread.join()
+
+
+def assert_told(runs: Run, run: rehearsal.PlaybookRun, freeze: Freeze, cluster: str, phase: str) -> None:
+    """The freeze is in the log with its times, and in the words of the run that stopped."""
+    freeze.over()
+    assert run.returncode != 0
+    raised = runs.alerts[0]
+    assert (raised["kind"], raised["cluster"], raised["phase"]) == ("leader_lost", cluster, phase), runs.alerts
+    assert freeze.name in raised["message"]
+    assert freeze.began - 1 < raised["began"] < freeze.began + 2
+    assert 3 < raised["at"] - raised["began"] < 5
+    ends = [one["ended"] for one in runs.alerts if one["began"] == raised["began"] and one["ended"]]
+    if ends:
+        assert freeze.began + FROZEN_FOR - 1 < ends[0] < freeze.ended + 3
+    assert f"Quorum watch, leader_lost in phase {phase}: the leader of the {cluster} cluster, {freeze.name} (" in run.output
+    samples = [one for one in runs.lines("samples.jsonl") if one["cluster"] == cluster]
+    assert (len(samples) - 1) / (samples[-1]["at"] - samples[0]["at"]) >= 2.0
+
+
+def state_of(name: str, phase: str) -> str:
+    return str(rehearsal.journal(name)["phases"][phase]["state"])
+
+
+def test_frozen_leaders_pause_the_run_which_then_goes_on(old_world: Callable[[str], list[str]], runs: Run) -> None:
+    names = old_world("full")
+    runs.well("prepare,transfer")
+
+    freeze = Freeze("TASK [Run the roles validate]", leader(names, STANDARD), "unit")
+    run = runs.play("validate", *PAUSE, on_line=freeze)
+    assert_told(runs, run, freeze, "old", "validate")
+    assert {state_of(name, "validate") for name in names} == {"failed"}
+    assert {on.unit_state(on.host(name))[1] for name in names} == {"active"}
+
+    runs.well("validate,cutover")
+
+    freeze = Freeze("TASK [Run the roles port_migration]", leader(names, TEMPORARY), "pod")
+    run = runs.play("complete", *PAUSE, on_line=freeze)
+    assert_told(runs, run, freeze, "new", "port_migration")
+
+    runs.well("complete")
+    assert {state_of(name, "cleanup") for name in names} == {"done"}
+
+
+def test_a_frozen_leader_takes_the_run_back(old_world: Callable[[str], list[str]], runs: Run) -> None:
+    names = old_world("full")
+    freeze = Freeze("TASK [Run the roles prepare]", leader(names, STANDARD), "unit")
+    run = runs.play("prepare,transfer", on_line=freeze)
+    assert_told(runs, run, freeze, "old", "prepare")
+    for name in names:
+        pi = on.host(name)
+        assert on.unit_state(pi) == ("enabled", "active")
+        assert on.listening(pi).isdisjoint({9092, 9093, 8082})
+
+
+def test_a_second_operator_is_refused_with_the_owners_name(old_world: Callable[[str], list[str]], runs: Run, tmp_path: Path) -> None:
+    names = old_world("full")
+    second: list[rehearsal.PlaybookRun] = []
+    other = Run(tmp_path / "other")
+
+    def another(line: str) -> None:
+        if "TASK [Run the roles prepare]" in line and not second:
+            second.append(other.play("prepare"))
+
+    run = runs.play("prepare", on_line=another)
+    assert run.returncode == 0, run.output[-4000:]
+    assert second[0].returncode != 0
+    assert "the migration lock (Lease default/pi-controller-raft-migration) is held by " in second[0].output
+    holder = json.loads((runs.control / "watch/watch.json").read_text())["run"]["pid"]
+    assert f":{holder} since " in second[0].output
+    assert second[0].changed == dict.fromkeys(names, 0) or set(second[0].changed.values()) == {0}
+    # The first run has given it back.
+    again = other.play("prepare")
+    assert again.returncode == 0, again.output[-4000:]
+
+
+def test_a_run_that_was_killed_leaves_no_lock_behind(old_world: Callable[[str], list[str]], runs: Run) -> None:
+    old_world("full")
+    arguments = ["--tags", "prepare", "-e", f"raft_migration_control_dir={runs.control}"]
+    reached = threading.Event()
+    play = rehearsal.Play("playbooks/migrate.yml", *arguments, on_line=lambda line: "TASK [Run the roles" in line and reached.set())
+    assert reached.wait(120)
+    play.kill()
+    play.wait(30)
+    deadline = time.monotonic() + 5
+    while json.loads((runs.control / "watch/watch.json").read_text())["ended"] is None:
+        assert time.monotonic() < deadline, "the watch outlives its run"
+        time.sleep(0.05)
+    assert json.loads((runs.control / "watch/watch.json").read_text())["why"] == "the run is gone"
+    leases = rehearsal.kubectl_json("-n", "default", "get", "leases")["items"]
+    assert "pi-controller-raft-migration" not in {lease["metadata"]["name"] for lease in leases}
+    runs.well("prepare")
