@@ -11,7 +11,7 @@ client is used for requests only: a handful of fixed paths needs no discovery, w
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Callable
 
 from ._failures import RaftError
 from ._waiting import wait_until
@@ -19,19 +19,24 @@ from ._waiting import wait_until
 try:
     from kubernetes.client.exceptions import ApiException
     from kubernetes.dynamic.exceptions import DynamicApiError
-    from urllib3.exceptions import HTTPError
+    from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 except ImportError:  # AnsibleK8SModule tells the user which library is missing.
     ApiException = DynamicApiError = HTTPError = OSError  # type: ignore[assignment,misc]
+    ConnectTimeoutError = NewConnectionError = ConnectionRefusedError  # type: ignore[assignment,misc]
 
 SLICES = "/apis/discovery.k8s.io"
 REQUEST_TIMEOUT = 10
-# A K3s server that restarts is away for some seconds; a look may wait for it, a write never repeats itself.
-READ_PATIENCE = 15.0
+# A K3s server that restarts is away for half a minute on a slow Pi. A look may wait for it, and so may a write that never left:
+# one that may have arrived is not repeated.
+READ_PATIENCE = 45.0
+NEVER_LEFT = (NewConnectionError, ConnectTimeoutError, ConnectionRefusedError)
 CONFLICT = 409
 
 
 class KubeError(RaftError):
     """What the Kubernetes API, or an object in it, is not as it should be; `url` is the object's path."""
+
+    never_left = False
 
 
 def core(namespace: str, kind: str, name: str = "") -> str:
@@ -56,20 +61,15 @@ class KubeApi:
     def read(self, path: str, **query: Any) -> dict[str, Any] | None:
         """The object at `path`, or None where there is none."""
 
-        def look() -> dict[str, Any] | KubeError | None:
-            try:
-                return self._request("get", path, **query)
-            except KubeError as error:
-                return None if error.status == 404 else error
+        def away(error: KubeError) -> bool:
+            return error.status is None or error.status == 429 or error.status >= 500
 
-        def answered(seen: dict[str, Any] | KubeError | None) -> bool:
-            away = isinstance(seen, KubeError) and (seen.status is None or seen.status == 429 or seen.status >= 500)
-            return not away
-
-        seen = wait_until(look, answered, READ_PATIENCE, interval=0.5).value
-        if isinstance(seen, KubeError):
-            raise seen
-        return seen
+        try:
+            return _patiently(lambda: self._request("get", path, **query), away)
+        except KubeError as error:
+            if error.status == 404:
+                return None
+            raise
 
     def items(self, path: str, *, labels: str | None = None, fields: str | None = None) -> list[dict[str, Any]]:
         listed = self.read(path, label_selector=labels, field_selector=fields)
@@ -77,11 +77,11 @@ class KubeApi:
         return items
 
     def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return self._request("post", path, body=body)
+        return self._write("post", path, body)
 
     def replace(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The body carries the resourceVersion that was read, so a change made meanwhile is a conflict, not a loss."""
-        return self._request("put", path, body=body)
+        return self._write("put", path, body)
 
     def delete(self, path: str, uid: str, version: str | None = None) -> bool:
         """Delete the very object that was looked at; False where it, or that one of its name, is gone already.
@@ -91,7 +91,7 @@ class KubeApi:
         preconditions = {"uid": uid, **({"resourceVersion": version} if version else {})}
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
         try:
-            self._request("delete", path, body=options)
+            self._write("delete", path, options)
         except KubeError as error:
             if error.status in (404, CONFLICT):
                 return False
@@ -108,6 +108,9 @@ class KubeApi:
             return None
         return "/".join(filter(None, [SLICES, self._slice_version, "namespaces", namespace, "endpointslices", name]))
 
+    def _write(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return _patiently(lambda: self._request(method, path, body=body), lambda error: error.never_left)
+
     def _request(self, method: str, path: str, **params: Any) -> dict[str, Any]:
         try:
             answer = self._client.request(method, path, serialize=False, _request_timeout=REQUEST_TIMEOUT, **params)
@@ -119,13 +122,30 @@ class KubeApi:
                 next_step=_next_step(int(error.status or 0)),
             ) from error
         except (HTTPError, OSError) as error:
-            raise KubeError(
+            away = KubeError(
                 f"{method.upper()} {path}: the Kubernetes API does not answer: {error}",
                 url=path,
                 next_step="see that the API server runs and that `kubeconfig` or `host` leads to it from here",
-            ) from error
+            )
+            away.never_left = isinstance(getattr(error, "reason", error), NEVER_LEFT)
+            raise away from error
         result: dict[str, Any] = json.loads(answer.data or "{}")
         return result
+
+
+def _patiently(attempt: Callable[[], dict[str, Any]], again: Callable[[KubeError], bool]) -> dict[str, Any]:
+    """What the attempt gives; repeated while its error is one to wait for."""
+
+    def look() -> dict[str, Any] | KubeError:
+        try:
+            return attempt()
+        except KubeError as error:
+            return error
+
+    seen = wait_until(look, lambda seen: not (isinstance(seen, KubeError) and again(seen)), READ_PATIENCE, interval=0.5).value
+    if isinstance(seen, KubeError):
+        raise seen
+    return seen
 
 
 def _message(error: Any) -> str:
@@ -145,14 +165,20 @@ def _next_step(status: int) -> str | None:
 
 
 def connect(module: Any) -> KubeApi:
-    """An API client from the module's options, as kubernetes.core makes it."""
+    """An API client from the module's options, as kubernetes.core makes it: it asks the API for its version, so it waits like a look."""
     from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
     from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
 
-    try:
-        return KubeApi(get_api_client(module).client)
-    except (CoreException, HTTPError, OSError) as error:
-        raise KubeError(
-            f"cannot connect to Kubernetes: {error}",
-            next_step="set `kubeconfig` (and `context`), or `host` with its credentials",
-        ) from error
+    def attempt() -> dict[str, Any]:
+        try:
+            return {"client": get_api_client(module).client}
+        except (CoreException, HTTPError, OSError) as error:
+            failed = KubeError(
+                f"cannot connect to Kubernetes: {error}",
+                next_step="set `kubeconfig` (and `context`), or `host` with its credentials",
+            )
+            # kubernetes.core passes on the text alone.
+            failed.never_left = any(words in str(error) for words in ("Max retries exceeded", "Connection refused"))
+            raise failed from error
+
+    return KubeApi(_patiently(attempt, lambda error: error.never_left)["client"])

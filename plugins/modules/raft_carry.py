@@ -110,6 +110,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _raft_snapshots as snapshots
 from ..module_utils._arguments import clients_of, rest_options
+from ..module_utils._durable import sha256_of
 from ..module_utils._failures import RaftError, fail
 from ..module_utils._raft_leader import LeaderSession, Limits
 from ..module_utils._raft_state import restore, take
@@ -145,7 +146,15 @@ def main() -> None:
             raise RaftError("the daemon took no snapshot", wanted="a snapshot", next_step="read the daemon's log")
         sha256 = snapshots.copy(snapshot, Path(params["dest"]))
         done("taken")
-        index = restore(session, Path(params["dest"]) / snapshots.STATE, params["wait_timeout"])
+        state = Path(params["dest"]) / snapshots.STATE
+        if sha256_of(state) != sha256:
+            raise RaftError(
+                f"{state} is no longer what was copied there",
+                seen=sha256_of(state),
+                wanted=sha256,
+                next_step="check the storage, then take another snapshot",
+            )
+        index = restore(session, state, params["wait_timeout"])
         done("restored")
     except RaftError as error:
         fail(module, error, steps=steps)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import import_plugin
 from fake_kube import api_error
-from urllib3.exceptions import ConnectTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProtocolError
 
 k8s_api = import_plugin("module_utils._k8s_api")
 
@@ -80,9 +80,22 @@ def test_a_look_that_is_forbidden_fails_at_once_in_the_apis_own_words():
     assert failed.value.failure["next_step"].startswith("use a `kubeconfig`")
 
 
+@pytest.mark.parametrize("write", ["create", "replace", "delete"])
+@pytest.mark.parametrize(
+    "away", [MaxRetryError(None, "/p", NewConnectionError(None, "refused")), ConnectionRefusedError("refused"), ConnectTimeoutError("away")]
+)
+def test_a_write_that_never_left_waits_for_an_api_server_that_restarts(write, away):
+    client = Scripted(away, {})
+
+    getattr(k8s_api.KubeApi(client), write)("/p", "uid-1" if write == "delete" else {})
+
+    assert len(client.asked) == 2
+
+
 @pytest.mark.parametrize("write", ["create", "replace"])
-def test_a_write_is_never_repeated(write):
-    client = Scripted(OSError("away"), {})
+@pytest.mark.parametrize("cut_off", [OSError("away"), ProtocolError("cut off"), api_error(503, "ServiceUnavailable", "starting")])
+def test_a_write_that_may_have_arrived_is_never_repeated(write, cut_off):
+    client = Scripted(cut_off, {})
 
     with pytest.raises(k8s_api.KubeError):
         getattr(k8s_api.KubeApi(client), write)("/p", {})
