@@ -1,0 +1,68 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A case of the suite: one fault in one phase; and a chain: one migration to which several of them happen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
+START = "start"  # instead of a phase's task: before the play begins
+
+MIGRATED, SAFE = "migrated", "safe"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the table.
+
+    `at` is part of the name of the task during which the fault strikes, the `nth` time the phase comes to it; without one
+    it strikes `after` seconds of the phase. `on` says whom: the leader of the cluster that serves, a follower of it, or the
+    server that also carries Kubernetes' control plane. What does not pass by itself is mended after `heal` seconds.
+    """
+
+    phase: str
+    fault: str
+    at: str = ""
+    on: str = "follower"
+    after: float = 0.0
+    nth: int = 1
+    heal: float = 0.0
+    ends: str = MIGRATED
+    profile: str = "full"
+    rollback: bool = False  # with auto_rollback_on_error
+
+    @property
+    def name(self) -> str:
+        return f"{self.phase}/{self.fault}" + (f"@{self.profile}" if self.profile != "full" else "")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Cases that befall one migration, all of one profile and one setting of auto_rollback_on_error."""
+
+    name: str
+    cases: tuple[Case, ...]
+
+    @property
+    def profile(self) -> str:
+        return self.cases[0].profile
+
+    @property
+    def rollback(self) -> bool:
+        return self.cases[0].rollback
+
+
+def chained(cases: Sequence[Case], together: bool = False) -> list[Chain]:
+    """The fewest migrations for these cases: one for each fault that strikes every phase and one for the others, or all `together`."""
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        everywhere = {other.phase for other in cases if other.fault == case.fault and _setting(other) == _setting(case)} == set(PHASES)
+        groups.setdefault("-".join(filter(None, (case.fault if everywhere and not together else "mixed", _setting(case)))), []).append(case)
+    # The order of the phases; what must be there before the play comes first.
+    return [Chain(name, tuple(sorted(members, key=lambda case: (case.at != START, PHASES.index(case.phase))))) for name, members in groups.items()]
+
+
+def _setting(case: Case) -> str:
+    return "-".join(filter(None, (case.profile if case.profile != "full" else "", "rollback" if case.rollback else "")))

@@ -1,0 +1,177 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs a chain: one migration under the witness's eyes, struck by each case when its moment comes, run again until it is done."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.e2e import rehearsal
+
+from .case import PHASES, START, Case, Chain
+from .pis import Pis
+from .strike import Blow, strike
+
+PLAYS = {"PREPARE": "prepare", "TRANSFER": "transfer", "VALIDATE": "validate", "CUTOVER": "cutover", "SHUTDOWN": "systemd_shutdown",
+         "PORTS": "port_migration", "CLEANUP": "cleanup"}  # fmt: skip
+BEGINS = "Record that the phase has started"
+HANGS = 420.0  # seconds; a run that takes longer than this will not end
+MIGRATE, BACK = "playbooks/migrate.yml", "playbooks/rollback.yml"
+
+
+@dataclass
+class Attempt:
+    """One run of a playbook."""
+
+    playbook: str
+    began: float
+    ended: float
+    returncode: int
+    killed: bool
+    went_back: bool
+    message: str
+
+
+@dataclass
+class Course:
+    """What came of a chain's runs."""
+
+    chain: Chain
+    folder: Path
+    blows: list[Blow] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        last = self.attempts[-1]
+        return last.playbook == MIGRATE and last.returncode == 0
+
+
+class Runner:
+    """The runs of one migration. Faults get it as their `Migration`."""
+
+    def __init__(self, pis: Pis, chain: Chain, folder: Path, say: Callable[[str], None]) -> None:
+        self.pis, self.folder, self.say = pis, folder, say
+        self.course = Course(chain, folder)
+        self.pending = list(chain.cases)
+        self.extra: list[str] = []
+        self.phase = ""
+        self.task = ""
+        self.play: rehearsal.Play | None = None
+        self.killed = False
+        self.ended = threading.Event()
+        self.seen: dict[Case, int] = {}
+        safety = {"auto_rollback_on_error": chain.rollback, "require_confirmation": False}
+        self.arguments = ["-e", json.dumps({"migration": {"safety": safety}})]
+
+    def run(self) -> Course:
+        for case in [case for case in self.pending if case.at == START]:
+            self._strike(case, "before the play")
+        limit = len(self.course.chain.cases) + 3
+        playbook = MIGRATE
+        for _ in range(limit):
+            attempt = self._attempt(playbook)
+            self._mend()
+            if playbook == MIGRATE and attempt.returncode == 0:
+                break
+            # Its own message says which way to go on.
+            begun_back = "way back has begun" in attempt.message and playbook == MIGRATE
+            playbook = BACK if begun_back or (playbook == BACK and attempt.returncode) else MIGRATE
+        return self.course
+
+    def _attempt(self, playbook: str) -> Attempt:
+        number = len(self.course.attempts) + 1
+        self.phase, self.killed, extra, self.extra = "", False, self.extra, []
+        self.ended.clear()
+        began = time.time()
+        self.play = rehearsal.Play(playbook, *self.arguments, *extra, log=self.folder / f"run-{number}.log", on_line=self._line)
+        try:
+            run = self.play.wait(HANGS)
+        except subprocess.TimeoutExpired:
+            self.say(f"run {number} hangs in {self.task!r} and is killed")
+            self.play.kill()
+            run = self.play.wait(10)
+        except BaseException:
+            self.play.kill()
+            raise
+        finally:
+            self.ended.set()
+        now = time.time()
+        if not self.killed:
+            self._moved_on(now)
+        here = [blow for blow in self.course.blows if blow.run == number]
+        if run.returncode and not self.killed and here:
+            here[-1].moved_on = now  # it is what stopped the run, and only now the run has come to rest
+        errors = re.findall(r'"msg": "(.*?)"[,}\n]', run.output)
+        went_back = "TASK [pi_controller.raft_migration.rollback : " in run.output
+        attempt = Attempt(playbook, began, now, run.returncode, self.killed, went_back, errors[-1] if errors else "")
+        self.course.attempts.append(attempt)
+        how = "killed" if self.killed else "done" if run.returncode == 0 else f"stopped in {self.phase or 'no phase'}: {attempt.message[:300]}"
+        self.say(f"run {number} of {playbook}: {run.seconds:.0f} s, {how}")
+        return attempt
+
+    def _mend(self) -> None:
+        """What an operator does before running it again: wait until the fault is over, or end it."""
+        for blow in self.course.blows:
+            if blow.mend:
+                blow.mend()
+                blow.mend = None
+            if not blow.over.wait(180):
+                blow.wrong = blow.wrong or "the fault was not over after 180 s"
+
+    def _line(self, line: str) -> None:
+        found = re.match(r"(PLAY|TASK) \[(.+?)\] \*", line)
+        if not found:
+            return
+        if found[1] == "PLAY":
+            word = re.match(r"\(\d/\d\) ([A-Z]+)", found[2])
+            self.phase = PLAYS.get(word[1], "") if word else ""
+            return
+        self.task = found[2]
+        self._moved_on(time.time(), self.phase)
+        for case in list(self.pending):
+            if case.phase == self.phase and (case.at or BEGINS) in self.task:
+                self.seen[case] = self.seen.get(case, 0) + 1
+                if self.seen[case] == case.nth:
+                    self.pending.remove(case)
+                    threading.Thread(target=self._strike, args=(case, self.task), daemon=True).start()
+                    # One at a time: two faults on one task are two cases only when the second finds the phase again.
+                    break
+
+    def _strike(self, case: Case, task: str) -> None:
+        if case.after and self.ended.wait(case.after):
+            self.say(f"{case.name}: the run ended before its moment came")
+            self.pending.append(case)
+            return
+        if case in self.pending:
+            self.pending.remove(case)
+        blow = Blow(case, time.time(), self.task if case.after else task, run=len(self.course.attempts) + 1)
+        self.course.blows.append(blow)
+        strike(self.pis, blow, self)
+        more = (f" ({blow.note})" if blow.note else "") + (f": {blow.wrong}" if blow.wrong else "")
+        self.say(f"{case.name} struck {blow.host or 'the play'} during {blow.task!r}{more}")
+
+    def _moved_on(self, now: float, phase: str | None = None) -> None:
+        """The play got past the task that was under way, has stopped, or (after a kill) is in that phase again."""
+        for blow in self.course.blows:
+            again = phase is None or blow.run == len(self.course.attempts) + 1 or (phase and PHASES.index(phase) >= PHASES.index(blow.case.phase))
+            if blow.moved_on is None and again and not self.killed:
+                blow.moved_on = now
+
+    def kill(self) -> None:
+        assert self.play is not None
+        self.killed = True
+        self.play.kill()
+
+    def second_operator(self) -> tuple[int, str]:
+        """Somebody else starts the same playbook meanwhile."""
+        run = rehearsal.Play(MIGRATE, *self.arguments, log=self.folder / "second-operator.log").wait(120)
+        refused = re.findall(r'"msg": "(.*?)"[,}\n]', run.output)
+        return run.returncode, (refused[-1] if refused else "")[:160]

@@ -1,0 +1,277 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The faults themselves: each strikes, mends what does not pass by itself, and says what of the clients' trouble it explains."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from tests.lab import faults, machines, network, world
+from tests.lab.shell import LabError
+from tests.lab.state import Node
+
+from .case import Case
+from .pis import Pis
+
+ROW = b"there before the migration"  # in every row the lab loads
+
+
+class Migration(Protocol):
+    """What a fault may do to the run under way."""
+
+    extra: list[str]  # arguments of the next run only
+    folder: Path
+
+    def kill(self) -> None: ...
+
+    def second_operator(self) -> tuple[int, str]: ...
+
+
+@dataclass
+class Blow:
+    """A fault that was inflicted; times are epoch seconds."""
+
+    case: Case
+    struck: float
+    task: str
+    host: str = ""
+    recovered: float | None = None
+    moved_on: float | None = None
+    run: int = 0
+    note: str = ""
+    wrong: str = ""  # why the case has failed, whatever the rest says
+    allowances: list[dict[str, Any]] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+    mend: Callable[[], None] | None = None  # what the operator does once the play has stopped
+
+
+def strike(pis: Pis, blow: Blow, migration: Migration) -> None:
+    """Inflict the fault and wait until it is over."""
+    name = blow.case.fault.removesuffix("-back")
+    try:
+        FAULTS[name](pis, blow, migration)
+    except (LabError, TimeoutError, OSError, KeyError) as error:
+        blow.wrong = f"could not be inflicted or mended: {type(error).__name__}: {error}"
+    if name not in BY_THEMSELVES:
+        blow.over.set()
+
+
+def _host(pis: Pis, blow: Blow, of: str | None = None) -> Node:
+    node = pis.leader(of) if blow.case.on == "leader" else pis.nodes[0] if blow.case.on == "server" else pis.follower(of)
+    blow.host = node.name
+    blow.struck = time.time()  # finding the host took a moment
+    return node
+
+
+def _explains(blow: Blow, *routes: str, stale: bool = True) -> None:
+    """Reads through these routes that got no answer while the fault lasted, or an old one, are its doing."""
+    end = blow.recovered if blow.recovered is not None else time.time()
+    blow.allowances += [{"route": route, "from": blow.struck, "to": end, "stale": stale, "why": blow.case.name} for route in routes]
+
+
+def _recover(pis: Pis, blow: Blow, node: Node, of: str, service: bool = False) -> None:
+    at = pis.wait_caught_up(node, of)
+    if at is not None and service:
+        at = pis.wait_service(node)
+        if at is None:
+            blow.wrong = f"{node.name}: the Service does not answer there 90 s after the fault"
+    elif at is None:
+        blow.wrong = f"60 s after the fault: {pis.behind(node, of)}"
+    blow.recovered = at or time.time()
+
+
+def pod_killed(pis: Pis, blow: Blow, migration: Migration) -> None:
+    of = pis.serving()
+    node = _host(pis, blow, of)
+    faults.kill(node, faults.DAEMON, owner=faults.POD)
+    _recover(pis, blow, node, faults.POD)
+    if of == faults.POD:  # clients meet a pod only from the cutover on
+        # Any Pi's clients of the Service may have been led to it.
+        _explains(blow, node.name, "service")
+
+
+def old_leader_killed(pis: Pis, blow: Blow, migration: Migration) -> None:
+    of = faults.UNIT if any(faults.processes(node, owner=faults.UNIT) for node in pis.nodes) else faults.POD
+    node = _host(pis, blow, of)
+    served = pis.serving() == of
+    faults.kill(node, faults.DAEMON, owner=of)
+    _recover(pis, blow, node, of)
+    if served:
+        _explains(blow, node.name, "service")
+
+
+def partition(pis: Pis, blow: Blow, migration: Migration) -> None:
+    node = _host(pis, blow)
+    network.partition(node)
+    time.sleep(blow.case.heal)
+    network.heal(node)
+    _recover(pis, blow, node, pis.serving())
+    _explains(blow, node.name, "service")
+
+
+def reboot(pis: Pis, blow: Blow, migration: Migration) -> None:
+    node = _host(pis, blow)
+    world.reboot(pis.lab, node, pis.provider)
+    _recover(pis, blow, node, pis.serving(), service=True)
+    _explains(blow, node.name, "service")
+
+
+def play_killed(pis: Pis, blow: Blow, migration: Migration) -> None:
+    blow.struck = time.time()
+    migration.kill()
+    blow.recovered = time.time()
+
+
+def api_down(pis: Pis, blow: Blow, migration: Migration) -> None:
+    blow.host, blow.struck = pis.nodes[0].name, time.time()
+    faults.stop_api(pis.lab, pis.provider)
+    time.sleep(max(0.0, blow.struck + blow.case.heal - time.time()))
+    faults.start_api(pis.lab, pis.provider)
+    blow.recovered = time.time()
+
+
+def disk_full(pis: Pis, blow: Blow, migration: Migration) -> None:
+    node = _host(pis, blow)
+    faults.fill(node, "/var/backups", pis.provider)
+    time.sleep(blow.case.heal)
+    faults.unfill(node)
+    of = pis.serving()
+    _recover(pis, blow, node, of)
+    # A daemon that cannot write ends; it is away like a killed one until it is back.
+    _explains(blow, node.name, "service")
+
+
+def corrupt(pis: Pis, blow: Blow, migration: Migration) -> None:
+    """Flip one bit of a row, in the phase's own files as soon as they are there, or in every copy kept so far."""
+    phase = blow.case.phase
+    node = _host(pis, blow, faults.UNIT if phase in ("prepare", "transfer", "validate", "cutover") else None)
+    folder = pis.backups(node)
+    upstream = pis.lab.profile == "upstream"
+    fresh = {
+        "prepare": ["prepare/pi-controller.db"],
+        "transfer": ["transfer.pi-controller.db"] if upstream else ["transfer/snapshot/state.bin"],
+        "cutover": ["cutover.pi-controller.db"] if upstream else ["cutover/snapshot/.state.bin.part", "cutover/snapshot/state.bin"],
+    }.get(phase)
+    if fresh is None:
+        kept = [*folder.glob("**/*.db"), *folder.glob("**/state.bin")]
+        blow.note = f"{sum(map(flip, kept))} copies"
+        if blow.note.startswith("0"):
+            blow.wrong = f"{folder}: nothing to corrupt"
+    else:
+        began, deadline = blow.struck - 20, time.monotonic() + 10
+        while not any(path.exists() and path.stat().st_mtime > began and flip(path) for path in map(folder.joinpath, fresh)):
+            if time.monotonic() > deadline:
+                blow.wrong = f"none of {', '.join(fresh)} came to be in {folder} within 10 s"
+                break
+            time.sleep(0.0005)
+        blow.struck = time.time()
+    blow.recovered = time.time()
+
+
+def flip(path: Path) -> bool:
+    """One bit of the text of a row: still a sound file, with something in it that nobody wrote."""
+    try:
+        at = path.read_bytes().find(ROW)
+        if at < 0:
+            return False
+        with path.open("r+b") as file:
+            file.seek(at)
+            file.write(bytes([ROW[0] ^ 1]))
+    except OSError:
+        return False
+    return True
+
+
+def follower_lagging(pis: Pis, blow: Blow, migration: Migration) -> None:
+    node = _host(pis, blow)
+    faults.kill(node, faults.DAEMON, "STOP", faults.UNIT)
+    threading.Timer(blow.case.heal, _thaw, (pis, blow, node)).start()  # the play begins meanwhile
+
+
+def _thaw(pis: Pis, blow: Blow, node: Node) -> None:
+    faults.thaw(node)
+    _recover(pis, blow, node, faults.UNIT)
+    _explains(blow, node.name, "service")
+    blow.over.set()
+
+
+def follower_dead(pis: Pis, blow: Blow, migration: Migration) -> None:
+    """Stopped before the play, started by its owner once the play has refused."""
+    node = _host(pis, blow)
+    machines.execute(node, ["systemctl", "stop", "pi-controller.service"])
+
+    def start() -> None:
+        machines.execute(node, ["systemctl", "start", "pi-controller.service"])
+        _recover(pis, blow, node, faults.UNIT)
+        _explains(blow, node.name, "service")
+
+    blow.mend = start
+
+
+def wrong_image(pis: Pis, blow: Blow, migration: Migration) -> None:
+    migration.extra = ["-e", "pi_controller_image=pi-controller:never-built"]
+    blow.recovered = time.time()
+
+
+def masked_unit(pis: Pis, blow: Blow, migration: Migration) -> None:
+    node = _host(pis, blow)
+    # Until the next boot only: what is in /etc cannot be masked while the unit's own file lies there.
+    machines.execute(node, ["systemctl", "mask", "--runtime", "pi-controller.service"])
+    blow.recovered = time.time()
+
+
+def hand_edited_unit(pis: Pis, blow: Blow, migration: Migration) -> None:
+    node = _host(pis, blow)
+    script = ("sed -i 's/^Restart=on-failure/Restart=always\\nNice=-1/' /etc/systemd/system/pi-controller.service && "
+              "mkdir -p /etc/systemd/system/pi-controller.service.d && "
+              "printf '[Service]\\nRestartSec=2\\n' > /etc/systemd/system/pi-controller.service.d/mine.conf && systemctl daemon-reload")
+    machines.execute(node, ["sh", "-ec", script])
+    blow.recovered = time.time()
+
+
+def leadership_change(pis: Pis, blow: Blow, migration: Migration) -> None:
+    leader = pis.leader(faults.POD)
+    blow.host, blow.struck = leader.name, time.time()
+    to = pis.follower(faults.POD)
+    for port in (8080, 8082):
+        if pis.ask(leader, port, "/api/v1/raft/leader/transfer", "POST", {"target_id": to.name}) is not None:
+            blow.note = f"{leader.name} to {to.name}"
+            break
+    else:
+        blow.wrong = f"{leader.name} did not hand leadership over to {to.name}"
+    blow.recovered = time.time()
+
+
+def second_operator(pis: Pis, blow: Blow, migration: Migration) -> None:
+    blow.struck = time.time()
+    code, said = migration.second_operator()
+    blow.recovered = time.time()
+    blow.note = said
+    if code == 0:
+        blow.wrong = "the second operator was not refused"
+
+
+FAULTS: dict[str, Callable[[Pis, Blow, Migration], None]] = {
+    "pod-killed": pod_killed,
+    "old-leader-killed": old_leader_killed,
+    "partition": partition,
+    "play-killed": play_killed,
+    "random-kill": play_killed,
+    "corrupt": corrupt,
+    "disk-full": disk_full,
+    "api-down": api_down,
+    "reboot": reboot,
+    "follower-lagging": follower_lagging,
+    "follower-dead": follower_dead,
+    "wrong-image": wrong_image,
+    "masked-unit": masked_unit,
+    "hand-edited-unit": hand_edited_unit,
+    "leadership-change": leadership_change,
+    "second-operator": second_operator,
+}
+BY_THEMSELVES = ("follower-lagging",)  # these say themselves when they are over

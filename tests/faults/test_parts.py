@@ -1,0 +1,126 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The suite's own parts, without a lab: the table covers what it says, and a fault is charged to the case that caused it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.faults import strike, table
+from tests.faults.__main__ import matrix
+from tests.faults.case import PHASES, Case, Chain, chained
+from tests.faults.chain import Attempt, Course
+from tests.faults.strike import Blow, flip
+from tests.faults.verdict import line_of
+
+EVERY_PHASE = ("pod-killed", "old-leader-killed", "partition", "play-killed", "corrupt", "disk-full", "api-down", "reboot", "random-kill")
+
+
+@pytest.mark.parametrize("fault", EVERY_PHASE)
+def test_every_phase_meets_every_fault(fault: str) -> None:
+    assert {case.phase for case in table.EVERYTHING if case.fault == fault and case.profile == "full"} == set(PHASES)
+
+
+def test_there_is_something_behind_every_name_and_no_name_twice() -> None:
+    assert {case.fault.removesuffix("-back") for case in table.EVERYTHING} == set(strike.FAULTS)
+    names = [case.name for case in table.CASES]
+    assert len(names) == len(set(names))
+
+
+def test_the_chosen_dozen_covers_every_phase_and_most_kinds() -> None:
+    cases = [case for chain in table.chosen_chains() for case in chain.cases]
+    assert len(cases) == 12
+    assert {case.phase for case in cases} == set(PHASES)
+    assert len({case.fault for case in cases}) >= 7
+
+
+def test_random_kills_are_twelve_and_the_same_every_time() -> None:
+    kills = table.random_kills()
+    assert len(kills) == 12
+    assert kills == table.random_kills()
+    assert all(0 <= case.after < table.LASTS[case.phase] for case in kills)
+
+
+def test_cases_share_a_migration_but_not_with_another_profile() -> None:
+    chains = chained(table.EVERYTHING)
+    assert sum(len(chain.cases) for chain in chains) == len(table.EVERYTHING)
+    assert all(len({(case.profile, case.rollback) for case in chain.cases}) == 1 for chain in chains)
+    assert len(chains) < len(table.EVERYTHING) / 4
+
+
+def test_a_flipped_bit_leaves_a_sound_database_with_another_row(tmp_path: Path) -> None:
+    path = tmp_path / "copy.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE nodes (data TEXT)")
+        database.execute("INSERT INTO nodes VALUES (?)", (f'{{"note": "{strike.ROW.decode()}"}}',))
+    assert flip(path)
+    with sqlite3.connect(path) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert strike.ROW.decode() not in database.execute("SELECT data FROM nodes").fetchone()[0]
+    assert not flip(path), "there is no second row to flip"
+    assert not flip(tmp_path / "missing")
+
+
+def course(*blows: Blow, returncode: int = 0) -> Course:
+    chain = Chain("test", tuple(blow.case for blow in blows))
+    return Course(chain, Path(), list(blows), [Attempt("playbooks/migrate.yml", 0.0, 200.0, returncode, False, False, "")])
+
+
+def blow(phase: str, struck: float, **more: object) -> Blow:
+    return Blow(Case(phase, "pod-killed"), struck, "task", recovered=struck + 2, moved_on=struck + 1, **more)  # type: ignore[arg-type]
+
+
+def acknowledged(*gaps: tuple[float, float]) -> list[float]:
+    """A write every 0.1 s, but in the gaps."""
+    times = [number / 10 for number in range(2000)]
+    return [time for time in times if not any(start < time < end for start, end in gaps)]
+
+
+NOTHING = {"findings": [], "allowed_failed_reads": [], "allowed_stale_reads": []}
+
+
+def test_safety_comes_with_the_write_after_the_gap_a_fault_has_caused() -> None:
+    first, second = blow("transfer", 50.0), blow("cutover", 100.0)
+    line = line_of(first, course(first, second), NOTHING, acknowledged((51.0, 55.0), (101.0, 109.0)))
+    assert (line.outcome, line.safety, line.pause, line.faults) == ("migrated", 5.0, 4.0, [])
+
+
+def test_safety_comes_with_the_play_where_writes_never_paused() -> None:
+    one = blow("transfer", 50.0)
+    assert line_of(one, course(one), NOTHING, acknowledged()).safety == 1.0
+
+
+def test_a_play_that_never_got_on_and_writes_that_never_came_back_are_failures() -> None:
+    one = blow("transfer", 50.0)
+    one.moved_on = None
+    line = line_of(one, course(one), NOTHING, acknowledged((40.0, 1000.0)))
+    assert line.failed
+    assert {fault.split()[0] for fault in line.faults} == {"no", "the"}
+
+
+def test_a_case_that_must_migrate_may_not_end_in_the_old_world() -> None:
+    one = blow("transfer", 50.0)
+    assert line_of(one, course(one, returncode=2), NOTHING, acknowledged()).failed
+
+
+def test_a_failed_read_is_charged_to_the_fault_before_it_and_a_lost_write_to_all() -> None:
+    first, second = blow("transfer", 50.0), blow("cutover", 100.0)
+    read = {"kind": "failed_read", "route": "pi-2", "at": "1970-01-01T00:01:45Z", "text": "refused"}
+    verdict = {**NOTHING, "findings": [read]}
+    assert not line_of(first, course(first, second), verdict, acknowledged()).failed
+    assert line_of(second, course(first, second), verdict, acknowledged()).failed
+    lost = {**NOTHING, "findings": [{"kind": "lost_write", "route": "pi-2", "at": "1970-01-01T00:16:00Z", "text": "gone"}]}
+    assert line_of(first, course(first, second), lost, acknowledged()).failed
+
+
+def test_the_matrix_says_what_failed_and_why() -> None:
+    one = blow("transfer", 50.0, wrong="it could not be mended")
+    line = line_of(one, course(one), NOTHING, acknowledged())
+    line.outcome = "FAILED"
+    shown = matrix([line])
+    assert "transfer" in shown
+    assert "it could not be mended" in shown
+    assert "1 cases, 1 failed" in shown

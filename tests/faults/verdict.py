@@ -1,0 +1,138 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a chain came to: the witness's verdict, the hosts as they stand, and the figures of each case.
+
+*Time to safety* is counted from the moment a fault struck to the later of two moments: the first acknowledged write after the last
+stretch of more than a second without one that the fault caused (none, if there was no such stretch), and the moment the play was
+where it should be: past the task that was under way, stopped with its message, or, killed, in that phase again by its next run.
+The *write pause* is the longest time between two acknowledged writes from the strike to the next one (or ten seconds after it was over).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tests.e2e import hosts as on
+from tests.e2e import rehearsal
+from tests.e2e.test_migration import assert_migrated
+from tests.lab import faults
+from tests.lab.witness_history import OK, WRITES, load
+
+from .case import MIGRATED, Case
+from .chain import Course
+from .pis import Pis
+from .strike import Blow
+
+PAUSE_COUNTS = 1.0
+AFTERMATH = 5.0
+
+
+@dataclass
+class Line:
+    """One line of the matrix."""
+
+    case: Case
+    outcome: str
+    safety: float | None = None
+    pause: float | None = None
+    runs: int = 0
+    allowed: int = 0
+    host: str = ""
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.faults)
+
+
+def judge(course: Course, witness: rehearsal.Witness, pis: Pis) -> list[Line]:
+    allowances = course.folder / "allowances.json"
+    allowances.write_text(json.dumps([one for blow in course.blows for one in blow.allowances], indent=1))
+    verdict, summary = witness.judge("--allowances", str(allowances))
+    (course.folder / "summary.txt").write_text(summary)
+    acknowledged = acknowledgements(witness)
+    state = standing(course, pis)
+    lines = [line_of(blow, course, verdict, acknowledged) for blow in course.blows]
+    struck = {blow.case for blow in course.blows}
+    lines += [Line(case, "not struck", faults=["its moment never came: the task has another name, or the phase was over"])
+              for case in course.chain.cases if case not in struck]
+    for line in lines:
+        line.faults += state
+        line.outcome = "FAILED" if line.failed else line.outcome
+    return lines
+
+
+def line_of(blow: Blow, course: Course, verdict: dict, acknowledged: list[float]) -> Line:
+    later = [other.struck for other in course.blows if other.struck > blow.struck]
+    until = min(later, default=float("inf"))
+    over = max(blow.recovered or blow.struck, blow.moved_on or blow.struck)
+    gaps = [(a, b) for a, b in zip(acknowledged, acknowledged[1:], strict=False) if b > blow.struck and a < min(until, over + 2 * AFTERMATH)]
+    caused = [b for a, b in gaps if b - a > PAUSE_COUNTS and a < min(until, (blow.recovered or blow.struck) + AFTERMATH)]
+    writes_again = max(caused, default=blow.struck)
+    line = Line(blow.case, "", host=blow.host)
+    line.pause = round(max((b - a for a, b in gaps), default=0.0), 1)
+    if blow.moved_on is not None:
+        line.safety = round(max(writes_again, blow.moved_on) - blow.struck, 1)
+    after = [attempt for attempt in course.attempts if attempt.ended > blow.struck and attempt.began < until]
+    line.runs = len(after)
+    back = any(attempt.went_back for attempt in after)
+    line.outcome = ("rolled back, " if back else "") + ("migrated" if course.done else "old world serves")
+    line.allowed = sum(len([one for one in verdict[kind] if blow.struck - 1 <= moment(one["at"]) < until])
+                       for kind in ("allowed_failed_reads", "allowed_stale_reads"))
+    if blow.wrong:
+        line.faults.append(blow.wrong)
+    if not acknowledged or acknowledged[-1] < blow.struck:
+        line.faults.append("no write was acknowledged after it")
+    if blow.moved_on is None:
+        line.faults.append("the play never got on")
+    if blow.case.ends == MIGRATED and (back or not course.done):
+        line.faults.append(f"ended as '{line.outcome}', wanted: migrated without a way back")
+    for finding in verdict["findings"]:
+        at = moment(finding["at"]) if finding["at"] and finding["at"] != "never" else None
+        first = min(other.struck for other in course.blows)
+        if at is None or finding["kind"].startswith("lost") or blow.struck - 1 <= at < until or (at < first and blow.struck == first):
+            line.faults.append(f"{finding['kind']} {finding['route']} {finding['at']}: {finding['text'][:200]}")
+    return line
+
+
+def moment(clock: str) -> float:
+    return datetime.fromisoformat(clock.replace("Z", "+00:00")).timestamp()
+
+
+def acknowledgements(witness: rehearsal.Witness) -> list[float]:
+    """When each acknowledged write was answered, epoch seconds."""
+    history = load([witness.history])
+    return sorted(history.wall(operation.end) for operation in history.operations if operation.op in WRITES and operation.outcome == OK)
+
+
+def standing(course: Course, pis: Pis) -> list[str]:
+    """What is wrong with the hosts as they stand at the end."""
+    names = [node.name for node in pis.nodes]
+    try:
+        if course.done:
+            assert_migrated(names)
+            for blow in course.blows:
+                if blow.case.fault == "hand-edited-unit":
+                    kept = pis.backups(pis.lab.node(blow.host), "pi-controller.service").read_text()
+                    assert "Nice=-1" in kept, f"{blow.host}: the owner's own unit file was not kept"
+        else:
+            assert_old_world(names, pis)
+    except (AssertionError, rehearsal.LabError, OSError) as error:
+        return [f"the hosts at the end: {str(error).splitlines()[0][:300] if str(error) else type(error).__name__}"]
+    return []
+
+
+def assert_old_world(names: list[str], pis: Pis) -> None:
+    """The units serve, all of them in one cluster, and nothing leads past them."""
+    for node in pis.nodes:
+        pi = on.host(node.name)
+        assert on.unit_state(pi) == ("enabled", "active"), f"{node.name}: {on.unit_state(pi)}"
+        assert on.gate_rules(pi) == [], f"{node.name}: {on.gate_rules(pi)}"
+        status = pis.status(node, faults.UNIT)
+        assert status is not None, f"{node.name}: the unit does not answer"
+        assert len(status["members"]) == len(names), f"{node.name}: {status['members']}"
+        behind = pis.behind(node, faults.UNIT)
+        assert behind is None, behind
+    assert not pis.pods_serve(), "the migration stopped after the cutover: neither migrated nor back"
