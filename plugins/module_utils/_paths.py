@@ -1,0 +1,77 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a Pi's file systems say of the folders the migration uses; nothing is opened for writing."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+
+def describe(path: str) -> dict[str, Any]:
+    """What lies at `path`, and the file system it lies on or would be made on."""
+    kind = _kind(path)
+    existing = nearest_existing(path)
+    filesystem = os.statvfs(existing)
+    return {
+        "path": path,
+        "kind": kind,
+        "entries": _entries(path) if kind == "folder" else None,
+        "links": links(path),
+        "real": os.path.realpath(path),
+        "existing": existing,
+        "device": Path(existing).stat().st_dev,
+        "free": filesystem.f_bavail * filesystem.f_frsize,
+        # btrfs and others make them as they go along and tell of none.
+        "free_files": filesystem.f_favail if filesystem.f_files else None,
+        "read_only": bool(filesystem.f_flag & os.ST_RDONLY),
+    }
+
+
+def _kind(path: str) -> str | None:
+    try:
+        mode = os.lstat(path).st_mode  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if stat.S_ISLNK(mode):
+        return "link"
+    if stat.S_ISDIR(mode):
+        return "folder"
+    return "file" if stat.S_ISREG(mode) else "other"
+
+
+def _entries(path: str) -> int | None:
+    try:
+        return len(os.listdir(path))  # noqa: PTH208
+    except OSError:
+        return None
+
+
+def links(path: str) -> list[str]:
+    """Components of the path that are symbolic links: two paths that look apart may be one inside the other."""
+    parts = [PurePosixPath(path), *PurePosixPath(path).parents]
+    return [str(part) for part in reversed(parts) if os.path.islink(part)]  # noqa: PTH114
+
+
+def nearest_existing(path: str) -> str:
+    """The folder in which `path` is, or would be made."""
+    for part in [PurePosixPath(path), *PurePosixPath(path).parents]:
+        if os.path.isdir(part):  # noqa: PTH112
+            return str(part)
+    return "/"
+
+
+def size_of(folder: str) -> int:
+    """Bytes the files below `folder` take on the disk."""
+    total = 0
+    for parent, _folders, files in os.walk(folder):
+        for name in files:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_blocks * 512  # noqa: PTH116, PTH118
+            except OSError:  # the daemon drops old snapshots while this looks
+                continue
+    return total

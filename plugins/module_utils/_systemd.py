@@ -1,0 +1,39 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What systemd says of a unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PROPERTIES = (
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "UnitFileState",
+    "FragmentPath",
+    "DropInPaths",
+    "NeedDaemonReload",
+    "MainPID",
+)
+
+
+def show_command(systemctl: str, unit: str) -> list[str]:
+    return [systemctl, "show", "--no-pager", f"--property={','.join(PROPERTIES)}", unit]
+
+
+def parse_show(text: str) -> dict[str, Any]:
+    """The answer of `systemctl show`, under names of our own; empty where systemd said nothing."""
+    said = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return {
+        "load": said.get("LoadState", ""),
+        "active": said.get("ActiveState", ""),
+        "sub": said.get("SubState", ""),
+        "enabled": said.get("UnitFileState", ""),
+        "file": said.get("FragmentPath", ""),
+        "drop_ins": said.get("DropInPaths", "").split(),
+        "needs_reload": said.get("NeedDaemonReload") == "yes",
+        "pid": int(said.get("MainPID") or 0),
+    }

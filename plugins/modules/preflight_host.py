@@ -1,0 +1,276 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight_host
+short_description: Read all that pre-flight wants to know of one Pi
+description:
+  - Looks at folders and file systems, the daemon's unit, its database, who listens on which port, the memory, the
+    container images, and whether the Pi has the address it is known by. All in one go, since each call of a module is a
+    round trip to a slow host.
+  - Judges nothing. What is found goes into P(pi_controller.raft_migration.preflight_findings#filter).
+  - What cannot be read is left empty and never makes the module fail.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - pi_controller.raft_migration.attributes
+  - pi_controller.raft_migration.attributes.read_only
+options:
+  paths:
+    description:
+      - The folders and files of the migration by the names of their settings, C(data_dir), C(database),
+        C(config_file), C(backup_path), C(archive_path) and C(pod_data_dir).
+    type: dict
+    required: true
+  unit:
+    description: The daemon's systemd unit.
+    type: str
+    required: true
+  ports:
+    description: Ports whose listeners are looked for.
+    type: list
+    elements: int
+    required: true
+  address:
+    description: The address this Pi is known by.
+    type: str
+    required: true
+  image:
+    description: The image to look for in the container runtime.
+    type: str
+    default: ""
+  busy_timeout:
+    description: Seconds to wait for a database that is locked.
+    type: float
+    default: 10.0
+notes:
+  - Of the daemon's environment only the names are returned, since values may be secrets.
+  - SQLite itself may leave an empty C(-wal) and a C(-shm) beside a database in WAL mode that nobody else has open.
+"""
+
+EXAMPLES = r"""
+- name: Look at the Pi
+  pi_controller.raft_migration.preflight_host:
+    paths:
+      data_dir: /var/lib/pi-controller
+      database: /var/lib/pi-controller/pi-controller.db
+      config_file: /etc/pi-controller/config.yaml
+      backup_path: /var/backups/pi-controller-migration
+      archive_path: /var/lib/pi-controller.systemd.backup
+      pod_data_dir: /var/lib/pi-controller-pods
+    unit: pi-controller.service
+    ports: [8080, 9090, 9091, 8082, 9093, 9092]
+    address: 10.77.0.11
+  register: seen
+"""
+
+RETURN = r"""
+privileged:
+  description: Whether the module ran as root; without that, listeners cannot be told apart.
+  returned: success
+  type: bool
+python:
+  description: Version of Python on the Pi.
+  returned: success
+  type: str
+  sample: 3.11.2
+paths:
+  description: Kind, symbolic links on the way and file system of every path.
+  returned: success
+  type: dict
+  sample:
+    backup_path:
+      path: /var/backups/pi-controller-migration
+      kind: null
+      entries: null
+      links: []
+      real: /var/backups/pi-controller-migration
+      existing: /var/backups
+      device: 66
+      free: 1050673152
+      free_files: 64102
+      read_only: false
+state_bytes:
+  description: Bytes below the data folder.
+  returned: success
+  type: int
+unit:
+  description: State of the unit as systemd has it, with memory and names of the environment of its process.
+  returned: success
+  type: dict
+  sample:
+    {active: active, drop_ins: [], enabled: enabled, environment: [], file: /etc/systemd/system/pi-controller.service,
+     load: loaded, memory: 31457280, needs_reload: false, pid: 198, sub: running}
+node_id:
+  description: The Raft ID in the daemon's environment or configuration; null where none was found.
+  returned: success
+  type: str
+  sample: pi-1
+listeners:
+  description: Listeners on O(ports). C(owner) is V(unit), V(pod), V(other) or V(unknown).
+  returned: success
+  type: list
+  elements: dict
+  sample: [{address: 0.0.0.0, command: pi-controller, owner: unit, pid: 198, port: 8080}]
+database:
+  description: What SQLite's integrity check said, C(ok) when all is well, and the seconds it took.
+  returned: success
+  type: dict
+  sample: {integrity: ok, seconds: 0.011}
+memory_available:
+  description: Bytes a new process can have without swapping.
+  returned: success
+  type: int
+has_address:
+  description: Whether O(address) is an address of this Pi.
+  returned: success
+  type: bool
+missing_tools:
+  description: Commands the migration needs and this Pi has not.
+  returned: success
+  type: list
+  elements: str
+image_present:
+  description: Whether the container runtime has O(image); null where it cannot be asked.
+  returned: success
+  type: bool
+"""
+
+import os
+import platform
+import re
+import socket
+import time
+from pathlib import Path
+from typing import Any, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._failures import RaftError
+from ..module_utils._images import full_name, names
+from ..module_utils._paths import describe, size_of
+from ..module_utils._procfs import (
+    environment_names,
+    environment_value,
+    listeners,
+    memory_available,
+    memory_of,
+)
+from ..module_utils._sqlite import check_integrity, reading
+from ..module_utils._systemd import parse_show, show_command
+
+PREFIX = "PI_CONTROLLER_"
+NODE_ID = "PI_CONTROLLER_CLUSTER_CONTROLLER_ID"
+TOOLS = ("systemctl", "iptables-save", "iptables-restore", "ss")
+# K3s brings its own; elsewhere it is containerd's.
+RUNTIMES = (("k3s", "ctr"), ("ctr",))
+
+
+class Look:
+    """Everything about one Pi; each method reads one thing."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.params: dict[str, Any] = module.params
+        self.paths: dict[str, str] = {name: str(path) for name, path in module.params["paths"].items()}
+
+    def unit(self) -> dict[str, Any]:
+        systemctl = self.module.get_bin_path("systemctl")
+        text = ""
+        if systemctl:
+            _rc, text, _err = self.module.run_command(show_command(systemctl, self.params["unit"]))
+        unit = parse_show(text)
+        return {
+            **unit,
+            "memory": memory_of(unit["pid"]) if unit["pid"] else None,
+            "environment": environment_names(unit["pid"], PREFIX) if unit["pid"] else [],
+        }
+
+    def node_id(self, pid: int) -> Optional[str]:
+        """There is no YAML in Python's library, so that the key's own line has to do."""
+        told = environment_value(pid, NODE_ID) if pid else None
+        if told:
+            return told
+        try:
+            text = Path(self.paths["config_file"]).read_text(encoding="utf-8", errors="replace")
+        except (KeyError, OSError):
+            return None
+        match = re.search(r"""^\s*["']?controller_id["']?\s*:\s*["']?([^"',\s#]+)""", text, re.MULTILINE)
+        return match[1] if match else None
+
+    def database(self) -> dict[str, Any]:
+        path, began = Path(self.paths["database"]), time.monotonic()
+        try:
+            with reading(path, self.params["busy_timeout"]) as connection:
+                check_integrity(connection, path)
+        except (RaftError, OSError) as error:
+            return {"integrity": str(error), "seconds": round(time.monotonic() - began, 3)}
+        return {"integrity": "ok", "seconds": round(time.monotonic() - began, 3)}
+
+    def has_address(self) -> bool:
+        """Only an own address can be bound; no packet is sent."""
+        try:
+            found = socket.getaddrinfo(self.params["address"], 0, type=socket.SOCK_STREAM)
+        except OSError:
+            return False
+        for family, kind, protocol, _name, address in found:
+            with socket.socket(family, kind, protocol) as one:
+                try:
+                    one.bind(address)
+                except OSError:
+                    continue
+                return True
+        return False
+
+    def image_present(self) -> Optional[bool]:
+        if not self.params["image"]:
+            return None
+        for program, *words in RUNTIMES:
+            binary = self.module.get_bin_path(program)
+            if binary:
+                command = [binary, *words, "--namespace=k8s.io", "images", "list", "--quiet"]
+                rc, text, _err = self.module.run_command(command)
+                if rc == 0:
+                    return not names(self.params["image"]).isdisjoint(full_name(line) for line in text.split())
+        return None
+
+    def everything(self) -> dict[str, Any]:
+        unit = self.unit()
+        return {
+            "privileged": os.geteuid() == 0,
+            "python": platform.python_version(),
+            "paths": {name: describe(path) for name, path in self.paths.items()},
+            "state_bytes": size_of(self.paths["data_dir"]),
+            "unit": unit,
+            "node_id": self.node_id(unit["pid"]),
+            "listeners": [one.as_dict() for one in listeners(set(self.params["ports"]), self.params["unit"])],
+            "database": self.database(),
+            "memory_available": memory_available(),
+            "has_address": self.has_address(),
+            "missing_tools": [tool for tool in TOOLS if not self.module.get_bin_path(tool)],
+            "image_present": self.image_present(),
+        }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "paths": {"type": "dict", "required": True},
+            "unit": {"type": "str", "required": True},
+            "ports": {"type": "list", "elements": "int", "required": True},
+            "address": {"type": "str", "required": True},
+            "image": {"type": "str", "default": ""},
+            "busy_timeout": {"type": "float", "default": 10.0},
+        },
+        supports_check_mode=True,
+    )
+    module.exit_json(changed=False, **Look(module).everything())
+
+
+if __name__ == "__main__":
+    main()
