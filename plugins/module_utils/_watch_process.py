@@ -113,7 +113,7 @@ class Watch:
         run: Process,
         *,
         renew: Callable[[], None] | None = None,
-        release: Callable[[], None] | None = None,
+        release: Callable[[], object] | None = None,
     ) -> None:
         self.folder = folder
         self.settings = settings

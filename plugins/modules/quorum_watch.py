@@ -161,6 +161,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+path:
+  description: The folder in which it writes what it sees.
+  returned: success
+  type: str
 running:
   description: Whether the process runs when the module ends.
   returned: success
@@ -358,7 +362,7 @@ class QuorumWatch:
 
         return watch
 
-    def _lock(self) -> tuple[Callable[[], None], Callable[[], None]]:
+    def _lock(self) -> tuple[Callable[[], None], Callable[[], object]]:
         # Here and not above: the Kubernetes client takes longer to load than a change of phase may take. And before the fork:
         # the module's own files are gone after it. What is not loaded by then cannot be loaded any more.
         from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as _client  # noqa: F401
@@ -374,7 +378,7 @@ class QuorumWatch:
             # Never before the fork: two processes must not share a connection.
             return MigrationLock(connect(self.module), wanted["namespace"], wanted["name"], owner, wanted["duration"])
 
-        return (lambda: lock().renew()), (lambda: bool(lock().release()) and None)
+        return (lambda: lock().renew()), (lambda: lock().release())
 
 
 def define_module() -> AnsibleK8SModule:
@@ -427,7 +431,7 @@ def main() -> None:
         fail(module, error)
     except OSError as error:
         fail(module, RaftError(f"{module.params['path']}: {error}", next_step="mend that, then run this again"))
-    module.exit_json(changed=changed, **result)
+    module.exit_json(changed=changed, path=module.params["path"], **result)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,99 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Real processes: which run a module works for, and whether that still lives."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CHECKOUT, import_plugin
+
+processes = import_plugin("module_utils._processes")
+failures = import_plugin("module_utils._failures")
+
+ASK = """
+import sys
+sys.path.insert(0, {collections!r})
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils import _processes
+print(_processes.playbook_run().pid)
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path):
+    """Runs the question below processes of the given names; returns their numbers, outermost first, and the answer's."""
+    ask = tmp_path / "ask.py"
+    ask.write_text(ASK.format(collections=str(CHECKOUT / ".collections")))
+
+    def run(*names: str) -> tuple[list[int], int]:
+        inner = f"{sys.executable} {ask}"
+        for number, name in reversed(list(enumerate(names))):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            script = folder / name
+            # The last command is not exec'ed, since another one follows it.
+            script.write_text(f"#!/bin/sh\necho $$\n{inner}\ntrue\n")
+            script.chmod(0o755)
+            inner = f"/bin/sh {script} some-playbook.yml"
+        done = subprocess.run(inner.split(), capture_output=True, text=True, check=True)
+        *seen, answer = map(int, done.stdout.split())
+        return seen, answer
+
+    return run
+
+
+def test_the_run_is_the_ansible_playbook_above(tree):
+    (_shell, run, _worker), answer = tree("cron", "ansible-playbook", "module")
+    assert answer == run
+
+
+def test_its_workers_carry_its_name_and_are_not_the_run(tree):
+    (run, _worker, _module), answer = tree("ansible-playbook", "ansible-playbook", "module")
+    assert answer == run
+
+
+def test_a_run_started_by_another_run_is_its_own(tree):
+    (_outer, _shell, inner), answer = tree("ansible-playbook", "deploy.sh", "ansible-playbook")
+    assert answer == inner
+
+
+def test_no_run_at_all():
+    with pytest.raises(failures.RaftError, match="no ansible-playbook process is above"):
+        processes.playbook_run(1)
+
+
+def test_a_process_is_known_by_its_start_as_well():
+    here = processes.identify(os.getpid())
+    assert here.alive
+    assert not processes.Process(here.pid, "another start").alive
+    assert processes.Process.from_dict(here.as_dict()) == here
+    assert processes.Process.from_dict({"pid": "x"}) is None
+
+
+def test_one_that_has_ended_is_dead_even_while_nobody_has_taken_notice():
+    child = subprocess.Popen(["sleep", "60"])
+    process = processes.identify(child.pid)
+    assert process.alive
+    child.kill()
+    # Waited for without being reaped.
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert not process.alive
+    child.wait()
+    assert processes.identify(child.pid) is None
+
+
+def test_where_there_is_no_proc_ps_tells_the_same(monkeypatch, tmp_path):
+    here = os.getpid()
+    parent = os.getppid()
+    by_proc = processes._look(here)
+    monkeypatch.setattr(processes, "PROC", tmp_path)
+    by_ps = processes._look(here)
+    assert by_ps.parent == by_proc.parent == parent
+    assert processes.identify(here).alive
+    assert processes.machine() == ""
