@@ -6,11 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -136,23 +133,21 @@ def assert_true(told: dict[str, Any], seen: dict[str, Any], names: list[str]) ->
 
 def killed_at(task: str, nth: int = 1, tag: str = "complete") -> None:
     """Run the playbook and kill it, with all it has started, when the task has begun for the nth time."""
-    tool = Path(sys.executable).with_name("ansible-playbook")
-    command = [str(tool), "playbooks/migrate.yml", "-i", "inventories/lab", "--tags", tag, "-e", "confirm=true"]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(rehearsal.REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1",
-                   "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}  # fmt: skip
-    with subprocess.Popen(
-        command, cwd=rehearsal.REPOSITORY, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-    ) as process:
-        assert process.stdout is not None
-        seen = []
-        for line in process.stdout:
-            seen.append(line)
-            if line.startswith("TASK [") and task in line:
-                nth -= 1
-                if nth == 0:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    return
-    pytest.fail(f"the run ended before {task!r}: {''.join(seen)[-3000:]}")
+    begun = threading.Semaphore(0)
+
+    def told(line: str) -> None:
+        if line.startswith("TASK [") and task in line:
+            begun.release()
+
+    play = rehearsal.Play("playbooks/migrate.yml", "--tags", tag, "-e", "confirm=true", on_line=told)
+    try:
+        for _ in range(nth):
+            while not begun.acquire(timeout=0.2):
+                if play.process.poll() is not None:
+                    pytest.fail(f"the run ended before {task!r}: {play.wait().output[-3000:]}")
+    finally:
+        play.kill()
+        play.wait()
 
 
 def test_status_says_what_is_true_at_twelve_points(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
