@@ -59,9 +59,10 @@ def stopped(failures: list[dict[str, Any]], opening: bool, way_back: str) -> str
                 f"Go back: {GO_BACK}",
             ]
         )
+    headline = "The way back stopped: " if phase == "rollback" else "The migration stopped and the way back stopped too: "
     return "\n".join(
         [
-            "The migration stopped and the way back stopped too: " + lines[0],
+            headline + lines[0],
             *lines[1:],
             f"The way back: {way_back}",
             "Nothing was deleted. What the pods had taken is in their data folders, or in rollback-handed in the backup folder.",
