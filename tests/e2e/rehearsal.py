@@ -220,6 +220,12 @@ def journal(host: str = "pi-1") -> dict[str, Any]:
     return json.loads(on_host(host, "cat", "/var/backups/pi-controller-migration/journal.json"))
 
 
+def alerts() -> list[dict[str, Any]]:
+    """What the quorum watch of the last run raised."""
+    file = Path.home() / ".local/state/pi-controller-migration/watch/alerts.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
 def phase_seconds(hosts: Sequence[str]) -> dict[str, float]:
     """Seconds each phase took, from the first Pi that started it to the last that finished."""
     journals = [journal(host)["phases"] for host in hosts]

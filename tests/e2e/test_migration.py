@@ -54,6 +54,7 @@ def test_full_profile_migrates_in_one_go_and_a_second_run_changes_nothing(
     assert run.returncode == 0, run.output[-4000:]
     assert run.seconds < 300
     # The bar is 5 s on a quiet machine (the figure is printed); two shared cores have taken twice as long.
+    assert rehearsal.alerts() == [], "the quorum watch found trouble in a calm migration"
     verdict, summary = witness.judge("--max-write-pause", "15")
     print(summary)
     assert verdict["ok"], summary
@@ -88,6 +89,7 @@ def test_upstream_profile_migrates_tag_by_tag(old_world: Callable[[str], list[st
                 "playbooks/migrate.yml", "--tags", tag, "-e", "confirm=true", log=tmp_path / f"{tag}.log", show=True
             )
             assert run.returncode == 0, run.output[-4000:]
+            assert rehearsal.alerts() == [], f"the quorum watch found trouble in a calm {tag}"
             done += phases
             recorded = rehearsal.journal(names[0])["phases"]
             assert {phase for phase, entry in recorded.items() if entry["state"] == "done"} == set(done)
