@@ -101,7 +101,7 @@ CASES = [
 
     # Where the daemon has neither snapshot nor read-only call, state goes by its database and the fence is a detour.
     Case("transfer",         "corrupt",           at="Carry | Put it into every pod's database", profile="upstream"),
-    Case("cutover",          "old-leader-killed", at="Fence | Copy the old leader's database", on="leader", profile="upstream"),
+    Case("cutover",          "old-leader-killed", at="Carry | Copy the old leader's database", on="leader", profile="upstream"),
     Case("systemd_shutdown", "reboot",            at="Shutdown | The pods' cluster is quorate", profile="upstream", on="leader"),
     Case("port_migration",   "play-killed",       at="Ports | Its member stands at the new address", profile="upstream"),
 ]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import pytest
 
 from tests.faults import strike, table
 from tests.faults.__main__ import matrix
-from tests.faults.case import PHASES, Case, Chain, chained
-from tests.faults.chain import Attempt, Course
+from tests.faults.case import PHASES, START, Case, Chain, chained
+from tests.faults.chain import BEGINS, PLAYS, Attempt, Course
 from tests.faults.strike import Blow, flip
 from tests.faults.verdict import line_of
 
@@ -124,3 +125,18 @@ def test_the_matrix_says_what_failed_and_why() -> None:
     assert "transfer" in shown
     assert "it could not be mended" in shown
     assert "1 cases, 1 failed" in shown
+
+
+TASKS = [line.split("name:", 1)[1].strip().strip("\"'")
+         for path in Path(__file__).parents[2].glob("roles/*/tasks/*.yml") for line in path.read_text().splitlines() if "- name:" in line]
+
+
+@pytest.mark.parametrize("case", [case for case in table.CASES if case.at != START], ids=lambda case: case.name)
+def test_the_task_a_fault_waits_for_exists(case: Case) -> None:
+    assert any(case.at in task for task in TASKS)
+
+
+def test_the_runner_knows_the_plays_and_the_beginning_of_a_phase() -> None:
+    plays = "".join(path.read_text() for path in Path(__file__).parents[2].glob("playbooks/**/*.yml"))
+    assert {word for word in PLAYS if re.search(rf'name: "?\(\d/\d\) {word}', plays)} == set(PLAYS)
+    assert BEGINS in TASKS
