@@ -1,0 +1,132 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The callback in a real run of ansible-playbook on this machine: into a pipe, and on a pseudo-terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CHECKOUT
+
+PLAY = """
+- name: "(1/6) PREPARE"
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: Read the journal
+      pi_controller.raft_migration.migration_journal_info: &where {path: "%(folder)s/{{ inventory_hostname }}/journal.json"}
+    - name: Record that the phase has started
+      pi_controller.raft_migration.migration_journal: {<<: *where, phase: prepare, state: started}
+    - name: Say something
+      ansible.builtin.debug: {msg: "Writes waited 0.8 s"}
+      run_once: true
+    - name: A task that is not of interest
+      ansible.builtin.set_fact: {nothing: 1}
+    - name: Break
+      ansible.builtin.fail: {msg: "iptables-restore failed"}
+      when: inventory_hostname == 'pi-2' and broken | default(false) | bool
+    - name: Record that the phase is done
+      pi_controller.raft_migration.migration_journal: {<<: *where, phase: prepare, state: done}
+"""
+TABLE = """
+- name: STATUS
+  hosts: all
+  gather_facts: false
+  vars: {raft_migration_progress: false}
+  tasks:
+    - name: Show it
+      ansible.builtin.debug: {msg: ["Migration: not started", "  Prepare"]}
+      run_once: true
+"""
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    tool = Path(sys.executable).with_name("ansible-playbook")
+    if not tool.exists():
+        pytest.skip("ansible-playbook is not beside this Python")
+    hosts = "[all]\npi-1\npi-2\n[all:vars]\nansible_connection=local\nansible_python_interpreter={{ ansible_playbook_python }}\n"
+    (tmp_path / "hosts").write_text(hosts)
+    (tmp_path / "play.yml").write_text(PLAY % {"folder": tmp_path})
+    (tmp_path / "status.yml").write_text(TABLE)
+    return [str(tool), "-i", str(tmp_path / "hosts"), str(tmp_path / "play.yml")]
+
+
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if name not in ("CI", "ANSIBLE_STDOUT_CALLBACK")},
+    "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+    "ANSIBLE_NOCOLOR": "1",
+    "TERM": "xterm",
+}
+
+
+def piped(command: list[str], *more: str) -> tuple[int, str]:
+    done = subprocess.run([*command, *more], cwd=CHECKOUT, env=ENVIRONMENT, text=True, capture_output=True, timeout=120)
+    return done.returncode, done.stdout
+
+
+def on_a_terminal(command: list[str]) -> str:
+    """All that is written to a terminal of 100 columns and 30 rows."""
+    import fcntl
+    import termios
+
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    with subprocess.Popen(command, cwd=CHECKOUT, env=ENVIRONMENT, stdin=follower, stdout=follower, stderr=follower) as process:
+        os.close(follower)
+        written = b""
+        # Reading from a terminal whose other end is closed is an error.
+        with contextlib.suppress(OSError):
+            while chunk := os.read(leader, 65536):
+                written += chunk
+        assert process.wait(60) == 0
+    os.close(leader)
+    return written.decode()
+
+
+def test_a_pipe_gets_one_line_for_each_event(command: list[str]) -> None:
+    code, out = piped(command)
+    assert code == 0, out
+    lines = out.splitlines()
+    told = [re.sub(r"^\d\d:\d\d:\d\d  ", "", line) for line in lines]
+    assert told[0] == "(1/6) PREPARE"
+    assert told[1:3] == ["Prepare begins", "Writes waited 0.8 s"]
+    assert re.fullmatch(r"Prepare done after .+", told[3])
+    assert re.fullmatch(r"Ended well after \d+ s, 4 changes\.", told[4])
+    assert len(lines) == 5
+    assert "\x1b" not in out
+
+
+def test_a_failure_is_told_and_what_ansible_says_is_a_v_away(command: list[str]) -> None:
+    code, out = piped(command, "-e", "broken=true")
+    assert code != 0
+    assert "FAILED pi-2: Break: iptables-restore failed" in out
+    assert "-v shows Ansible's own output" in out
+    _code, out = piped(command, "-v")
+    assert "TASK [Record that the phase has started]" in out
+    assert "PLAY RECAP" in out
+
+
+def test_a_table_is_printed_as_it_is(command: list[str]) -> None:
+    code, out = piped([*command[:-1], command[-1].replace("play.yml", "status.yml")])
+    assert (code, out) == (0, "Migration: not started\n  Prepare\n")
+
+
+def test_a_terminal_shows_the_phases_and_keeps_what_was_said(command: list[str]) -> None:
+    written = on_a_terminal(command)
+    assert re.search(r"\x1b\[\d+F", written), "nothing was drawn over"
+    last = re.split(r"\x1b\[\d*[FJ]", written)
+    assert "✓ Prepare" in written
+    assert "Writes waited 0.8 s" in written
+    assert "Ended well after" in last[-1]
+    assert "TASK [" not in written
