@@ -141,6 +141,10 @@ def disk_full(pis: Pis, blow: Blow, migration: Migration) -> None:
     time.sleep(blow.case.heal)
     faults.unfill(node)
     of = pis.serving()
+    if of == faults.UNIT:
+        # systemd has given up on a unit that failed again and again; its owner, having made room, starts it.
+        machines.execute(node, ["systemctl", "reset-failed", "pi-controller.service"], check=False)
+        machines.execute(node, ["systemctl", "start", "pi-controller.service"])
     _recover(pis, blow, node, of)
     # A daemon that cannot write ends; it is away like a killed one until it is back.
     _explains(blow, node.name, "service")

@@ -16,8 +16,8 @@ from datetime import datetime
 
 from tests.e2e import hosts as on
 from tests.e2e import rehearsal
-from tests.e2e.test_migration import assert_migrated
-from tests.lab import faults
+from tests.e2e.test_migration import assert_migrated, restarts
+from tests.lab import faults, machines
 from tests.lab.witness_history import OK, WRITES, load
 
 from .case import MIGRATED, Case
@@ -113,6 +113,12 @@ def standing(course: Course, pis: Pis) -> list[str]:
     try:
         if course.done:
             assert_migrated(names)
+            for node in pis.nodes:
+                left = [path.name for path in (machines.root(node) / "etc/systemd/system").glob("pi-controller-migration*")]
+                assert left == [], f"{node.name}: {left} would put the gate back at the next boot"
+            if {blow.case.fault for blow in course.blows} <= {"play-killed", "random-kill"}:
+                # A run that goes on does not do again what was done: no container was ever started a second time.
+                assert restarts() == [0] * len(names), f"restarts of the pods: {restarts()}"
             for blow in course.blows:
                 if blow.case.fault == "hand-edited-unit":
                     kept = pis.backups(pis.lab.node(blow.host), "pi-controller.service").read_text()
