@@ -62,6 +62,8 @@ class Probe:
     old: Sequence[int]
     patience: float
     clock: Callable[[], float] = time.time
+    # On every address, as the daemon does: a holder of the port on any one of them is in the way.
+    listen_on: str = ""
     taken: dict[int, str] = field(default_factory=dict)
     reached: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     heard: dict[str, set[int]] = field(default_factory=dict)
@@ -122,8 +124,7 @@ class Probe:
             listener = socket.socket(family, socket.SOCK_STREAM)
             try:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                # On every address, as the daemon does: a holder of the port on any one of them is in the way.
-                listener.bind(("", port))
+                listener.bind((self.listen_on, port))
                 listener.listen(128)
                 listener.settimeout(TICK)
             except OSError as error:

@@ -69,10 +69,11 @@ def _leader(view: Mapping[str, Any]) -> Iterator[Finding]:
         )
     elif not view["quorate"]:
         leader = view["leader"]
+        none = f"none in term {view['term']}" if view["members"] else "no daemon answers"
         yield Finding(
             EVERYWHERE,
             "leader",
-            f"{leader['address']} in term {view['term']}, no majority follows" if leader else f"none in term {view['term']}",
+            f"{leader['address']} in term {view['term']}, no majority follows" if leader else none,
             "one leader that a majority follows",
             "start the daemons that are down and see that they reach each other on the Raft port",
         )

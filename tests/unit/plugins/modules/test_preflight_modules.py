@@ -1,0 +1,233 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+from pathlib import Path
+
+import pytest
+from conftest import import_plugin
+from fake_kube import APPS, CORE, NAME, NAMESPACE, FakeKube, add_pod, api_error, pod
+from preflight_world import HOSTS, healthy, owner, settings
+
+api = import_plugin("module_utils._k8s_api")
+filters = {
+    name: import_plugin(f"filter.{name}").FilterModule().filters()[name]
+    for name in ("preflight_findings", "preflight_view", "findings_table", "new_listeners")
+}
+
+
+# --- preflight_host ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bin_folder(tmp_path: Path, monkeypatch) -> Path:
+    """Where the module finds its commands, and nowhere else."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    module = import_plugin("modules.preflight_host")
+    found = lambda self, name, *_args, **_options: str(folder / name) if (folder / name).exists() else None  # noqa: E731
+    monkeypatch.setattr(module.AnsibleModule, "get_bin_path", found)
+    return folder
+
+
+def command(folder: Path, name: str, output: str, code: int = 0) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n/bin/cat <<'END'\n{output}\nEND\nexit {code}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def pi(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    with sqlite3.connect(tmp_path / "data/pi.db") as database:
+        database.execute("CREATE TABLE nodes (id INTEGER)")
+    database.close()
+    (tmp_path / "config.yaml").write_text('cluster:\n  enabled: true\n  controller_id: "pi-1" # here\n')
+    return tmp_path
+
+
+def look(run_module, pi: Path, **options):
+    paths = {
+        "data_dir": pi / "data",
+        "database": pi / "data/pi.db",
+        "config_file": pi / "config.yaml",
+        "backup_path": pi / "backups/migration",
+        "archive_path": pi / "archive",
+        "pod_data_dir": pi / "pods",
+    }
+    args = {
+        "paths": {name: str(path) for name, path in paths.items()},
+        "unit": "pi-controller.service",
+        "ports": [],
+        "address": "127.0.0.1",
+        **options,
+    }
+    before = sorted(pi.rglob("*"))
+    result = run_module("preflight_host", args)
+    assert [path for path in sorted(pi.rglob("*")) if path not in before and "remote_tmp" not in str(path)] == []
+    return result
+
+
+def test_all_of_a_pi_in_one_look(run_module, pi, bin_folder):
+    command(bin_folder, "systemctl", f"LoadState=loaded\nActiveState=active\nMainPID={os.getpid()}")
+    command(bin_folder, "ctr", "docker.io/library/pi-controller:1.4.0\ndocker.io/library/other:1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        result = look(run_module, pi, ports=[port], image="pi-controller:1.4.0")
+
+    assert result["changed"] is False
+    assert result["privileged"] is (os.geteuid() == 0)
+    assert (result["unit"]["load"], result["unit"]["active"], result["unit"]["pid"]) == ("loaded", "active", os.getpid())
+    assert result["unit"]["memory"] > 1024**2
+    assert result["database"]["integrity"] == "ok"
+    assert [(one["port"], one["pid"]) for one in result["listeners"]] == [(port, os.getpid())]
+    assert result["node_id"] == "pi-1"
+    assert result["paths"]["archive_path"]["kind"] is None
+    assert result["state_bytes"] > 0
+    assert result["has_address"] is True
+    assert result["image_present"] is True
+    assert result["missing_tools"] == ["iptables-save", "iptables-restore", "ss"]
+
+
+def test_nothing_to_be_seen_is_no_failure(run_module, tmp_path, bin_folder):
+    result = look(run_module, tmp_path / "nowhere", address="192.0.2.1", image="x")
+
+    assert result["unit"]["load"] == ""
+    assert result["node_id"] is None
+    assert "does not exist" in result["database"]["integrity"]
+    assert result["has_address"] is False
+    assert result["image_present"] is None
+
+
+def test_a_damaged_database_is_told_in_sqlites_words(run_module, pi, bin_folder):
+    (pi / "data/pi.db").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+
+    assert "pi.db" in look(run_module, pi)["database"]["integrity"]
+
+
+@pytest.mark.parametrize(("code", "present"), [(0, False), (1, None)])
+def test_an_image_is_missing_only_where_the_runtime_says_so(run_module, pi, bin_folder, code, present):
+    command(bin_folder, "ctr", "docker.io/library/other:1", code)
+
+    assert look(run_module, pi, image="pi-controller:1.4.0")["image_present"] is present
+
+
+def test_values_of_the_environment_stay_where_they_are(run_module, pi, bin_folder, monkeypatch):
+    module = import_plugin("modules.preflight_host")
+    command(bin_folder, "systemctl", "LoadState=loaded\nMainPID=198")
+    monkeypatch.setattr(module, "environment_names", lambda pid, prefix: ["PI_CONTROLLER_AUTH_TOKEN"])
+    monkeypatch.setattr(module, "environment_value", lambda pid, name: "pi-7" if name == module.NODE_ID else None)
+    result = look(run_module, pi)
+
+    assert result["unit"]["environment"] == ["PI_CONTROLLER_AUTH_TOKEN"]
+    assert result["node_id"] == "pi-7"
+
+
+# --- preflight_ports -----------------------------------------------------------------------------
+
+
+def test_a_probe_without_peers_frees_its_ports_at_once(run_module):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            free = other.getsockname()[1]
+        peers = [{"name": "pi-1", "address": "127.0.0.1"}]
+        args = {"name": "pi-1", "address": "127.0.0.1", "peers": peers, "new_ports": [taken, free, free]}
+        result = run_module("preflight_ports", args)
+
+    assert (result["changed"], result["listened"], result["taken"]) == (False, [free], {str(taken): "in use"})
+    with socket.create_server(("127.0.0.1", free)):
+        pass
+
+
+# --- preflight_kubernetes ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kube(monkeypatch) -> FakeKube:
+    fake = FakeKube(lag=0)
+    monkeypatch.setattr(import_plugin("modules.preflight_kubernetes"), "connect", lambda _module: api.KubeApi(fake))
+    monkeypatch.setattr(api, "READ_PATIENCE", 0)
+    fake.objects["/version"] = {"gitVersion": "v1.33.4+k3s1"}
+    fake.objects["/api/v1/nodes"] = {"items": [{"metadata": {"name": "pi-1"}, "status": {"allocatable": {"cpu": "4"}}}]}
+    fake.objects["/api/v1/pods"] = {"items": []}
+    return fake
+
+
+ARGS = {"namespace": NAMESPACE, "daemonset": NAME, "service": NAME}
+
+
+def test_an_empty_kubernetes(run_module, kube):
+    result = run_module("preflight_kubernetes", ARGS)
+
+    assert result["version"] == "v1.33.4+k3s1"
+    assert [(node["name"], node["ready"], node["allocatable"]["cpu"]) for node in result["nodes"]] == [("pi-1", False, 4)]
+    assert (result["daemonset"], result["service"], result["namespace"]) == (None, None, None)
+    assert kube.writes == []
+
+
+def test_what_is_there_already(run_module, kube):
+    kube.objects[CORE] = {"metadata": {"labels": {}}, "status": {"phase": "Active"}}
+    kube.objects[f"{CORE}/services/{NAME}"] = {"metadata": {}, "spec": {"selector": {"a": "b"}}}
+    container = {"image": "x:1"}
+    kube.objects[f"{APPS}/daemonsets/{NAME}"] = {"metadata": {}, "spec": {"template": {"spec": {"containers": [container]}}}}
+    add_pod(kube, pod(1))
+    kube.objects["/api/v1/pods"] = {"items": kube.pods}
+    kube.pods[0]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1"}}
+    result = run_module("preflight_kubernetes", ARGS)
+
+    assert result["namespace"] == {"phase": "Active", "enforce": None}
+    assert result["service"]["selector"] == {"a": "b"}
+    assert result["daemonset"] == {"managed_by": None, "images": ["x:1"]}
+    assert result["nodes"][0]["requested"]["cpu"] == 1
+    assert kube.writes == []
+
+
+def test_an_api_that_refuses_is_a_failure_that_says_what_to_do(run_module, kube):
+    def refuse(_method, _path):
+        raise api_error(403, "Forbidden", "nodes is forbidden")
+
+    kube.on_request = refuse
+    result = run_module("preflight_kubernetes", ARGS)
+
+    assert result["failed"]
+    assert "nodes is forbidden" in result["msg"]
+    assert "kubeconfig" in result["msg"]
+
+
+# --- the filters ---------------------------------------------------------------------------------
+
+
+def test_from_what_was_seen_to_the_table():
+    seen = healthy()
+    seen["host"]["pi-2"]["unit"]["load"] = "masked"
+    findings = filters["preflight_findings"](seen, settings(), owner())
+
+    assert [(one["host"], one["check"], one["level"]) for one in findings] == [("pi-2", "unit", "error")]
+    lines = filters["findings_table"](findings).splitlines()
+    assert lines[0].split() == ["host", "check", "seen", "wanted", "fix"]
+    assert "is masked" in lines[2]
+
+
+def test_the_view_all_hosts_go_on_with():
+    assert filters["preflight_view"](healthy()["cluster"])["leader"]["id"] == "pi-1"
+    assert filters["preflight_view"]({host: {"skipped": True} for host in HOSTS}) == {}
+
+
+def test_every_port_that_must_be_free():
+    listeners = filters["new_listeners"](settings(temporary_env={"PI_CONTROLLER_METRICS_PORT": "19100", "X": "1"}))
+
+    assert listeners == {
+        "temporary_ports.raft": 9092,
+        "temporary_ports.grpc": 9093,
+        "temporary_ports.rest": 8082,
+        "temporary_env.PI_CONTROLLER_WEBSOCKET_PORT": 8084,
+        "temporary_env.PI_CONTROLLER_AGENT_SERVER_PORT": 9094,
+        "temporary_env.PI_CONTROLLER_METRICS_PORT": 19100,
+    }

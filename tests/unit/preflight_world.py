@@ -1,0 +1,174 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What pre-flight sees of three healthy Pis; a test breaks what it is about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conftest import import_plugin
+
+config = import_plugin("module_utils._config")
+
+MIB = 1024 * 1024
+HOSTS = ("pi-1", "pi-2", "pi-3")
+PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
+IMAGE = "docker.io/library/pi-controller:1.4.0"
+
+
+def address(host: str) -> str:
+    return f"10.77.0.1{host[-1]}"
+
+
+def owner(**changes: Any) -> dict[str, Any]:
+    return {
+        "addresses": {host: address(host) for host in HOSTS},
+        "nodes": {host: host for host in HOSTS},
+        "unit": "pi-controller.service",
+        "unit_file": "/etc/systemd/system/pi-controller.service",
+        "image": "pi-controller:1.4.0",
+        "pull_policy": "IfNotPresent",
+        "daemonset": "pi-controller",
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+        "forks": 10,
+        **changes,
+    }
+
+
+def path(where: str, kind: str | None, entries: int | None = None, device: int = 1) -> dict[str, Any]:
+    return {
+        "path": where,
+        "kind": kind,
+        "entries": entries,
+        "links": [],
+        "real": where,
+        "existing": where if kind == "folder" else where.rpartition("/")[0],
+        "device": device,
+        "free": 900 * MIB,
+        "free_files": 60000,
+        "read_only": False,
+    }
+
+
+def listener(port: int, owner: str = "unit", command: str = "pi-controller", pid: int | None = 198) -> dict[str, Any]:
+    return {"port": port, "address": "0.0.0.0", "pid": pid, "command": command, "owner": owner}
+
+
+def host(name: str) -> dict[str, Any]:
+    return {
+        "privileged": True,
+        "python": "3.11.2",
+        "paths": {
+            "data_dir": path("/var/lib/pi-controller", "folder", 4),
+            "database": path("/var/lib/pi-controller/pi-controller.db", "file"),
+            "config_file": path("/etc/pi-controller/config.yaml", "file"),
+            "backup_path": path("/var/backups/pi-controller-migration", None),
+            "archive_path": path("/var/lib/pi-controller.systemd.backup", None),
+            "pod_data_dir": path("/var/lib/pi-controller-pods", None),
+        },
+        "state_bytes": 10 * MIB,
+        "unit": {
+            "load": "loaded",
+            "active": "active",
+            "sub": "running",
+            "enabled": "enabled",
+            "file": "/etc/systemd/system/pi-controller.service",
+            "drop_ins": [],
+            "needs_reload": False,
+            "pid": 198,
+            "memory": 30 * MIB,
+            "environment": [],
+        },
+        "node_id": name,
+        "listeners": [listener(port) for port in (8080, 9090, 9091)],
+        "database": {"integrity": "ok", "seconds": 0.01},
+        "memory_available": 500 * MIB,
+        "has_address": True,
+        "missing_tools": [],
+        "image_present": True,
+    }
+
+
+def ports(name: str) -> dict[str, Any]:
+    new, old = (8082, 8084, 9092, 9093, 9094), (8080, 9090, 9091)
+    peers = [peer for peer in HOSTS if peer != name]
+    return {
+        "listened": list(new),
+        "taken": {},
+        "reached": {
+            peer: {
+                **{str(port): {"result": "answered", "name": peer, "seconds": 0.001} for port in new},
+                **{str(port): {"result": "connected", "seconds": 0.001} for port in old},
+            }
+            for peer in peers
+        },
+        "heard": {peer: list(new) for peer in peers},
+        "clocks": {peer: {"offset": 0.002, "uncertainty": 0.003} for peer in peers},
+    }
+
+
+def member(name: str, **changes: Any) -> dict[str, Any]:
+    return {"id": name, "address": f"{address(name)}:9091", "voter": True, "reachable": True, "lag": 0, **changes}
+
+
+def cluster() -> dict[str, Any]:
+    return {
+        "leader": {"id": "pi-1", "address": "10.77.0.11:9091", "url": "http://10.77.0.11:8080"},
+        "term": 2,
+        "quorate": True,
+        "rivals": [],
+        "members": [member(name) for name in HOSTS],
+        "voters": 3,
+        "caught_up": True,
+        "behind": [],
+        "capabilities": ["snapshot"],
+        "unanswered": [],
+    }
+
+
+def node(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "ready": True,
+        "why_not_ready": "KubeletReady",
+        "pressure": [],
+        "hostname": name,
+        "addresses": [address(name)],
+        "allocatable": {"cpu": 4.0, "memory": 3800.0 * MIB},
+        "requested": {"cpu": 0.3, "memory": 140.0 * MIB},
+        "images": [IMAGE],
+        "kubelet": "v1.33.4+k3s1",
+        **changes,
+    }
+
+
+def kubernetes() -> dict[str, Any]:
+    return {
+        "version": "v1.33.4+k3s1",
+        "nodes": [node(name) for name in HOSTS],
+        "daemonset": None,
+        "service": {"type": "ClusterIP", "selector": {}},
+        "namespace": {"phase": "Active", "enforce": None},
+    }
+
+
+def journal(**states: str) -> dict[str, Any]:
+    return {"phase_states": {phase: states.get(phase, "pending") for phase in PHASES}}
+
+
+def healthy(**states: str) -> dict[str, Any]:
+    """All that was seen; `states` is what every journal says of its phases."""
+    return {
+        "journal": {name: journal(**states) for name in HOSTS},
+        "host": {name: host(name) for name in HOSTS},
+        "ports": {name: ports(name) for name in HOSTS},
+        "cluster": {name: cluster() for name in HOSTS},
+        "kubernetes": kubernetes(),
+    }
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    whole: dict[str, Any] = config.resolve(changes)
+    return whole
