@@ -15,7 +15,7 @@ CSS = """
   --page: #fbfaf8; --card: #ffffff; --ink: #1c1e21; --muted: #5b6068; --line: #e2dfd9; --grid: #ece9e4; --chip: #f3f1ed;
   --good: #00694d; --bad: #a33c00; --wait: #6b5200; --link: #005a94;
   --old: #b86e00; --new: #0072b2; --pause: #cc79a7; --lost: #d55e00; --inside: #ffffff;
-  --good-soft: #e4f3ee; --bad-soft: #fbe9df; --wait-soft: #f8f0d8;
+  --good-soft: #e4f3ee; --bad-soft: #fbe9df; --wait-soft: #f8f0d8; --rule: rgba(28, 30, 33, .16); --code: rgba(28, 30, 33, .07);
 }
 @media (prefers-color-scheme: dark) {
   :root {
@@ -23,6 +23,7 @@ CSS = """
     --good: #5fd0ab; --bad: #ff9d66; --wait: #ebc65b; --link: #7cc4f2;
     --old: #e69f00; --new: #56b4e9; --pause: #d992b8; --lost: #ff8a3d; --inside: #101215;
     --good-soft: #14291f; --bad-soft: #33200f; --wait-soft: #2c2510;
+    --rule: rgba(232, 233, 235, .18); --code: rgba(232, 233, 235, .1);
   }
 }
 * { box-sizing: border-box; }
@@ -48,7 +49,7 @@ h1 svg { width: 38px; height: 38px; flex: none; margin-top: .08em; }
 .now li + li { margin-top: 2px; }
 .now li:first-child { font-weight: 600; }
 .now li.doubt { color: var(--bad); }
-.commands { margin: 14px 0 0; padding-top: 12px; border-top: 1px solid color-mix(in srgb, var(--ink) 14%, transparent); font-size: 15px; }
+.commands { margin: 14px 0 0; padding-top: 12px; border-top: 1px solid var(--rule); font-size: 15px; }
 .commands dt { color: var(--muted); font-size: 14px; } .commands dd { margin: 0 0 6px; }
 .commands dd:last-child { margin-bottom: 0; }
 .figures { display: grid; grid-template-columns: repeat(4, 1fr); gap: 1px; margin: 28px 0 0; padding: 0; background: var(--line);
@@ -87,7 +88,7 @@ tbody th { font-weight: 500; min-width: 5.5em; }
 .num { text-align: right; }
 code, .mono { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", "Liberation Mono", monospace;
   font-size: .88em; overflow-wrap: anywhere; }
-dd code { background: color-mix(in srgb, var(--ink) 7%, transparent); padding: 3px 8px; border-radius: 5px; display: inline-block; }
+dd code { background: var(--code); padding: 3px 8px; border-radius: 5px; display: inline-block; }
 .state { white-space: nowrap; } .state.ok { color: var(--good); } .state.no { color: var(--bad); font-weight: 600; }
 .state.dim { color: var(--muted); }
 .empty { color: var(--muted); margin: 8px 0 0; }
@@ -117,7 +118,8 @@ footer { margin: 48px 0 0; padding: 18px 0 40px; border-top: 1px solid var(--lin
 }
 @media print {
   :root { color-scheme: light; --page: #fff; --card: #fff; --ink: #000; --muted: #444; --line: #bbb; --grid: #e5e5e5; --good: #00513b; --bad: #8a3300;
-    --wait: #574200; --link: #000; --old: #b86e00; --new: #0072b2; --inside: #fff; --good-soft: #fff; --bad-soft: #fff; --wait-soft: #fff; }
+    --wait: #574200; --link: #000; --old: #b86e00; --new: #0072b2; --inside: #fff; --good-soft: #fff; --bad-soft: #fff; --wait-soft: #fff;
+    --rule: #bbb; --code: #f2f2f2; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   body { font-size: 10.5pt; }
   .wrap { max-width: none; padding: 0; }
