@@ -7,7 +7,7 @@ fail() { say "FAILED: $*"; exit 1; }
 
 venv=$(tests/lab/environment.sh) || fail "no Python environment; the lines above say what to do"
 logs=$(mktemp -d /tmp/pi-migration-tests-XXXXXX)
-suites=(tests/unit tests/lab tests/network tests/raft)
+suites=(tests/unit tests/lab tests/network tests/raft tests/browser)
 
 beside() {
     local suite result=0

@@ -35,6 +35,8 @@ BUILD_STAND_IN = (
     "golang-google-grpc-dev",
     "golang-gopkg-yaml.v2-dev",
 )
+# For the tests of the report's page; the lab itself does without.
+BROWSER = ("chromium", "fonts-dejavu-core")
 
 
 def missing(packages: tuple[str, ...]) -> list[str]:
