@@ -306,7 +306,9 @@ class CallbackModule(Default):
         if isinstance(message, (list, tuple)) and all(isinstance(line, str) for line in message):
             text = "\n".join(message)
         else:
-            text = message if isinstance(message, str) else json.dumps(message, indent=2, ensure_ascii=False, default=str)
+            # Among the events a structure takes one line, alone it is meant to be read by a program.
+            indent = 2 if self._quiet else None
+            text = message if isinstance(message, str) else json.dumps(message, indent=indent, ensure_ascii=False, default=str)
         if ("message", text) in self._said:
             return
         self._said.add(("message", text))
