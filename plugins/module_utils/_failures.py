@@ -35,6 +35,12 @@ class RaftError(Exception):
             "next_step": next_step,
         }
 
+    @property
+    def told(self) -> str:
+        """The message with the next step, as users get it."""
+        next_step = self.failure["next_step"]
+        return f"{self}. Next: {next_step}" if next_step else str(self)
+
 
 class LockTaken(RaftError):
     """The migration's lock is not this run's any more."""
@@ -42,9 +48,5 @@ class LockTaken(RaftError):
 
 def fail(module: AnsibleModule, error: RaftError, **result: Any) -> NoReturn:
     """End the module with the error's text as `msg` and its facts as `failure`."""
-    message = str(error)
-    next_step = error.failure["next_step"]
-    if next_step:
-        message = f"{message}. Next: {next_step}"
-    module.fail_json(msg=message, failure=error.failure, **result)
+    module.fail_json(msg=error.told, failure=error.failure, **result)
     raise AssertionError("fail_json has ended the process")

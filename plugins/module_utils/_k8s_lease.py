@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from typing import Any
 
 from ._failures import LockTaken
 from ._k8s_api import CONFLICT, KubeApi, KubeError
-from ._processes import Process
+from ._processes import Process, machine, run_of
 
 OWNER = "raft-migration.pi-controller/owner"
 LEASES = "/apis/coordination.k8s.io/v1"
@@ -41,6 +43,16 @@ class Owner:
 
     def as_dict(self) -> dict[str, Any]:
         return {"user": self.user, "host": self.host, "machine": self.machine, "run": dict(self.run.as_dict())}
+
+
+def owner_of(parent_pid: int | None) -> Owner:
+    """In whose name this module holds a lock."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container may have numbers without names.
+        user = "unknown"
+    return Owner(user, socket.gethostname(), machine(), run_of(parent_pid))
 
 
 @dataclass(frozen=True)
@@ -79,10 +91,10 @@ class Held:
     def belongs_to(self, owner: Owner) -> bool:
         return self.identity == owner.identity and self.owner.get("run") == owner.run.as_dict()
 
-    def owner_is_dead(self, machine: str) -> bool:
+    def owner_is_dead(self, here: str) -> bool:
         """Only where its process numbers are ours; elsewhere time has to tell."""
         process = Process.from_dict(self.owner.get("run"))
-        return bool(machine) and self.owner.get("machine") == machine and process is not None and not process.alive
+        return bool(here) and self.owner.get("machine") == here and process is not None and not process.alive
 
     def expired(self, now: datetime) -> bool:
         return self.expires is None or self.expires <= now

@@ -77,6 +77,18 @@ def playbook_run(pid: int | None = None) -> Process:
     return process
 
 
+def run_of(parent_pid: int | None) -> Process:
+    """The run that a module works for: the given process, or the ansible-playbook above."""
+    if parent_pid is None:
+        return playbook_run()
+    process = identify(parent_pid)
+    if process is None:
+        raise RaftError(
+            f"there is no process {parent_pid}", seen=parent_pid, wanted="a living process", next_step="correct `parent_pid`"
+        )
+    return process
+
+
 def machine() -> str:
     """A name for "here": process numbers of two places with the same name can be compared. Empty where that is unknown."""
     try:

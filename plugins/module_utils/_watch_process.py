@@ -11,6 +11,7 @@ be the last to notice. It ends by itself when the run it watches is gone.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -46,6 +47,15 @@ class Settings:
     # Seconds that one answer may take.
     timeout: float
     lifetime: float
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What the process can do with the migration's lock. Any of it may raise."""
+
+    take: Callable[..., object]
+    renew: Callable[[], None]
+    release: Callable[[], object]
 
 
 class Poller(threading.Thread):
@@ -103,7 +113,7 @@ class Keeper(threading.Thread):
 
 
 class Watch:
-    """One run's watch. `renew` and `release` are the lock's, where there is one."""
+    """One run's watch, and the lock it holds, where there is one."""
 
     def __init__(
         self,
@@ -111,15 +121,12 @@ class Watch:
         clients: Mapping[str, RaftClient],
         settings: Settings,
         run: Process,
-        *,
-        renew: Callable[[], None] | None = None,
-        release: Callable[[], object] | None = None,
+        lock: Lock | None = None,
     ) -> None:
         self.folder = folder
         self.settings = settings
         self.run_process = run
-        self._renew = renew
-        self._release = release
+        self._lock = lock
         # Steps of the wall clock must not look like silence, so only its start is taken from it.
         self._epoch = time.time() - time.monotonic()
         self._pollers = {url: Poller(client, settings.limits.interval, self.clock) for url, client in clients.items()}
@@ -166,8 +173,8 @@ class Watch:
         signal.signal(signal.SIGHUP, lambda _signal, _frame: None)
         for thread in self._pollers.values():
             thread.start()
-        if self._renew is not None:
-            Keeper(self._renew, self._lock_is_lost).start()
+        if self._lock is not None:
+            Keeper(self._lock.renew, self._lock_is_lost).start()
         self.folder.write(ABOUT, self._about)
         ready()
         end = self.clock() + self.settings.lifetime
@@ -183,11 +190,10 @@ class Watch:
             self._look()
             if select.select([bell], [], [], self.settings.limits.interval)[0]:
                 os.read(bell, 4096)
-        # Who stops the watch has the lock in its own hands; a run that is gone has nobody left to give it back.
-        if not self._asked_to_stop and self._release is not None:
+        if self._lock is not None:
             # What cannot be given back runs out.
             with contextlib.suppress(Exception, SystemExit):
-                self._release()
+                self._lock.release()
         self.folder.write(ABOUT, {**self._about, "ended": self.clock(), "why": why})
 
     def _stop(self, _signal: int, _frame: Any) -> None:
@@ -261,11 +267,13 @@ def detach(watch: Callable[[Callable[[], None]], None], log: Path) -> int:
     os.waitpid(child, 0)
     with os.fdopen(hear, "rb") as pipe:
         said = pipe.read().decode()
-    if not said.isdigit():
-        raise RaftError(
-            "the quorum watch did not start", seen=said[-500:] or "nothing", wanted="a process that watches", next_step=f"read {log}"
-        )
-    return int(said)
+    try:
+        answer = json.loads(said)
+    except ValueError:
+        answer = {"message": f"the quorum watch did not start; {log} may say why", "seen": said[-500:]}
+    if "pid" not in answer:
+        raise RaftError(**answer)
+    return int(answer["pid"])
 
 
 def _detached(watch: Callable[[Callable[[], None]], None], hear: int, tell: int, log: Path) -> NoReturn:
@@ -278,16 +286,17 @@ def _detached(watch: Callable[[Callable[[], None]], None], hear: int, tell: int,
             tell = _make_daemon(tell, log)
 
             def ready() -> None:
-                os.write(tell, str(os.getpid()).encode())
+                os.write(tell, json.dumps({"pid": os.getpid()}).encode())
                 os.close(tell)
 
             watch(ready)
         status = 0
+    except RaftError as error:
+        with contextlib.suppress(OSError):
+            os.write(tell, json.dumps({"message": str(error), **error.failure}).encode())
     except BaseException:  # noqa: BLE001 - there is nobody above who could report it
         with contextlib.suppress(OSError):
             log.write_text(traceback.format_exc())
-        with contextlib.suppress(OSError):
-            os.write(tell, traceback.format_exc().encode())
     finally:
         os._exit(status)
 

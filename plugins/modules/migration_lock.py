@@ -101,8 +101,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 
 from ..module_utils._failures import RaftError, fail
 from ..module_utils._k8s_api import KubeError, connect
-from ..module_utils._k8s_lease import MigrationLock
-from ..module_utils._watch_owner import owner_of
+from ..module_utils._k8s_lease import MigrationLock, owner_of
 
 FREE = {"holder": None, "since": None, "renewed": None, "expires": None}
 

@@ -16,8 +16,8 @@ description:
     O(phase_timeout). The lookup P(pi_controller.raft_migration.quorum_alert#lookup) stops a play because of them.
   - What a phase does on purpose is no alert. The phase decides which ports are asked and what is expected to answer there;
     where the migration's own gate hides a cluster from the control node, the sample says that it was not watched.
-  - It also renews the migration's lock, see M(pi_controller.raft_migration.migration_lock), and gives it back when the
-    run is gone without having done so.
+  - It also holds the migration's lock from beginning to end, see M(pi_controller.raft_migration.migration_lock), and gives
+    it back when it ends, also when the run is gone without a word.
   - The process ends when it is told to, when the C(ansible-playbook) run is gone, or after O(lifetime).
 version_added: 0.1.0
 author:
@@ -26,6 +26,11 @@ extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - pi_controller.raft_migration.attributes
 attributes:
+  action:
+    description: Whether it has an action on the control node.
+    support: partial
+    details:
+      - All but O(state=started) is done by an action, without starting a module.
   check_mode:
     support: full
   diff_mode:
@@ -38,7 +43,9 @@ options:
     type: str
     required: true
     choices:
-      started: The process runs. Samples and alerts of earlier runs get their time in their names; a few are kept.
+      started: >-
+        The process runs and holds O(lock); where another run holds that, the module fails. Samples and alerts of earlier runs
+        get their time in their names; a few are kept.
       phase: It watches what has to answer in O(phase) from now on.
       stopped: It has ended.
       checked: Only tell whether it runs and what it has found.
@@ -98,7 +105,7 @@ options:
     type: float
     default: 43200
   lock:
-    description: The lock to keep, where there is one.
+    description: The lock to hold, where there is one.
     type: dict
     suboptions:
       namespace:
@@ -110,9 +117,13 @@ options:
         type: str
         required: true
       duration:
-        description: Seconds after the last renewal until it runs out.
+        description: Seconds after the last renewal until it runs out. It must outlast a restart of the API server.
         type: int
         default: 60
+      take_over:
+        description: Take it whoever holds it.
+        type: bool
+        default: false
   phase:
     description: The phase that begins, for O(state=phase).
     type: str
@@ -201,175 +212,67 @@ failure:
   type: dict
 """
 
-import contextlib
-import os
-import signal
-import time
 from collections.abc import Callable
-from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ..module_utils._failures import RaftError, fail
-from ..module_utils._processes import Process
 from ..module_utils._raft_client import RaftClient
-from ..module_utils._waiting import wait_until
-from ..module_utils._watch_files import ABOUT, ORDER, WatchFolder
+from ..module_utils._watch_control import WatchControl
 from ..module_utils._watch_judge import Limits
-from ..module_utils._watch_owner import run_of
-from ..module_utils._watch_plan import PHASES, STANDARD, TEMPORARY, expectations
-from ..module_utils._watch_process import Settings, Watch, detach
+from ..module_utils._watch_options import OPTIONS, REQUIRED_IF
+from ..module_utils._watch_process import Lock, Settings, Watch, detach
 
 LOG = "watch.log"
-ACKNOWLEDGED_WITHIN = 3.0
-STOPPED_WITHIN = 5.0
 
 
-class QuorumWatch:
-    """The module's side of the folder that it shares with the process."""
+class QuorumWatch(WatchControl):
+    """What the action leaves to the module: to start the process."""
 
     def __init__(self, module: AnsibleK8SModule) -> None:
+        super().__init__(module.params, module.check_mode, module.warn)
         self.module = module
-        self.params = module.params
-        self.folder = WatchFolder(self.params["path"])
-        self.run = run_of(self.params["parent_pid"])
-
-    def about(self) -> dict[str, Any]:
-        return self.folder.read(ABOUT) or {}
-
-    def process(self) -> Process | None:
-        """The watching process, if it lives."""
-        process = Process.from_dict(self.about().get("process"))
-        return process if process is not None and process.alive else None
-
-    @property
-    def is_ours(self) -> bool:
-        return Process.from_dict(self.about().get("run")) == self.run
 
     def started(self) -> bool:
         if self.process() is not None and self.is_ours:
             return False
-        self._refuse_another_run()
-        if self.module.check_mode:
+        self.refuse_another_run()
+        lock = self._lock() if self.params["lock"] else None
+        if self.check_mode:
+            if lock is not None:
+                lock.take(check_mode=True)
             return True
-        self._end()
-        self.folder.begin_run()
-        detach(self._watch(), self.folder.path / LOG)
+        self.end()
+        self.folder.make()
+        detach(self._watch(lock), self.folder.path / LOG)
         return True
 
-    def phase(self) -> bool:
-        about = self.about()
-        if not about or not self.is_ours or about.get("why") == "stopped":
-            return False
-        process = self.process()
-        if process is None:
-            raise RaftError(
-                f"the quorum watch has ended by itself: {about.get('why') or 'nobody knows why'}",
-                seen=about.get("why"),
-                wanted="a watch, and with it the lock, to the end of the run",
-                next_step="run the playbook again; it continues where it stands",
-            )
-        if self.module.check_mode:
-            return False
-        # The lookup reads in it which clusters still matter.
-        order = {
-            "number": time.time_ns(),
-            "phase": self.params["phase"],
-            "phase_started": time.time(),
-            "phase_timeout": self.params["phase_timeout"] if self.params["sampling"] else None,
-            "watch": {name: one.as_dict() for name, one in self._plan().items()} if self.params["sampling"] else {},
-        }
-        self.folder.write(ORDER, order)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGHUP)
-        taken_up = wait_until(
-            lambda: self.about().get("order"), lambda number: number == order["number"], ACKNOWLEDGED_WITHIN, interval=0.02
-        )
-        if not taken_up.met:
-            self.module.warn(f"the quorum watch ({process.pid}) has not taken up phase {self.params['phase']} for {taken_up.elapsed:.1f} s")
-        return False
-
-    def stopped(self) -> bool:
-        if self.process() is None:
-            return False
-        if not self.is_ours:
-            self._refuse_another_run()
-        if not self.module.check_mode:
-            self._end()
-        return True
-
-    def checked(self) -> bool:
-        return False
-
-    def result(self) -> dict[str, Any]:
-        process = self.process()
-        return {
-            "running": process is not None,
-            "pid": process.pid if process else None,
-            "phase": self.about().get("phase"),
-            "watching": (self.folder.read(ORDER) or {}).get("watch", {}),
-            "alerts": self.folder.alerts(),
-        }
-
-    def _plan(self) -> Any:
-        urls = {STANDARD: self.params["standard_urls"], TEMPORARY: self.params["temporary_urls"]}
-        unknown = sorted({url for some in urls.values() for url in some} - set(self.about().get("urls", [])))
-        if unknown:
-            raise RaftError(
-                f"the quorum watch was not started with {', '.join(unknown)}",
-                seen=unknown,
-                wanted=self.about().get("urls"),
-                next_step="give the same URLs to state=started and state=phase",
-            )
-        return expectations(
-            self.params["phase"], urls, replaced=self.params["replaced"], foreign_port=self.params["temporary_raft_port"]
-        )
-
-    def _refuse_another_run(self) -> None:
-        other = Process.from_dict(self.about().get("run"))
-        if self.process() is not None and other is not None and other.alive and other != self.run:
-            raise RaftError(
-                f"process {other.pid} on this machine runs a playbook whose watch uses {self.folder.path}",
-                seen=other.pid,
-                wanted="one run at a time in this folder",
-                next_step="wait for it to end, or set raft_migration_control_dir to a folder of its own for each cluster",
-            )
-
-    def _end(self) -> None:
-        process = self.process()
-        if process is None:
-            return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, number)
-            if wait_until(lambda: process.alive, lambda alive: not alive, STOPPED_WITHIN, interval=0.02).met:
-                return
-
-    def _watch(self) -> Callable[[Callable[[], None]], None]:
+    def _watch(self, lock: Lock | None) -> Callable[[Callable[[], None]], None]:
         """What the process does. Everything is made ready here, where an error still finds somebody to tell."""
         params = self.params
-        rest = {"validate_certs": True, **{name: value for name, value in (params["rest"] or {}).items() if value is not None}}
+        rest = {name: value for name, value in (params["rest"] or {}).items() if value is not None}
         urls = dict.fromkeys([*params["standard_urls"], *params["temporary_urls"]])
         clients = {url: RaftClient(url, timeout=params["timeout"], **rest) for url in urls}
         settings = Settings(
             Limits(params["quorum_grace"], params["leader_grace"], params["interval"]), params["timeout"], params["lifetime"]
         )
-        renew, release = self._lock() if params["lock"] else (None, None)
 
         def watch(ready: Callable[[], None]) -> None:
-            Watch(self.folder, clients, settings, self.run, renew=renew, release=release).watch(ready)
+            if lock is not None:
+                lock.take()
+            self.folder.begin_run()
+            Watch(self.folder, clients, settings, self.run, lock).watch(ready)
 
         return watch
 
-    def _lock(self) -> tuple[Callable[[], None], Callable[[], object]]:
-        # Here and not above: the Kubernetes client takes longer to load than a change of phase may take. And before the fork:
-        # the module's own files are gone after it. What is not loaded by then cannot be loaded any more.
+    def _lock(self) -> Lock:
+        # Here and not above: without a lock nothing of Kubernetes is needed. And before the fork: the module's own files are
+        # gone after it, so what is not loaded by then cannot be loaded any more.
         from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as _client  # noqa: F401
 
         from ..module_utils._k8s_api import connect
-        from ..module_utils._k8s_lease import MigrationLock
-        from ..module_utils._watch_owner import owner_of
+        from ..module_utils._k8s_lease import MigrationLock, owner_of
 
         wanted = self.params["lock"]
         owner = owner_of(self.params["parent_pid"])
@@ -378,46 +281,21 @@ class QuorumWatch:
             # Never before the fork: two processes must not share a connection.
             return MigrationLock(connect(self.module), wanted["namespace"], wanted["name"], owner, wanted["duration"])
 
-        return (lambda: lock().renew()), (lambda: lock().release())
+        return Lock(
+            take=lambda check_mode=False: lock().take(force=wanted["take_over"], check_mode=check_mode),
+            renew=lambda: lock().renew(),
+            release=lambda: lock().release(),
+        )
 
 
 def define_module() -> AnsibleK8SModule:
-    rest = {
-        "token": {"type": "str", "no_log": True},
-        "validate_certs": {"type": "bool", "default": True},
-        "ca_path": {"type": "path"},
-    }
-    lock = {
-        "namespace": {"type": "str", "default": "default"},
-        "name": {"type": "str", "required": True},
-        "duration": {"type": "int", "default": 60},
-    }
     return AnsibleK8SModule(
-        # Only a watch that keeps a lock needs Kubernetes.
+        argument_spec={**AUTH_ARG_SPEC, **OPTIONS},
+        required_if=REQUIRED_IF,
+        supports_check_mode=True,
+        # Only a watch that holds a lock needs Kubernetes.
         check_k8s=False,
         check_pyyaml=False,
-        argument_spec={
-            **AUTH_ARG_SPEC,
-            "state": {"type": "str", "required": True, "choices": ["started", "phase", "stopped", "checked"]},
-            "path": {"type": "path", "required": True},
-            "standard_urls": {"type": "list", "elements": "str", "default": []},
-            "temporary_urls": {"type": "list", "elements": "str", "default": []},
-            "rest": {"type": "dict", "default": {}, "options": rest},
-            "sampling": {"type": "bool", "default": True},
-            "interval": {"type": "float", "default": 0.4},
-            "timeout": {"type": "float", "default": 1.0},
-            "quorum_grace": {"type": "float", "default": 2.0},
-            "leader_grace": {"type": "float", "default": 3.0},
-            "lifetime": {"type": "float", "default": 43200},
-            "lock": {"type": "dict", "options": lock},
-            "phase": {"type": "str", "choices": list(PHASES)},
-            "phase_timeout": {"type": "float"},
-            "replaced": {"type": "str"},
-            "temporary_raft_port": {"type": "int"},
-            "parent_pid": {"type": "int"},
-        },
-        required_if=[("state", "phase", ["phase"])],
-        supports_check_mode=True,
     )
 
 
@@ -431,7 +309,7 @@ def main() -> None:
         fail(module, error)
     except OSError as error:
         fail(module, RaftError(f"{module.params['path']}: {error}", next_step="mend that, then run this again"))
-    module.exit_json(changed=changed, path=module.params["path"], **result)
+    module.exit_json(changed=changed, **result)
 
 
 if __name__ == "__main__":

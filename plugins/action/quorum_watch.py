@@ -1,0 +1,42 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A word to the watching process needs no module to be packed and started, which takes longer than the word itself.
+
+All of it happens on the control node. Only to start the process, and with it the Kubernetes client, the module is run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ..module_utils._failures import RaftError
+from ..module_utils._watch_control import WatchControl
+from ..module_utils._watch_options import OPTIONS, REQUIRED_IF
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+    # Of the host that the task is for, nothing is wanted.
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        if self._task.args.get("state") == "started":
+            return self._execute_module(task_vars=task_vars)
+        _validated, params = self.validate_argument_spec(argument_spec=OPTIONS, required_if=REQUIRED_IF)
+        warnings: list[str] = []
+        try:
+            control = WatchControl(params, self._task.check_mode, warnings.append)
+            result["changed"] = getattr(control, params["state"])()
+            result.update(control.result())
+        except RaftError as error:
+            return {**result, "failed": True, "msg": error.told, "failure": error.failure}
+        except OSError as error:
+            return {**result, "failed": True, "msg": f"{params['path']}: {error}"}
+        if warnings:
+            result["warnings"] = warnings
+        return result
