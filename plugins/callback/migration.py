@@ -355,4 +355,5 @@ def _name(task: Any) -> str:
 
 def _message(found: dict[str, Any]) -> str:
     text = str(found.get("msg") or found.get("stderr") or found.get("reason") or "no reason given").strip()
-    return f"{text[:2000]} …" if len(text) > 2000 else text
+    # Room for a whole table of findings; what is longer is a trace that somebody's module has put there.
+    return f"{text[:20000]} …" if len(text) > 20000 else text
