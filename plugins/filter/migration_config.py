@@ -14,7 +14,7 @@ description:
   - Merges the given structure over the defaults, checks it, and adds the timeouts in seconds.
   - Everything that is wrong is reported at once, one fault a line, so that nothing has to be found out by trying again.
   - A result may be fed in again and comes out unchanged.
-positional: _input
+positional: _input, paths
 options:
   _input:
     description:
@@ -30,6 +30,12 @@ options:
         hardware and from mDNS.
     type: dict
     required: true
+  paths:
+    description:
+      - The owner's own paths by the names of their settings, for example C(pi_controller_data_dir). None of the folders
+        may be inside of another, nor inside of C(backup_path) or C(archive_path), nor the other way round.
+    type: dict
+    default: {}
 notes:
   - The daemon's controller manager listens on 8082 for metrics where C(kubernetes.enabled) is set, and 8082 is the
     default of C(temporary_ports.rest). The pods have it switched off; whether the unit holds that port is for the
@@ -53,16 +59,16 @@ _value:
   type: dict
 """
 
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from ansible.errors import AnsibleFilterError
 
 from ..module_utils._config import ConfigError, resolve
 
 
-def migration_config(migration: Any) -> dict[str, Any]:
+def migration_config(migration: Any, paths: Optional[dict[str, Any]] = None) -> dict[str, Any]:
     try:
-        return resolve(migration)
+        return resolve(migration, paths)
     except ConfigError as error:
         number = len(error.faults)
         title = "The configuration `migration` has " + ("a fault" if number == 1 else f"{number} faults")

@@ -11,6 +11,7 @@ port, folders inside each other) can only be seen in the merged whole; they pass
 from __future__ import annotations
 
 import difflib
+import itertools
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ CALCULATED = "timeouts_seconds"
 PORT_SECTIONS = ("temporary_ports", "standard_ports")
 ENV_SECTIONS = ("temporary_env", "standard_env")
 PATHS = ("backup_path", "archive_path")
+CONFIG_FILE = "pi_controller_config_file"
 # Set from the ports and by the phases; a second source for them would win or lose by chance.
 RESERVED_ENV = {
     "HOST_IP": "it is set from the pod's own status",
@@ -35,8 +37,11 @@ OWN_PORT = "every listener needs a port of its own"
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
-def find_faults(given: Any, merged: Any, defaults: Mapping[str, Any]) -> list[str]:
-    """Every fault in what the user has `given`, and in what it makes when `merged` over the defaults."""
+def find_faults(given: Any, merged: Any, defaults: Mapping[str, Any], beside: Mapping[str, Any]) -> list[str]:
+    """Every fault in what the user has `given`, and in what it makes when `merged` over the defaults.
+
+    `beside` are the paths among the settings beside `migration` that the same folders could be named by.
+    """
     if not isinstance(given, Mapping):
         return [f"migration must be a mapping, not {_kind(given)}."]
     return [
@@ -44,8 +49,9 @@ def find_faults(given: Any, merged: Any, defaults: Mapping[str, Any]) -> list[st
         *_wrong_sections(given, defaults),
         *_bad_ports(given),
         *_port_clashes(merged),
-        *_bad_paths(given),
-        *_path_nesting(merged),
+        *_bad_paths({name: given[name] for name in PATHS if name in given}),
+        *_bad_paths(beside),
+        *_path_nesting({**{name: merged[name] for name in PATHS}, **beside}),
         *_bad_timeouts(given),
         *_bad_booleans(given, defaults),
         *_bad_env(given),
@@ -132,11 +138,8 @@ def _bad_ports(config: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{section}.{name} is {port}; a port is between 1 and 65535."
 
 
-def _bad_paths(config: Mapping[str, Any]) -> Iterator[str]:
-    for name in PATHS:
-        if name not in config:
-            continue
-        path = config[name]
+def _bad_paths(paths: Mapping[str, Any]) -> Iterator[str]:
+    for name, path in paths.items():
         if not isinstance(path, str):
             yield f"{name} must be an absolute path, not {_kind(path)}."
         elif not path.startswith("/"):
@@ -207,13 +210,20 @@ def _env_clashes(config: Mapping[str, Any]) -> Iterator[str]:
             taken.setdefault(port, f"{section}.{name}")
 
 
-def _path_nesting(config: Mapping[str, Any]) -> Iterator[str]:
-    if not all(_is_path(config[name]) for name in PATHS):
-        return
-    backup, archive = (posixpath.normpath(config[name]) for name in PATHS)
-    if backup == archive:
-        yield f"backup_path and archive_path are both {backup}; they need a folder each."
-    elif backup.startswith(f"{archive}/"):
-        yield f"backup_path ({backup}) must not be inside archive_path ({archive})."
-    elif archive.startswith(f"{backup}/"):
-        yield f"archive_path ({archive}) must not be inside backup_path ({backup})."
+def _path_nesting(paths: Mapping[str, Any]) -> Iterator[str]:
+    """Folders are copied, moved and handed to pods as a whole, so none may be part of another."""
+    # As for the configuration, pods are given the folder it lies in, also when the unit's folder has been moved away.
+    named = {name: path for name, path in paths.items() if name != CONFIG_FILE and _is_path(path)}
+    folders = {name: posixpath.normpath(path) for name, path in named.items()}
+    for (name, folder), (other, outer) in itertools.combinations(folders.items(), 2):
+        if folder == outer:
+            yield f"{name} and {other} are both {folder}; they need a folder each."
+        elif folder.startswith(f"{outer}/"):
+            yield f"{name} ({folder}) must not be inside {other} ({outer})."
+        elif outer.startswith(f"{folder}/"):
+            yield f"{other} ({outer}) must not be inside {name} ({folder})."
+    if _is_path(paths.get(CONFIG_FILE)):
+        config = posixpath.normpath(paths[CONFIG_FILE])
+        for name, folder in folders.items():
+            if config.startswith(f"{folder}/"):
+                yield f"{CONFIG_FILE} ({config}) must not be inside {name} ({folder})."

@@ -168,6 +168,58 @@ def test_folders_that_only_share_the_start_of_a_name_are_not_inside_each_other()
     assert config.resolve({"backup_path": "/data/pi", "archive_path": "/data/pi.old"})["backup_path"] == "/data/pi"
 
 
+BESIDE = {
+    "pi_controller_data_dir": "/var/lib/pi-controller",
+    "pi_controller_pod_data_dir": "/var/lib/pi-controller-pods",
+    "pi_controller_config_file": "/etc/pi-controller/config.yaml",
+}
+
+
+def test_the_defaults_are_apart_from_the_owners_paths():
+    assert config.resolve({}, BESIDE) == config.resolve({})
+
+
+@pytest.mark.parametrize(
+    ("override", "beside", "fault"),
+    [
+        (
+            {"backup_path": "/var/lib/pi-controller/backups"},
+            {},
+            "backup_path (/var/lib/pi-controller/backups) must not be inside pi_controller_data_dir (/var/lib/pi-controller).",
+        ),
+        (
+            {"archive_path": "/var/lib/pi-controller"},
+            {},
+            "archive_path and pi_controller_data_dir are both /var/lib/pi-controller; they need a folder each.",
+        ),
+        (
+            {},
+            {"pi_controller_pod_data_dir": "/var/backups/pi-controller-migration/pods"},
+            "pi_controller_pod_data_dir (/var/backups/pi-controller-migration/pods) must not be inside backup_path "
+            "(/var/backups/pi-controller-migration).",
+        ),
+        (
+            {},
+            {"pi_controller_pod_data_dir": "/var/lib/pi-controller/pods"},
+            "pi_controller_pod_data_dir (/var/lib/pi-controller/pods) must not be inside pi_controller_data_dir (/var/lib/pi-controller).",
+        ),
+        # The pods would lose it when the unit's folder is archived.
+        (
+            {},
+            {"pi_controller_config_file": "/var/lib/pi-controller/config.yaml"},
+            "pi_controller_config_file (/var/lib/pi-controller/config.yaml) must not be inside pi_controller_data_dir "
+            "(/var/lib/pi-controller).",
+        ),
+        ({}, {"pi_controller_data_dir": "data"}, 'pi_controller_data_dir must be an absolute path, not "data".'),
+        ({}, {"pi_controller_data_dir": "/a/../b"}, 'pi_controller_data_dir must not contain "..", as "/a/../b" does.'),
+    ],
+)
+def test_the_owners_paths_are_part_of_it(override, beside, fault):
+    with pytest.raises(config.ConfigError) as refused:
+        config.resolve(override, {**BESIDE, **beside})
+    assert refused.value.faults == [fault]
+
+
 def test_a_listener_may_go_back_to_a_temporary_port_in_the_end():
     whole = config.resolve({"standard_env": {"PI_CONTROLLER_WEBSOCKET_PORT": "8082"}})
 
