@@ -179,11 +179,15 @@ class MigrationLock:
 
     def release(self, *, check_mode: bool = False) -> bool:
         """Give it back if it is ours."""
-        held = self.look()
-        if held is None or not held.belongs_to(self.owner):
-            return False
-        metadata = held.body["metadata"]
-        return check_mode or self.api.delete(held.path, metadata["uid"], metadata["resourceVersion"])
+        for _attempt in range(ATTEMPTS):
+            held = self.look()
+            if held is None or not held.belongs_to(self.owner):
+                return False
+            metadata = held.body["metadata"]
+            if check_mode or self.api.delete(held.path, metadata["uid"], metadata["resourceVersion"]):
+                return True
+            # Changed since: by a renewal of our own, or by somebody who took it over.
+        return False
 
     def _body(self, held: Held | None) -> dict[str, Any]:
         mine = held is not None and held.belongs_to(self.owner)

@@ -17,7 +17,7 @@ from ._failures import RaftError
 from ._processes import Process, run_of
 from ._waiting import wait_until
 from ._watch_files import ABOUT, ORDER, WatchFolder
-from ._watch_plan import STANDARD, TEMPORARY, Expectation, expectations
+from ._watch_plan import ROLLBACK, STANDARD, TEMPORARY, Expectation, expectations
 
 TAKEN_UP_WITHIN = 3.0
 # It gives the lock back before it ends, and an API server may take its time to answer.
@@ -52,6 +52,10 @@ class WatchControl:
             return False
         process = self.process()
         if process is None:
+            if self.params["phase"] == ROLLBACK:
+                # Nothing of the way back depends on it, and nothing may keep anybody from it.
+                self.warn("the quorum watch has ended by itself, so the migration's lock is not renewed any more")
+                return False
             raise RaftError(
                 f"the quorum watch has ended by itself: {about.get('why') or 'nobody knows why'}",
                 seen=about.get("why"),

@@ -26,6 +26,7 @@ OLD = "old"
 NEW = "new"
 STANDARD = "standard"
 TEMPORARY = "temporary"
+ROLLBACK = "rollback"
 
 # phase -> cluster -> (how it is watched, the ports where it is asked). A cluster that is not named is not watched: the
 # pods' one is only built in transfer, and the units are stopped on purpose in systemd_shutdown. A rollback takes members
@@ -38,7 +39,7 @@ _PLAN: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     "systemd_shutdown": {NEW: (WHOLE, (TEMPORARY,))},
     "port_migration": {NEW: (MOVING, (STANDARD, TEMPORARY))},
     "cleanup": {NEW: (WHOLE, (STANDARD,))},
-    "rollback": {},
+    ROLLBACK: {},
 }
 PHASES = tuple(_PLAN)
 

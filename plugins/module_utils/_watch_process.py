@@ -177,24 +177,29 @@ class Watch:
             Keeper(self._lock.renew, self._lock_is_lost).start()
         self.folder.write(ABOUT, self._about)
         ready()
+        why = "it could not go on"
+        try:
+            why = self._go_on(bell)
+        finally:
+            if self._lock is not None:
+                # What cannot be given back runs out.
+                with contextlib.suppress(Exception, SystemExit):
+                    self._lock.release()
+            self.folder.write(ABOUT, {**self._about, "ended": self.clock(), "why": why})
+
+    def _go_on(self, bell: int) -> str:
+        """Watch until there is a reason to end, which is returned."""
         end = self.clock() + self.settings.lifetime
-        why = "stopped"
         while not self._asked_to_stop:
             if not self.run_process.alive:
-                why = "the run is gone"
-                break
+                return "the run is gone"
             if self.clock() >= end:
-                why = "its lifetime is over"
-                break
+                return "its lifetime is over"
             self._obey()
             self._look()
             if select.select([bell], [], [], self.settings.limits.interval)[0]:
                 os.read(bell, 4096)
-        if self._lock is not None:
-            # What cannot be given back runs out.
-            with contextlib.suppress(Exception, SystemExit):
-                self._lock.release()
-        self.folder.write(ABOUT, {**self._about, "ended": self.clock(), "why": why})
+        return "stopped"
 
     def _stop(self, _signal: int, _frame: Any) -> None:
         self._asked_to_stop = True

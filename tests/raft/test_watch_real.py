@@ -157,3 +157,9 @@ def test_a_watch_that_was_killed_is_missed_at_the_next_phase(watch: Watch, run_m
 
 def test_without_a_watch_a_phase_has_nobody_to_tell(watch: Watch) -> None:
     assert watch("phase", phase="transfer")["running"] is False
+
+
+def test_nothing_keeps_anybody_from_a_rollback(watch: Watch) -> None:
+    os.kill(watch.begin(), signal.SIGKILL)
+    eventually(lambda: not watch("checked")["running"], "it is dead")
+    assert watch("phase", phase="rollback")["running"] is False

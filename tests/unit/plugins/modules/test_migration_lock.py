@@ -205,6 +205,20 @@ def test_who_takes_it_over_in_the_very_moment_keeps_it(kube, lock):
     assert spec(kube)["holderIdentity"].startswith("bert@")
 
 
+def test_a_renewal_of_our_own_in_the_very_moment_does_not_keep_the_lock(kube, lock):
+    mine = lock()
+    mine.take()
+
+    def renewed(method: str, path: str) -> None:
+        if method == "delete":
+            kube.on_request = lambda method, path: None
+            mine.renew()
+
+    kube.on_request = renewed
+    assert mine.release() is True
+    assert PATH not in kube.objects
+
+
 # --- the module --------------------------------------------------------------------------------------
 
 
