@@ -84,7 +84,7 @@ class Progress:
         before, self.clusters[name] = self.clusters.get(name), sample
         if before is not None and _essence(before) == _essence(sample):
             return []
-        kind = "info" if sample["quorum"] else "bad"
+        kind = "bad" if sample["quorum"] is False else "info"
         return [Event(kind, f"{CLUSTERS[name]}: {describe(sample)}", float(sample["at"]))]
 
     def alert(self, alert: Mapping[str, Any]) -> list[Event]:
@@ -132,7 +132,7 @@ class Progress:
             if sample is None or at - float(sample["at"]) > STALE:
                 lines.append(("dim", f"  {title:<8} not watched now"))
             else:
-                lines.append(("info" if sample["quorum"] else "bad", f"  {title:<8} {describe(sample)}"))
+                lines.append(("bad" if sample["quorum"] is False else "info", f"  {title:<8} {describe(sample)}"))
         if self.task:
             lines.append(("info", f"  {self._now(at)}"))
         return lines
@@ -176,7 +176,9 @@ def _essence(sample: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def describe(sample: Mapping[str, Any]) -> str:
-    """`quorum 3 of 3, leader pi-1, term 2`."""
+    """`quorum, 3 of 3 answer, leader pi-1, term 2`; or why nothing can be said."""
+    if sample["quorum"] is None:
+        return str(sample.get("why") or "cannot be seen from here")
     leader = sample.get("leader") or sample.get("leader_address")
     quorum = "quorum" if sample["quorum"] else "NO QUORUM"
     told = f"leader {leader}" if leader else "no leader"

@@ -61,7 +61,8 @@ def gather(inputs: Inputs) -> dict[str, Any]:
     open_end = any(phase["state"] == "started" for phase in phases) or not ended_at
     ended = inputs.now if open_end else max(ended_at)
     window = (began - LEAD, ended + LEAD)
-    samples = series.within(inputs.samples, *window)
+    # Behind a gate a cluster cannot be seen from outside; such a look says nothing of it.
+    samples = [one for one in series.within(inputs.samples, *window) if one["quorum"] is not None]
     watch = {cluster: series.watched([one for one in samples if one["cluster"] == cluster], *window) for cluster in series.CLUSTERS}
     alerts = series.alerts([one for one in inputs.alerts if window[0] <= float(one.get("began") or one["at"]) <= window[1]])
     report: dict[str, Any] = {

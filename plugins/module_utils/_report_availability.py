@@ -17,7 +17,8 @@ from ._report_blocks import data, figure, section, table
 INTRODUCTION = (
     "The quorum watch asks every member several times a second. The witness, where one ran, is a set of clients that read and write all the time."
 )
-WATCH_HEAD = ("Cluster", "Looks", "Unanswered", "Median", "99 of 100", "Slowest", "No quorum", "Leader changes")
+REPLACED = "A member whose pod is being replaced, one Pi at a time, cannot answer; the others keep the quorum meanwhile."
+WATCH_HEAD = ("Cluster", "Looks", "No answer", "Median", "99 of 100", "Slowest", "No quorum", "Leader changes")
 WITNESS_HEAD = ("Clients", "Attempts", "Failed", "Median", "99 of 100", "Slowest", "Longest gap")
 
 
@@ -59,6 +60,7 @@ def _watch(report: Mapping[str, Any]) -> list[Child]:
         tag("h3", "Seen by the quorum watch"),
         figure("How long members took to answer. The shaded stretch is the write pause.", draw),
         table(None, WATCH_HEAD, rows, numeric=range(1, 8)),
+        tag("p", REPLACED, class_="empty") if silent else None,
     ]
 
 

@@ -159,12 +159,19 @@ def sample(at: float, cluster: str, leader: str | None, term: int, silent: str |
             "answering": 3 - bool(silent), "members": members}  # fmt: skip
 
 
+def unseen(at: float, cluster: str) -> dict[str, Any]:
+    """A look at a cluster behind the gate."""
+    return {"at": BEGAN + at, "cluster": cluster, "watched": False, "why": "the gate leads clients to the pods", "quorum": None, "leader": None,
+            "leader_address": None, "term": None, "voters": 0, "answering": 0, "members": {}}  # fmt: skip
+
+
 def samples(leaderless: float = 0.0) -> list[dict[str, Any]]:
     """Two looks a second; pi-2 hands leadership over at 111 s, and one pod at a time is away while ports move.
 
     `leaderless` seconds pass before the new leader leads.
     """
-    found = [sample(tick / 2, "old", "pi-1", 2) for tick in range(0, 138)]
+    found = [sample(tick / 2, "old", "pi-1", 2) for tick in range(0, 124)]
+    found += [unseen(tick / 2, "old") for tick in range(124, 138)]
     for tick in range(80, 270):
         at = tick / 2
         silent = next((name for name, away in (("pi-1", 84), ("pi-3", 101), ("pi-2", 113)) if away <= at < away + 3), None)

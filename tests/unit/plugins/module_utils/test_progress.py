@@ -70,6 +70,13 @@ def test_only_changes_of_quorum_leader_and_term_are_events() -> None:
     assert (lost[0].kind, lost[0].text) == ("bad", "systemd: NO QUORUM, 3 of 3 answer, no leader, term 3")
 
 
+def test_a_cluster_behind_the_gate_is_told_with_the_reason_and_is_no_trouble() -> None:
+    progress = begun()
+    progress.sample(given.sample(1, "old", "pi-1", 2))
+    hidden = progress.sample(given.unseen(2, "old"))
+    assert [(event.kind, event.text) for event in hidden] == [("info", "systemd: the gate leads clients to the pods")]
+
+
 def test_a_cluster_that_nobody_looks_at_any_more_is_not_shown_as_present() -> None:
     progress = begun()
     progress.sample(given.sample(1, "old", "pi-1", 2))

@@ -242,6 +242,11 @@ def test_leaders_terms_and_lost_quorum_come_from_the_samples() -> None:
     assert watch["unanswered"] == 18
 
 
+def test_a_cluster_behind_the_gate_has_not_lost_its_quorum() -> None:
+    old = report()["watch"]["old"]
+    assert (old["samples"], old["without_quorum_seconds"], old["leaderships"][-1]["leader"]) == (124, 0, "pi-1")
+
+
 def test_a_hole_between_samples_is_no_leadership() -> None:
     looks = [given.sample(at, "old", "pi-1", 2) for at in (0, 1, 30, 31)]
     assert [(one["from"] - given.BEGAN, one["to"] - given.BEGAN) for one in series.leaderships(looks)] == [(0, 1), (30, 31)]
