@@ -38,7 +38,7 @@ options:
     choices:
       held: This run holds it, or the module fails.
       released: This run does not hold it. Where the API server does not answer, that is a warning, since it runs out.
-      info: Only look.
+      checked: Only look.
   namespace:
     description: Namespace of the lease. It must exist.
     type: str
@@ -72,6 +72,14 @@ EXAMPLES = r"""
     name: pi-controller-raft-migration
   delegate_to: localhost
   run_once: true
+
+- name: Who migrates it?
+  pi_controller.raft_migration.migration_lock:
+    state: checked
+    name: pi-controller-raft-migration
+  delegate_to: localhost
+  run_once: true
+  register: migration
 """
 
 RETURN = r"""
@@ -110,7 +118,7 @@ def define_module() -> AnsibleK8SModule:
     return AnsibleK8SModule(
         argument_spec={
             **AUTH_ARG_SPEC,
-            "state": {"type": "str", "required": True, "choices": ["held", "released", "info"]},
+            "state": {"type": "str", "required": True, "choices": ["held", "released", "checked"]},
             "namespace": {"type": "str", "default": "default"},
             "name": {"type": "str", "required": True},
             "duration": {"type": "int", "default": 60},

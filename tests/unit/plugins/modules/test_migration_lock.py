@@ -233,11 +233,11 @@ def module(kube: FakeKube, monkeypatch: pytest.MonkeyPatch, run_module: Callable
 
 
 def test_held_released_and_looked_at(kube, module):
-    assert module("info")["mine"] is False
+    assert module("checked")["mine"] is False
     held = module("held")
     assert (held["changed"], held["mine"], held["lock"]["holder"]) == (True, True, None)
     assert module("held")["changed"] is False
-    seen = module("info")
+    seen = module("checked")
     assert (seen["changed"], seen["mine"]) == (False, True)
     assert seen["lock"]["holder"].endswith(f":{os.getpid()}")
     released = module("released")
