@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.e2e import hosts as on
-from tests.e2e import rehearsal
+from tests.e2e import rehearsal, reports
 
 STANDARD = {9091, 9090, 8080}
 TEMPORARY = {9092, 9093, 8082}
@@ -58,6 +58,8 @@ def test_full_profile_migrates_in_one_go_and_a_second_run_changes_nothing(
     verdict, summary = witness.judge("--max-write-pause", "15")
     print(summary)
     assert verdict["ok"], summary
+    report = reports.with_witness(witness, verdict)
+    assert (report["outcome"], report["figures"]["lost_writes"], report["figures"]["pod_restarts"]) == ("migrated", 0, 0)
     assert_migrated(names)
     assert restarts() == [0] * len(names)
     print({phase: round(seconds, 1) for phase, seconds in rehearsal.phase_seconds(names).items()})

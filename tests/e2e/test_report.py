@@ -1,0 +1,36 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report of a run that fails and goes back by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.e2e import rehearsal, reports
+
+BACKUPS = "/var/backups/pi-controller-migration"
+
+
+def test_a_run_that_went_back_says_so_on_its_first_screen(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
+    names = old_world("full")
+    prepared = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", "prepare")
+    assert prepared.returncode == 0, prepared.output[-3000:]
+    assert reports.checked(reports.newest())["outcome"] == "paused"
+    for name in names:
+        # Where the leader's snapshot is to be kept there is a file in the way.
+        rehearsal.on_host(name, f"touch {BACKUPS}/transfer")
+    run = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", "transfer", log=tmp_path / "transfer.log")
+    assert run.returncode != 0
+    folder = reports.newest()
+    assert folder.name.endswith("-rolled_back"), run.output[-4000:]
+    report = reports.checked(folder)
+    assert report["failure"]["phase"] == "transfer"
+    assert report["state"]["served_by"] == "systemd"
+    assert report["state"]["clusters"]["old"]["quorate"]
+    assert {phase["name"] for phase in report["phases"] if phase["state"] != "pending"} >= {"prepare", "transfer", "rollback"}
+    assert report["figures"]["quorum_samples"] > 0
+    page = (folder / "migration-report.html").read_text()
+    first = page[page.index("<h1>") : page.index("<nav")]
+    for told in ("Rolled back to systemd", "The phase transfer failed", "The daemons under systemd serve all clients.", "3 of 3 voters answering"):
+        assert told in first.replace("\u00a0", " "), told
