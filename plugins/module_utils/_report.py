@@ -231,7 +231,7 @@ def _rows(tables: Any) -> int | None:
 
 def _members(inputs: Inputs) -> dict[str, list[dict[str, Any]]]:
     told = [(info.get("manifest") or {}).get("members") for info in inputs.hosts.values()]
-    before = next((members for members in told if members), [])
+    before: list[dict[str, Any]] = next((members for members in told if members), [])
     clusters = inputs.status["clusters"]
     after = clusters["new"]["members"] if inputs.status["traffic"]["served_by"] == "pods" else clusters["old"]["members"]
     after = after or clusters["new"]["members"] or clusters["old"]["members"]

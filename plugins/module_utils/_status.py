@@ -110,7 +110,7 @@ def traffic(hosts: Mapping[str, Info], kube: Info, config: Info) -> dict[str, An
         name = by_address.get(endpoint["ip"])
         reached = way(name, hosts, config, int(str(port).split(",", maxsplit=1)[0])) if name and port else "unknown"
         leads_to.append({"endpoint": f"{endpoint['ip']}:{port}", "reaches": reached})
-    per_host = {}
+    per_host: dict[str, dict[str, Any]] = {}
     for name, info in hosts.items():
         seen = _seen(info)
         per_host[name] = {
@@ -122,8 +122,8 @@ def traffic(hosts: Mapping[str, Info], kube: Info, config: Info) -> dict[str, An
             "standard_port": _holder(info, config["standard_ports"]["rest"]),
             "temporary_port": _holder(info, config["temporary_ports"]["rest"]),
         }
-    reached = {one["reaches"].split(" ")[0] for one in [*leads_to, *per_host.values()]} - {"unknown"}
-    served_by = {frozenset({"unit"}): "systemd", frozenset({"pod"}): "pods"}.get(frozenset(reached), "mixed" if reached else "unknown")
+    sides = {one["reaches"].split(" ")[0] for one in [*leads_to, *per_host.values()]} - {"unknown"}
+    served_by = {frozenset({"unit"}): "systemd", frozenset({"pod"}): "pods"}.get(frozenset(sides), "mixed" if sides else "unknown")
     return {"served_by": served_by, "service": {"mode": service["mode"], "leads_to": leads_to}, "hosts": per_host}
 
 
@@ -211,7 +211,7 @@ def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: fl
         ({**event, "host": name} for name, info in hosts.items() for event in (info.get("journal") or {}).get("events") or []),
         key=lambda event: event["at"],
     )
-    clocks = [info["clock"] - now for info in hosts.values() if _seen(info)]
+    clocks: list[float] = [info["clock"] - now for info in hosts.values() if _seen(info)]
     faults = [f"{name}: {info['error']}" for name, info in hosts.items() if not _seen(info)]
     faults += [f"{name}: {fault}" for name, info in hosts.items() for fault in info.get("faults") or []]
     faults += [f"Kubernetes: {fault}" for fault in kube.get("faults") or []]

@@ -193,7 +193,7 @@ class ClusterInfo:
         }
 
     def result(self) -> dict[str, Any]:
-        empty = {"mode": "unknown", "cluster_ip": None, "selector": None, "ports": {}, "endpoints": []}
+        empty: dict[str, Any] = {"mode": "unknown", "cluster_ip": None, "selector": None, "ports": {}, "endpoints": []}
         return {
             "service": self.attempt(self.service, empty),
             "pods": self.attempt(self.pods, []),

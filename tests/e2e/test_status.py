@@ -152,7 +152,7 @@ def killed_at(task: str, nth: int = 1, tag: str = "complete") -> None:
 
 def test_status_says_what_is_true_at_twelve_points(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
     names = old_world("full")
-    points = []
+    points: list[str] = []
 
     def point(title: str) -> dict[str, Any]:
         seen = settled(names)

@@ -166,7 +166,12 @@ def test_a_run_that_was_killed_leaves_no_lock_behind(old_world: Callable[[str], 
     old_world("full")
     arguments = ["--tags", "prepare", "-e", f"raft_migration_control_dir={runs.control}"]
     reached = threading.Event()
-    play = rehearsal.Play("playbooks/migrate.yml", *arguments, on_line=lambda line: "TASK [Run the roles" in line and reached.set())
+
+    def on_line(line: str) -> None:
+        if "TASK [Run the roles" in line:
+            reached.set()
+
+    play = rehearsal.Play("playbooks/migrate.yml", *arguments, on_line=on_line)
     assert reached.wait(120)
     play.kill()
     play.wait(30)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,7 +81,7 @@ def acknowledged(*gaps: tuple[float, float]) -> list[float]:
     return [time for time in times if not any(start < time < end for start, end in gaps)]
 
 
-NOTHING = {"findings": [], "allowed_failed_reads": [], "allowed_stale_reads": []}
+NOTHING: dict[str, list[Any]] = {"findings": [], "allowed_failed_reads": [], "allowed_stale_reads": []}
 
 
 def test_safety_comes_with_the_write_after_the_gap_a_fault_has_caused() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from conftest import import_plugin
@@ -80,9 +81,13 @@ def test_a_look_that_is_forbidden_fails_at_once_in_the_apis_own_words():
     assert failed.value.failure["next_step"].startswith("use a `kubeconfig`")
 
 
+# No pool is needed to say that none could be reached.
+POOL: Any = None
+
+
 @pytest.mark.parametrize("write", ["create", "replace", "delete"])
 @pytest.mark.parametrize(
-    "away", [MaxRetryError(None, "/p", NewConnectionError(None, "refused")), ConnectionRefusedError("refused"), ConnectTimeoutError("away")]
+    "away", [MaxRetryError(POOL, "/p", NewConnectionError(POOL, "refused")), ConnectionRefusedError("refused"), ConnectTimeoutError("away")]
 )
 def test_a_write_that_never_left_waits_for_an_api_server_that_restarts(write, away):
     client = Scripted(away, {})
