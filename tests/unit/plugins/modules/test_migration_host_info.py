@@ -1,0 +1,91 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import report_inputs as given
+
+RunModule = Callable[..., dict[str, Any]]
+TOOLS = {
+    "iptables-save": "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n",
+    "systemctl": "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nMainPID=7\nNRestarts=0\n",
+}
+
+
+@pytest.fixture
+def tools(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str, str]]:
+    """What the programs of the Pi say; a test may change it, or take a program away."""
+    said = {name: (0, out, "") for name, out in TOOLS.items()}
+    basic = "ansible.module_utils.basic.AnsibleModule"
+    monkeypatch.setattr(f"{basic}.get_bin_path", lambda _self, name, *_args, **_more: f"/sbin/{name}" if name in said else None)
+    monkeypatch.setattr(f"{basic}.run_command", lambda _self, command, **_more: said[Path(command[0]).name])
+    return said
+
+
+@pytest.fixture
+def arguments(tmp_path: Path, cluster: Any) -> dict[str, Any]:
+    return {"urls": cluster.urls[:1], "backup_path": str(tmp_path / "backups"), "paths": {"here": str(tmp_path), "gone": "/nowhere"}}
+
+
+@pytest.mark.usefixtures("tools")
+def test_an_untouched_pi(run_module: RunModule, arguments: dict[str, Any]) -> None:
+    result = run_module("migration_host_info", arguments)
+    assert not result["changed"]
+    assert result["faults"] == []
+    assert (result["journal"], result["last_journal"], result["manifest"], result["backups"]) == (None, None, None, [])
+    assert result["gate"] == {"state": "open", "forward_to": None}
+    assert result["unit"]["active"] == "active"
+    assert result["paths"] == {"here": True, "gone": False}
+    daemon = result["daemons"][0]
+    assert daemon["answers"]
+    assert [member["ID"] for member in daemon["status"]["members"]] == ["n1", "n2", "n3"]
+    # The fake daemon is this very process, which no unit and no pod has started.
+    assert daemon["held_by"] == "other"
+
+
+@pytest.mark.usefixtures("tools")
+def test_journal_backups_and_the_journal_put_aside(run_module: RunModule, arguments: dict[str, Any]) -> None:
+    folder = Path(arguments["backup_path"])
+    (folder / "prepare").mkdir(parents=True)
+    (folder / "journal.json").write_text(json.dumps(given.journal("transfer")))
+    (folder / "journal.m0.json").write_text(json.dumps({**given.journal("cutover"), "migration_id": "m0"}))
+    (folder / "prepare/pi-controller.db").write_text("x")
+    (folder / "prepare/manifest.json").write_text('{"host": "pi-1"}')
+    result = run_module("migration_host_info", arguments)
+    assert result["journal"]["migration_id"] == "m1"
+    assert result["last_journal"]["migration_id"] == "m0"
+    assert result["manifest"] == {"host": "pi-1"}
+    assert {Path(one["path"]).name for one in result["backups"]} == {"pi-controller.db", "manifest.json"}
+
+
+@pytest.mark.usefixtures("tools")
+def test_what_cannot_be_read_is_named_and_hides_nothing_else(run_module: RunModule, arguments: dict[str, Any]) -> None:
+    folder = Path(arguments["backup_path"])
+    folder.mkdir()
+    (folder / "journal.json").write_text("{")
+    result = run_module("migration_host_info", {**arguments, "urls": ["http://127.0.0.1:1"]})
+    assert len(result["faults"]) == 1
+    assert "journal.json cannot be used" in result["faults"][0]
+    assert (result["daemons"][0]["answers"], result["daemons"][0]["held_by"]) == (False, None)
+    assert "did not answer" in result["daemons"][0]["error"]
+    assert result["unit"]["active"] == "active"
+
+
+def test_a_gate_that_cannot_be_read_is_unknown_and_not_open(run_module: RunModule, arguments: dict[str, Any], tools: dict[str, Any]) -> None:
+    tools["iptables-save"] = (4, "", "permission denied")
+    assert run_module("migration_host_info", arguments)["gate"]["state"] == "unknown"
+    del tools["iptables-save"]
+    result = run_module("migration_host_info", arguments)
+    assert result["gate"]["state"] == "unknown"
+    assert "iptables-save is not installed" in result["faults"]
+
+
+def test_a_url_that_is_none_is_refused(run_module: RunModule, arguments: dict[str, Any]) -> None:
+    assert run_module("migration_host_info", {**arguments, "urls": ["8080"]})["failed"]
