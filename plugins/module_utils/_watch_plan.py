@@ -8,8 +8,8 @@ WHOLE   every member answers at its own address.
 GATED   cutover's traffic gate may lead some or all of this cluster's ports elsewhere. Only the Pis themselves can still see
         behind it, so a leader counts while its followers hear it, and once a pod answers in a unit's place nothing of the
         old cluster can be seen from here any more.
-MOVING  the pod of one Pi is being replaced. Its standard port leads to its neighbour, its temporary one to nobody: what is
-        heard there is not its own word. The others answer at one of their two ports.
+MOVING  the pod of one Pi is being replaced. Its standard port leads to its neighbour, so what is heard there is not its own
+        word; at its temporary one it answers until it goes. The others answer at one of their two ports.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import urlsplit
+
+from ._raft_cluster import same_host
 
 WHOLE = "whole"
 GATED = "gated"
@@ -50,17 +53,19 @@ class Expectation:
 
     mode: str
     urls: tuple[str, ...]
-    # Host of the Pi whose pod is being replaced (MOVING).
+    # Host of the Pi whose pod is being replaced, and where somebody else answers for it (MOVING).
     replaced: str | None = None
+    led_away: tuple[str, ...] = ()
     # The Raft port of the other cluster: who answers with it stands in for the member that was asked (GATED).
     foreign_port: int | None = None
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Expectation:
-        return cls(found["mode"], tuple(found["urls"]), found.get("replaced"), found.get("foreign_port"))
+        led_away = tuple(found.get("led_away", ()))
+        return cls(found["mode"], tuple(found["urls"]), found.get("replaced"), led_away, found.get("foreign_port"))
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "urls": list(self.urls)}
+        return {**asdict(self), "urls": list(self.urls), "led_away": list(self.led_away)}
 
 
 def expectations(
@@ -69,10 +74,12 @@ def expectations(
     """The clusters to watch in `phase`; `urls` has those of the standard and of the temporary ports."""
     plan = {}
     for cluster, (mode, places) in _PLAN[phase].items():
+        moving = replaced if mode == MOVING else None
         plan[cluster] = Expectation(
             mode,
             tuple(url for place in places for url in urls[place]),
-            replaced if mode == MOVING else None,
+            moving,
+            tuple(url for url in urls[STANDARD] if moving and same_host(urlsplit(url).hostname or "", moving)),
             foreign_port if mode == GATED else None,
         )
     return plan

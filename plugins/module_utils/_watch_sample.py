@@ -112,8 +112,8 @@ def _answer(reading: Reading) -> Answer:
 
 def _own_words(expectation: Expectation, readings: list[Reading]) -> tuple[list[Reading], str | None]:
     """The readings that tell of the member they were asked of; or why the cluster cannot be seen from here."""
-    if expectation.mode == MOVING and expectation.replaced:
-        return [one for one in readings if not same_host(one.client.host, expectation.replaced)], None
+    if expectation.mode == MOVING:
+        return [one for one in readings if one.client.url not in expectation.led_away], None
     if expectation.mode != GATED:
         return readings, None
     if any(one.status and _foreign(one.status, expectation.foreign_port) for one in readings):

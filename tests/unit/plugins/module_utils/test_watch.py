@@ -296,6 +296,14 @@ def test_a_follower_is_replaced(moving):
     assert watched.sample["members"]["10.77.0.13:9092"]["answers"] is False
 
 
+def test_one_that_was_left_half_moved_by_an_earlier_run_is_missed_while_the_next_one_still_votes(moving):
+    lead, follow = leads(1, 3, PODS), follows(1, 3, PODS)
+    watched = moving("10.77.0.12")
+    watched.see(lead, follow, SILENT, lead, follow, SILENT, seconds=12)
+    assert watched.alerts == []
+    assert (watched.sample["answering"], watched.sample["quorum"]) == (2, True)
+
+
 def test_the_leaders_pod_is_replaced_and_the_others_elect_in_two_rounds(moving):
     lead, follow = leads(1, 3, PODS), follows(1, 3, PODS)
     watched = moving("10.77.0.11")
