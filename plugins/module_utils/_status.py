@@ -211,7 +211,8 @@ def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: fl
         ({**event, "host": name} for name, info in hosts.items() for event in (info.get("journal") or {}).get("events") or []),
         key=lambda event: event["at"],
     )
-    clocks: list[float] = [info["clock"] - now for info in hosts.values() if _seen(info)]
+    clocks = [float(info["clock"] - now) for info in hosts.values() if _seen(info)]
+    furthest: float = max(clocks, key=abs, default=0.0)
     faults = [f"{name}: {info['error']}" for name, info in hosts.items() if not _seen(info)]
     faults += [f"{name}: {fault}" for name, info in hosts.items() for fault in info.get("faults") or []]
     faults += [f"Kubernetes: {fault}" for fault in kube.get("faults") or []]
@@ -229,7 +230,7 @@ def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: fl
         "pods": kube.get("pods") or [],
         "traffic": traffic(hosts, kube, config),
         "backups": newest_backups(hosts),
-        "clock_difference_seconds": round(max(clocks, key=abs), 1) if clocks else None,
+        "clock_difference_seconds": round(furthest, 1) if clocks else None,
         "next": next_step(state, phase, held),
         "faults": faults,
     }

@@ -18,6 +18,7 @@ author:
   - The pi-controller maintainers (@pi-controller)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - pi_controller.raft_migration.kubernetes
   - pi_controller.raft_migration.attributes
   - pi_controller.raft_migration.attributes.read_only
 options:
@@ -49,10 +50,7 @@ options:
     type: int
     default: 120
 notes:
-  - Runs where the Python library C(kubernetes) is, which is the control node.
   - The user needs C(get) for DaemonSets, and C(list) for ControllerRevisions, pods and events.
-requirements:
-  - kubernetes >= 31.0 (Python)
 seealso:
   - module: pi_controller.raft_migration.k8s_daemonset_pod
 """

@@ -25,6 +25,7 @@ author:
   - The pi-controller maintainers (@pi-controller)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - pi_controller.raft_migration.kubernetes
   - pi_controller.raft_migration.attributes
 attributes:
   check_mode:
@@ -84,13 +85,10 @@ options:
     type: int
     default: 60
 notes:
-  - Runs where the Python library C(kubernetes) is, which is the control node.
   - The user needs C(get), C(create) and C(update) for Services and Endpoints, C(list) for pods, and C(list), C(create)
     and C(delete) for EndpointSlices.
   - While O(lead_to) changes its kind, both the old and the new targets may be used for some tenths of a second. Lead to
     the pods' addresses first where that must not be, as one update of the Endpoints object, and to the pods then.
-requirements:
-  - kubernetes >= 31.0 (Python)
 seealso:
   - module: pi_controller.raft_migration.k8s_daemonset_pod
 """

@@ -17,6 +17,7 @@ author:
   - The pi-controller maintainers (@pi-controller)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - pi_controller.raft_migration.kubernetes
   - pi_controller.raft_migration.attributes
   - pi_controller.raft_migration.attributes.read_only
 options:
@@ -40,11 +41,8 @@ options:
     description: Name of that Lease. Without it nobody is looked for.
     type: str
 notes:
-  - Runs where the Python library C(kubernetes) is, which is the control node.
   - The user needs C(get) for Services, Endpoints, DaemonSets and Leases, and C(list) for EndpointSlices,
     pods and nodes.
-requirements:
-  - kubernetes >= 31.0 (Python)
 seealso:
   - module: pi_controller.raft_migration.migration_host_info
 """

@@ -20,6 +20,7 @@ author:
   - The pi-controller maintainers (@pi-controller)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - pi_controller.raft_migration.kubernetes
   - pi_controller.raft_migration.attributes
 attributes:
   check_mode:

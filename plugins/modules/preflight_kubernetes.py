@@ -17,6 +17,7 @@ author:
   - The pi-controller maintainers (@pi-controller)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - pi_controller.raft_migration.kubernetes
   - pi_controller.raft_migration.attributes
   - pi_controller.raft_migration.attributes.read_only
 options:
@@ -33,11 +34,8 @@ options:
     type: str
     required: true
 notes:
-  - Runs where the Python library C(kubernetes) is, which is the control node.
   - The user needs C(get) for namespaces, Services and DaemonSets, and C(list) for nodes and for the pods of all
     namespaces.
-requirements:
-  - kubernetes >= 31.0 (Python)
 """
 
 EXAMPLES = r"""

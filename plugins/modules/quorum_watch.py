@@ -24,6 +24,7 @@ author:
   - The pi-controller maintainers (@pi-controller)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - pi_controller.raft_migration.kubernetes
   - pi_controller.raft_migration.attributes
 attributes:
   action:
@@ -237,13 +238,12 @@ class QuorumWatch(WatchControl):
     def started(self) -> bool:
         if self.process() is not None and self.is_ours:
             return False
-        self.refuse_another_run()
         lock = self._lock() if self.params["lock"] else None
         if self.check_mode:
             if lock is not None:
                 lock.take(check_mode=True)
+            self.refuse_another_run()
             return True
-        self.end()
         self.folder.make()
         detach(self._watch(lock), self.folder.path / LOG)
         return True
@@ -259,8 +259,16 @@ class QuorumWatch(WatchControl):
         )
 
         def watch(ready: Callable[[], None]) -> None:
+            # First, since it names who is in the way.
             if lock is not None:
                 lock.take()
+            try:
+                self.refuse_another_run()
+            except RaftError:
+                if lock is not None:
+                    lock.release()
+                raise
+            self.end()
             self.folder.begin_run()
             Watch(self.folder, clients, settings, self.run, lock).watch(ready)
 

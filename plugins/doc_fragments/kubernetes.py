@@ -1,0 +1,23 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What all modules have in common that talk to the Kubernetes API; its options are those of kubernetes.core."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options: {}
+notes:
+  - Runs where the Python library C(kubernetes) is, which is the control node.
+requirements:
+  - kubernetes >= 31.0 (Python)
+attributes:
+  action_group:
+    description: The group in C(module_defaults) that sets the way to the API for all Kubernetes modules at once.
+    support: full
+    membership:
+      - pi_controller.raft_migration.kubernetes
+"""
