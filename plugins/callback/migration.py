@@ -156,8 +156,7 @@ class CallbackModule(Default):
             self._stop.set()
             self._progress.task = None
             if self._screen:
-                panel = [] if self._quiet else self._progress.panel(time.time())
-                self._screen.draw(panel[:-2] if self._progress.clusters == {} else panel)
+                self._screen.draw([] if self._quiet else self._progress.panel(time.time(), over=True))
                 self._screen = None
             for kind, line in self._progress.closing():
                 self._print(kind, line)

@@ -119,14 +119,17 @@ class Progress:
         shown = (*PHASES, ROLLBACK) if ROLLBACK in self.phases else PHASES
         return {phase: phase_of(list(self.phases.get(phase, {}).values()) or ["pending"]) for phase in shown}
 
-    def panel(self, at: float) -> list[tuple[str, str]]:
-        """(kind, line) of everything that is true now."""
+    def panel(self, at: float, *, over: bool = False) -> list[tuple[str, str]]:
+        """(kind, line) of everything that is true now; of a run that is over only what became of the phases."""
         if not self.phases:
             return [("info", f"  {self._now(at)}")] if self.task else []
         lines = [("title", f"pi-controller migration  {words.seconds(at - self.began)}")]
         kinds = {"done": "good", "failed": "bad", "started": "active", "rolled_back": "bad", "pending": "dim"}
         for phase, state in self.states().items():
             lines.append((kinds[state], f"  {MARKS[state]} {words.PHASE_TITLES[phase]:<18} {self._took(phase, state, at)}".rstrip()))
+        if over:
+            return lines
+        lines.append(("dim", ""))
         for name, title in CLUSTERS.items():
             sample = self.clusters.get(name)
             if sample is None or at - float(sample["at"]) > STALE:
@@ -134,7 +137,7 @@ class Progress:
             else:
                 lines.append(("bad" if sample["quorum"] is False else "info", f"  {title:<8} {describe(sample)}"))
         if self.task:
-            lines.append(("info", f"  {self._now(at)}"))
+            lines += [("dim", ""), ("info", f"  {self._now(at)}")]
         return lines
 
     def _took(self, phase: str, state: str, at: float) -> str:
