@@ -95,7 +95,7 @@ dd code { background: var(--code); padding: 3px 8px; border-radius: 5px; display
 .pairs { display: grid; grid-template-columns: max-content 1fr; gap: 4px 24px; margin: 10px 0 0; font-size: 15px; }
 .pairs dt { color: var(--muted); } .pairs dd { margin: 0; min-width: 0; }
 footer { margin: 48px 0 0; padding: 18px 0 40px; border-top: 1px solid var(--line); color: var(--muted); font-size: 14px; }
-@media (max-width: 720px) {
+@media screen and (max-width: 720px) {
   .wrap { padding: 0 20px; }
   header { padding-top: 26px; }
   h1 { font-size: 29px; gap: 12px; } h1 svg { width: 29px; height: 29px; }
@@ -121,7 +121,8 @@ footer { margin: 48px 0 0; padding: 18px 0 40px; border-top: 1px solid var(--lin
     --wait: #574200; --link: #000; --old: #b86e00; --new: #0072b2; --inside: #fff; --good-soft: #fff; --bad-soft: #fff; --wait-soft: #fff;
     --rule: #bbb; --code: #f2f2f2; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  body { font-size: 10.5pt; }
+  body { font-size: 10.5pt; } h1 { font-size: 22pt; } .figures dd { font-size: 15pt; }
+  table { font-size: 9.5pt; } th, td { padding-right: 10px; }
   .wrap { max-width: none; padding: 0; }
   header { padding-top: 0; } nav, .skip { display: none; }
   .now { border: 1px solid var(--line); }

@@ -104,6 +104,14 @@ def test_dark_is_dark_and_paper_is_white(browser: chromium.Page, reports: dict[s
     assert browser.evaluate(lightness) == 765
 
 
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_it_fits_on_paper(browser: chromium.Page, reports: dict[str, Path], outcome: str) -> None:
+    """A4 upright between margins of 16 mm is 673 points wide, and shows tables as tables."""
+    browser.open(reports[outcome], 673, media="print")
+    assert browser.evaluate(OVERFLOWING) == []
+    assert browser.evaluate("getComputedStyle(document.querySelector('td')).display") == "table-cell"
+
+
 def test_it_prints(browser: chromium.Page, reports: dict[str, Path], tmp_path: Path) -> None:
     browser.open(reports["migrated"], 1280)
     document = browser.printed()
