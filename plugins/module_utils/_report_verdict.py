@@ -71,6 +71,8 @@ def _now(report: Mapping[str, Any]) -> list[str]:
     lines = [SERVING[state["served_by"]]]
     for name, title in (("old", "systemd"), ("new", "pods")):
         cluster = state["clusters"][name]
+        if not cluster["exists"] and state["word"] == "unknown":
+            continue
         if not cluster["exists"]:
             lines.append("No daemon runs under systemd." if name == "old" else "The pods form no cluster.")
             continue

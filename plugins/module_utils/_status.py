@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -180,7 +180,7 @@ def overall(states: Mapping[str, Info], held: Info | None) -> tuple[str, str | N
     return ("running" if running else "paused"), current
 
 
-def next_step(state: str, phase: str | None, held: Info | None) -> dict[str, Any]:
+def next_step(state: str, phase: str | None, held: Info | None, unseen: Sequence[str] = ()) -> dict[str, Any]:
     """The command that goes on, the one that goes back, and why."""
     tag = TAGS.get(phase or "", phase or "")
     going = f"{PLAYBOOK} --tags {tag}" + (" -e confirm=true" if phase == "cutover" else "")
@@ -188,6 +188,7 @@ def next_step(state: str, phase: str | None, held: Info | None) -> dict[str, Any
         holder = held["holder"] if held else "somebody"
         return {"command": None, "back": None, "why": f"{holder} is at it; wait until that run ends"}
     table: dict[str, tuple[str | None, str | None, str]] = {
+        "unknown": (None, None, "no Pi could be asked, so nothing is known of the migration"),
         "migrated": (None, BACK, "the migration is complete, nothing is left to do"),
         "not_started": (PLAYBOOK, None, "nothing has been changed yet"),
         "rolled_back": (PLAYBOOK, None, "the systemd cluster serves; a new run starts over"),
@@ -197,6 +198,8 @@ def next_step(state: str, phase: str | None, held: Info | None) -> dict[str, Any
         "interrupted": (going, BACK, "a run ended in the middle; the same command finishes the phase, or go back"),
     }
     command, back, why = table[state]
+    if unseen and state != "unknown":
+        why += f"; {', '.join(unseen)} could not be asked, so bring that back first"
     return {"command": command, "back": back, "why": why}
 
 
@@ -205,6 +208,10 @@ def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: fl
     states = phases(hosts)
     held = owner(kube, now)
     state, phase = overall(states, held)
+    unseen = [name for name, info in hosts.items() if not _seen(info)]
+    if len(unseen) == len(hosts):
+        # Journals that nobody could read are no sign that nothing has begun.
+        state, phase = "unknown", None
     if state == "not_started" and any(_came_back(info) for info in hosts.values()):
         state = "rolled_back"
     events = sorted(
@@ -231,7 +238,7 @@ def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: fl
         "traffic": traffic(hosts, kube, config),
         "backups": newest_backups(hosts),
         "clock_difference_seconds": round(furthest, 1) if clocks else None,
-        "next": next_step(state, phase, held),
+        "next": next_step(state, phase, held, unseen),
         "faults": faults,
     }
 
@@ -246,4 +253,5 @@ def _seen(info: Info) -> bool:
 
 
 def _holder(info: Info, port: int) -> str | None:
-    return (info["listeners"].get(str(port)) or {}).get("held_by") if _seen(info) else None
+    """Who holds a port; None where nobody does."""
+    return (info["listeners"].get(str(port)) or {}).get("held_by") if _seen(info) else "unknown"

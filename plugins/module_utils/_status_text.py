@@ -32,7 +32,7 @@ def render(status: Mapping[str, Any]) -> list[str]:
     lines += [f"Owner:     {_owner(status['owner'])}", f"Served by: {status['traffic']['served_by']}", ""]
     for title, part in (
         ("PHASES", _phases(status)),
-        *((f"CLUSTER OF {name.upper()}", _cluster(status["clusters"][which])) for which, name in CLUSTERS),
+        *((f"CLUSTER OF {name.upper()}", _cluster(status["clusters"][which], status["state"] != "unknown")) for which, name in CLUSTERS),
         ("TRAFFIC", _traffic(status)),
         ("BACKUPS", _backups(status)),
         ("COULD NOT BE SEEN", [f"  {fault}" for fault in status["faults"]]),
@@ -79,9 +79,9 @@ def _phases(status: Mapping[str, Any]) -> list[str]:
     return columns(rows)
 
 
-def _cluster(cluster: Mapping[str, Any]) -> list[str]:
+def _cluster(cluster: Mapping[str, Any], seen: bool) -> list[str]:
     if not cluster["exists"]:
-        return ["  no daemon listens"]
+        return ["  no daemon was seen to listen" if seen else "  not known"]
     if not cluster["members"]:
         return [f"  {words.plural(cluster['answering'], 'daemon')} without a cluster yet"]
     quorum = "quorum" if cluster["quorate"] else "NO QUORUM"

@@ -19,6 +19,7 @@ PHASE_TITLES = {
     "rollback": "Roll back",
 }
 STATE_TITLES = {
+    "unknown": "not known",
     "not_started": "not started",
     "running": "running",
     "paused": "between two phases",

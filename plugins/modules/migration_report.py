@@ -146,7 +146,14 @@ from ..module_utils._report_series import lines_of
 # The collector of node_exporter runs as another user; the figures are no secret.
 PUBLIC = 0o644
 PRIVATE = 0o600
-ENDED = {"migrated": "migrated", "rolled_back": "rolled_back", "failed": "failed", "interrupted": "failed", "rollback_unfinished": "failed"}
+ENDED = {
+    "migrated": "migrated",
+    "rolled_back": "rolled_back",
+    "failed": "failed",
+    "interrupted": "failed",
+    "rollback_unfinished": "failed",
+    "unknown": "failed",
+}
 
 
 def outcome_of(asked: str, state: str) -> str:

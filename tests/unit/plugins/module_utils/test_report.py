@@ -212,6 +212,10 @@ def test_a_rolled_back_run_says_what_happened_and_what_serves() -> None:
         assert told in first, told
 
 
+def test_what_nobody_saw_is_not_told_as_fact() -> None:
+    assert VARIANTS["nothing known"]()["verdict"]["now"] == ["Who serves the clients could not be seen."]
+
+
 def test_after_a_rollback_the_journal_put_aside_is_the_one_told_of() -> None:
     hosts = {name: given.host(name) for name in given.NAMES}
     for info in hosts.values():

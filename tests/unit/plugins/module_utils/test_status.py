@@ -136,6 +136,7 @@ def test_a_pi_that_cannot_be_seen_does_not_hide_the_others() -> None:
     assert status["traffic"]["hosts"]["pi-3"]["reaches"] == "unknown"
     assert status["clusters"]["old"]["answering"] == 2
     assert "pi-3: unreachable" in status["faults"]
+    assert "pi-3 could not be asked" in status["next"]["why"]
     assert any("pi-3: unreachable" in line for line in text_of.render(status))
 
 
@@ -143,7 +144,11 @@ def test_nothing_at_all_can_be_seen() -> None:
     status = told({name: {"error": "unreachable", "address": name} for name in given.NAMES}, {"faults": ["no API"]})
     assert status["traffic"]["served_by"] == "unknown"
     assert len(status["faults"]) == 4
-    assert text_of.render(status)
+    assert (status["state"], status["phase"], status["next"]["command"]) == ("unknown", None, None)
+    text = "\n".join(text_of.render(status))
+    assert "nothing has been changed" not in text, "that is not known"
+    assert "free" not in text
+    assert "no daemon" not in text
 
 
 def test_a_rollback_that_stopped_comes_first() -> None:
