@@ -44,9 +44,21 @@ unit: ## Tests that need neither root nor the lab
 test: packages ## Everything CI runs
 	@tests/run.sh
 
-.PHONY: lint
-lint: ## Linters
+.PHONY: test-faults
+test-faults: packages ## The whole matrix phase x fault; ONLY="phase/fault ..." runs some of it
 	@venv=$(ENVIRONMENT)
-	"$$venv/bin/ruff" check .
-	"$$venv/bin/yamllint" .
-	"$$venv/bin/ansible-lint" --profile production
+	trap '$(LAB) down' EXIT
+	$(LAB) up --nodes 3 --profile full
+	"$$venv/bin/python" -m tests.faults $(addprefix --only ,$(ONLY))
+
+.PHONY: lint
+lint: ## Linters, types, and what is generated
+	@tests/lint.sh
+
+.PHONY: sanity
+sanity: ## ansible-test sanity on the collection as it is built
+	@tests/sanity.sh
+
+.PHONY: tarball
+tarball: ## Build the collection, install it into an empty place, and look at it there
+	@tests/tarball.sh

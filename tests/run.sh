@@ -7,38 +7,55 @@ fail() { say "FAILED: $*"; exit 1; }
 
 venv=$(tests/lab/environment.sh) || fail "no Python environment; the lines above say what to do"
 logs=$(mktemp -d /tmp/pi-migration-tests-XXXXXX)
-suites=(tests/unit tests/lab tests/network tests/raft tests/browser)
+suites=(tests/unit tests/lab tests/network tests/raft tests/faults)
+scripts=(lint sanity tarball)
 
 beside() {
-    local suite result=0
-    for suite in "${suites[@]}"; do
-        "$venv/bin/python" -m pytest -q "$suite" >"$logs/${suite##*/}.log" 2>&1 || result=1
-        echo "$suite: $(tail -n 1 "$logs/${suite##*/}.log")" >>"$logs/beside"
+    local one result=0
+    for one in "${suites[@]}"; do
+        "$venv/bin/python" -m pytest -q "$one" >"$logs/${one##*/}.log" 2>&1 || { result=1; echo "${one##*/}" >>"$logs/failed"; }
+        echo "$one: $(tail -n 1 "$logs/${one##*/}.log")" >>"$logs/beside"
+    done
+    for one in "${scripts[@]}"; do
+        "tests/$one.sh" >"$logs/$one.log" 2>&1 || { result=1; echo "$one" >>"$logs/failed"; }
+        echo "tests/$one.sh: $(tail -n 1 "$logs/$one.log")" >>"$logs/beside"
     done
     return "$result"
 }
 
+on_the_lab() {  # what it is, pytest's arguments
+    say "$1"
+    "$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 "${@:2}" || fail "$1: not as wanted; see above"
+}
+
 others=
-trap '[ -z "$others" ] || kill "$others" 2>/dev/null; python3 -m tests.lab down' EXIT
+# A run that fails half-way still tells what the tests beside it found.
+ended() {
+    [ -z "$others" ] || kill "$others" 2>/dev/null
+    [ ! -f "$logs/beside" ] || cat "$logs/beside"
+    python3 -m tests.lab down
+}
+trap ended EXIT
 say "the lab comes up (the first time it builds Kubernetes, up to 15 minutes)"
 python3 -m tests.lab up --nodes 3 --profile full || fail "the lab did not come up; the line above says why"
 # Alone, since its write pause is measured and the machine has few cores.
-say "migration, profile full, about 3 minutes"
-"$venv/bin/python" -m pytest -q -s tests/e2e/test_migration.py -k full || fail "the migration was not as wanted; see above"
-say "unit, lab, network and raft tests start beside the other migrations; their logs are in $logs"
+on_the_lab "migration, profile full, about 3 minutes" tests/e2e/test_migration.py -k full
+say "tests that need no lab start beside the others; their logs are in $logs"
 beside &
 others=$!
-say "migrations, profile upstream and without a fence, about 5 minutes"
-"$venv/bin/python" -m pytest -q -s tests/e2e/test_migration.py -k "not full" || fail "a migration was not as wanted; see above"
-say "the lab goes down"
-"$venv/bin/python" -m pytest -q tests/e2e/test_lab_down.py || fail "the lab left something behind; see above"
+on_the_lab "migrations, profile upstream and without a fence, about 6 minutes" tests/e2e/test_migration.py -k "not full"
+on_the_lab "the way back, about 10 minutes" tests/e2e/test_rollback.py
+on_the_lab "pre-flight, watch, verbs, status, report, TLS and rights, about 15 minutes" \
+    tests/e2e/test_preflight.py tests/e2e/test_watch.py tests/e2e/test_verbs.py tests/e2e/test_status.py tests/e2e/test_report.py \
+    tests/e2e/test_secured.py
+say "a dozen faults in two migrations, about 10 minutes"
+"$venv/bin/python" -m tests.faults --chosen || fail "a fault was not survived; the matrix above says which"
+on_the_lab "the lab comes back from anything, and leaves nothing" tests/e2e/test_lab_reset.py tests/e2e/test_lab_down.py
 say "waiting for the tests beside"
 wait "$others" && passed=yes || passed=no
-cat "$logs/beside"
+others=
 if [ "$passed" = no ]; then
-    for suite in "${suites[@]}"; do
-        grep -qE '(failed|error)' <(tail -n 1 "$logs/${suite##*/}.log") && cat "$logs/${suite##*/}.log"
-    done
+    while read -r one; do cat "$logs/$one.log"; done <"$logs/failed"
     fail "tests beside the lab failed; they are shown above and kept in $logs"
 fi
 say "all tests passed"
