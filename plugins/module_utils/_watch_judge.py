@@ -151,14 +151,18 @@ class ClusterJudge:
         if sample.quorum or self._quorate_at is None:
             return []
 
+        most_answer = sample.answering * 2 > sample.voters > 0
+
         def text(seconds: float) -> str:
-            if sample.answering * 2 <= sample.voters or not sample.voters:
+            if not most_answer:
                 seen = f"{sample.answering} of {sample.voters} voters answer"
             else:
                 seen = f"{sample.answering} of {sample.voters} voters answer, but no majority agrees on a leader"
             return f"the {self.cluster} cluster has had no quorum for {seconds:.1f} s: {seen}"
 
-        return [Trouble(self._quorate_at, self.limits.quorum * patience, text)]
+        # Where most of them answer, an election is under way: that is allowed to take as long as a leader may be missing.
+        grace = max(self.limits.quorum, self.limits.leader) if most_answer else self.limits.quorum
+        return [Trouble(self._quorate_at, grace * patience, text)]
 
     def _leader_troubles(self, sample: Sample, expectation: Expectation, patience: float) -> list[Trouble]:
         if self._reign is not None and expectation.replaced == self._reign[0]:

@@ -92,7 +92,9 @@ options:
     type: float
     default: 1.0
   quorum_grace:
-    description: Seconds without quorum that are no alert yet.
+    description:
+      - Seconds that are no alert yet in which so many voters do not answer that no majority is left.
+      - Where a majority answers but does not agree on a leader, an election is under way, and O(leader_grace) counts.
     type: float
     default: 2.0
   leader_grace:
