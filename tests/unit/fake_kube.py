@@ -136,7 +136,7 @@ class FakeKube:
             raise api_error(404, "NotFound", f"{path} not found")
         if body["preconditions"]["uid"] != self.objects[path]["metadata"]["uid"]:
             raise api_error(409, "Conflict", "the UID in the precondition does not match")
-        if body["preconditions"].get("resourceVersion") not in (None, self.objects[path]["metadata"]["resourceVersion"]):
+        if body["preconditions"].get("resourceVersion") not in (None, self.objects[path]["metadata"].get("resourceVersion")):
             raise api_error(409, "Conflict", "the ResourceVersion in the precondition does not match")
         self.deleted(path)
         return {"kind": "Status", "status": "Success"}
