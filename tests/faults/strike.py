@@ -68,9 +68,9 @@ def _host(pis: Pis, blow: Blow, of: str | None = None) -> Node:
     return node
 
 
-def _explains(blow: Blow, *routes: str, stale: bool = True) -> None:
+def _explains(blow: Blow, *routes: str, until: float | None = None, stale: bool = True) -> None:
     """Reads through these routes that got no answer while the fault lasted, or an old one, are its doing."""
-    end = blow.recovered if blow.recovered is not None else time.time()
+    end = until or blow.recovered or time.time()
     blow.allowances += [{"route": route, "from": blow.struck, "to": end, "stale": stale, "why": blow.case.name} for route in routes]
 
 
@@ -110,8 +110,13 @@ def partition(pis: Pis, blow: Blow, migration: Migration) -> None:
     network.partition(node)
     time.sleep(blow.case.heal)
     network.heal(node)
+    healed = time.time()
     _recover(pis, blow, node, pis.serving())
-    _explains(blow, node.name, "service")
+    # Cut off it shows old rows to its own clients only; to everybody from the healing until it has caught up.
+    _explains(blow, node.name, f"service@{node.name}")
+    _explains(blow, "service", until=healed, stale=False)
+    late = {"route": "service", "from": healed, "to": blow.recovered, "stale": True, "why": blow.case.name}
+    blow.allowances.append(late)
 
 
 def reboot(pis: Pis, blow: Blow, migration: Migration) -> None:
