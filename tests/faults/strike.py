@@ -18,6 +18,7 @@ from tests.lab.state import Node
 from .case import Case
 from .pis import Pis
 
+UNIT = "pi-controller.service"
 ROW = b"there before the migration"  # in every row the lab loads
 
 
@@ -47,7 +48,7 @@ class Blow:
     wrong: str = ""  # why the case has failed, whatever the rest says
     allowances: list[dict[str, Any]] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
-    mend: Callable[[], None] | None = None  # what the operator does once the play has stopped
+    mend: Callable[[], object] | None = None  # what the operator does once the play has stopped
 
 
 def strike(pis: Pis, blow: Blow, migration: Migration) -> None:
@@ -148,8 +149,8 @@ def disk_full(pis: Pis, blow: Blow, migration: Migration) -> None:
     of = pis.serving()
     if of == faults.UNIT:
         # systemd has given up on a unit that failed again and again; its owner, having made room, starts it.
-        machines.execute(node, ["systemctl", "reset-failed", "pi-controller.service"], check=False)
-        machines.execute(node, ["systemctl", "start", "pi-controller.service"])
+        machines.execute(node, ["systemctl", "reset-failed", UNIT], check=False)
+        machines.execute(node, ["systemctl", "start", UNIT])
     _recover(pis, blow, node, of)
     # A daemon that cannot write ends; it is away like a killed one until it is back.
     _explains(blow, node.name, "service")
@@ -212,10 +213,10 @@ def _thaw(pis: Pis, blow: Blow, node: Node) -> None:
 def follower_dead(pis: Pis, blow: Blow, migration: Migration) -> None:
     """Stopped before the play, started by its owner once the play has refused."""
     node = _host(pis, blow)
-    machines.execute(node, ["systemctl", "stop", "pi-controller.service"])
+    machines.execute(node, ["systemctl", "stop", UNIT])
 
     def start() -> None:
-        machines.execute(node, ["systemctl", "start", "pi-controller.service"])
+        machines.execute(node, ["systemctl", "start", UNIT])
         _recover(pis, blow, node, faults.UNIT)
         _explains(blow, node.name, "service")
 
@@ -228,10 +229,12 @@ def wrong_image(pis: Pis, blow: Blow, migration: Migration) -> None:
 
 
 def masked_unit(pis: Pis, blow: Blow, migration: Migration) -> None:
+    """Refused before anything is changed; its owner takes the mask away and runs it again."""
     node = _host(pis, blow)
     # Until the next boot only: what is in /etc cannot be masked while the unit's own file lies there.
-    machines.execute(node, ["systemctl", "mask", "--runtime", "pi-controller.service"])
+    machines.execute(node, ["systemctl", "mask", "--runtime", UNIT])
     blow.recovered = time.time()
+    blow.mend = lambda: machines.execute(node, ["systemctl", "unmask", "--runtime", UNIT])
 
 
 def hand_edited_unit(pis: Pis, blow: Blow, migration: Migration) -> None:
