@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.e2e import rehearsal
+from tests.lab.shell import LabError
 
 from .case import PHASES, START, Case, Chain
 from .pis import Pis
@@ -121,8 +122,12 @@ class Runner:
         """What an operator does before running it again: wait until the fault is over, or end it."""
         for blow in self.course.blows:
             if blow.mend:
-                blow.mend()
+                try:
+                    blow.mend()
+                except LabError as error:
+                    blow.wrong = f"could not be mended: {error}"
                 blow.mend = None
+        for blow in self.course.blows:
             if not blow.over.wait(180):
                 blow.wrong = blow.wrong or "the fault was not over after 180 s"
 

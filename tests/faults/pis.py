@@ -92,10 +92,10 @@ class Pis:
                 raise TimeoutError(f"no leader of the {of or self.serving()}s within {timeout:.0f} s")
             time.sleep(0.1)
 
-    def follower(self, of: str | None = None) -> Node:
+    def follower(self, of: str | None = None, choice: int = 0) -> Node:
         """One that does not carry the control plane of Kubernetes, where there is a choice."""
         leader = self.leader(of)
-        return sorted((node for node in self.nodes if node != leader), key=lambda node: (node.is_server, -node.number))[0]
+        return sorted((node for node in self.nodes if node != leader), key=lambda node: (node.is_server, -node.number))[choice]
 
     def behind(self, node: Node, of: str) -> str | None:
         """Why this member does not serve like the others, or None when it has all that the leader has committed."""

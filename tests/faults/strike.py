@@ -63,7 +63,8 @@ def strike(pis: Pis, blow: Blow, migration: Migration) -> None:
 
 
 def _host(pis: Pis, blow: Blow, of: str | None = None) -> Node:
-    node = pis.leader(of) if blow.case.on == "leader" else pis.nodes[0] if blow.case.on == "server" else pis.follower(of)
+    whom = blow.case.on
+    node = pis.leader(of) if whom == "leader" else pis.nodes[0] if whom == "server" else pis.follower(of, int(whom == "other"))
     blow.host = node.name
     blow.struck = time.time()  # finding the host took a moment
     return node
