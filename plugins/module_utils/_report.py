@@ -77,6 +77,7 @@ def gather(inputs: Inputs) -> dict[str, Any]:
         "failure": dict(inputs.failure) if inputs.failure else _recorded_failure(phases),
         "phases": phases,
         "write_pause": _write_pause(inputs.hosts),
+        "hardware": _hardware(inputs.hosts),
         "watch": watch,
         "witness": None,
         "content": _content(inputs),
@@ -197,6 +198,21 @@ def _write_pause(hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | Non
         "carried_by": told.get("carried_by"),
         "content_digest": told.get("content_digest"),
     }
+
+
+def _hardware(hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How long each Pi's hardware had no owner: from the beginning of the unit's stop until its pod stands in its place.
+
+    The journal has whole seconds and the phases' ends, so the truth is a little shorter.
+    """
+    found = []
+    for name, info in hosts.items():
+        phases = (info.get("journal") or {}).get("phases") or {}
+        began = moment((phases.get("systemd_shutdown") or {}).get("started"))
+        ended = moment((phases.get("port_migration") or {}).get("finished"))
+        if began is not None and ended is not None and ended >= began:
+            found.append({"host": name, "from": began, "to": ended, "seconds": round(ended - began, 1)})
+    return found
 
 
 def _content(inputs: Inputs) -> list[dict[str, Any]]:

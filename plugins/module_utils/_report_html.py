@@ -166,10 +166,19 @@ def _timeline(report: Mapping[str, Any]) -> Markup:
         figure("Phases, the write pause, and who led each cluster.", lambda narrow: charts.timeline(report, narrow)),
         table("Phases", ["Phase", "State", "Begun", "Took", "Time limit", "Differing"], phases, numeric=(3, 4)),
         tag("p", waited, class_="empty") if waited else None,
+        _hardware(report),
         table("Leaders", ["Cluster", "Leader", "Term", "From", "To"], led, numeric=(2, 3, 4))
         if led
         else tag("p", "No quorum watch ran, so leaders and terms over time are not known.", class_="empty"),
     )
+
+
+def _hardware(report: Mapping[str, Any]) -> Markup | None:
+    rows = [
+        (one["host"], words.clock(one["from"]), words.clock(one["to"]), data(report, f"hardware.{index}.seconds", words.seconds))
+        for index, one in enumerate(report["hardware"])
+    ]
+    return table("GPIO and other hardware without an owner, at most", ["Pi", "From", "To", "Took"], rows, numeric=(3,)) if rows else None
 
 
 def _differing(phase: Mapping[str, Any]) -> str:

@@ -31,6 +31,11 @@ def prometheus(report: Mapping[str, Any]) -> str:
         ),
         ("write_pause_seconds", "How long writes waited at the cutover.", [({}, figures["write_pause_seconds"])]),
         (
+            "hardware_unowned_seconds",
+            "How long each Pi's hardware had no owner, at most.",
+            [({"host": one["host"]}, one["seconds"]) for one in report["hardware"]],
+        ),
+        (
             "without_quorum_seconds",
             "How long each cluster was seen without a quorum.",
             [({"cluster": name}, one["without_quorum_seconds"]) for name, one in watched.items()],

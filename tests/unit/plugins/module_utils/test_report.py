@@ -212,6 +212,13 @@ def test_a_rolled_back_run_says_what_happened_and_what_serves() -> None:
         assert told in first, told
 
 
+def test_each_pis_hardware_is_without_an_owner_from_the_units_stop_to_its_pod() -> None:
+    hosts = given.migrated()
+    hosts["pi-2"]["journal"]["phases"]["port_migration"]["finished"] = given.iso(99)
+    assert {one["host"]: one["seconds"] for one in report(hosts=hosts)["hardware"]} == {"pi-1": 59, "pi-2": 30, "pi-3": 59}
+    assert back()["hardware"] == []
+
+
 def test_what_nobody_saw_is_not_told_as_fact() -> None:
     assert VARIANTS["nothing known"]()["verdict"]["now"] == ["Who serves the clients could not be seen."]
 
