@@ -57,7 +57,8 @@ def table(findings: Sequence[Mapping[str, Any]]) -> str:
 
 def _cell(finding: Mapping[str, Any], column: str) -> list[str]:
     text = " ".join(str(finding[column]).split())
-    return textwrap.wrap(text, WIDTHS[column], break_on_hyphens=False) or [""]
+    # A path is copied as a whole; one that is longer than its column makes the column wider.
+    return textwrap.wrap(text, WIDTHS[column], break_on_hyphens=False, break_long_words=False) or [""]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -186,11 +186,12 @@ def _unit(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(
             host, "unit file", unit["file"] or "none", plan.unit_file, f"set pi_controller_unit_file to {unit['file']}"
         )
-    if unit["needs_reload"]:
+    if unit["needs_reload"] or unit["unread_drop_ins"]:
+        added = f" ({', '.join(unit['unread_drop_ins'])})" if unit["unread_drop_ins"] else ""
         yield Finding(
             host,
             "unit file",
-            "edited since systemd has read it",
+            f"edited since systemd has read it{added}",
             "the unit runs as its file says",
             f"look at the edit (systemctl cat {name}), then systemctl daemon-reload and restart, one Pi at a time",
         )

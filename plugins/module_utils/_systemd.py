@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 PROPERTIES = (
     "LoadState",
     "ActiveState",
@@ -37,3 +40,10 @@ def parse_show(text: str) -> dict[str, Any]:
         "needs_reload": said.get("NeedDaemonReload") == "yes",
         "pid": int(said.get("MainPID") or 0),
     }
+
+
+def unread_drop_ins(unit: str, known: Iterable[str], folders: Iterable[str] = FOLDERS) -> list[str]:
+    """Drop-ins of this unit on the disk that systemd has not read: it does not always notice a new folder of them itself."""
+    read = {str(Path(path).resolve()) for path in known}
+    found = (path for folder in folders for path in sorted(Path(folder, f"{unit}.d").glob("*.conf")))
+    return list(dict.fromkeys(str(path) for path in found if str(path.resolve()) not in read))

@@ -105,7 +105,7 @@ unit:
   type: dict
   sample:
     {active: active, drop_ins: [], enabled: enabled, environment: [], file: /etc/systemd/system/pi-controller.service,
-     load: loaded, memory: 31457280, needs_reload: false, pid: 198, sub: running}
+     load: loaded, memory: 31457280, needs_reload: false, pid: 198, sub: running, unread_drop_ins: []}
 node_id:
   description: The Raft ID in the daemon's environment or configuration; null where none was found.
   returned: success
@@ -162,7 +162,7 @@ from ..module_utils._procfs import (
     memory_of,
 )
 from ..module_utils._sqlite import check_integrity, reading
-from ..module_utils._systemd import parse_show, show_command
+from ..module_utils._systemd import parse_show, show_command, unread_drop_ins
 
 PREFIX = "PI_CONTROLLER_"
 NODE_ID = "PI_CONTROLLER_CLUSTER_CONTROLLER_ID"
@@ -187,6 +187,7 @@ class Look:
         unit = parse_show(text)
         return {
             **unit,
+            "unread_drop_ins": unread_drop_ins(self.params["unit"], unit["drop_ins"]),
             "memory": memory_of(unit["pid"]) if unit["pid"] else None,
             "environment": environment_names(unit["pid"], PREFIX) if unit["pid"] else [],
         }

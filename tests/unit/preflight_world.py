@@ -76,6 +76,7 @@ def host(name: str) -> dict[str, Any]:
             "enabled": "enabled",
             "file": "/etc/systemd/system/pi-controller.service",
             "drop_ins": [],
+            "unread_drop_ins": [],
             "needs_reload": False,
             "pid": 198,
             "memory": 30 * MIB,

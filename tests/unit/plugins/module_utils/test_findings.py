@@ -38,6 +38,12 @@ def test_a_path_is_not_broken_at_its_hyphens():
     assert path in findings.table([finding(seen=f"a few words before it {path} exists")])
 
 
+def test_a_path_longer_than_its_column_stays_whole():
+    path = "/etc/systemd/system/pi-controller.service.d/a-drop-in-with-a-long-name.conf"
+
+    assert path in findings.table([finding(seen=f"edited ({path})")])
+
+
 def test_errors_first_then_hosts_as_the_inventory_has_them_each_once():
     one = {host: findings.Finding(host, "c", "s", "w", "f") for host in ("pi-2", "pi-1", findings.EVERYWHERE)}
     warning = findings.Finding("pi-2", "a", "s", "w", "f", findings.WARNING)

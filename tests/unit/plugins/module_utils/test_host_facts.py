@@ -197,3 +197,17 @@ def test_what_systemd_says():
 def test_a_systemd_that_says_nothing():
     assert systemd.parse_show("")["load"] == ""
     assert systemd.parse_show("")["pid"] == 0
+
+
+def test_drop_ins_that_systemd_has_not_read(tmp_path):
+    """On Debian /lib is a link to /usr/lib: one file is one drop-in under either name."""
+    for name in ("usr/x.service.d/a.conf", "usr/x.service.d/b.conf", "usr/x.service.d/README", "usr/y.service.d/c.conf"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "lib").symlink_to(tmp_path / "usr")
+    folders = [str(tmp_path / "lib"), str(tmp_path / "none")]
+
+    assert systemd.unread_drop_ins("x.service", [str(tmp_path / "usr/x.service.d/a.conf")], folders) == [
+        str(tmp_path / "lib/x.service.d/b.conf")
+    ]
+    assert systemd.unread_drop_ins("z.service", [], folders) == []

@@ -71,6 +71,7 @@ HOST_CASES = {
     "stopped": (lambda host: host["unit"].update(active="failed", sub="failed"), "unit", "is failed (failed)", "error"),
     "another unit file": (lambda host: host["unit"].update(file="/lib/systemd/system/x"), "unit file", "/lib/systemd/system/x", "error"),
     "edited": (lambda host: host["unit"].update(needs_reload=True), "unit file", "edited since", "error"),
+    "drop-in not read": (lambda host: host["unit"].update(unread_drop_ins=["/etc/x.conf"]), "unit file", "(/etc/x.conf)", "error"),
     "not enabled": (lambda host: host["unit"].update(enabled="disabled"), "unit enabled", "disabled", "warning"),
     "drop-in": (
         lambda host: host["unit"].update(drop_ins=["/etc/systemd/system/pi-controller.service.d/override.conf"]),

@@ -1,0 +1,199 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pre-flight on real hosts: silent about healthy ones, and all that is wrong at once about broken ones."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e import hosts as on
+from tests.e2e import rehearsal
+
+BACKUPS = "/var/backups/pi-controller-migration"
+ARCHIVE = "/var/lib/pi-controller.systemd.backup"
+PODS = "/var/lib/pi-controller-pods"
+DROP_IN = "/etc/systemd/system/pi-controller.service.d"
+UNIT = "pi-controller.service"
+
+
+def table(output: str) -> list[dict[str, str]]:
+    """The rows of the one table in the output, the lines of a row joined."""
+    lines = output.splitlines()
+    heads = [number for number, line in enumerate(lines) if re.match(r"host +check +seen +wanted +fix$", line)]
+    assert len(heads) == 1, f"{len(heads)} tables in:\n{output[-6000:]}"
+    starts = [match.start() for match in re.finditer(r"\S+", lines[heads[0]])]
+    rows: list[dict[str, str]] = []
+    for line in lines[heads[0] + 2 :]:
+        if not line.strip():
+            break
+        cells = [line[start:end].strip() for start, end in zip(starts, [*starts[1:], None])]
+        if cells[0]:
+            rows.append(dict.fromkeys(("host", "check", "seen", "wanted", "fix"), ""))
+        for name, cell in zip(rows[-1], cells):
+            rows[-1][name] = f"{rows[-1][name]} {cell}".strip()
+    return rows
+
+
+def found(output: str) -> str:
+    """Every finding as `host: check: seen`, one a line."""
+    return "\n".join(f"{row['host']}: {row['check']}: {row['seen']}" for row in table(output))
+
+
+def world(names: list[str]) -> dict[str, Any]:
+    """What a migration would change first, on the Pis and in Kubernetes."""
+    listed: dict[str, Any] = {}
+    for name in names:
+        pi = on.host(name)
+        listed[name] = {
+            "folders": pi.run_expect([0], "ls -A /var/lib /var/backups /etc/systemd/system").stdout,
+            "unit": on.unit_state(pi),
+            "rules": on.gate_rules(pi),
+            "ports": on.listening(pi),
+        }
+    # (`get all` has no Leases and no ConfigMaps.)
+    kinds = "daemonsets,services,endpoints,configmaps,leases,pods"
+    objects = rehearsal.kubectl_json("-n", "pi-controller", "get", kinds)["items"]
+    listed["kubernetes"] = {(one["kind"], one["metadata"]["name"]): one["metadata"]["resourceVersion"] for one in objects}
+    return listed
+
+
+def follower() -> str:
+    """A Pi that does not lead, and is not the first, which has other faults."""
+    names = [node["name"] for node in rehearsal.lab_state()["nodes"]]
+    return next(name for name in reversed(names[1:]) if not on.raft_status(on.host(name), 8080)["is_leader"])
+
+
+def inventory_with(folder: Path, name: str, **variables: Any) -> list[str]:
+    """Arguments that give one host other variables."""
+    path = folder / "faults.yml"
+    path.write_text(yaml.safe_dump({"all": {"hosts": {name: variables}}}))
+    return ["-i", str(path)]
+
+
+@contextlib.contextmanager
+def broken(*words: str, mend: str) -> Iterator[None]:
+    """A fault on a Pi: `words` is its name and a command that breaks it, `mend` the one that takes that back."""
+    name, command = words
+    pi = on.host(name)
+    try:
+        pi.run_expect([0], command)
+        yield
+    finally:
+        pi.run_expect([0], mend)
+
+
+@contextlib.contextmanager
+def full_disk(name: str) -> Iterator[None]:
+    try:
+        rehearsal.lab("fill", name, "/var/lib")
+        yield
+    finally:
+        rehearsal.lab("unfill", name, "/var/lib")
+
+
+@pytest.fixture
+def eight_faults(old_world: Callable[[str], list[str]], tmp_path: Path) -> Iterator[tuple[list[str], dict[str, str], list[str]]]:
+    """The lab broken in eight ways; gives its hosts, a pattern by fault, and the arguments that are part of the faults."""
+    names = old_world("full")
+    addresses = {node["name"]: node["address"] for node in rehearsal.lab_state()["nodes"]}
+    stopped, blocked = follower(), f"INPUT -p tcp -s {addresses['pi-1']} --dport 9092 -j DROP"
+    inventory = inventory_with(tmp_path, "pi-1", pi_controller_node_name="raspberrypi")
+    patterns = {
+        "a temporary port is taken": r"^pi-1: port 8082 \(rest\): held by python3 \(pid \d+\)$",
+        "the disk is full": r"^pi-2: disk for backup_path, pod_data_dir: .* free at ",
+        "a follower is stopped": rf"^{stopped}: unit: {UNIT} is inactive \(dead\)$",
+        "a node is not in Kubernetes": r"^pi-1: node: no node raspberrypi; there are pi-1, pi-2, pi-3$",
+        "the image is missing": r"^pi-2: image: pi-controller:none is not on this node$",
+        "the archive is there": rf"^pi-2: archive_path: {ARCHIVE} exists with 1 entries$",
+        "the unit was edited": rf"^pi-1: unit file: edited since systemd has read it \({DROP_IN}/nice.conf\)$",
+        "a port is blocked between two Pis": r"^pi-1: way to pi-2: no answer from 10\.77\.0\.12 on 9092 \(temporary_ports\.raft\)$",
+    }
+    with contextlib.ExitStack() as faults:
+        for fault in (
+            broken("pi-1", "systemd-run --unit=squatter python3 -m http.server 8082", mend="systemctl stop squatter"),
+            broken("pi-2", f"mkdir {ARCHIVE} && touch {ARCHIVE}/kept", mend=f"rm -r {ARCHIVE}"),
+            broken(
+                "pi-1",
+                f"mkdir {DROP_IN} && printf '[Service]\\nNice=5\\n' > {DROP_IN}/nice.conf",
+                mend=f"rm -r {DROP_IN} && systemctl daemon-reload",
+            ),
+            broken("pi-2", f"iptables -I {blocked}", mend=f"iptables -D {blocked}"),
+            full_disk("pi-2"),
+            broken(stopped, f"systemctl stop {UNIT}", mend=f"systemctl start {UNIT}"),
+        ):
+            faults.enter_context(fault)
+        yield names, patterns, [*inventory, "-e", "pi_controller_image=pi-controller:none"]
+
+
+def test_eight_faults_are_named_in_one_table_and_nothing_is_changed(
+    eight_faults: tuple[list[str], dict[str, str], list[str]], tmp_path: Path
+) -> None:
+    names, patterns, arguments = eight_faults
+    before = world(names)
+    run = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", "prepare", *arguments, log=tmp_path / "ansible.log")
+
+    assert run.returncode != 0
+    listed = found(run.output)
+    missing = [fault for fault, pattern in patterns.items() if not re.search(pattern, listed, re.MULTILINE)]
+    assert missing == [], f"not in the table:\n{listed}"
+    # What follows from these eight, and nothing else: the image is missing everywhere, and one node has no Pi now.
+    known = [*patterns.values(), r"^pi-\d: image: ", r"^\(all\): nodes: pi-1 not in the inventory$"]
+    assert [line for line in listed.splitlines() if not any(re.search(pattern, line) for pattern in known)] == []
+    print(f"{len(table(run.output))} findings in {run.seconds:.1f} s")
+
+    assert run.changed == dict.fromkeys(names, 0)
+    assert world(names) == before
+    for name in names:
+        pi = on.host(name)
+        assert not pi.file(BACKUPS).exists
+        assert not pi.file(PODS).exists
+    assert ("DaemonSet", "pi-controller") not in before["kubernetes"]
+
+
+def test_a_pi_that_does_not_answer_is_a_line_of_the_table(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
+    names = old_world("full")
+    # Nobody listens there: as a Pi that is off, but for the waiting.
+    wrong_port = inventory_with(tmp_path, "pi-3", ansible_port=2)
+    run = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", "prepare", *wrong_port, log=tmp_path / "ansible.log")
+
+    assert run.returncode != 0
+    (line,) = found(run.output).splitlines()
+    assert re.match(r"pi-3: ssh: .*Connection refused", line)
+    assert run.changed == dict.fromkeys(names, 0)
+
+
+def test_a_healthy_lab_has_no_findings_also_where_prepare_was_begun(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
+    names = old_world("full")
+    before = world(names)
+    run = rehearsal.run_playbook("playbooks/preflight.yml", log=tmp_path / "preflight.log")
+    print(f"pre-flight of {len(names)} healthy Pis: {run.seconds:.1f} s")
+
+    assert run.returncode == 0, run.output[-4000:]
+    assert not re.search(r"^host +check ", run.output, re.MULTILINE), run.output[-4000:]
+    # 8 s on a machine that does nothing else.
+    assert run.seconds < 16
+    assert run.changed == dict.fromkeys(names, 0)
+    assert world(names) == before
+
+    prepared = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", "prepare", log=tmp_path / "prepare.log")
+    assert prepared.returncode == 0, prepared.output[-4000:]
+    # As a prepare that stopped at its very end leaves it: pods on the temporary ports, a DaemonSet, folders.
+    subprocess.run(
+        [Path(sys.executable).with_name("ansible"), "k3s_cluster", "-i", "inventories/lab", "-m", "pi_controller.raft_migration.migration_journal",
+         "-a", f"path={BACKUPS}/journal.json phase=prepare state=failed"],
+        cwd=rehearsal.REPOSITORY, check=True, capture_output=True, timeout=60,
+    )
+    again = rehearsal.run_playbook("playbooks/preflight.yml", log=tmp_path / "again.log")
+    assert again.returncode == 0, again.output[-4000:]
+    assert "PRE-FLIGHT" in again.output
+    assert not re.search(r"^host +check ", again.output, re.MULTILINE), again.output[-4000:]
+    assert again.changed == dict.fromkeys(names, 0)
