@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # ansible-test sanity, on a copy of the collection in a tree as it wants one. Arguments go to ansible-test:
-# `tests/sanity.sh --test validate-modules`; with UNITS=1 it is ansible-test units.
+# `tests/sanity.sh --test validate-modules`. With UNITS=1 it is ansible-test units: `UNITS=1 tests/sanity.sh --python 3.9`.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$("$here/tests/lab/environment.sh")
@@ -8,7 +8,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tree=$work/ansible_collections/pi_controller/raft_migration
 command=sanity
-[ -z "${UNITS:-}" ] || command=units
+if [ -n "${UNITS:-}" ]; then
+    command=units
+    # The fakes listen on addresses of their own, which two tests at once cannot.
+    set -- --venv --num-workers 1 "$@"
+fi
 
 # What the tarball carries, and the unit tests: with what is not committed yet, without what Git ignores.
 mkdir -p "$tree"

@@ -21,8 +21,9 @@ import pytest
 COLLECTION = "ansible_collections.pi_controller.raft_migration"
 CHECKOUT = Path(__file__).resolve().parents[2]
 
-# `ansible_collections` is a namespace package: the checkout adds its part to what the `ansible` bundle carries.
-sys.path.insert(0, str(CHECKOUT / ".collections"))
+# `ansible_collections` is a namespace package: the checkout adds its part to what the `ansible` bundle carries. Under
+# `ansible-test units` the tree is one already, but this folder is not where imports are looked for.
+sys.path[:0] = [str(Path(__file__).parent), str(CHECKOUT / ".collections")]
 
 
 def import_plugin(path: str) -> Any:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import CHECKOUT, import_plugin
+from conftest import import_plugin
 
 processes = import_plugin("module_utils._processes")
 failures = import_plugin("module_utils._failures")
@@ -29,7 +29,7 @@ print(_processes.playbook_run().pid)
 def tree(tmp_path: Path):
     """Runs the question below processes of the given names; returns their numbers, outermost first, and the answer's."""
     ask = tmp_path / "ask.py"
-    ask.write_text(ASK.format(collections=str(CHECKOUT / ".collections")))
+    ask.write_text(ASK.format(collections=str(Path(processes.__file__).parents[5])))
 
     def run(*names: str) -> tuple[list[int], int]:
         inner = f"{sys.executable} {ask}"
