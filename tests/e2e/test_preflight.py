@@ -179,8 +179,8 @@ def test_a_healthy_lab_has_no_findings_also_where_prepare_was_begun(old_world: C
 
     assert run.returncode == 0, run.output[-4000:]
     assert not re.search(r"^host +check ", run.output, re.MULTILINE), run.output[-4000:]
-    # 8 s on a machine that does nothing else.
-    assert run.seconds < 16
+    # A look that waits for its patience somewhere takes longer than a slow machine does.
+    assert run.seconds < 30
     assert run.changed == dict.fromkeys(names, 0)
     assert world(names) == before
 
