@@ -57,6 +57,9 @@ def table(findings: Sequence[Mapping[str, Any]]) -> str:
 
 def _cell(finding: Mapping[str, Any], column: str) -> list[str]:
     text = " ".join(str(finding[column]).split())
+    if column == "check" and finding["level"] == WARNING:
+        # It stops nothing, and whoever mends the others has to know that.
+        text = f"{text} (warning)"
     # A path is copied as a whole; one that is longer than its column makes the column wider.
     return textwrap.wrap(text, WIDTHS[column], break_on_hyphens=False, break_long_words=False) or [""]
 

@@ -23,6 +23,10 @@ def test_a_table_has_a_line_of_names_a_rule_and_a_line_a_finding():
     ]
 
 
+def test_a_warning_says_that_it_is_one():
+    assert "unit (warning)  masked" in findings.table([finding(level="warning")])
+
+
 def test_a_long_text_stays_in_its_column():
     lines = findings.table([finding(seen="word " * 30, fix="last")]).splitlines()
 
