@@ -44,6 +44,7 @@ class Inputs:
     samples: Sequence[Mapping[str, Any]] = ()
     alerts: Sequence[Mapping[str, Any]] = ()
     contents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    contents_again: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
     failure: Mapping[str, Any] | None = None
     witness: Mapping[str, Any] | None = None
@@ -81,6 +82,7 @@ def gather(inputs: Inputs) -> dict[str, Any]:
         "watch": watch,
         "witness": None,
         "content": _content(inputs),
+        "content_at_rest": _at_rest(inputs),
         "members": _members(inputs),
         "pods": [{name: pod.get(name) for name in ("node", "pod", "ready", "restarts", "images")} for pod in inputs.status["pods"]],
         "alerts": alerts,
@@ -235,6 +237,17 @@ def _content(inputs: Inputs) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _at_rest(inputs: Inputs) -> bool | None:
+    """Whether no Pi's content changed between two looks; None where there was one look only."""
+    twice = [
+        (one["digest"], again["digest"])
+        for name, one in inputs.contents.items()
+        for again in [inputs.contents_again.get(name) or {}]
+        if one.get("digest") and again.get("digest")
+    ]
+    return all(first == second for first, second in twice) if twice else None
 
 
 def _rows(tables: Any) -> int | None:

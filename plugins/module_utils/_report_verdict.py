@@ -52,7 +52,8 @@ def _happened(report: Mapping[str, Any]) -> str:
         return f"{_stopped(report, failure)}Everything was taken back to systemd, {took} after the migration began."
     if outcome == "failed":
         return f"{_stopped(report, failure)}Nothing was taken back by itself."
-    return f"{figures['phases_done']} of {figures['phases']} phases are done; the next one has not begun. So far it took {took}."
+    verb = "is" if figures["phases_done"] == 1 else "are"
+    return f"{figures['phases_done']} of {figures['phases']} phases {verb} done; the next one has not begun. So far it took {took}."
 
 
 def _stopped(report: Mapping[str, Any], failure: Mapping[str, Any] | None) -> str:

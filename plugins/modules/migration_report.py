@@ -50,6 +50,12 @@ options:
     description: What M(pi_controller.raft_migration.sqlite_info) returned of each Pi's database now, by host.
     type: dict
     default: {}
+  contents_again:
+    description:
+      - The same, read a moment later. Where the Pis differ in O(contents), this tells whether clients are writing, so that
+        nothing follows from it, or the Pis do hold different content.
+    type: dict
+    default: {}
   config:
     description: The configuration that was in force. Values of keys that name a secret are left out.
     type: dict
@@ -187,6 +193,7 @@ def inputs_of(params: dict[str, Any], now: float) -> Inputs:
         samples=watched(params["watch_dir"], "samples"),
         alerts=watched(params["watch_dir"], "alerts"),
         contents=params["contents"],
+        contents_again=params["contents_again"],
         versions=params["versions"],
         failure=params["failure"] or None,
         witness=read_json(params["witness_verdict"]) if params["witness_verdict"] else None,
@@ -244,6 +251,7 @@ def main() -> None:
             "status": {"type": "dict", "required": True},
             "hosts": {"type": "dict", "required": True},
             "contents": {"type": "dict", "default": {}},
+            "contents_again": {"type": "dict", "default": {}},
             "config": {"type": "dict", "required": True},
             "versions": {"type": "dict", "default": {}},
             "failure": {"type": "dict"},

@@ -38,7 +38,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     witness = {"witness": given.verdict(), "witness_history": history}
     kinds: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         "migrated": ("migrated", given.migrated(), given.kube(mode="pods"), {"samples": given.samples(), **witness}),
-        "findings": ("migrated", given.migrated(), given.kube(mode="pods"), {"samples": given.samples(2.0), "alerts": given.alert(), **witness}),
+        "findings": ("migrated", given.migrated(), given.kube(mode="pods"), {"samples": given.samples(3.0), "alerts": given.alert(), **witness}),
         "rolled_back": ("rolled_back", back, given.kube(), {"samples": given.samples()[:130], "failure": failure}),
         "failed": ("failed", stuck, given.kube(), {"failure": failure, "alerts": given.alert(65, None)}),
     }

@@ -25,7 +25,7 @@ TIMES = (
 CONFIG: dict[str, Any] = {
     "temporary_ports": {"raft": 9092, "grpc": 9093, "rest": 8082},
     "standard_ports": {"raft": 9091, "grpc": 9090, "rest": 8080},
-    "timeouts_seconds": {"snapshot_timeout": 30, "transfer_timeout": 120, "cutover_timeout": 120, "phase_timeout": 600},
+    "timeouts_seconds": {"snapshot_timeout": 30, "transfer_timeout": 120, "cutover_timeout": 120, "phase_timeout": 600, "quorum_lost_after": 2},
     "backup_path": "/var/backups/pi-controller-migration",
     "temporary_env": {"PI_CONTROLLER_GPIO_ENABLED": "false", "PI_CONTROLLER_AUTH_TOKEN": "hunter2"},
 }

@@ -93,7 +93,7 @@ def value_at(found: Any, path: str) -> Any:
 
 VARIANTS = {
     "migrated": report,
-    "with findings": lambda: report(samples=given.samples(2.0), alerts=given.alert(), witness=given.verdict()),
+    "with findings": lambda: report(samples=given.samples(3.0), alerts=given.alert(), witness=given.verdict()),
     "stuck": stuck,
     "back": back,
     "nothing known": lambda: report("failed", {name: {"error": "unreachable", "address": name} for name in given.NAMES}, {}, samples=(), contents={}),
@@ -200,7 +200,7 @@ def test_a_run_with_findings_is_not_called_good() -> None:
     found = VARIANTS["with findings"]()
     assert not found["verdict"]["good"]
     assert "with findings" in found["verdict"]["headline"]
-    assert any("without a quorum for 2.0 s" in doubt for doubt in found["verdict"]["doubts"]), found["verdict"]["doubts"]
+    assert any("without a quorum for 3.0 s" in doubt for doubt in found["verdict"]["doubts"]), found["verdict"]["doubts"]
     assert any("2 reads failed" in doubt for doubt in found["verdict"]["doubts"])
 
 
@@ -210,6 +210,32 @@ def test_a_rolled_back_run_says_what_happened_and_what_serves() -> None:
     for told in ("Rolled back to systemd", "phase cutover failed on pi-2", "iptables-restore failed", "The daemons under systemd serve all clients.",
                  "leader pi-1, term 2, 3 of 3 voters answering"):  # fmt: skip
         assert told in first, told
+
+
+def contents(*digests: str) -> dict[str, dict[str, Any]]:
+    return {name: {"digest": digest, "tables": {"nodes": 140}} for name, digest in zip(given.NAMES, digests)}
+
+
+def same_content(found: dict[str, Any]) -> Any:
+    return next(check["ok"] for check in found["checks"] if check["title"] == "Every Pi holds the same content")
+
+
+def test_pis_that_differ_while_clients_write_are_not_judged() -> None:
+    assert same_content(report(contents=contents("a", "a", "a"))) is True
+    assert same_content(report(contents=contents("a", "a", "b"))) is None
+    writing = report(contents=contents("a", "a", "b"), contents_again=contents("c", "b", "c"))
+    assert same_content(writing) is None
+    assert writing["verdict"]["good"]
+    different = report(contents=contents("a", "a", "b"), contents_again=contents("a", "a", "b"))
+    assert same_content(different) is False
+    assert "The Pis do not hold the same content." in different["verdict"]["doubts"]
+
+
+def test_a_short_election_is_no_lost_quorum_but_is_told() -> None:
+    found = report(samples=given.samples(1.0))
+    assert found["watch"]["new"]["without_quorum_seconds"] == 1.0
+    assert found["verdict"]["good"], found["verdict"]["doubts"]
+    assert any("an election of 1.0 s" in check["seen"] for check in found["checks"])
 
 
 def test_each_pis_hardware_is_without_an_owner_from_the_units_stop_to_its_pod() -> None:
@@ -246,10 +272,10 @@ def test_a_failed_run_names_both_commands() -> None:
 
 
 def test_leaders_terms_and_lost_quorum_come_from_the_samples() -> None:
-    watch = report(samples=given.samples(2.0))["watch"]["new"]
+    watch = report(samples=given.samples(3.0))["watch"]["new"]
     assert [(one["leader"], one["term"]) for one in watch["leaderships"]] == [("pi-2", 4), (None, 5), ("pi-1", 5)]
     assert watch["leader_changes"] == 1
-    assert watch["without_quorum_seconds"] == 2.0
+    assert watch["without_quorum_seconds"] == 3.0
     assert watch["unanswered"] == 18
 
 
