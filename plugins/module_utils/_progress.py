@@ -151,7 +151,8 @@ class Progress:
         return took if state == "done" else f"{state.replace('_', ' ')} after {took}"
 
     def _now(self, at: float) -> str:
-        assert self.task is not None
+        if self.task is None:
+            raise AssertionError("nothing runs now")
         who = f" on {', '.join(sorted(self.task.hosts))}" if self.task.hosts else ""
         return f"{self.task.name}{who}, for {words.seconds(max(0.0, round(at - self.task.since, 1)))}"
 

@@ -180,7 +180,7 @@ def latency(
     scale = Scale(window["from"], window["to"], left, width)
     values = [value for line in lines for point in line.points for value in (point["median"], point["max"])]
     low = math.floor(math.log10(max(0.1, min(values, default=1.0))))
-    high = max(low + 1, math.ceil(math.log10(max(0.2, max(values, default=10.0)))))
+    high = max(low + 1, math.ceil(math.log10(max([0.2, *(values or [10.0])]))))
 
     def y(value: float) -> float:
         share = (math.log10(max(value, 10.0**low)) - low) / (high - low)

@@ -122,7 +122,8 @@ class ClusterInfo:
 
     @property
     def api(self) -> KubeApi:
-        assert self._api is not None, "nothing is asked where there is no connection"
+        if self._api is None:
+            raise AssertionError("nothing is asked where there is no connection")
         return self._api
 
     def attempt(self, read: Callable[[], Any], otherwise: Any) -> Any:

@@ -71,7 +71,7 @@ ENVIRONMENT = {
 
 
 def piped(command: list[str], *more: str) -> tuple[int, str]:
-    done = subprocess.run([*command, *more], cwd=CHECKOUT, env=ENVIRONMENT, text=True, capture_output=True, timeout=120)
+    done = subprocess.run([*command, *more], cwd=CHECKOUT, env=ENVIRONMENT, text=True, capture_output=True, timeout=120, check=False)
     return done.returncode, done.stdout
 
 

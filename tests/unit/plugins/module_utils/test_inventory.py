@@ -12,8 +12,8 @@ ADDRESSES = {"pi-1": "10.77.0.11", "pi-2": "10.77.0.12", "pi-3": "10.77.0.13"}
 NODES = {host: host for host in ADDRESSES}
 
 
-def found(addresses=ADDRESSES, nodes=NODES, played=tuple(ADDRESSES)):
-    return faults(addresses, "k3s_cluster", nodes, list(played))
+def found(addresses=None, nodes=None, played=tuple(ADDRESSES)):
+    return faults(ADDRESSES if addresses is None else addresses, "k3s_cluster", NODES if nodes is None else nodes, list(played))
 
 
 def test_a_group_that_fits():

@@ -63,7 +63,8 @@ def silent():
         listener.close()
 
 
-def probe(name, new, old=(), *, addresses=ADDRESSES, peers=ADDRESSES, patience=5.0, **options):
+def probe(name, new, old=(), *, addresses=None, peers=tuple(ADDRESSES), patience=5.0, **options):
+    addresses = addresses or ADDRESSES
     return port_probe.Probe(
         name=name,
         address=addresses[name],

@@ -50,7 +50,7 @@ def test_a_second_report_of_the_same_second_takes_no_ones_place(
     run_module: RunModule, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.time", lambda: given.BEGAN + 150)
-    first, second = (run_module("migration_report", arguments)["path"] for _ in range(2))
+    first, second = (run_module("migration_report", arguments)["path"] for _attempt in range(2))
     assert first != second
     assert Path(first).is_dir()
     assert Path(second).is_dir()

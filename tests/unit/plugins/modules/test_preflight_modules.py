@@ -8,6 +8,7 @@ import os
 import socket
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import import_plugin
@@ -31,7 +32,10 @@ def bin_folder(tmp_path: Path, monkeypatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
     module = import_plugin("modules.preflight_host")
-    found = lambda self, name, *_args, **_options: str(folder / name) if (folder / name).exists() else None  # noqa: E731
+
+    def found(_module: Any, name: str, *_args: Any, **_options: Any) -> str | None:
+        return str(folder / name) if (folder / name).exists() else None
+
     monkeypatch.setattr(module.AnsibleModule, "get_bin_path", found)
     return folder
 
