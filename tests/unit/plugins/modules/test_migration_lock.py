@@ -254,11 +254,13 @@ def test_check_mode_predicts_and_writes_nothing(kube, module):
     assert kube.writes == []
 
 
-def test_check_mode_refuses_where_a_run_would_be_refused(module, lock, other_process):
+def test_check_mode_refuses_where_a_run_would_be_refused(module, lock, clock, other_process):
+    # The module has no other clock than the real one.
+    clock.now = datetime.now(timezone.utc)
     lock("anna", processes.identify(other_process.pid)).take()
-    kube_says = module("held", check_mode=True)
-    assert kube_says["failed"] is True
-    assert "is held by anna@laptop" in kube_says["msg"]
+    refused = module("held", check_mode=True)
+    assert refused["failed"] is True
+    assert "is held by anna@laptop" in refused["msg"]
 
 
 def test_an_api_server_that_is_away_fails_the_taking_and_not_the_giving_back(kube, module, monkeypatch):
