@@ -60,6 +60,8 @@ from ..module_utils._words import clock
 COLLECTION = "pi_controller.raft_migration."
 COLOURS = {"good": C.COLOR_OK, "bad": C.COLOR_ERROR, "alert": C.COLOR_WARN, "active": C.COLOR_HIGHLIGHT, "dim": C.COLOR_SKIP}
 INTERVAL = 0.5
+# Of a structure among the events only the beginning is shown.
+LONGEST = 160
 STATUS_PLAYBOOK = "ansible-playbook playbooks/status.yml"
 
 
@@ -308,6 +310,8 @@ class CallbackModule(Default):
             # Among the events a structure takes one line, alone it is meant to be read by a program.
             indent = 2 if self._quiet else None
             text = message if isinstance(message, str) else json.dumps(message, indent=indent, ensure_ascii=False, default=str)
+            if not self._quiet and not isinstance(message, str):
+                text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
         if ("message", text) in self._said:
             return
         self._said.add(("message", text))

@@ -80,6 +80,7 @@ class WatchControl:
     def result(self) -> dict[str, Any]:
         process = self.process()
         return {
+            "path": str(self.folder.path),
             "running": process is not None,
             "pid": process.pid if process else None,
             "phase": self.about().get("phase"),

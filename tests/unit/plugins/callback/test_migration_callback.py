@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import report_inputs as given
 from conftest import CHECKOUT
 
 PLAY = """
@@ -25,6 +27,11 @@ PLAY = """
   tasks:
     - name: Read the journal
       pi_controller.raft_migration.migration_journal_info: &where {path: "%(folder)s/{{ inventory_hostname }}/journal.json"}
+    - name: Learn where the quorum watch writes
+      pi_controller.raft_migration.quorum_watch: {state: stopped, path: "%(folder)s/watch"}
+      delegate_to: localhost
+      run_once: true
+      changed_when: false
     - name: Record that the phase has started
       pi_controller.raft_migration.migration_journal: {<<: *where, phase: prepare, state: started}
     - name: Say something
@@ -59,6 +66,9 @@ def command(tmp_path: Path) -> list[str]:
     (tmp_path / "hosts").write_text(hosts)
     (tmp_path / "play.yml").write_text(PLAY % {"folder": tmp_path})
     (tmp_path / "status.yml").write_text(TABLE)
+    (tmp_path / "watch").mkdir()
+    (tmp_path / "watch/samples.jsonl").write_text(json.dumps(given.sample(1, "old", "pi-1", 2)) + "\n")
+    (tmp_path / "watch/alerts.jsonl").write_text(json.dumps(given.alert()[0]) + "\n")
     return [str(tool), "-i", str(tmp_path / "hosts"), str(tmp_path / "play.yml")]
 
 
@@ -99,11 +109,13 @@ def test_a_pipe_gets_one_line_for_each_event(command: list[str]) -> None:
     assert code == 0, out
     lines = out.splitlines()
     told = [re.sub(r"^\d\d:\d\d:\d\d  ", "", line) for line in lines]
-    assert told[0] == "(1/6) PREPARE"
-    assert told[1:3] == ["Prepare begins", "Writes waited 0.8 s"]
+    watched = ["systemd: quorum, 3 of 3 answer, leader pi-1, term 2", "ALERT: the cluster of pods has no leader"]
+    assert [line for line in told if line in watched] == watched
+    told = [line for line in told if line not in watched]
+    assert told[:3] == ["(1/6) PREPARE", "Prepare begins", "Writes waited 0.8 s"]
     assert re.fullmatch(r"Prepare done after .+", told[3])
     assert re.fullmatch(r"Ended well after \d+ s, 4 changes\.", told[4])
-    assert len(lines) == 5
+    assert len(told) == 5
     assert "\x1b" not in out
 
 
