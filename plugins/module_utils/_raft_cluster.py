@@ -100,6 +100,7 @@ class MemberView:
             "applied_index": seen.applied_index if seen else None,
             "lag": lag,
             "last_contact": seen.last_contact if seen else None,
+            "in_contact": leader is not None and self.in_contact(leader),
         }
 
 
@@ -137,6 +138,16 @@ class ClusterView:
 
     def find(self, node_id: str) -> MemberView | None:
         return next((one for one in self.members if one.member.id == node_id), None)
+
+    def why_behind_at(self, host: str, target: int) -> list[str]:
+        """Why there is no voter on this host that has caught up with `target`; empty when there is one."""
+        if self.leader is None:
+            return [self.describe()]
+        here = [one for one in self.voters if same_host(host_of(one.member.address), host)]
+        if not here:
+            return [f"no voter is on {host}"]
+        reasons = (one.why_behind(self.leader, target) for one in here)
+        return [reason for reason in reasons if reason]
 
     def why_behind(self, target: int, *, without: str | None = None) -> list[str]:
         """Why voters (other than `without`) have not caught up with `target`; empty when all have."""

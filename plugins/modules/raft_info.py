@@ -42,6 +42,12 @@ options:
           - Implies O(wait_for.leader).
         type: bool
         default: false
+      caught_up_at:
+        description:
+          - There is a leader, and the voter on this host has caught up with it, whatever the others do.
+          - To be asked on that host itself where a gate may lead its standard port to another one, which would answer
+            in its place.
+        type: str
       leader_id_not:
         description: There is a leader, and it is another member than this one.
         type: str
@@ -113,6 +119,7 @@ members:
     applied_index: {type: int, description: Last index it has applied.}
     lag: {type: int, description: Entries the leader has committed and this member has not applied.}
     last_contact: {type: float, description: Seconds since it heard the leader; null is never.}
+    in_contact: {type: bool, description: "Whether it leads, or follows the leader and heard it less than a second ago."}
 voters:
   description: How many members have a vote.
   returned: always
@@ -195,6 +202,8 @@ class RaftInfo:
         if wanted.get("caught_up"):
             # Remember the index at the first look, whatever else holds by then.
             reasons.extend(f"caught_up: {reason}" for reason in self.behind(view))
+        if wanted.get("caught_up_at"):
+            reasons.extend(f"caught_up_at: {one}" for one in view.why_behind_at(wanted["caught_up_at"], self.target(view)))
         if wanted.get("leader_id_not") and (view.leader is None or view.leader.id in (None, wanted["leader_id_not"])):
             reasons.append(f"leader_id_not: {view.describe()}")
         return reasons
@@ -228,6 +237,7 @@ def define_module() -> AnsibleModule:
         "leader": {"type": "bool", "default": False},
         "voters": {"type": "int"},
         "caught_up": {"type": "bool", "default": False},
+        "caught_up_at": {"type": "str"},
         "leader_id_not": {"type": "str"},
     }
     return AnsibleModule(

@@ -60,6 +60,7 @@ def test_shows_the_leader_and_every_member(run_module, cluster):
         "applied_index": 40,
         "lag": 0,
         "last_contact": 0.0125,
+        "in_contact": True,
     }
     assert result["changed"] is False
 
@@ -218,3 +219,30 @@ def test_a_url_that_is_none_is_refused(run_module):
     result = run_module("raft_info", {"urls": ["10.77.0.11:8080"]})
     assert result["failed"] is True
     assert result["failure"]["seen"] == "10.77.0.11:8080"
+
+
+def test_one_voter_has_caught_up_whatever_becomes_of_another(run_module, cluster):
+    cluster.nodes["n3"].alive = False
+    result = run_module("raft_info", {"urls": cluster.urls, "wait_for": {"leader": True, "caught_up_at": "127.0.2.2"}})
+
+    assert result["caught_up"] is False
+    assert result["members"][1]["in_contact"] is True
+    assert result["members"][2]["in_contact"] is False
+
+
+@pytest.mark.parametrize("state", ["moved away", "removed", "no voter", "down"])
+def test_a_voter_the_leader_does_not_reach_has_not_caught_up(run_module, cluster, state):
+    node = cluster.nodes["n2"]
+    if state == "moved away":
+        node.listens = "127.0.2.2:9091"
+    elif state == "removed":
+        del cluster.members["n2"]
+    elif state == "no voter":
+        cluster.members["n2"] = (node.listens, False)
+    else:
+        node.alive = False
+    result = run_module("raft_info", {"urls": cluster.urls, "wait_for": {"caught_up_at": "127.0.2.2"}})
+
+    assert result["failed"] is True
+    assert "caught_up_at: " in result["msg"]
+    assert "127.0.2.2" in result["msg"]
