@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.lab import faults, kubernetes, machines, state
 from tests.lab.kubernetes.provider import Provider
+from tests.lab.shell import run
 from tests.lab.state import Node
 from tests.lab.witness_http import socket_in
 
@@ -96,6 +97,15 @@ class Pis:
         """One that does not carry the control plane of Kubernetes, where there is a choice."""
         leader = self.leader(of)
         return sorted((node for node in self.nodes if node != leader), key=lambda node: (node.is_server, -node.number))[choice]
+
+    def led_to(self, node: Node) -> list[str]:
+        """The other Pis whose clients a gate leads to this one, as while their own pod is replaced."""
+        found = []
+        for other in self.nodes:
+            rules = run(["ip", "netns", "exec", other.name, "iptables-save", "-t", "nat"], check=False).stdout
+            if any("PI-CTL" in rule and f"--to-destination {node.address}" in rule and "! -d 127" in rule for rule in rules.splitlines()):
+                found.append(other.name)
+        return found
 
     def behind(self, node: Node, of: str) -> str | None:
         """Why this member does not serve like the others, or None when it has all that the leader has committed."""

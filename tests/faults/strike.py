@@ -47,6 +47,7 @@ class Blow:
     note: str = ""
     wrong: str = ""  # why the case has failed, whatever the rest says
     allowances: list[dict[str, Any]] = field(default_factory=list)
+    led_here: list[str] = field(default_factory=list)  # Pis whose clients are led to the host
     over: threading.Event = field(default_factory=threading.Event)
     mend: Callable[[], object] | None = None  # what the operator does once the play has stopped
 
@@ -66,6 +67,7 @@ def _host(pis: Pis, blow: Blow, of: str | None = None) -> Node:
     whom = blow.case.on
     node = pis.leader(of) if whom == "leader" else pis.nodes[0] if whom == "server" else pis.follower(of, int(whom == "other"))
     blow.host = node.name
+    blow.led_here = pis.led_to(node)
     blow.struck = time.time()  # finding the host took a moment
     return node
 
@@ -73,7 +75,9 @@ def _host(pis: Pis, blow: Blow, of: str | None = None) -> Node:
 def _explains(blow: Blow, *routes: str, until: float | None = None, stale: bool = True) -> None:
     """Reads through these routes that got no answer while the fault lasted, or an old one, are its doing."""
     end = until or blow.recovered or time.time()
-    blow.allowances += [{"route": route, "from": blow.struck, "to": end, "stale": stale, "why": blow.case.name} for route in routes]
+    # A Pi whose pod is being replaced has its clients led to a neighbour, and that may be the one that was struck.
+    more = [name for name in blow.led_here if blow.host in routes]
+    blow.allowances += [{"route": route, "from": blow.struck, "to": end, "stale": stale, "why": blow.case.name} for route in (*routes, *more)]
 
 
 def _recover(pis: Pis, blow: Blow, node: Node, of: str, service: bool = False) -> None:
@@ -109,11 +113,14 @@ def old_leader_killed(pis: Pis, blow: Blow, migration: Migration) -> None:
 
 def partition(pis: Pis, blow: Blow, migration: Migration) -> None:
     node = _host(pis, blow)
-    network.partition(node)
-    time.sleep(blow.case.heal)
-    network.heal(node)
+    try:
+        network.partition(node)
+        time.sleep(blow.case.heal)
+    finally:
+        network.heal(node)
     healed = time.time()
     _recover(pis, blow, node, pis.serving())
+    blow.led_here = sorted({*blow.led_here, *pis.led_to(node)})
     # Cut off it shows old rows to its own clients only; to everybody from the healing until it has caught up.
     _explains(blow, node.name, f"service@{node.name}")
     _explains(blow, "service", until=healed, stale=False)
@@ -136,17 +143,21 @@ def play_killed(pis: Pis, blow: Blow, migration: Migration) -> None:
 
 def api_down(pis: Pis, blow: Blow, migration: Migration) -> None:
     blow.host, blow.struck = pis.nodes[0].name, time.time()
-    faults.stop_api(pis.lab, pis.provider)
-    time.sleep(max(0.0, blow.struck + blow.case.heal - time.time()))
-    faults.start_api(pis.lab, pis.provider)
+    try:
+        faults.stop_api(pis.lab, pis.provider)
+        time.sleep(max(0.0, blow.struck + blow.case.heal - time.time()))
+    finally:
+        faults.start_api(pis.lab, pis.provider)
     blow.recovered = time.time()
 
 
 def disk_full(pis: Pis, blow: Blow, migration: Migration) -> None:
     node = _host(pis, blow)
-    faults.fill(node, "/var/backups", pis.provider)
-    time.sleep(blow.case.heal)
-    faults.unfill(node)
+    try:
+        faults.fill(node, "/var/backups", pis.provider)
+        time.sleep(blow.case.heal)
+    finally:
+        faults.unfill(node)
     of = pis.serving()
     if of == faults.UNIT:
         # systemd has given up on a unit that failed again and again; its owner, having made room, starts it.

@@ -78,7 +78,7 @@ def line_of(blow: Blow, course: Course, verdict: dict, acknowledged: list[float]
     after = [attempt for attempt in course.attempts if attempt.ended > blow.struck and attempt.began < until]
     line.runs = len(after)
     back = any(attempt.went_back for attempt in after)
-    line.outcome = ("rolled back, " if back else "") + ("migrated" if course.done else "old world serves")
+    line.outcome = ("rolled back, " if back else "") + ("migrated" if course.done else "not migrated")
     line.allowed = sum(len([one for one in verdict[kind] if blow.struck - 1 <= moment(one["at"]) < until])
                        for kind in ("allowed_failed_reads", "allowed_stale_reads"))
     if blow.wrong:

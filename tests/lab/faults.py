@@ -79,10 +79,20 @@ def fill(node: Node, path: str, provider: Provider) -> int:
         raise LabError(f"{node.name}: there is no folder {path}.")
     # Written down first: whatever ends this command, `unfill` and `reset` find the ballast.
     _note_ballast(node, {*_ballast(node), path})
+    while True:
+        size = max(0, _free(node) - KEPT_FREE)
+        done = machines.execute(node, ["fallocate", "-l", str(size), f"{path}/{BALLAST}"], check=False)
+        # What daemons write meanwhile may take the room; then it is full all the same, or there is less to take.
+        if done.returncode == 0 or _free(node) <= KEPT_FREE:
+            return size
+        if _free(node) > size:
+            unfill(node)
+            raise LabError(f"{node.name}: {path} cannot be filled: {done.stderr.strip()}")
+
+
+def _free(node: Node) -> int:
     free = os.statvfs(node.folder / "disk")
-    size = max(0, free.f_bavail * free.f_frsize - KEPT_FREE)
-    machines.execute(node, ["fallocate", "-l", str(size), f"{path}/{BALLAST}"])
-    return size
+    return free.f_bavail * free.f_frsize
 
 
 def unfill(node: Node, path: str | None = None) -> None:
