@@ -9,65 +9,28 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from ._failures import RaftError
 from ._gate_rules import Table, show, state_of
 from ._journal import load
+from ._procfs import PROC, listeners
 
-PROC = Path("/proc")
-_LISTEN = "0A"
 # The fields of `systemctl show` that tell what becomes of the unit now and at the next boot.
 UNIT_PROPERTIES = ("LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID", "NRestarts")
-UNIT, POD, OTHER = "unit", "pod", "other"
+OTHER = "other"
 
 
-def listening_inodes(text: str, ports: Iterable[int]) -> dict[int, set[str]]:
-    """{port: socket inodes} of the listeners in a /proc/net/tcp or tcp6."""
-    found: dict[int, set[str]] = {}
-    for line in text.splitlines()[1:]:
-        columns = line.split()
-        if len(columns) > 9 and columns[3] == _LISTEN:
-            port = int(columns[1].rpartition(":")[2], 16)
-            if port in ports:
-                found.setdefault(port, set()).add(columns[9])
-    return found
-
-
-def owner_of_cgroup(cgroup: str, unit: str) -> str:
-    """Whether a process belongs to the unit, to a pod, or to something else, from its /proc/PID/cgroup."""
-    if "kubepods" in cgroup:
-        return POD
-    groups = [line.split(":", 2)[2] for line in cgroup.splitlines() if line.count(":") >= 2]
-    return UNIT if any(unit in group.split("/") for group in groups) else OTHER
-
-
-def listeners(ports: Iterable[int], unit: str, proc: Path = PROC) -> dict[int, dict[str, Any]]:
+def holders(ports: Collection[int], unit: str, proc: Path = PROC) -> dict[int, dict[str, Any]]:
     """Who holds each of these TCP ports: `{port: {"held_by": "unit", "pid": 123, "command": "pi-controller"}}`."""
-    ports = set(ports)
-    wanted: dict[str, int] = {}
-    for name in ("net/tcp", "net/tcp6"):
-        with contextlib.suppress(OSError):
-            for port, inodes in listening_inodes((proc / name).read_text(), ports).items():
-                wanted.update(dict.fromkeys(inodes, port))
-    # A port whose process cannot be seen is held all the same.
-    found: dict[int, dict[str, Any]] = {port: {"held_by": OTHER, "pid": None, "command": None} for port in wanted.values()}
-    if not wanted:
-        return found
-    for process in proc.iterdir():
-        if not process.name.isdigit():
-            continue
-        # Processes end while they are looked at.
-        with contextlib.suppress(OSError):
-            for link in (process / "fd").iterdir():
-                with contextlib.suppress(OSError):
-                    inode = re.fullmatch(r"socket:\[(\d+)\]", str(link.readlink()))
-                    if inode and inode[1] in wanted:
-                        held_by = owner_of_cgroup((process / "cgroup").read_text(), unit)
-                        command = (process / "comm").read_text().strip()
-                        found[wanted[inode[1]]] = {"held_by": held_by, "pid": int(process.name), "command": command}
+    found: dict[int, dict[str, Any]] = {}
+    # Of several sockets on a port one whose process can be seen tells more.
+    for one in sorted(listeners(ports, unit, proc), key=lambda one: one.pid is not None):
+        # A port whose process cannot be seen is held all the same.
+        held_by = one.owner if one.pid is not None else OTHER
+        found[one.port] = {"held_by": held_by, "pid": one.pid, "command": one.command or None}
     return found
 
 

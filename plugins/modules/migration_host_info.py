@@ -182,7 +182,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     ports = {urlsplit(client.url).port or client.port for client in clients} | set(params["ports"])
     folder = Path(params["backup_path"])
     looker = Looker(module)
-    held = host.listeners(ports, params["unit"])
+    held = host.holders(ports, params["unit"])
     now = time.time()
     return {
         "clock": round(now, 3),

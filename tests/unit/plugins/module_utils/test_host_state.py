@@ -12,6 +12,7 @@ from conftest import import_plugin
 
 host = import_plugin("module_utils._host_state")
 gate = import_plugin("module_utils._gate_rules")
+procfs = import_plugin("module_utils._procfs")
 UNIT = "pi-controller.service"
 TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1
@@ -34,19 +35,19 @@ def test_the_holder_of_a_port_is_known_by_its_cgroup(tmp_path: Path) -> None:
     (tmp_path / "net/tcp").write_text(TCP)
     process(tmp_path, 40, f"0::/system.slice/{UNIT}\n", 111, 222)
     process(tmp_path, 50, "0::/kubepods/burstable/pod1234/abcd\n", 333)
-    found = host.listeners([8080, 8082, 9999], UNIT, tmp_path)
+    found = host.holders([8080, 8082, 9999], UNIT, tmp_path)
     assert {port: (one["held_by"], one["pid"]) for port, one in found.items()} == {8080: ("unit", 40), 8082: ("pod", 50)}
 
 
 def test_a_port_without_a_visible_process_is_held_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net/tcp6").write_text(TCP)
-    assert host.listeners([8080], UNIT, tmp_path)[8080]["held_by"] == "other"
+    assert host.holders([8080], UNIT, tmp_path)[8080]["held_by"] == "other"
 
 
 def test_another_unit_of_a_similar_name_is_not_the_unit() -> None:
-    assert host.owner_of_cgroup("0::/system.slice/my-pi-controller.service\n", UNIT) == "other"
-    assert host.owner_of_cgroup(f"12:cpu:/\n1:name=systemd:/system.slice/{UNIT}\n", UNIT) == "unit"
+    assert procfs.owner_of("0::/system.slice/my-pi-controller.service\n", UNIT) == "other"
+    assert procfs.owner_of(f"12:cpu:/\n1:name=systemd:/system.slice/{UNIT}\n", UNIT) == "unit"
 
 
 def test_a_real_listener_is_found_as_this_process() -> None:
@@ -54,7 +55,7 @@ def test_a_real_listener_is_found_as_this_process() -> None:
         server.bind(("127.0.0.1", 0))
         server.listen()
         port = server.getsockname()[1]
-        found = host.listeners([port], UNIT)
+        found = host.holders([port], UNIT)
     assert found[port]["pid"] == os.getpid()
 
 
