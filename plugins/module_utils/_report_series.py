@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from ._tail import records
 
 CLUSTERS = ("old", "new")
 # So many points a line: more cannot be told apart on paper or on a screen.
@@ -27,15 +28,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
-    found = []
-    for line in text.splitlines():
-        try:
-            one = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(one, dict):
-            found.append(one)
-    return found
+    return records(text.splitlines())
 
 
 def within(lines: Iterable[Mapping[str, Any]], began: float, ended: float) -> list[dict[str, Any]]:

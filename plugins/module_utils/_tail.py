@@ -7,8 +7,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+
+def records(lines: Iterable[str | bytes]) -> list[dict[str, Any]]:
+    """The JSON objects of a file of one a line; a line that is none, such as a half-written one, says nothing."""
+    found = []
+    for line in lines:
+        try:
+            one = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(one, dict):
+            found.append(one)
+    return found
 
 
 class Tail:
@@ -33,12 +47,4 @@ class Tail:
             return []
         self._offset += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
-        found = []
-        for line in lines:
-            try:
-                one = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(one, dict):
-                found.append(one)
-        return found
+        return records(lines)
