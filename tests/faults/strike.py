@@ -82,6 +82,8 @@ def _explains(blow: Blow, *routes: str, until: float | None = None, stale: bool 
 
 def _recover(pis: Pis, blow: Blow, node: Node, of: str, service: bool = False) -> None:
     at = pis.wait_caught_up(node, of)
+    # The play goes on meanwhile and may have begun to lead another Pi's clients here.
+    blow.led_here = sorted({*blow.led_here, *pis.led_to(node)})
     if at is not None and service:
         at = pis.wait_service(node)
         if at is None:
@@ -120,7 +122,6 @@ def partition(pis: Pis, blow: Blow, migration: Migration) -> None:
         network.heal(node)
     healed = time.time()
     _recover(pis, blow, node, pis.serving())
-    blow.led_here = sorted({*blow.led_here, *pis.led_to(node)})
     # Cut off it shows old rows to its own clients only; to everybody from the healing until it has caught up.
     _explains(blow, node.name, f"service@{node.name}")
     _explains(blow, "service", until=healed, stale=False)
@@ -285,6 +286,7 @@ FAULTS: dict[str, Callable[[Pis, Blow, Migration], None]] = {
     "old-leader-killed": old_leader_killed,
     "partition": partition,
     "play-killed": play_killed,
+    "play-killed-late": play_killed,
     "random-kill": play_killed,
     "corrupt": corrupt,
     "disk-full": disk_full,
