@@ -18,8 +18,8 @@ class Case:
     """One line of the table.
 
     `at` is part of the name of the task during which the fault strikes, the `nth` time the phase comes to it; without one
-    it strikes `after` seconds of the phase. `on` says whom: the leader of the cluster that serves, a follower of it, the
-    other follower, or the server that also carries Kubernetes' control plane. What does not pass by itself is mended after `heal` seconds.
+    it strikes `after` seconds of the phase. `on` says whom: the leader of the cluster that serves, a follower of it, or
+    the server that also carries Kubernetes' control plane. What does not pass by itself is mended after `heal` seconds.
     Without `rollback` a run that fails stops where it is, and the case must end migrated by going on from there.
     """
 

@@ -93,10 +93,10 @@ class Pis:
                 raise TimeoutError(f"no leader of the {of or self.serving()}s within {timeout:.0f} s")
             time.sleep(0.1)
 
-    def follower(self, of: str | None = None, choice: int = 0) -> Node:
+    def follower(self, of: str | None = None) -> Node:
         """One that does not carry the control plane of Kubernetes, where there is a choice."""
         leader = self.leader(of)
-        return sorted((node for node in self.nodes if node != leader), key=lambda node: (node.is_server, -node.number))[choice]
+        return sorted((node for node in self.nodes if node != leader), key=lambda node: (node.is_server, -node.number))[0]
 
     def led_to(self, node: Node) -> list[str]:
         """The other Pis whose clients a gate leads to this one, as while their own pod is replaced."""
@@ -124,11 +124,11 @@ class Pis:
         wanted, seen = int(leader["raft_stats"]["commit_index"]), int(own["raft_stats"]["applied_index"])
         return None if seen >= wanted else f"the {of} on {node.name} has applied {seen} of {wanted}"
 
-    def wait_caught_up(self, node: Node, of: str, timeout: float = 60) -> float | None:
-        """When it had caught up (epoch seconds); None when it did not in time."""
+    def wait_caught_up(self, node: Node, of: str | None = None, timeout: float = 60) -> float | None:
+        """When it, or whatever serves by then, had caught up (epoch seconds); None when it did not in time."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if self.behind(node, of) is None:
+            if self.behind(node, of or self.serving()) is None:
                 return time.time()
             time.sleep(0.1)
         return None

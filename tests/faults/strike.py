@@ -65,7 +65,7 @@ def strike(pis: Pis, blow: Blow, migration: Migration) -> None:
 
 def _host(pis: Pis, blow: Blow, of: str | None = None) -> Node:
     whom = blow.case.on
-    node = pis.leader(of) if whom == "leader" else pis.nodes[0] if whom == "server" else pis.follower(of, int(whom == "other"))
+    node = pis.leader(of) if whom == "leader" else pis.nodes[0] if whom == "server" else pis.follower(of)
     blow.host = node.name
     blow.led_here = pis.led_to(node)
     blow.struck = time.time()  # finding the host took a moment
@@ -80,7 +80,8 @@ def _explains(blow: Blow, *routes: str, until: float | None = None, stale: bool 
     blow.allowances += [{"route": route, "from": blow.struck, "to": end, "stale": stale, "why": blow.case.name} for route in (*routes, *more)]
 
 
-def _recover(pis: Pis, blow: Blow, node: Node, of: str, service: bool = False) -> None:
+def _recover(pis: Pis, blow: Blow, node: Node, of: str | None = None, service: bool = False) -> None:
+    """Wait until the Pi's daemon serves like the others: its pod, its unit, or the one clients meet, which the play may change."""
     at = pis.wait_caught_up(node, of)
     # The play goes on meanwhile and may have begun to lead another Pi's clients here.
     blow.led_here = sorted({*blow.led_here, *pis.led_to(node)})
@@ -89,7 +90,7 @@ def _recover(pis: Pis, blow: Blow, node: Node, of: str, service: bool = False) -
         if at is None:
             blow.wrong = f"{node.name}: the Service does not answer there 90 s after the fault"
     elif at is None:
-        blow.wrong = f"60 s after the fault: {pis.behind(node, of)}"
+        blow.wrong = f"60 s after the fault: {pis.behind(node, of or pis.serving())}"
     blow.recovered = at or time.time()
 
 
@@ -108,7 +109,8 @@ def old_leader_killed(pis: Pis, blow: Blow, migration: Migration) -> None:
     node = _host(pis, blow, of)
     served = pis.serving() == of
     faults.kill(node, faults.DAEMON, owner=of)
-    _recover(pis, blow, node, of)
+    # Behind the cutover the play stops the units for good.
+    _recover(pis, blow, node)
     if served:
         _explains(blow, node.name, "service")
 
@@ -121,7 +123,7 @@ def partition(pis: Pis, blow: Blow, migration: Migration) -> None:
     finally:
         network.heal(node)
     healed = time.time()
-    _recover(pis, blow, node, pis.serving())
+    _recover(pis, blow, node)
     # Cut off it shows old rows to its own clients only; to everybody from the healing until it has caught up.
     _explains(blow, node.name, f"service@{node.name}")
     _explains(blow, "service", until=healed, stale=False)
@@ -132,7 +134,7 @@ def partition(pis: Pis, blow: Blow, migration: Migration) -> None:
 def reboot(pis: Pis, blow: Blow, migration: Migration) -> None:
     node = _host(pis, blow)
     world.reboot(pis.lab, node, pis.provider)
-    _recover(pis, blow, node, pis.serving(), service=True)
+    _recover(pis, blow, node, service=True)
     _explains(blow, node.name, "service")
 
 
@@ -159,12 +161,11 @@ def disk_full(pis: Pis, blow: Blow, migration: Migration) -> None:
         time.sleep(blow.case.heal)
     finally:
         faults.unfill(node)
-    of = pis.serving()
-    if of == faults.UNIT:
+    if pis.serving() == faults.UNIT:
         # systemd has given up on a unit that failed again and again; its owner, having made room, starts it.
         machines.execute(node, ["systemctl", "reset-failed", UNIT], check=False)
         machines.execute(node, ["systemctl", "start", UNIT])
-    _recover(pis, blow, node, of)
+    _recover(pis, blow, node)
     # A daemon that cannot write ends; it is away like a killed one until it is back.
     _explains(blow, node.name, "service")
 

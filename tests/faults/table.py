@@ -86,7 +86,6 @@ CASES = [
     Case("cleanup",          "reboot",            at="Cleanup | The cluster stands on the standard ports"),
 
     # What an owner may have before the play begins, or do during it. Once each: what pre-flight refuses, it refuses in one run.
-    Case("prepare",          "follower-lagging",  at=START, heal=8, on="other"),
     Case("prepare",          "follower-dead",     at=START),
     Case("prepare",          "wrong-image",       at=START),
     Case("systemd_shutdown", "masked-unit",       at=START, on="leader"),
@@ -100,6 +99,9 @@ CASES = [
     Case("transfer",         "old-leader-killed-back", at="Carry | Take the old leader's snapshot", on="leader", ends=SAFE, rollback=True),
     Case("cutover",          "corrupt-back",           at="Fence | The old cluster refuses writes", on="leader", ends=SAFE, rollback=True),
     Case("port_migration",   "reboot-back",            at="Ports | Its member stands at the new address", ends=SAFE, rollback=True),
+
+    # Alone: one that is dead besides would cost the quorum.
+    Case("prepare",          "follower-lagging",  at=START, heal=8, profile="upstream"),
 
     # Where the daemon has neither snapshot nor read-only call, state goes by its database and the fence is a detour.
     Case("transfer",         "corrupt",           at="Carry | Put it into every pod's database", profile="upstream"),
