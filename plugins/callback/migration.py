@@ -53,16 +53,15 @@ from ansible import constants as C
 from ansible.plugins.callback.default import CallbackModule as Default
 from ansible.utils.color import stringc
 
+from ..module_utils._commands import COLLECTION, STATUS
 from ..module_utils._progress import Event, Progress
 from ..module_utils._tail import Tail
 from ..module_utils._words import clock
 
-COLLECTION = "pi_controller.raft_migration."
 COLOURS = {"good": C.COLOR_OK, "bad": C.COLOR_ERROR, "alert": C.COLOR_WARN, "active": C.COLOR_HIGHLIGHT, "dim": C.COLOR_SKIP}
 INTERVAL = 0.5
 # Of a structure among the events only the beginning is shown.
 LONGEST = 160
-STATUS_PLAYBOOK = "ansible-playbook playbooks/status.yml"
 
 
 class Screen:
@@ -178,7 +177,7 @@ class CallbackModule(Default):
                 if self._screen:
                     self._screen.wipe()
                     self._screen = None
-                self._print("bad", f"Interrupted. Where the migration stands: {STATUS_PLAYBOOK}")
+                self._print("bad", f"Interrupted. Where the migration stands: {STATUS}")
 
     # --- what happens ----------------------------------------------------------------------------
 
@@ -288,9 +287,9 @@ class CallbackModule(Default):
         action = task.resolved_action or task.action
         events: list[Event] = []
         facts = found.get("ansible_facts") or {}
-        if isinstance(found.get("phase_states"), dict) and action.startswith(COLLECTION):
+        if isinstance(found.get("phase_states"), dict) and action.startswith(f"{COLLECTION}."):
             events = self._progress.journal(host, found["phase_states"], time.time(), first=action.endswith("_info"))
-        elif action == f"{COLLECTION}quorum_watch" and found.get("path") and not self._tails:
+        elif action == f"{COLLECTION}.quorum_watch" and found.get("path") and not self._tails:
             folder = Path(found["path"])
             self._tails = {name: Tail(folder / f"{name}.jsonl") for name in ("samples", "alerts")}
         elif "raft_migration_status" in facts:

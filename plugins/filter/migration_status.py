@@ -12,7 +12,7 @@ author:
   - The pi-controller maintainers (@pi-controller)
 description:
   - Puts the results of M(pi_controller.raft_migration.migration_host_info) and
-    M(pi_controller.raft_migration.migration_cluster_info) together. C(playbooks/status.yml) shows the result.
+    M(pi_controller.raft_migration.migration_cluster_info) together. The playbook C(pi_controller.raft_migration.status) shows the result.
 positional: _input, cluster, config
 options:
   _input:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-COLLECTION = "pi_controller.raft_migration"
-GO_ON = f"ansible-playbook {COLLECTION}.migrate -i INVENTORY -e confirm=true"
-GO_BACK = f"ansible-playbook {COLLECTION}.rollback -i INVENTORY"
+from ._commands import CONFIRM, MIGRATE, ROLLBACK
+
+GO_ON = f"{MIGRATE} {CONFIRM}"
 
 
 def what_happened(failures: list[dict[str, Any]]) -> list[str]:
@@ -56,7 +56,7 @@ def stopped(failures: list[dict[str, Any]], opening: bool, way_back: str) -> str
                 *lines[1:],
                 "Now: " + serving(opening, phase),
                 f"Go on: mend the cause, then (finished phases are left alone): {GO_ON}",
-                f"Go back: {GO_BACK}",
+                f"Go back: {ROLLBACK}",
             ]
         )
     headline = "The way back stopped: " if phase == "rollback" else "The migration stopped and the way back stopped too: "
@@ -66,6 +66,6 @@ def stopped(failures: list[dict[str, Any]], opening: bool, way_back: str) -> str
             *lines[1:],
             f"The way back: {way_back}",
             "Nothing was deleted. What the pods had taken is in their data folders, or in rollback.state in the backup folder.",
-            f"Mend the cause, then finish the way back with: {GO_BACK}",
+            f"Mend the cause, then finish the way back with: {ROLLBACK}",
         ]
     )

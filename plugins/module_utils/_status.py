@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from . import _commands as commands
 from ._journal import PHASES, ROLLBACK
 from ._raft_client import RaftClient
 from ._raft_cluster import Answer, assemble
@@ -17,7 +18,6 @@ from ._raft_types import parse_status
 
 FORMAT = 1
 TAGS = {"systemd_shutdown": "complete", "port_migration": "complete", "cleanup": "complete"}
-PLAYBOOK, BACK = "ansible-playbook playbooks/migrate.yml", "ansible-playbook playbooks/rollback.yml"
 
 Info = Mapping  # Mapping[str, Any], but Python 3.9 evaluates aliases
 
@@ -183,19 +183,20 @@ def overall(states: Mapping[str, Info], held: Info | None) -> tuple[str, str | N
 def next_step(state: str, phase: str | None, held: Info | None, unseen: Sequence[str] = ()) -> dict[str, Any]:
     """The command that goes on, the one that goes back, and why."""
     tag = TAGS.get(phase or "", phase or "")
-    going = f"{PLAYBOOK} --tags {tag}" + (" -e confirm=true" if phase == "cutover" else "")
+    going = commands.play("migrate", "--tags", tag, *([commands.CONFIRM] if phase == "cutover" else []))
+    start, way_back = commands.MIGRATE, commands.ROLLBACK
     if state in ("running", "rolling_back"):
         holder = held["holder"] if held else "somebody"
         return {"command": None, "back": None, "why": f"{holder} is at it; wait until that run ends"}
     table: dict[str, tuple[str | None, str | None, str]] = {
         "unknown": (None, None, "no Pi could be asked, so nothing is known of the migration"),
-        "migrated": (None, BACK, "the migration is complete, nothing is left to do"),
-        "not_started": (PLAYBOOK, None, "nothing has been changed yet"),
-        "rolled_back": (PLAYBOOK, None, "the systemd cluster serves; a new run starts over"),
-        "rollback_unfinished": (BACK, None, "the way back stopped half-way; finish it first"),
-        "paused": (going, BACK, "the last phase is done; the next one has not begun"),
-        "failed": (going, BACK, "mend the cause, then the phase starts over; or go back"),
-        "interrupted": (going, BACK, "a run ended in the middle; the same command finishes the phase, or go back"),
+        "migrated": (None, way_back, "the migration is complete, nothing is left to do"),
+        "not_started": (start, None, "nothing has been changed yet"),
+        "rolled_back": (start, None, "the systemd cluster serves; a new run starts over"),
+        "rollback_unfinished": (way_back, None, "the way back stopped half-way; finish it first"),
+        "paused": (going, way_back, "the last phase is done; the next one has not begun"),
+        "failed": (going, way_back, "mend the cause, then the phase starts over; or go back"),
+        "interrupted": (going, way_back, "a run ended in the middle; the same command finishes the phase, or go back"),
     }
     command, back, why = table[state]
     if unseen and state != "unknown":

@@ -20,7 +20,7 @@ def test_a_pause_says_what_is_true_and_both_commands():
         "pi-1: no leader",
         "Now: The systemd cluster serves reads and writes as before; the pods have no clients.",
         f"Go on: mend the cause, then (finished phases are left alone): {outcome.GO_ON}",
-        f"Go back: {outcome.GO_BACK}",
+        f"Go back: {outcome.ROLLBACK}",
     ]
 
 
@@ -43,4 +43,4 @@ def test_a_rollback_is_told_as_one():
 def test_a_way_back_that_stops_is_told():
     text = outcome.stopped([failure("pi-1")], True, "Pods | Stop them: no answer")
     assert "The way back: Pods | Stop them: no answer" in text
-    assert outcome.GO_BACK in text
+    assert outcome.ROLLBACK in text

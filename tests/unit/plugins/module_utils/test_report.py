@@ -267,8 +267,8 @@ def test_a_failed_run_names_both_commands() -> None:
     assert found["verdict"]["now"][0] == "Some clients reach the daemons under systemd and others the pods."
     assert found["failure"]["task"] == "Flip | Every way into a Pi leads to its pod"
     text = Page(html.page(found)).text
-    assert "playbooks/migrate.yml --tags cutover -e confirm=true" in text
-    assert "playbooks/rollback.yml" in text
+    assert "pi_controller.raft_migration.migrate -i INVENTORY --tags cutover -e confirm=true" in text
+    assert "pi_controller.raft_migration.rollback -i INVENTORY" in text
 
 
 def test_leaders_terms_and_lost_quorum_come_from_the_samples() -> None:

@@ -38,7 +38,7 @@ def test_before_anything_systemd_serves_and_the_first_command_is_named() -> None
     status = told(everywhere())
     assert (status["state"], status["phase"]) == ("not_started", "prepare")
     assert status["traffic"]["served_by"] == "systemd"
-    assert status["next"]["command"] == "ansible-playbook playbooks/migrate.yml"
+    assert status["next"]["command"] == "ansible-playbook pi_controller.raft_migration.migrate -i INVENTORY"
     assert status["clusters"]["old"]["leader"] == "pi-1"
     assert not status["clusters"]["new"]["exists"]
 
@@ -156,7 +156,7 @@ def test_a_rollback_that_stopped_comes_first() -> None:
     for info in hosts.values():
         info["journal"]["phases"]["rollback"] = {"state": "failed", "started": given.iso(90), "finished": given.iso(99), "facts": {}}
     status = told(hosts)
-    assert (status["state"], status["next"]["command"]) == ("rollback_unfinished", "ansible-playbook playbooks/rollback.yml")
+    assert (status["state"], status["next"]["command"]) == ("rollback_unfinished", "ansible-playbook pi_controller.raft_migration.rollback -i INVENTORY")
 
 
 def test_the_newest_backup_and_its_age() -> None:
