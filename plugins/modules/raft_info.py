@@ -44,10 +44,11 @@ options:
         default: false
       caught_up_at:
         description:
-          - There is a leader, and the voter on this host has caught up with it, whatever the others do.
+          - There is a leader, and the voter on each of these hosts has caught up with it, whatever the others do.
           - To be asked on that host itself where a gate may lead its standard port to another one, which would answer
             in its place.
-        type: str
+        type: list
+        elements: str
       leader_id_not:
         description: There is a leader, and it is another member than this one.
         type: str
@@ -202,8 +203,8 @@ class RaftInfo:
         if wanted.get("caught_up"):
             # Remember the index at the first look, whatever else holds by then.
             reasons.extend(f"caught_up: {reason}" for reason in self.behind(view))
-        if wanted.get("caught_up_at"):
-            reasons.extend(f"caught_up_at: {one}" for one in view.why_behind_at(wanted["caught_up_at"], self.target(view)))
+        for host in wanted.get("caught_up_at") or ():
+            reasons.extend(f"caught_up_at: {one}" for one in view.why_behind_at(host, self.target(view)))
         if wanted.get("leader_id_not") and (view.leader is None or view.leader.id in (None, wanted["leader_id_not"])):
             reasons.append(f"leader_id_not: {view.describe()}")
         return reasons
@@ -237,7 +238,7 @@ def define_module() -> AnsibleModule:
         "leader": {"type": "bool", "default": False},
         "voters": {"type": "int"},
         "caught_up": {"type": "bool", "default": False},
-        "caught_up_at": {"type": "str"},
+        "caught_up_at": {"type": "list", "elements": "str"},
         "leader_id_not": {"type": "str"},
     }
     return AnsibleModule(

@@ -223,7 +223,7 @@ def test_a_url_that_is_none_is_refused(run_module):
 
 def test_one_voter_has_caught_up_whatever_becomes_of_another(run_module, cluster):
     cluster.nodes["n3"].alive = False
-    result = run_module("raft_info", {"urls": cluster.urls, "wait_for": {"leader": True, "caught_up_at": "127.0.2.2"}})
+    result = run_module("raft_info", {"urls": cluster.urls, "wait_for": {"leader": True, "caught_up_at": ["127.0.2.2"]}})
 
     assert result["caught_up"] is False
     assert result["members"][1]["in_contact"] is True
@@ -241,7 +241,7 @@ def test_a_voter_the_leader_does_not_reach_has_not_caught_up(run_module, cluster
         cluster.members["n2"] = (node.listens, False)
     else:
         node.alive = False
-    result = run_module("raft_info", {"urls": cluster.urls, "wait_for": {"caught_up_at": "127.0.2.2"}})
+    result = run_module("raft_info", {"urls": cluster.urls, "wait_for": {"caught_up_at": ["127.0.2.3", "127.0.2.2"]}})
 
     assert result["failed"] is True
     assert "caught_up_at: " in result["msg"]
