@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.faults.case import PHASES, START, Case, Chain, chained
 from tests.faults.chain import BEGINS, PLAYS, Attempt, Course
 from tests.faults.strike import Blow, flip
 from tests.faults.verdict import line_of
+from tests.lab.state import Node
 
 EVERY_PHASE = ("pod-killed", "old-leader-killed", "partition", "play-killed", "corrupt", "disk-full", "api-down", "reboot", "random-kill")
 
@@ -126,6 +128,33 @@ def test_the_matrix_says_what_failed_and_why() -> None:
     assert "transfer" in shown
     assert "it could not be mended" in shown
     assert "1 cases, 1 failed" in shown
+
+
+class FakePis:
+    """Three Pis of which pi-3 is struck while the clients of pi-2 are led there."""
+
+    def __init__(self) -> None:
+        self.nodes = [Node(number) for number in (1, 2, 3)]
+
+    def follower(self, of: str | None = None) -> Node:
+        return self.nodes[2]
+
+    def led_to(self, node: Node) -> list[str]:
+        return ["pi-2"]
+
+    def wait_caught_up(self, node: Node, of: str | None = None) -> float:
+        return time.time() + 2
+
+
+def test_what_a_cut_off_pi_shows_is_excused_only_for_who_is_led_there_and_only_until_it_has_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strike.network, "partition", lambda node: None)
+    monkeypatch.setattr(strike.network, "heal", lambda node: None)
+    one = Blow(Case("port_migration", "partition"), 0.0, "task")
+    strike.partition(FakePis(), one, None)  # type: ignore[arg-type]
+    assert one.wrong == ""
+    old = {(each["route"], each["from"] == one.struck) for each in one.allowances if each["stale"]}
+    assert old == {("pi-3", True), ("service@pi-3", True), ("pi-2", True), ("service", False)}
+    assert all(one.struck <= each["from"] <= each["to"] <= one.recovered for each in one.allowances)
 
 
 TASKS = [line.split("name:", 1)[1].strip().strip("\"'")
