@@ -154,6 +154,17 @@ def parse(text: str) -> dict[str, Table]:
     return tables
 
 
+def tables(wanted: Rules) -> dict[str, Table]:
+    """What stands once these rules do, as far as it is ours."""
+    return {
+        name: Table({
+            **{builtin: [f"-j {PREFIX}{builtin}"] for builtin in chains},
+            **{PREFIX + builtin: rules for builtin, rules in chains.items()},
+        })
+        for name, chains in wanted.items()
+    }
+
+
 def target(rule: str) -> str:
     words = shlex.split(rule)
     return words[words.index("-j") + 1] if "-j" in words else ""

@@ -75,12 +75,18 @@ options:
     description:
       - What becomes of connections the daemon already has on the standard ports.
       - V(reset) ends them, at once where C(ss) and the kernel can, otherwise with their next packet.
+      - V(finish) leads new connections elsewhere first, then ends each of these as soon as no request on it waits for
+        its answer, and after O(patience) whatever is left. With V(fenced) the fence stands once the module returns.
+        Without C(ss) it is V(reset).
       - V(keep) lets them be, so a daemon that refuses writes can finish what it has begun. Never a write fence by
-        itself, so
-        it is refused with V(fenced).
+        itself, so it is refused with V(fenced).
     type: str
-    choices: [reset, keep]
+    choices: [reset, finish, keep]
     default: reset
+  patience:
+    description: How long O(established=finish) waits at most, in seconds.
+    type: float
+    default: 0.5
   persist:
     description:
       - Whether the state outlives a reboot of the Pi, by the unit C(pi-controller-migration-gate.service) that sets the
@@ -114,6 +120,7 @@ EXAMPLES = r"""
 - name: Lead the clients of this Pi to its pod
   pi_controller.raft_migration.traffic_gate:
     state: redirected
+    established: finish
     ports:
       - {standard: 8080, temporary: 8082}
       - {standard: 9090, temporary: 9093}
@@ -153,7 +160,7 @@ persistent:
   type: bool
   sample: false
 reset_connections:
-  description: How many connections of the daemon were ended at once.
+  description: How many connections of the daemon were ended, those that had finished included.
   returned: success
   type: int
   sample: 2
@@ -165,6 +172,8 @@ failure:
 
 import ipaddress
 import socket
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +181,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._failures import RaftError, fail
 from ..module_utils._gate_boot import BootUnit
-from ..module_utils._gate_rules import STATES, Gate, Port, Rules, Table, parse, restore_text, show, state_of
+from ..module_utils._gate_drain import Connection, connections
+from ..module_utils._gate_rules import STATES, Gate, Port, Rules, Table, parse, restore_text, show, state_of, tables
 from ..module_utils._operator import OPERATOR_ADDRESS
 
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
@@ -212,12 +222,17 @@ class Family:
     def current(self) -> dict[str, Table]:
         return parse("".join(self._run([self.save, "-t", table]) for table in TABLES))
 
-    def apply(self, wanted: Rules) -> tuple[dict[str, Table], dict[str, Table]]:
-        """Make the rules stand and return what stood before and what stands now."""
-        before = self.current()
+    def rules(self, gate: Gate) -> Rules:
+        return gate.rules(self.name == "ipv6")
+
+    def apply(self, before: dict[str, Table], gate: Gate) -> dict[str, Table]:
+        """Make the gate stand and return what stands now; in check mode, what would."""
+        wanted = self.rules(gate)
         text = restore_text(before, wanted)
-        if not text or self.module.check_mode:
-            return before, before
+        if not text:
+            return before
+        if self.module.check_mode:
+            return tables(wanted)
         self._run([self.restore, "--noflush", "-w", "10"], data=text)
         after = self.current()
         missing = restore_text(after, wanted)
@@ -228,7 +243,7 @@ class Family:
                 wanted=text,
                 next_step="see whether something else rewrites the firewall at the same time, then run this again",
             )
-        return before, after
+        return after
 
 
 def wanted_gate(params: dict[str, Any]) -> Gate:
@@ -285,19 +300,64 @@ def is_own(address: str) -> bool:
     return True
 
 
-def reset_connections(module: AnsibleModule, gate: Gate) -> int:
-    """End what the daemon has on its standard ports; returns how many.
+class Sockets:
+    """What the daemon has on its standard ports, the operator's own aside.
 
-    A client that waits for an answer sends nothing, so no rule would ever tell it. Kernels without
-    CONFIG_INET_DIAG_DESTROY cannot, and there it waits as long as it is used to.
+    A client that waits for an answer sends nothing, so no rule would ever tell it that there will be none. Kernels
+    without CONFIG_INET_DIAG_DESTROY cannot tell it either, and there it waits as long as it is used to.
     """
-    ss = module.get_bin_path("ss")
-    if not ss:
-        return 0
-    daemon = " or ".join(f"sport = :{port.standard}" for port in gate.ports)
-    command = [ss, "-H", "-K", "-t", "-n", "state", "connected", f"( {daemon} ) and not dst {OPERATOR_ADDRESS}"]
-    _code, out, _err = module.run_command(command)
-    return len(out.splitlines())
+
+    def __init__(self, module: AnsibleModule, gate: Gate) -> None:
+        self.module = module
+        self.ss = module.get_bin_path("ss")
+        daemon = " or ".join(f"sport = :{port.standard}" for port in gate.ports)
+        self.every = f"( {daemon} ) and not dst {OPERATOR_ADDRESS}"
+
+    def _run(self, *arguments: str) -> str:
+        if not self.ss:
+            return ""
+        _code, out, _err = self.module.run_command([self.ss, "-H", "-t", "-n", *arguments])
+        return str(out)
+
+    def current(self) -> list[Connection]:
+        return connections(self._run("-i", "state", "connected", self.every))
+
+    def end(self, wanted: str | None = None) -> int:
+        """End these, or all of them; returns how many."""
+        return len(self._run("-K", "state", "connected", wanted or self.every).splitlines())
+
+    def finish(self, patience: float) -> int:
+        """End each once no request on it waits for its answer, as long as patience (seconds) lasts; returns how many."""
+        until = time.monotonic() + patience
+        ended = 0
+        while True:
+            seen = self.current()
+            # Each by itself and at once: a client that keeps its connection may ask the next question on it.
+            idle = [one.filter for one in seen if not one.busy]
+            if idle:
+                ended += self.end(" or ".join(idle))
+            if len(idle) == len(seen) or time.monotonic() > until:
+                return ended
+            time.sleep(0.01)
+
+
+def set_gate(
+    module: AnsibleModule, families: list[Family], gate: Gate
+) -> tuple[list[tuple[Family, dict[str, Table], dict[str, Table]]], int]:
+    """Make the gate stand. Returns what stood and what stands in each family, and how many connections were ended."""
+    seen = [(family, family.current()) for family in families]
+    established = module.params["established"]
+    ends = gate.state != "open" and established != "keep" and not module.check_mode
+    sockets = Sockets(module, gate)
+    ended = 0
+    # Where the gate stands already, nobody is let in again to finish.
+    if ends and established == "finish" and any(restore_text(before, family.rules(gate)) for family, before in seen):
+        lenient = [(family, before, family.apply(before, replace(gate, keep_established=True))) for family, before in seen]
+        ended = sockets.finish(module.params["patience"])
+        stands = [(family, before, family.apply(now, gate)) for family, before, now in lenient]
+    else:
+        stands = [(family, before, family.apply(before, gate)) for family, before in seen]
+    return stands, ended + (sockets.end() if ends else 0)
 
 
 def main() -> None:
@@ -313,7 +373,8 @@ def main() -> None:
                 "default": [],
                 "options": {"cluster_ip": {"type": "str", "required": True}, "address": {"type": "str", "required": True}},
             },
-            "established": {"type": "str", "choices": ["reset", "keep"], "default": "reset"},
+            "established": {"type": "str", "choices": ["reset", "finish", "keep"], "default": "reset"},
+            "patience": {"type": "float", "default": 0.5},
             "persist": {"type": "bool", "default": False},
             "comment": {"type": "str", "default": "pi-controller migration"},
         },
@@ -330,21 +391,16 @@ def main() -> None:
         if IPV6_DISABLED.exists() and IPV6_DISABLED.read_text().strip() == "0":
             families.append(Family(module, "ipv6", "ip6tables"))
         persistent = module.params["persist"] and gate.state != "open"
-        boot = BootUnit({family.restore: gate.rules(family.name == "ipv6") for family in families} if persistent else {})
+        boot = BootUnit({family.restore: family.rules(gate) for family in families} if persistent else {})
         # Known to the next boot before it stands, and forgotten only once it is gone.
-        rewritten = persistent and boot.write(module.check_mode)
-        seen = [(family, *family.apply(gate.rules(family.name == "ipv6"))) for family in families]
-        rewritten = rewritten or (not persistent and boot.write(module.check_mode))
+        changed = persistent and boot.write(module.check_mode)
+        seen, ended = set_gate(module, families, gate)
+        changed = (not persistent and boot.write(module.check_mode)) or changed
     except RaftError as error:
         fail(module, error)
     except OSError as error:
         fail(module, GateError(f"the gate cannot be made to outlive a reboot: {error}", next_step="mend that, then run this again"))
-    changed = rewritten or any(
-        restore_text(before, gate.rules(family.name == "ipv6")) for family, before, _after in seen
-    )
-    reset = 0
-    if gate.state != "open" and module.params["established"] == "reset" and not module.check_mode:
-        reset = reset_connections(module, gate)
+    changed = changed or any(before is not after for _family, before, after in seen)
     previous = {state_of(before) for _family, before, _after in seen}
     module.exit_json(
         changed=changed,
@@ -352,7 +408,7 @@ def main() -> None:
         previous=previous.pop() if len(previous) == 1 else "mixed",
         families=[family.name for family in families],
         persistent=persistent,
-        reset_connections=reset,
+        reset_connections=ended,
         diff={
             "before": "".join(f"{family.name}\n{show(before)}" for family, before, _after in seen),
             "after": "".join(f"{family.name}\n{show(after)}" for family, _before, after in seen),

@@ -77,7 +77,7 @@ class Host:
             "from ansible.module_utils.testing import patch_module_args\n"
             "from ansible_collections.pi_controller.raft_migration.plugins.modules import traffic_gate\n"
             "if sys.argv[1:]:\n"
-            "    traffic_gate.reset_connections = lambda *_: 0\n"
+            "    traffic_gate.Sockets._run = lambda *_: ''\n"
             "with patch_module_args(json.load(sys.stdin)):\n"
             "    traffic_gate.main()\n"
         )

@@ -4,9 +4,11 @@
 
 """The two ends of a TCP connection, run inside a test's network namespace.
 
-serve HOST PORT NAME          answers every line with "NAME PEER-ADDRESS"; the line "slow" after a second
+serve HOST PORT NAME          answers every line with "NAME PEER-ADDRESS"; the line "hold" is printed as "holding" and answered
+                              once a line comes on stdin
 ask ADDRESS PORT SOURCE       one line on a fresh connection; prints NAME or what went wrong
-talk ADDRESS PORT SOURCE      one connection, kept: each line of stdin is sent, its answer or what went wrong printed
+talk ADDRESS PORT SOURCE [PATIENCE]
+                              one connection, kept: each line of stdin is sent, its answer or what went wrong printed
 hammer ADDRESS PORT SOURCE    fresh connections one after the other until stdin ends; prints {answer: count}
 """
 
@@ -21,6 +23,8 @@ import threading
 import time
 
 PATIENCE = 3.0
+# For what a test itself brings to its end, on a machine that may be busy.
+LONG = 30.0
 
 
 class Handler(socketserver.StreamRequestHandler):
@@ -29,8 +33,9 @@ class Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         try:
             for line in self.rfile:
-                if line.strip() == b"slow":
-                    time.sleep(1)
+                if line.strip() == b"hold":
+                    print("holding", flush=True)
+                    self.server.released.wait(LONG)
                 peer = self.client_address[0].replace("::ffff:", "")
                 self.wfile.write(f"{self.server.answer} {peer}\n".encode())
         except OSError:
@@ -42,6 +47,7 @@ class Server(socketserver.ThreadingTCPServer):
     address_family = socket.AF_INET6
     request_queue_size = 128
     answer = ""
+    released = threading.Event()
 
     def server_bind(self) -> None:
         self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -51,8 +57,11 @@ class Server(socketserver.ThreadingTCPServer):
 def serve(host: str, port: str, name: str) -> None:
     server = Server((host, int(port)), Handler)
     server.answer = name
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     print("ready", flush=True)
-    server.serve_forever()
+    for _line in sys.stdin:
+        server.released.set()
+    threading.Event().wait()
 
 
 def connect(address: str, port: str, source: str) -> socket.socket:
@@ -84,8 +93,9 @@ def ask(address: str, port: str, source: str) -> str:
         return outcome(error)
 
 
-def talk(address: str, port: str, source: str) -> None:
+def talk(address: str, port: str, source: str, patience: str = str(LONG)) -> None:
     with connect(address, port, source) as connection:
+        connection.settimeout(float(patience))
         print("ready", flush=True)
         for line in sys.stdin:
             try:

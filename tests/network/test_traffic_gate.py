@@ -7,8 +7,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -24,6 +28,16 @@ def says(process: subprocess.Popen[str], line: str = "x") -> str:
     process.stdin.write(line + "\n")
     process.stdin.flush()
     return process.stdout.readline().strip()
+
+
+def until(condition: Callable[[], bool], limit: float = 10) -> bool:
+    """Whether it comes true within limit seconds."""
+    end = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def test_without_a_gate_the_daemon_answers(client, pi):
@@ -163,32 +177,36 @@ def test_a_connection_to_the_old_daemon_ends_when_the_gate_closes(client, pi, ot
     assert says(operator).startswith("old-1")
 
 
+def asks_and_waits(client, pi, *patience: str) -> tuple[subprocess.Popen[str], subprocess.Popen[str]]:
+    """A client whose request the daemon is working on, and the daemon."""
+    waiting, daemon = client.start("talk", pi.address, "8080", "", *patience), pi.running[0]
+    tell(waiting, "hold")
+    assert daemon.stdout.readline().strip() == "holding"
+    return waiting, daemon
+
+
+def tell(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+
+
 def test_nothing_the_old_daemon_says_after_the_fence_gets_out(client, pi):
     """An answer under way when the fence comes down: the client learns that it is gone, and never that it succeeded."""
-    waiting = client.start("talk", pi.address, "8080", "")
-    assert waiting.stdin is not None
-    assert waiting.stdout is not None
-    waiting.stdin.write("slow\n")
-    waiting.stdin.flush()
-    time.sleep(0.3)  # The request is on its way; there is nothing to see from outside that says it has arrived.
-    began = time.monotonic()
+    waiting, daemon = asks_and_waits(client, pi)
 
     pi.gate("fenced")
+    tell(daemon, "answer")
 
     assert waiting.stdout.readline().strip() == "reset"
-    assert time.monotonic() - began < 1.5
 
 
 def test_without_ss_an_answer_under_way_is_dropped(client, pi):
     pi.without_ss = True
-    waiting = client.start("talk", pi.address, "8080", "")
-    assert waiting.stdin is not None
-    assert waiting.stdout is not None
-    waiting.stdin.write("slow\n")
-    waiting.stdin.flush()
-    time.sleep(0.3)
+    waiting, daemon = asks_and_waits(client, pi, "5")
 
     pi.gate("fenced")
+    tell(daemon, "answer")
 
     assert waiting.stdout.readline().strip() == "timeout"
 
@@ -211,6 +229,70 @@ def test_kept_connections_finish_and_new_ones_go_to_the_pod(client, tracked):
 
     assert pi.gate("redirected")["changed"] is True
     assert says(kept) == "reset"
+
+
+@pytest.mark.parametrize("state", ["fenced", "redirected", "forwarded"])
+def test_a_request_under_way_gets_its_answer_before_its_connection_ends(client, tracked, other, state):
+    pi = tracked
+    idle = client.start("talk", pi.address, "8080", "")
+    assert says(idle).startswith("old-1")
+    waiting, daemon = asks_and_waits(client, pi)
+
+    with ThreadPoolExecutor(1) as pool:
+        gate = pool.submit(pi.gate, state, established="finish", patience=20, forward_to=other.address)
+        # The one that waits for nothing ends at once, and not for the sake of a new one.
+        connected = ["ss", "-Htn", "state", "connected", "sport = :8080"]
+        assert until(lambda: len(pi.run(*connected).stdout.splitlines()) == 1)
+        assert not gate.done()
+        assert says(idle) == "reset"
+        assert client.ask(pi.address) != f"old-1 {client.address}", "a new connection goes elsewhere at once"
+        tell(daemon, "answer")
+        assert waiting.stdout.readline().strip().startswith("old-1")
+        result = gate.result(timeout=30)
+
+    assert result["reset_connections"] == 2
+    assert says(waiting) == "reset"
+    assert pi.gate(state, established="finish", forward_to=other.address)["changed"] is False
+
+
+def test_a_request_that_takes_too_long_loses_its_connection(client, tracked):
+    pi = tracked
+    waiting, daemon = asks_and_waits(client, pi)
+
+    result = pi.gate("redirected", established="finish", patience=0.2)
+    tell(daemon, "answer")
+
+    assert result["reset_connections"] == 1
+    assert waiting.stdout.readline().strip() == "reset"
+
+
+def test_where_the_gate_stands_nobody_is_let_in_again_to_finish(client, tracked):
+    pi = tracked
+    waiting, daemon = asks_and_waits(client, pi)
+    pi.without_ss = True
+    pi.gate("redirected")
+    pi.without_ss = False
+
+    # Its connection is still there, and would have all the patience it needs.
+    result = pi.gate("redirected", established="finish", patience=20)
+    tell(daemon, "answer")
+
+    assert (result["changed"], result["reset_connections"]) == (False, 1)
+    assert waiting.stdout.readline().strip() == "reset"
+
+
+def test_no_request_fails_while_the_gate_closes_for_good(client, tracked):
+    """As at the flip of a migration: fresh connections without a pause, and no answer may be missed."""
+    pi = tracked
+    hammers = [client.start("hammer", pi.address, "8080", "") for _ in range(3)]
+    hammers.append(pi.start("hammer", pi.address, "8080", ""))
+    for _ in range(8):
+        pi.gate("redirected", established="finish")
+        pi.gate("open")
+    for process in hammers:
+        out, _ = process.communicate(timeout=30)
+        counts = json.loads(out)
+        assert set(counts) == {"old-1", "pod-1"}, counts
 
 
 def test_a_connection_to_the_pod_outlives_the_gate(client, tracked, other):
@@ -308,9 +390,16 @@ def test_jumps_of_kube_proxy_ahead_of_ours_are_no_reason_to_touch_anything(pi):
     assert pi.gate("redirected")["changed"] is False
 
 
-def test_check_mode_changes_nothing(client, pi):
-    result = pi.gate("redirected", check_mode=True)
+def shown(result: dict[str, Any]) -> list[list[str]]:
+    """The rules of a diff, by their words, without those that iptables adds when it prints them."""
+    return sorted(sorted(set(shlex.split(line)) - {"-m", "tcp"}) for line in result["diff"]["after"].splitlines())
 
-    assert result["changed"] is True
+
+def test_check_mode_changes_nothing(client, pi):
+    foretold = pi.gate("redirected", check_mode=True)
+
+    assert foretold["changed"] is True
     assert pi.own_rules() == []
     assert client.ask(pi.address).startswith("old-1")
+    happened = pi.gate("redirected")
+    assert shown(foretold) == shown(happened)
