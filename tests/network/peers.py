@@ -126,5 +126,9 @@ if __name__ == "__main__":
     role, arguments = sys.argv[1], sys.argv[2:]
     if role == "ask":
         print(ask(*arguments))
-    else:
-        {"serve": serve, "talk": talk, "hammer": hammer}[role](*arguments)
+    elif role == "serve":
+        serve(*arguments)
+    elif role == "talk":
+        talk(*arguments)
+    elif role == "hammer":
+        hammer(*arguments)
