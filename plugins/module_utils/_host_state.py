@@ -18,8 +18,6 @@ from ._gate_rules import Table, show, state_of
 from ._journal import load
 from ._procfs import PROC, listeners
 
-# The fields of `systemctl show` that tell what becomes of the unit now and at the next boot.
-UNIT_PROPERTIES = ("LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID", "NRestarts")
 OTHER = "other"
 
 
@@ -32,18 +30,6 @@ def holders(ports: Collection[int], unit: str, proc: Path = PROC) -> dict[int, d
         held_by = one.owner if one.pid is not None else OTHER
         found[one.port] = {"held_by": held_by, "pid": one.pid, "command": one.command or None}
     return found
-
-
-def unit_state(text: str) -> dict[str, Any]:
-    """The output of `systemctl show` with UNIT_PROPERTIES, in words a person would use."""
-    shown = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    return {
-        "load": shown.get("LoadState") or "unknown",
-        "active": shown.get("ActiveState") or "unknown",
-        "enabled": shown.get("UnitFileState") or shown.get("LoadState") or "unknown",
-        "pid": int(shown.get("MainPID") or 0) or None,
-        "restarts": int(shown.get("NRestarts") or 0),
-    }
 
 
 def gate_state(tables: dict[str, Table]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ PROPERTIES = (
     "DropInPaths",
     "NeedDaemonReload",
     "MainPID",
+    "NRestarts",
 )
 
 
@@ -39,6 +40,19 @@ def parse_show(text: str) -> dict[str, Any]:
         "drop_ins": said.get("DropInPaths", "").split(),
         "needs_reload": said.get("NeedDaemonReload") == "yes",
         "pid": int(said.get("MainPID") or 0),
+        "restarts": int(said.get("NRestarts") or 0),
+    }
+
+
+def in_words(unit: dict[str, Any]) -> dict[str, Any]:
+    """What becomes of a unit that parse_show has read, now and at the next boot, as a person would say it."""
+    return {
+        "load": unit["load"] or "unknown",
+        "active": unit["active"] or "unknown",
+        # A unit without a file has no state of its own there.
+        "enabled": unit["enabled"] or unit["load"] or "unknown",
+        "pid": unit["pid"] or None,
+        "restarts": unit["restarts"],
     }
 
 

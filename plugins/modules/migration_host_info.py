@@ -134,6 +134,7 @@ from ..module_utils._failures import RaftError, fail
 from ..module_utils._gate_rules import parse
 from ..module_utils._journal import load
 from ..module_utils._raft_client import RaftClient
+from ..module_utils._systemd import in_words, parse_show, show_command
 
 
 class Looker:
@@ -192,7 +193,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "gate": looker.gate(),
         "listeners": {str(port): one for port, one in sorted(held.items())},
         "daemons": [looker.daemon(client, (held.get(client.port) or {}).get("held_by")) for client in clients],
-        "unit": host.unit_state(looker.output("systemctl", "show", params["unit"], "-p", ",".join(host.UNIT_PROPERTIES))),
+        "unit": in_words(parse_show(looker.output(*show_command("systemctl", params["unit"])))),
         "backups": host.backups(folder, now),
         "paths": {name: Path(path).exists() for name, path in params["paths"].items()},
         "versions": {

@@ -180,7 +180,7 @@ def test_size_is_what_the_files_take_on_the_disk(tmp_path):
 def test_what_systemd_says():
     said = (
         "LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nNeedDaemonReload=yes\n"
-        "FragmentPath=/etc/systemd/system/x.service\nDropInPaths=/etc/a.conf /etc/b.conf\nMainPID=198\n"
+        "FragmentPath=/etc/systemd/system/x.service\nDropInPaths=/etc/a.conf /etc/b.conf\nMainPID=198\nNRestarts=2\n"
     )
     assert systemd.parse_show(said) == {
         "load": "loaded",
@@ -191,7 +191,18 @@ def test_what_systemd_says():
         "drop_ins": ["/etc/a.conf", "/etc/b.conf"],
         "needs_reload": True,
         "pid": 198,
+        "restarts": 2,
     }
+
+
+def test_the_unit_in_words():
+    def words(text):
+        return systemd.in_words(systemd.parse_show(text))
+
+    shown = "LoadState=masked\nActiveState=inactive\nUnitFileState=masked\nMainPID=0\nNRestarts=0\n"
+    assert words(shown) == {"load": "masked", "active": "inactive", "enabled": "masked", "pid": None, "restarts": 0}
+    assert words("LoadState=not-found\nActiveState=inactive\nUnitFileState=\n")["enabled"] == "not-found"
+    assert words("")["active"] == "unknown"
 
 
 def test_a_systemd_that_says_nothing():

@@ -59,13 +59,6 @@ def test_a_real_listener_is_found_as_this_process() -> None:
     assert found[port]["pid"] == os.getpid()
 
 
-def test_the_unit_in_words() -> None:
-    shown = "LoadState=masked\nActiveState=inactive\nUnitFileState=masked\nMainPID=0\nNRestarts=0\n"
-    assert host.unit_state(shown) == {"load": "masked", "active": "inactive", "enabled": "masked", "pid": None, "restarts": 0}
-    assert host.unit_state("LoadState=not-found\nActiveState=inactive\nUnitFileState=\n")["enabled"] == "not-found"
-    assert host.unit_state("")["active"] == "unknown"
-
-
 def test_whom_a_forwarded_gate_leads_to() -> None:
     wanted = gate.Gate("forwarded", (gate.Port(8080, 8082),), "10.77.0.12").rules()
     tables = gate.parse(
