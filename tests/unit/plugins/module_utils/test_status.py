@@ -156,7 +156,8 @@ def test_a_rollback_that_stopped_comes_first() -> None:
     for info in hosts.values():
         info["journal"]["phases"]["rollback"] = {"state": "failed", "started": given.iso(90), "finished": given.iso(99), "facts": {}}
     status = told(hosts)
-    assert (status["state"], status["next"]["command"]) == ("rollback_unfinished", "ansible-playbook pi_controller.raft_migration.rollback -i INVENTORY")
+    command = "ansible-playbook pi_controller.raft_migration.rollback -i INVENTORY"
+    assert (status["state"], status["next"]["command"]) == ("rollback_unfinished", command)
 
 
 def test_the_newest_backup_and_its_age() -> None:
