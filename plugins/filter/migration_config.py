@@ -14,7 +14,7 @@ description:
   - Merges the given structure over the defaults, checks it, and adds the timeouts in seconds.
   - Everything that is wrong is reported at once, one fault a line, so that nothing has to be found out by trying again.
   - A result may be fed in again and comes out unchanged.
-positional: _input, paths
+positional: _input, paths, run_paths
 options:
   _input:
     description:
@@ -34,6 +34,12 @@ options:
     description:
       - The owner's own paths by the names of their settings, for example C(pi_controller_data_dir). None of the folders
         may be inside of another, nor inside of C(backup_path) or C(archive_path), nor the other way round.
+    type: dict
+    default: {}
+  run_paths:
+    description:
+      - Paths that are given for a single run, by the names of their variables, for example C(restore_from). They may lie
+        anywhere, but have to be absolute and without C(..). An empty one is as good as none.
     type: dict
     default: {}
 notes:
@@ -66,9 +72,11 @@ from ansible.errors import AnsibleFilterError
 from ..module_utils._config import ConfigError, resolve
 
 
-def migration_config(migration: Any, paths: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+def migration_config(
+    migration: Any, paths: Optional[dict[str, Any]] = None, run_paths: Optional[dict[str, Any]] = None
+) -> dict[str, Any]:
     try:
-        return resolve(migration, paths)
+        return resolve(migration, paths, run_paths)
     except ConfigError as error:
         number = len(error.faults)
         title = "The configuration `migration` has " + ("a fault" if number == 1 else f"{number} faults")

@@ -74,15 +74,15 @@ def merge(defaults: Any, override: Any) -> Any:
     return override
 
 
-def resolve(override: Any, beside: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def resolve(override: Any, beside: Mapping[str, Any] | None = None, once: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The whole configuration with `timeouts_seconds`; raises ConfigError with every fault.
 
-    `beside` are the owner's own paths, by the names of their settings.
+    `beside` are the owner's own paths, by the names of their settings; `once` those given for this run alone.
     Feeding a result in again gives the same result.
     """
     given = override if isinstance(override, Mapping) else {}
     config: dict[str, Any] = merge(DEFAULTS, {key: value for key, value in given.items() if key != CALCULATED})
-    faults = find_faults(override, config, DEFAULTS, beside or {})
+    faults = find_faults(override, config, DEFAULTS, beside or {}, once or {})
     if faults:
         raise ConfigError(faults)
     config[CALCULATED] = {name: parse_duration(value) for name, value in config["timeouts"].items()}

@@ -37,10 +37,13 @@ OWN_PORT = "every listener needs a port of its own"
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
-def find_faults(given: Any, merged: Any, defaults: Mapping[str, Any], beside: Mapping[str, Any]) -> list[str]:
+def find_faults(
+    given: Any, merged: Any, defaults: Mapping[str, Any], beside: Mapping[str, Any], once: Mapping[str, Any]
+) -> list[str]:
     """Every fault in what the user has `given`, and in what it makes when `merged` over the defaults.
 
-    `beside` are the paths among the settings beside `migration` that the same folders could be named by.
+    `beside` are the paths among the settings beside `migration` that the same folders could be named by;
+    `once` are paths given for a single run, where an empty one is as good as none.
     """
     if not isinstance(given, Mapping):
         return [f"migration must be a mapping, not {_kind(given)}."]
@@ -51,6 +54,7 @@ def find_faults(given: Any, merged: Any, defaults: Mapping[str, Any], beside: Ma
         *_port_clashes(merged),
         *_bad_paths({name: given[name] for name in PATHS if name in given}),
         *_bad_paths(beside),
+        *_bad_paths({name: path for name, path in once.items() if path}),
         *_path_nesting({**{name: merged[name] for name in PATHS}, **beside}),
         *_bad_timeouts(given),
         *_bad_booleans(given, defaults),

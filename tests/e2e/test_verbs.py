@@ -59,12 +59,13 @@ def test_verb_by_verb(old_world: Callable[[str], list[str]], tmp_path: Path) -> 
     assert verdict["ok"], summary
 
 
-def test_a_snapshot_path_that_climbs_is_refused(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
+def test_a_path_that_climbs_is_refused(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
     names = old_world("full")
     run = verb("prepare", log=tmp_path / "prepare.log")
     assert run.returncode == 0, run.output[-4000:]
-    refused = verb("transfer", "snapshot_path=/var/backups/../../etc/shadow")
-    assert refused.returncode != 0
-    assert 'without ".."' in refused.output
-    assert sum(refused.changed.values()) == 0
-    assert states(names[0]) == {"prepare": "done"}
+    for name, variable in (("transfer", "snapshot_path"), ("rollback", "restore_from")):
+        refused = verb(name, f"{variable}=/var/backups/../../etc/shadow")
+        assert refused.returncode != 0
+        assert f'{variable} must not contain ".."' in refused.output
+        assert sum(refused.changed.values()) == 0
+        assert states(names[0]) == {"prepare": "done"}

@@ -220,6 +220,20 @@ def test_the_owners_paths_are_part_of_it(override, beside, fault):
     assert refused.value.faults == [fault]
 
 
+@pytest.mark.parametrize("path", ["", None, "/srv/with a blank/pi-controller", "/var/lib/pi-controller/raft", "/..data"])
+def test_a_path_for_one_run_may_lie_anywhere(path):
+    assert config.resolve({}, BESIDE, {"restore_from": path}) == config.resolve({})
+
+
+def test_a_path_for_one_run_that_climbs_or_is_relative_is_a_fault():
+    with pytest.raises(config.ConfigError) as refused:
+        config.resolve({}, BESIDE, {"snapshot_path": "/var/backups/../../etc/shadow", "restore_from": "backup"})
+    assert refused.value.faults == [
+        'snapshot_path must not contain "..", as "/var/backups/../../etc/shadow" does.',
+        'restore_from must be an absolute path, not "backup".',
+    ]
+
+
 def test_a_listener_may_go_back_to_a_temporary_port_in_the_end():
     whole = config.resolve({"standard_env": {"PI_CONTROLLER_WEBSOCKET_PORT": "8082"}})
 

@@ -1,0 +1,42 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A path given on the command line is refused by the first task of the playbook, before any Pi is asked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CHECKOUT
+
+TOOL = Path(sys.executable).with_name("ansible-playbook")
+
+
+@pytest.mark.skipif(not TOOL.exists(), reason="ansible-playbook is not beside this Python")
+@pytest.mark.parametrize(
+    ("playbook", "given", "fault"),
+    [
+        ("transfer", "snapshot_path=/var/backups/../../etc/shadow", 'snapshot_path must not contain ".."'),
+        ("rollback", "restore_from=/var/backups/../../etc", 'restore_from must not contain ".."'),
+        ("rollback", "restore_from=backup", 'restore_from must be an absolute path, not "backup"'),
+    ],
+)
+def test_a_path_that_climbs_or_is_relative_stops_the_first_task(tmp_path: Path, playbook: str, given: str, fault: str) -> None:
+    (tmp_path / "hosts").write_text("[k3s_cluster]\npi-1 ansible_connection=local\n")
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    command = [str(TOOL), f"pi_controller.raft_migration.{playbook}", "-i", str(tmp_path / "hosts"), "-e", given]
+    command += ["-e", f"ansible_python_interpreter={sys.executable}", "-e", f"backup_path={tmp_path}/backups"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False)
+    assert done.returncode != 0
+    assert fault in done.stdout + done.stderr
+    tasks = [line for line in done.stdout.splitlines() if line.startswith("TASK")]
+    assert "Read and check the configuration" in tasks[-1], tasks
+    assert not (tmp_path / "backups").exists()
