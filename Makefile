@@ -51,6 +51,10 @@ test-faults: packages ## The whole matrix phase x fault; ONLY="phase/fault ..." 
 	$(LAB) up --nodes 3 --profile full
 	"$$venv/bin/python" -m tests.faults $(addprefix --only ,$(ONLY))
 
+.PHONY: molecule
+molecule: packages ## Molecule's scenarios on hosts of the lab; SCENARIO=name runs one of them
+	@SCENARIO="$(SCENARIO)" tests/molecule.sh
+
 .PHONY: lint
 lint: ## Linters, types, and what is generated
 	@tests/lint.sh

@@ -36,7 +36,7 @@ go_vet() {
 
 check ruff ruff check .
 check mypy-plugins mypy -p ansible_collections.pi_controller.raft_migration.plugins
-check mypy-tests mypy tests inventories/lab/hosts.py
+check mypy-tests mypy tests molecule inventories/lab/hosts.py
 check yamllint yamllint --strict .
 check ansible-lint ansible-lint --profile production --offline --strict
 check antsibull-docs antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .

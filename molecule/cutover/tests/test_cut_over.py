@@ -1,0 +1,62 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""After the cutover: whoever asks a Pi reaches its pod, also after a reboot, and the units only stand by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+from tests.e2e import hosts as on
+from tests.e2e import rehearsal
+from tests.lab import cluster, shell, state
+
+Content = Callable[[int], dict[str, list[dict[str, Any]]]]
+
+
+def test_the_pis_standard_ports_lead_to_the_pod(host: Host) -> None:
+    rules = "\n".join(on.gate_rules(host))
+    for standard, temporary in ((8080, 8082), (9090, 9093)):
+        assert f"--dport {standard} " in rules
+        assert f"--to-ports {temporary}" in rules
+
+
+def test_they_do_after_a_reboot(host: Host) -> None:
+    unit = "pi-controller-migration-gate.service"
+    assert host.file(f"/etc/systemd/system/{unit}").is_file
+    assert host.file(f"/etc/systemd/system/multi-user.target.wants/{unit}").is_symlink
+    # The unit itself must not be what a boot brings back.
+    assert on.unit_state(host) == ("disabled", "active")
+
+
+@pytest.fixture
+def written() -> str:
+    """The name of a row that a client writes through the standard port of the Pi that leads now."""
+    nodes = state.require().nodes
+    (leader,) = [node for node in nodes if f"{node.address}:9092" == cluster.leader(node)]
+    name = f"written-after-the-cutover-{len(cluster.request(leader, 'GET', '/api/v1/nodes')['nodes'])}"
+    cluster.request(leader, "POST", "/api/v1/nodes", {"name": name})
+    return name
+
+
+def test_what_a_client_writes_reaches_every_pod_and_no_unit(host: Host, content: Content, written: str) -> None:
+    def names(port: int) -> set[str]:
+        return {row["name"] for row in content(port)["nodes"]}
+
+    # A follower has it a heartbeat later than the leader.
+    shell.wait_for(f"the pod holds {written}", lambda: None if written in names(8082) else "it does not", timeout=10, advice="look at its log")
+    assert written not in names(8080)
+
+
+def test_the_service_leads_to_the_pods(addresses: dict[str, str]) -> None:
+    endpoints = rehearsal.kubectl_json("-n", "pi-controller", "get", "endpoints", "pi-controller")["subsets"]
+    assert {address["ip"] for subset in endpoints for address in subset["addresses"]} == set(addresses.values())
+    assert {port["port"] for subset in endpoints for port in subset["ports"]} == {8082, 9093}
+
+
+def test_nothing_is_archived_yet(host: Host) -> None:
+    assert host.file("/var/lib/pi-controller/pi-controller.db").is_file
+    assert not host.file("/var/lib/pi-controller.systemd.backup").exists
