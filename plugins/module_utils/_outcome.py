@@ -14,13 +14,15 @@ GO_ON = f"{MIGRATE} {CONFIRM}"
 
 
 def what_happened(failures: list[dict[str, Any]]) -> list[str]:
-    """A line for each Pi that had something to tell; one that was only failed along with another has no task."""
-    told = [one for one in failures if one.get("task")] or failures
+    """A line for each Pi that had something to tell; one that was only failed along with another has neither task nor message."""
+    told = [one for one in failures if one.get("task") or one["message"]] or failures
     lines = [f"{one['host']}: {one['message'] or 'see the task above'}" for one in told]
     # What fails once for all of them is told once.
     if len({one["message"] for one in told}) == 1 and len(told) > 1:
         lines = [told[0]["message"] or "see the task above"]
-    where = f'phase {told[0]["phase"]} stopped at "{told[0].get("task") or "?"}"'
+    # Ansible does not tell what a Pi was doing that does not answer any more.
+    task = next((one["task"] for one in told if one.get("task")), None)
+    where = f"phase {told[0]['phase']} stopped" + (f' at "{task}"' if task else "")
     return [where, *lines]
 
 

@@ -29,6 +29,11 @@ def test_what_failed_for_all_is_told_once():
     assert text.count("no leader") == 1
 
 
+def test_a_pi_that_does_not_answer_is_named():
+    text = outcome.stopped([failure("pi-1", task="", message=""), failure("pi-2", task="", message="does not answer")], False, "none")
+    assert text.splitlines()[:2] == ["The migration is paused: phase transfer stopped", "pi-2: does not answer"]
+
+
 def test_after_the_opening_the_pods_serve():
     assert "Cutover only has to be finished" in outcome.stopped([failure("pi-1", phase="cutover")], True, "none")
     assert "The pods serve" in outcome.stopped([failure("pi-1", phase="cleanup")], True, "none")
