@@ -97,6 +97,7 @@ class Runner:
             run = self.play.wait(HANGS)
         except subprocess.TimeoutExpired:
             self.say(f"run {number} hangs in {self.task!r} and is killed")
+            self._hung()
             self.play.kill()
             run = self.play.wait(10)
         except BaseException:
@@ -162,6 +163,10 @@ class Runner:
         strike(self.pis, blow, self)
         more = (f" ({blow.note})" if blow.note else "") + (f": {blow.wrong}" if blow.wrong else "")
         self.say(f"{case.name} struck {blow.host or 'the play'} during {blow.task!r}{more}")
+
+    def _hung(self) -> None:
+        for blow in self.course.blows[-1:]:
+            blow.wrong = blow.wrong or f"a run hung in {self.task!r}"
 
     def _moved_on(self, now: float, phase: str | None = None) -> None:
         """The play got past the task that was under way, has stopped, or (after a kill) is in that phase again."""

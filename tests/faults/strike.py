@@ -138,6 +138,21 @@ def reboot(pis: Pis, blow: Blow, migration: Migration) -> None:
     _explains(blow, node.name, "service")
 
 
+def pi_dead(pis: Pis, blow: Blow, migration: Migration) -> None:
+    """No power and no word until its owner sees to it: the run has to end by itself."""
+    node = _host(pis, blow)
+    network.partition(node)
+    machines.power_off(node)
+
+    def power_on() -> None:
+        network.heal(node)
+        world.reboot(pis.lab, node, pis.provider)
+        _recover(pis, blow, node, service=True)
+        _explains(blow, node.name, "service")
+
+    blow.mend = power_on
+
+
 def play_killed(pis: Pis, blow: Blow, migration: Migration) -> None:
     blow.struck = time.time()
     migration.kill()
@@ -293,6 +308,7 @@ FAULTS: dict[str, Callable[[Pis, Blow, Migration], None]] = {
     "disk-full": disk_full,
     "api-down": api_down,
     "reboot": reboot,
+    "pi-dead": pi_dead,
     "follower-lagging": follower_lagging,
     "follower-dead": follower_dead,
     "wrong-image": wrong_image,

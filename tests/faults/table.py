@@ -90,6 +90,7 @@ CASES = [
     Case("prepare",          "wrong-image",       at=START),
     Case("systemd_shutdown", "masked-unit",       at=START, on="leader"),
     Case("systemd_shutdown", "hand-edited-unit",  at=START, on="server"),
+    Case("validate",         "pi-dead",           at="Validate | Compare the old leader"),
     Case("transfer",         "second-operator",   at="Join | Add the other pods"),
     Case("port_migration",   "leadership-change", at="Ports | Replace the pod", nth=2),
     # With a Pi just done, which the next run must not disturb.
