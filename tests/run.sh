@@ -43,7 +43,7 @@ on_the_lab "the way back, about 10 minutes" tests/e2e/test_rollback.py
 on_the_lab "pre-flight, TLS and rights, the report, about 7 minutes" \
     tests/e2e/test_preflight.py tests/e2e/test_secured.py tests/e2e/test_report.py
 on_the_lab "the lab goes down and leaves nothing" tests/e2e/test_lab_down.py
-say "not part of this run: tests/e2e/test_{watch,status,verbs,lab_reset}.py, make test-faults, lint, sanity, tarball"
+say "not part of this run: tests/e2e/test_{watch,status,verbs,lab_reset}.py, make molecule, test-faults, lint, sanity, tarball"
 say "waiting for the tests beside"
 wait "$others" && passed=yes || passed=no
 others=
