@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from tests.e2e import hosts as on
 from tests.e2e import rehearsal
@@ -14,7 +15,8 @@ LEFT = ("/var/lib/pi-controller-pods.rolled-back.x/raft", "/var/lib/pi-controlle
 LEASE = "pi-controller-migration-test"
 
 
-def test_reset_brings_the_old_world_back_from_anything() -> None:
+def test_reset_brings_the_old_world_back_from_anything(old_world: Callable[[str], list[str]]) -> None:
+    old_world("full")
     lab = state.require()
     provider = kubernetes.named(lab.provider)
     first, second, third = lab.nodes[0], lab.nodes[1], lab.nodes[-1]
