@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The unit tests under every ansible-core that is supported as a controller, each on the Python it is tested with.
+# `tests/versions.sh 2.19` runs one; what else is given goes to pytest.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+controllers=()
+while [[ ${1:-} =~ ^2\.[0-9]+$ ]]; do controllers+=("$1"); shift; done
+[ ${#controllers[@]} -gt 0 ] || controllers=(2.19 2.20 2.21)
+failed=()
+for controller in "${controllers[@]}"; do
+    began=$SECONDS
+    if venv=$(CONTROLLER=$controller tests/lab/environment.sh); then
+        "$venv/bin/ansible" --version | sed -n '1p;s/^ *python version = \([0-9.]*\).*/Python \1/p' | paste -sd' '
+        "$venv/bin/python" -m pytest -q tests/unit "$@" || failed+=("$controller")
+    else
+        failed+=("$controller")
+    fi
+    echo "ansible-core $controller: $((SECONDS - began)) s"
+done
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "versions: ${failed[*]} failed"
+    exit 1
+fi
+echo "versions: ${controllers[*]} passed"
