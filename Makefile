@@ -55,9 +55,19 @@ test-faults: packages ## The whole matrix phase x fault; ONLY="phase/fault ..." 
 molecule: packages ## Molecule's scenarios on hosts of the lab; SCENARIO=name runs one of them
 	@SCENARIO="$(SCENARIO)" tests/molecule.sh
 
+.PHONY: docs
+docs: ## Write what is generated: the roles' READMEs and CHANGELOG.md
+	@venv=$(ENVIRONMENT)
+	"$$venv/bin/python" tests/role_readmes.py
+	"$$venv/bin/antsibull-changelog" generate
+
 .PHONY: lint
 lint: ## Linters, types, and what is generated
 	@tests/lint.sh
+
+.PHONY: versions
+versions: ## The unit tests under every ansible-core that is supported
+	@tests/versions.sh
 
 .PHONY: sanity
 sanity: ## ansible-test sanity on the collection as it is built

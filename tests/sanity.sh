@@ -18,7 +18,7 @@ fi
 mkdir -p "$tree"
 cd "$here"
 git ls-files -z --cached --others --exclude-standard \
-    | grep -zvE '^(\.|molecule/|inventories/lab/|tests/)|^ansible\.cfg$' >"$work/files"
+    | grep -zvE '^(\.|molecule/|inventories/lab/|tests/)|^(Makefile|ansible\.cfg|antsibull-nox\.toml|noxfile\.py|pyproject\.toml)$' >"$work/files"
 git ls-files -z --cached --others --exclude-standard -- tests/unit tests/sanity >>"$work/files"
 tar --create --null --ignore-failed-read --files-from="$work/files" 2>/dev/null | tar --extract --directory="$tree"
 git -C "$tree" init --quiet

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The collection as a user gets it: built, installed from the tarball into an empty place, and used from there.
-# With MIGRATE=1 it also migrates the lab, which has to be up and in its old world.
+# With MIGRATE=1 it also migrates the lab, which has to be up and in its old world. CONTROLLER=2.19 uses that ansible-core.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-venv=${QVENV:-$("$here/tests/lab/environment.sh")}
+venv=$("$here/tests/lab/environment.sh")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export PATH=$venv/bin:$PATH HOME=$work/home ANSIBLE_COLLECTIONS_PATH=$work/collections ANSIBLE_NOCOLOR=1
@@ -28,8 +28,12 @@ collection=$work/collections/ansible_collections/pi_controller/raft_migration
 documented() {  # kind, names: each of them has documentation
     local kind=$1
     shift
-    ansible-doc --type "$kind" --json "$@" >"$work/doc.json" 2>"$work/doc.err" \
-        && "$venv/bin/python" - "$work/doc.json" "$@" <<'PYTHON' || { say "FAILED: ansible-doc --type $kind"; cat "$work/doc.err"; exit 1; }
+    if ! ansible-doc --type "$kind" --json "$@" >"$work/doc.json" 2>"$work/doc.err"; then
+        say "FAILED: ansible-doc --type $kind"
+        cat "$work/doc.err"
+        exit 1
+    fi
+    "$venv/bin/python" - "$work/doc.json" "$@" <<'PYTHON' || { say "FAILED: ansible-doc --type $kind"; exit 1; }
 import json
 import sys
 
@@ -57,14 +61,12 @@ for playbook in "$collection"/playbooks/*.yml; do
 done
 say "playbooks found by their names:$names"
 
-if "$venv/bin/python" -c 'import galaxy_importer' 2>/dev/null; then
-    # What it would run in a container of its own is run by the other scripts.
-    printf '[galaxy-importer]\nRUN_ANSIBLE_TEST = False\nRUN_ANSIBLE_LINT = False\n' >"$work/importer.cfg"
-    GALAXY_IMPORTER_CONFIG=$work/importer.cfg "$venv/bin/python" -m galaxy_importer.main "$tarball" >"$work/importer.log" 2>&1 \
-        || { say "FAILED: galaxy-importer"; cat "$work/importer.log"; exit 1; }
-    if grep -E '^(ERROR|WARNING)' "$work/importer.log"; then say "FAILED: galaxy-importer complains"; exit 1; fi
-    say "galaxy-importer has no complaint"
-fi
+# What the importer would run in a container of its own is run by the other scripts.
+printf '[galaxy-importer]\nRUN_ANSIBLE_TEST = False\nRUN_ANSIBLE_LINT = False\n' >"$work/importer.cfg"
+GALAXY_IMPORTER_CONFIG=$work/importer.cfg "$venv/bin/python" -m galaxy_importer.main "$tarball" >"$work/importer.log" 2>&1 \
+    || { say "FAILED: galaxy-importer"; cat "$work/importer.log"; exit 1; }
+if grep -E '^(ERROR|WARNING)' "$work/importer.log"; then say "FAILED: galaxy-importer complains"; exit 1; fi
+say "galaxy-importer has no complaint"
 
 if [ -n "${MIGRATE:-}" ]; then
     cp -r "$here/inventories/lab" "$work/lab"
@@ -72,3 +74,4 @@ if [ -n "${MIGRATE:-}" ]; then
         || { say "FAILED: the migration"; tail -n 40 "$work/migrate.log"; exit 1; }
     say "migrated the lab: $(grep -A3 'PLAY RECAP' "$work/migrate.log" | tail -n 1)"
 fi
+say "clean"

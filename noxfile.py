@@ -1,0 +1,95 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every check that needs no lab is a session: `tests/lint.sh --list` names them, `tests/lint.sh -s mypy` runs one."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+from pathlib import Path
+
+import antsibull_nox
+import nox
+
+# One environment has all the tools, in versions that fit together; tests/lint.sh runs nox from it.
+nox.options.default_venv_backend = "none"
+antsibull_nox.load_antsibull_nox_toml()
+
+
+@nox.session
+def ruff(session: nox.Session) -> None:
+    """Python: style and likely mistakes"""
+    session.run("ruff", "check", ".")
+
+
+@nox.session
+def mypy(session: nox.Session) -> None:
+    """Python: types, of the plugins and of the tests"""
+    session.run("mypy", "-p", "ansible_collections.pi_controller.raft_migration.plugins")
+    session.run("mypy", "tests", "molecule", "inventories/lab/hosts.py")
+
+
+@nox.session(name="ansible-lint")
+def ansible_lint(session: nox.Session) -> None:
+    """Roles, playbooks and scenarios by the strictest profile"""
+    session.run("ansible-lint", "--profile", "production", "--offline", "--strict")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The plugins' documentation, and all that is generated is current"""
+    session.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", ".")
+    session.run("python", "tests/role_readmes.py", "--check")
+    session.run("antsibull-changelog", "lint")
+    changelog = Path(session.create_tmp(), "CHANGELOG.md").resolve()
+    session.run("antsibull-changelog", "generate", "--output", str(changelog), "--output-format", "md")
+    if not filecmp.cmp(changelog, "CHANGELOG.md", shallow=False):
+        session.error("CHANGELOG.md is not what changelogs/changelog.yaml says; run `make docs` and commit the result")
+
+
+@nox.session
+def go(session: nox.Session) -> None:
+    """The lab's stand-in for pi-controller: gofmt, go vet"""
+    if not shutil.which("go"):
+        session.skip("there is no Go here; `python3 -m tests.lab packages` installs it")
+    source = Path("tests/lab/picontroller")
+    unformatted = session.run("gofmt", "-l", str(source), silent=True)
+    if unformatted:
+        session.error(f"run gofmt -w on {unformatted}")
+    # Debian's Go packages lie in a GOPATH, so the stand-in is looked at in one as well.
+    path = Path(session.create_tmp(), "go").resolve()
+    shutil.copytree(source, path / "src/picontroller")
+    cache = os.environ.get("GOCACHE") or f"{os.environ.get('PI_LAB_CACHE', '/var/cache/pi-lab')}/go-vet"
+    with session.chdir(path / "src/picontroller"):
+        session.run("go", "vet", "./...", env={"GO111MODULE": "off", "GOFLAGS": "", "GOCACHE": cache, "GOPATH": f"{path}:/usr/share/gocode"})
+
+
+@nox.session
+def shell(session: nox.Session) -> None:
+    """Shell scripts"""
+    session.run("shellcheck", ".ci/run", *map(str, sorted(Path("tests").glob("**/*.sh"))))
+
+
+@nox.session(default=False)
+def sanity(session: nox.Session) -> None:
+    """ansible-test sanity; `-- --test validate-modules` runs one test of it"""
+    session.run("tests/sanity.sh", *session.posargs)
+
+
+@nox.session(default=False)
+def units(session: nox.Session) -> None:
+    """ansible-test units; `-- --python 3.9` on one Python"""
+    session.run("tests/sanity.sh", *session.posargs, env={"UNITS": "1"})
+
+
+@nox.session(default=False)
+def versions(session: nox.Session) -> None:
+    """The unit tests under each supported ansible-core; `-- 2.19` under one"""
+    session.run("tests/versions.sh", *session.posargs)
+
+
+@nox.session(default=False)
+def tarball(session: nox.Session) -> None:
+    """The collection as its users get it, and what Galaxy's importer says of it"""
+    session.run("tests/tarball.sh")
