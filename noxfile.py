@@ -16,6 +16,8 @@ import nox
 nox.options.default_venv_backend = "none"
 antsibull_nox.load_antsibull_nox_toml()
 
+COLLECTION = "pi_controller.raft_migration"
+
 
 @nox.session
 def ruff(session: nox.Session) -> None:
@@ -26,8 +28,8 @@ def ruff(session: nox.Session) -> None:
 @nox.session
 def mypy(session: nox.Session) -> None:
     """Python: types, of the plugins and of the tests"""
-    session.run("mypy", "-p", "ansible_collections.pi_controller.raft_migration.plugins")
-    session.run("mypy", "tests", "molecule", "inventories/lab/hosts.py")
+    session.run("mypy", "-p", f"ansible_collections.{COLLECTION}.plugins")
+    session.run("mypy", "noxfile.py", "tests", "molecule", "inventories/lab/hosts.py")
 
 
 @nox.session(name="ansible-lint")
@@ -38,13 +40,18 @@ def ansible_lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The plugins' documentation, and all that is generated is current"""
-    session.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", ".")
+    """The plugins' documentation and the pages made of it, and whether all that is generated is current"""
+    session.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "dependent", ".")
+    work = Path(session.create_tmp()).resolve()
+    (work / "pages").mkdir(mode=0o700)
+    session.run(
+        "antsibull-docs", "collection", "--use-current", "--squash-hierarchy", "--fail-on-error", "--dest-dir", f"{work}/pages", COLLECTION,
+        env={"ANSIBLE_COLLECTIONS_PATH": str(Path(".collections").resolve())},
+    )  # fmt: skip
     session.run("python", "tests/role_readmes.py", "--check")
     session.run("antsibull-changelog", "lint")
-    changelog = Path(session.create_tmp(), "CHANGELOG.md").resolve()
-    session.run("antsibull-changelog", "generate", "--output", str(changelog), "--output-format", "md")
-    if not filecmp.cmp(changelog, "CHANGELOG.md", shallow=False):
+    session.run("antsibull-changelog", "generate", "--output", f"{work}/CHANGELOG.md", "--output-format", "md")
+    if not filecmp.cmp(work / "CHANGELOG.md", "CHANGELOG.md", shallow=False):
         session.error("CHANGELOG.md is not what changelogs/changelog.yaml says; run `make docs` and commit the result")
 
 
