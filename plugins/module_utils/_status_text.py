@@ -112,7 +112,8 @@ def _backups(status: Mapping[str, Any]) -> list[str]:
     rows = []
     for name, one in status["backups"]["hosts"].items():
         if one is None:
-            rows.append((name, "none", "", ""))
+            seen = status["traffic"]["hosts"][name]["gate"] != "unknown"
+            rows.append((name, "none" if seen else "unknown", "", ""))
         else:
             rows.append((name, f"{words.seconds(one['age_seconds'])} old", words.size(one["bytes"]), one["path"]))
     return columns(rows)

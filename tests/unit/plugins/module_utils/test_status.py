@@ -137,7 +137,9 @@ def test_a_pi_that_cannot_be_seen_does_not_hide_the_others() -> None:
     assert status["clusters"]["old"]["answering"] == 2
     assert "pi-3: unreachable" in status["faults"]
     assert "pi-3 could not be asked" in status["next"]["why"]
-    assert any("pi-3: unreachable" in line for line in text_of.render(status))
+    table = [line.rstrip() for line in text_of.render(status)]
+    assert "  pi-3: unreachable" in table
+    assert "  pi-3  unknown" in table[table.index("BACKUPS") :], "whether it has a backup is not known"
 
 
 def test_nothing_at_all_can_be_seen() -> None:
