@@ -62,3 +62,4 @@ for folder in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin; do
 done
 cd "$tree"
 HOME=$home PATH=$path LC_ALL=C.UTF-8 "$venv/bin/ansible-test" "$command" --color no "$@"
+echo "ansible-test $command: clean"
