@@ -8,13 +8,23 @@ fail() { say "FAILED: $*"; exit 1; }
 venv=$(tests/lab/environment.sh) || fail "no Python environment; the lines above say what to do"
 logs=$(mktemp -d /tmp/pi-migration-tests-XXXXXX)
 suites=(tests/unit tests/lab tests/network tests/raft tests/faults)
+scripts=(lint tarball sanity)
 
 beside() {
     local one result=0
     for one in "${suites[@]}"; do
-        "$venv/bin/python" -m pytest -q "$one" >"$logs/${one##*/}.log" 2>&1 || { result=1; echo "${one##*/}" >>"$logs/failed"; }
-        echo "$one: $(tail -n 1 "$logs/${one##*/}.log")" >>"$logs/beside"
+        part "${one##*/}" "$venv/bin/python" -m pytest -q "$one" || result=1
     done
+    for one in "${scripts[@]}"; do
+        part "$one" "tests/$one.sh" || result=1
+    done
+    return "$result"
+}
+
+part() {  # name, command: its log is kept, and the last line of it is what it has to say
+    local began=$SECONDS result=0
+    "${@:2}" >"$logs/$1.log" 2>&1 || { result=1; echo "$1" >>"$logs/failed"; }
+    printf '%-8s %4d s  %s\n' "$1" $((SECONDS - began)) "$(tail -n 1 "$logs/$1.log")" >>"$logs/beside"
     return "$result"
 }
 
@@ -26,7 +36,7 @@ on_the_lab() {  # what it is, pytest's arguments
 others=
 # A run that fails half-way still tells what the tests beside it found.
 ended() {
-    [ -z "$others" ] || kill "$others" 2>/dev/null
+    [ -z "$others" ] || { kill -INT -- "-$others" && wait "$others"; } 2>/dev/null
     [ ! -f "$logs/beside" ] || cat "$logs/beside"
     python3 -m tests.lab down
 }
@@ -35,20 +45,25 @@ say "the lab comes up (the first time it builds Kubernetes, up to 15 minutes)"
 python3 -m tests.lab up --nodes 3 --profile full || fail "the lab did not come up; the line above says why"
 # Alone, since its write pause is measured and the machine has few cores.
 on_the_lab "migration, profile full, about 3 minutes" tests/e2e/test_migration.py -k full
-say "tests that need no lab start beside the others; their logs are in $logs"
+say "tests that need no lab, linters and the tarball start beside the others; their logs are in $logs"
+# In a process group of its own, so that all of it can be ended.
+set -m
 beside &
 others=$!
+set +m
 on_the_lab "migrations, profile upstream and without a fence, about 6 minutes" tests/e2e/test_migration.py -k "not full"
 on_the_lab "the way back, about 10 minutes" tests/e2e/test_rollback.py
 on_the_lab "pre-flight, TLS and rights, the report, about 7 minutes" \
     tests/e2e/test_preflight.py tests/e2e/test_secured.py tests/e2e/test_report.py
+say "a dozen faults in two migrations, about 20 minutes"
+"$venv/bin/python" -m tests.faults --chosen --folder "$logs/chosen" || fail "faults: not as wanted; see the matrix above and $logs/chosen"
 on_the_lab "the lab goes down and leaves nothing" tests/e2e/test_lab_down.py
-say "not part of this run: tests/e2e/test_{watch,status,verbs,lab_reset}.py, make molecule, test-faults, lint, sanity, tarball"
-say "waiting for the tests beside"
+say "not part of this run, each with a command of its own: make test-longer, test-faults (all of them), molecule, versions"
+say "waiting for what runs beside"
 wait "$others" && passed=yes || passed=no
 others=
 if [ "$passed" = no ]; then
     while read -r one; do cat "$logs/$one.log"; done <"$logs/failed"
-    fail "tests beside the lab failed; they are shown above and kept in $logs"
+    fail "what runs beside the lab failed; it is shown above and kept in $logs"
 fi
 say "all tests passed"
