@@ -11,6 +11,7 @@ suites=(tests/unit tests/lab tests/network tests/raft tests/faults)
 scripts=(lint tarball sanity)
 
 beside() {
+    trap 'exit 1' INT
     local one result=0
     for one in "${suites[@]}"; do
         part "${one##*/}" "$venv/bin/python" -m pytest -q "$one" || result=1
