@@ -95,7 +95,9 @@ def copy(snapshot: Snapshot, dest: Path) -> str:
     The files get their names only when they are complete: what is in `dest` under these names was verified.
     """
     try:
-        dest.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # One by one: mkdir gives its mode to the last folder only.
+        dest.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        dest.mkdir(mode=0o700, exist_ok=True)
         dest.chmod(0o700)
         # Read now: Raft may reap this snapshot while we copy, the open state file survives that and this would not.
         meta = (snapshot.folder / META).read_bytes()

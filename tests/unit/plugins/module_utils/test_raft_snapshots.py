@@ -105,8 +105,8 @@ def test_a_copy_is_the_same_snapshot_and_private(raft_dir, tmp_path):
     dest = tmp_path / "backup" / "raft"
     assert snapshots.copy(found, dest) == REAL_SHA256
     assert snapshots.verify(snapshots.read_snapshot(dest)) == REAL_SHA256
-    modes = {path.name: path.stat().st_mode & 0o777 for path in [dest, *dest.iterdir()]}
-    assert modes == {"raft": 0o700, "state.bin": 0o600, "meta.json": 0o600}
+    modes = {path.name: path.stat().st_mode & 0o777 for path in [dest.parent, dest, *dest.iterdir()]}
+    assert modes == {"backup": 0o700, "raft": 0o700, "state.bin": 0o600, "meta.json": 0o600}
 
 
 def test_a_copy_replaces_an_older_one(raft_dir, tmp_path):
