@@ -7,4 +7,5 @@ export PATH=$venv/bin:$PATH ANSIBLE_NOCOLOR=1 NO_COLOR=1
 # A folder of its own, so that two runs at once do not take each other's files away.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-nox --envdir "$work" "$@"
+nox --envdir "$work" "$@" || { echo "lint: failed; the sessions above say what"; exit 1; }
+[ $# -gt 0 ] || echo "lint: clean"
