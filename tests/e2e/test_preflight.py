@@ -17,6 +17,7 @@ import yaml
 
 from tests.e2e import hosts as on
 from tests.e2e import rehearsal
+from tests.e2e.world import world
 
 BACKUPS = "/var/backups/pi-controller-migration"
 ARCHIVE = "/var/lib/pi-controller.systemd.backup"
@@ -46,24 +47,6 @@ def table(output: str) -> list[dict[str, str]]:
 def found(output: str) -> str:
     """Every finding as `host: check: seen`, one a line."""
     return "\n".join(f"{row['host']}: {row['check']}: {row['seen']}" for row in table(output))
-
-
-def world(names: list[str]) -> dict[str, Any]:
-    """What a migration would change first, on the Pis and in Kubernetes."""
-    listed: dict[str, Any] = {}
-    for name in names:
-        pi = on.host(name)
-        listed[name] = {
-            "folders": pi.run_expect([0], "ls -A /var/lib /var/backups /etc/systemd/system").stdout,
-            "unit": on.unit_state(pi),
-            "rules": on.gate_rules(pi),
-            "ports": on.listening(pi),
-        }
-    # (`get all` has no Leases and no ConfigMaps.)
-    kinds = "daemonsets,services,endpoints,configmaps,leases,pods"
-    objects = rehearsal.kubectl_json("-n", "pi-controller", "get", kinds)["items"]
-    listed["kubernetes"] = {(one["kind"], one["metadata"]["name"]): one["metadata"]["resourceVersion"] for one in objects}
-    return listed
 
 
 def follower() -> str:

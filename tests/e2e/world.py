@@ -1,0 +1,33 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a migration would change first, on the Pis and in Kubernetes: equal before and after a run that changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.e2e import hosts as on
+from tests.e2e import rehearsal
+
+# Where a migration writes. Who reads a database that is in use leaves a mark in its -shm, which holds locks and no content.
+FOLDERS = "/var/lib/pi-controller /etc/pi-controller /etc/systemd/system"
+FILES = f"find {FOLDERS} -type f ! -name '*-shm' -exec sha256sum {{}} + | sort -k 2"
+
+
+def world(names: list[str]) -> dict[str, Any]:
+    """By host, and under `kubernetes`."""
+    listed: dict[str, Any] = {}
+    for name in names:
+        pi = on.host(name)
+        listed[name] = {
+            "folders": pi.run_expect([0], "ls -A /var/lib /var/backups /etc/systemd/system").stdout,
+            "files": pi.run_expect([0], FILES).stdout,
+            "unit": on.unit_state(pi),
+            "rules": on.gate_rules(pi),
+            "ports": on.listening(pi),
+        }
+    # (`get all` has no Leases and no ConfigMaps.)
+    kinds = "daemonsets,services,endpoints,configmaps,leases,pods"
+    objects = rehearsal.kubectl_json("-n", "pi-controller", "get", kinds)["items"]
+    listed["kubernetes"] = {(one["kind"], one["metadata"]["name"]): one["metadata"]["resourceVersion"] for one in objects}
+    return listed
