@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,11 @@ from tests.lab.cluster import ROWS  # noqa: E402
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.option.hosts = ",".join(f"ssh://{node['name']}" for node in rehearsal.lab_state()["nodes"])
+    # One connection a Pi for all tests: a handshake takes longer than most questions.
+    sockets = tempfile.TemporaryDirectory(prefix="molecule-ssh-")
+    config.add_cleanup(sockets.cleanup)
+    names = [node["name"] for node in rehearsal.lab_state()["nodes"]]
+    config.option.hosts = ",".join(f"ssh://{name}?controlpath={sockets.name}/{name}&controlpersist=15" for name in names)
 
 
 @pytest.fixture
