@@ -17,11 +17,15 @@ from tests.lab import cluster, shell, state
 Content = Callable[[int], dict[str, list[dict[str, Any]]]]
 
 
-def test_the_pis_standard_ports_lead_to_the_pod(host: Host) -> None:
-    rules = "\n".join(on.gate_rules(host))
-    for standard, temporary in ((8080, 8082), (9090, 9093)):
-        assert f"--dport {standard} " in rules
-        assert f"--to-ports {temporary}" in rules
+def test_who_asks_a_pi_reaches_its_pod(host: Host, addresses: dict[str, str]) -> None:
+    node = state.require().node(host.backend.get_hostname())
+    members = cluster.request(node, "GET", "/api/v1/raft/members")["members"]
+    assert {member["Address"] for member in members} == {f"{address}:9092" for address in addresses.values()}
+
+
+@pytest.mark.parametrize(("standard", "temporary"), [(8080, 8082), (9090, 9093)])
+def test_both_ports_lead_there(host: Host, standard: int, temporary: int) -> None:
+    assert any(f"--dport {standard} " in rule and rule.endswith(f"--to-destination :{temporary}") for rule in on.gate_rules(host))
 
 
 def test_they_do_after_a_reboot(host: Host) -> None:
