@@ -54,8 +54,8 @@ others=$!
 set +m
 on_the_lab "migrations, profile upstream and without a fence, about 6 minutes" tests/e2e/test_migration.py -k "not full"
 on_the_lab "the way back, about 10 minutes" tests/e2e/test_rollback.py
-on_the_lab "pre-flight, TLS and rights, the report, about 7 minutes" \
-    tests/e2e/test_preflight.py tests/e2e/test_secured.py tests/e2e/test_report.py
+on_the_lab "pre-flight, check mode, TLS and rights, the report, about 10 minutes" \
+    tests/e2e/test_preflight.py tests/e2e/test_check.py tests/e2e/test_secured.py tests/e2e/test_report.py
 say "a dozen faults in two migrations, about 20 minutes"
 "$venv/bin/python" -m tests.faults --chosen --folder "$logs/chosen" || fail "faults: not as wanted; see the matrix above and $logs/chosen"
 on_the_lab "the lab goes down and leaves nothing" tests/e2e/test_lab_down.py
