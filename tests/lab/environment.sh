@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Prints the folder of a Python environment with Ansible and the test tools, making it first where it is missing.
 # It takes the newest Python there is: 3.12 or newer gets a current ansible-core, 3.11 the last that supports it.
-# CONTROLLER=2.19 (or 2.20, 2.21) takes that ansible-core, on the Python it is tested with.
+# CONTROLLER=2.19 (or 2.20, 2.21) takes that ansible-core, on the Python it is tested with; the oldest one with the oldest
+# Kubernetes client.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cache=${PI_LAB_CACHE:-/var/cache/pi-lab}
 
+client=
 case ${CONTROLLER:-newest} in
     newest) versions="3.14 3.13 3.12 3.11" ;;
-    2.19) versions=3.11 ;;
+    2.19) versions=3.11 client="kubernetes~=31.0" ;;
     2.20) versions=3.12 ;;
     2.21) versions=3.13 ;;
     *)
@@ -33,8 +35,8 @@ find_python() {  # versions: the first of them that is installed and can make en
 
 # shellcheck disable=SC2086  # a list
 python=$(find_python $versions)
-controller=${CONTROLLER:+ansible-core~=$CONTROLLER.0}
-key=$("$python" -V; cat "$here/requirements.txt" "$here/tests/requirements.txt"; printf '%s' "$controller")
+controller=(${CONTROLLER:+"ansible-core~=$CONTROLLER.0"} ${client:+"$client"})
+key=$("$python" -V; cat "$here/requirements.txt" "$here/tests/requirements.txt"; printf '%s' "${controller[*]}")
 venv=$cache/${CONTROLLER:-venv}-$(printf '%s' "$key" | sha256sum | cut -c1-16)
 if [ ! -e "$venv/.complete" ]; then
     mkdir -p "$cache"
@@ -45,7 +47,7 @@ if [ ! -e "$venv/.complete" ]; then
         rm -rf "$venv"
         "$python" -m venv "$venv"
         if ! "$venv/bin/pip" install --quiet --disable-pip-version-check \
-            -r "$here/requirements.txt" -r "$here/tests/requirements.txt" ${controller:+"$controller"} >"$cache/pip.log" 2>&1; then
+            -r "$here/requirements.txt" -r "$here/tests/requirements.txt" "${controller[@]}" >"$cache/pip.log" 2>&1; then
             tail -n 5 "$cache/pip.log" >&2
             echo "pip could not install the requirements: see $cache/pip.log, check the network, and try again." >&2
             exit 1
