@@ -80,6 +80,15 @@ def _explains(blow: Blow, *routes: str, until: float | None = None, stale: bool 
     blow.allowances += [{"route": route, "from": blow.struck, "to": end, "stale": stale, "why": blow.case.name} for route in (*routes, *more)]
 
 
+def _headless(pis: Pis, blow: Blow, node: Node) -> None:
+    """Nobody tells followers what was committed last while there is no leader: what they show may be old, but they answer."""
+    others = [other for other in pis.nodes if other != node]
+    for other in others:
+        pis.wait_caught_up(other, timeout=20)
+    window = {"from": blow.struck, "to": time.time(), "stale": True, "failed": False, "why": blow.case.name}
+    blow.allowances += [{"route": other.name, **window} for other in others]
+
+
 def _recover(pis: Pis, blow: Blow, node: Node, of: str | None = None, service: bool = False) -> None:
     """Wait until the Pi's daemon serves like the others: its pod, its unit, or the one clients meet, which the play may change."""
     at = pis.wait_caught_up(node, of)
@@ -98,6 +107,8 @@ def pod_killed(pis: Pis, blow: Blow, migration: Migration) -> None:
     of = pis.serving()
     node = _host(pis, blow, of)
     faults.kill(node, faults.DAEMON, owner=faults.POD)
+    if of == faults.POD and blow.case.on == "leader":
+        _headless(pis, blow, node)
     _recover(pis, blow, node, faults.POD)
     if of == faults.POD:  # clients meet a pod only from the cutover on
         # Any Pi's clients of the Service may have been led to it.
@@ -109,6 +120,8 @@ def old_leader_killed(pis: Pis, blow: Blow, migration: Migration) -> None:
     node = _host(pis, blow, of)
     served = pis.serving() == of
     faults.kill(node, faults.DAEMON, owner=of)
+    if served:
+        _headless(pis, blow, node)
     # Behind the cutover the play stops the units for good.
     _recover(pis, blow, node)
     if served:
@@ -133,6 +146,9 @@ def partition(pis: Pis, blow: Blow, migration: Migration) -> None:
 
 def reboot(pis: Pis, blow: Blow, migration: Migration) -> None:
     node = _host(pis, blow)
+    machines.power_off(node)
+    if blow.case.on == "leader":
+        _headless(pis, blow, node)
     world.reboot(pis.lab, node, pis.provider)
     _recover(pis, blow, node, service=True)
     _explains(blow, node.name, "service")

@@ -399,6 +399,15 @@ def test_a_host_may_lag_only_while_that_is_explained_and_through_its_own_clients
     assert len(verdict.allowed_stale_reads) == 1
     only(story.verdict(allowances=[replace(lag, route="service@pi-2")]), court.STALE_READ)
     only(story.verdict(allowances=[replace(lag, start=5.5)]), court.STALE_READ)
+    acquitted(story.verdict(allowances=[replace(lag, failed=False)]))
+
+
+def test_what_explains_a_lag_alone_explains_no_failure() -> None:
+    story = Story()
+    story.one(None, 3.2, "pi-1", FAIL)
+    lag = court.Allowance("pi-1", 3.0, 4.0, stale=True)
+    acquitted(story.verdict(allowances=[lag]))
+    only(story.verdict(allowances=[replace(lag, failed=False)]), court.FAILED_READ)
 
 
 def test_empty_history() -> None:

@@ -187,7 +187,7 @@ def allowances(options: argparse.Namespace, history: History) -> list[witness_ju
         if one["route"].partition("@")[0] not in history.routes:
             raise Trouble(f"{options.allowances}: no such route: {one['route']}; the history has {', '.join(history.routes)}")
         given.append(witness_judge.Allowance(one["route"], history.monotonic(one["from"]), history.monotonic(one["to"]),
-                                             bool(one.get("answered", False)), bool(one.get("stale", False))))
+                                             bool(one.get("answered", False)), bool(one.get("stale", False)), bool(one.get("failed", True))))
     return given
 
 

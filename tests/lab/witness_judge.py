@@ -62,6 +62,7 @@ class Allowance:
 
     The route is a name, or for one way to it `name@namespace`. A fault that silences a host explains reads that got no answer,
     but none that got a wrong one: those need `answered`. It may explain that a host lags while it is cut off: that needs `stale`.
+    Without `failed` it explains the lag alone, as of followers whose leader has died: they have to answer all the same.
     """
 
     route: str
@@ -69,6 +70,7 @@ class Allowance:
     end: float
     answered: bool = True
     stale: bool = False
+    failed: bool = True
 
     def covers(self, operation: Operation) -> bool:
         through = operation.route == self.route or operation.client.startswith(f"read-{self.route}-")
@@ -301,7 +303,7 @@ def _failed_reads(history: History, allowances: Sequence[Allowance]) -> tuple[li
             text = (f"{operation.op} of {operation.table} at {operation.target} failed after "
                     f"{operation.end - operation.start:.2f} s: {operation.error}")
             finding = Finding(FAILED_READ, text, operation.route, operation.client, history.clock(operation.start))
-            within = any(allowance.covers(operation) and (allowance.answered or operation.status is None) for allowance in allowances)
+            within = any(one.failed and one.covers(operation) and (one.answered or operation.status is None) for one in allowances)
             (allowed if within else failed).append(finding)
     return failed, allowed
 
