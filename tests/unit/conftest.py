@@ -32,6 +32,15 @@ def import_plugin(path: str) -> Any:
 
 
 @pytest.fixture
+def ansible_playbook() -> str:
+    """The tool itself, for real runs in the checkout; the environments of `ansible-test units` have none."""
+    tool = Path(sys.executable).with_name("ansible-playbook")
+    if not tool.exists():
+        pytest.skip("ansible-playbook is not beside this Python")
+    return str(tool)
+
+
+@pytest.fixture
 def run_module(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Run one module as Ansible would and return the JSON it prints.
 

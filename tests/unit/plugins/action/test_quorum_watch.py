@@ -65,7 +65,7 @@ AFTER = """
 
 
 @pytest.fixture
-def played(tmp_path: Path) -> tuple[str, dict, dict]:
+def played(tmp_path: Path, ansible_playbook: str) -> tuple[str, dict, dict]:
     """The output of the play, what the watch said in it, and its last words about itself."""
     tasks = tmp_path / "roles/phase/tasks"
     tasks.mkdir(parents=True)
@@ -73,11 +73,10 @@ def played(tmp_path: Path) -> tuple[str, dict, dict]:
     (tasks / "after.yml").write_text(AFTER)
     (tmp_path / "play.yml").write_text(PLAY)
     folder = tmp_path / "watch"
-    tool = Path(sys.executable).with_name("ansible-playbook")
     environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
     options = ["-i", "pi-1,pi-2,", "-c", "local", "-e", f"folder={folder}", "-e", f"ansible_python_interpreter={sys.executable}"]
     done = subprocess.run(
-        [str(tool), str(tmp_path / "play.yml"), *options], cwd=CHECKOUT, env={**environment, "ANSIBLE_NOCOLOR": "1"},
+        [ansible_playbook, str(tmp_path / "play.yml"), *options], cwd=CHECKOUT, env={**environment, "ANSIBLE_NOCOLOR": "1"},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
