@@ -80,13 +80,22 @@ def _explains(blow: Blow, *routes: str, until: float | None = None, stale: bool 
     blow.allowances += [{"route": route, "from": blow.struck, "to": end, "stale": stale, "why": blow.case.name} for route in (*routes, *more)]
 
 
-def _headless(pis: Pis, blow: Blow, node: Node) -> None:
-    """Nobody tells followers what was committed last while there is no leader: what they show may be old, but they answer."""
-    others = [other for other in pis.nodes if other != node]
-    for other in others:
-        pis.wait_caught_up(other, timeout=20)
-    window = {"from": blow.struck, "to": time.time(), "stale": True, "failed": False, "why": blow.case.name}
-    blow.allowances += [{"route": other.name, **window} for other in others]
+def _headless(pis: Pis, blow: Blow, struck: Node | None = None, watch: float = 0.0) -> None:
+    """Nobody tells followers what was committed last while there is no leader: what they show may be old, but they answer.
+
+    Until there is one that all others know, and at least for `watch` seconds, in which it may be lost again.
+    """
+    others = [node for node in pis.nodes if node != struck]
+    end, least, most = blow.struck, time.monotonic() + watch, time.monotonic() + watch + 20
+    while time.monotonic() < most:
+        if not pis.led(others):
+            end = time.time()
+        elif time.monotonic() >= least:
+            break
+        time.sleep(0.1)
+    # It has to reach the others with what it has: the second that the witness gives every follower.
+    window = {"from": blow.struck, "to": end + 1, "stale": True, "failed": False, "why": blow.case.name}
+    blow.allowances += [{"route": route, **window} for route in (*(node.name for node in others), "service")]
 
 
 def _recover(pis: Pis, blow: Blow, node: Node, of: str | None = None, service: bool = False) -> None:
@@ -301,6 +310,8 @@ def leadership_change(pis: Pis, blow: Blow, migration: Migration) -> None:
             break
     else:
         blow.wrong = f"{leader.name} did not hand leadership over to {to.name}"
+    # The heir may be the one whose pod is being replaced.
+    _headless(pis, blow, watch=8)
     blow.recovered = time.time()
 
 

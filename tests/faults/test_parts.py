@@ -135,12 +135,17 @@ class FakePis:
 
     def __init__(self) -> None:
         self.nodes = [Node(number) for number in (1, 2, 3)]
+        self.looks = 0
 
     def follower(self, of: str | None = None) -> Node:
         return self.nodes[2]
 
     def led_to(self, node: Node) -> list[str]:
         return ["pi-2"]
+
+    def led(self, nodes: list[Node]) -> bool:
+        self.looks += 1
+        return self.looks > 2
 
     def wait_caught_up(self, node: Node, of: str | None = None) -> float:
         return time.time() + 2
@@ -155,6 +160,15 @@ def test_what_a_cut_off_pi_shows_is_excused_only_for_who_is_led_there_and_only_u
     old = {(each["route"], each["from"] == one.struck) for each in one.allowances if each["stale"]}
     assert old == {("pi-3", True), ("service@pi-3", True), ("pi-2", True), ("service", False)}
     assert all(one.struck <= each["from"] <= each["to"] <= one.recovered for each in one.allowances)
+
+
+def test_without_a_leader_the_others_may_lag_but_have_to_answer() -> None:
+    pis = FakePis()
+    one = Blow(Case("validate", "old-leader-killed"), time.time(), "task")
+    strike._headless(pis, one, pis.nodes[2])  # type: ignore[arg-type]
+    assert pis.looks == 3
+    assert {each["route"] for each in one.allowances} == {"pi-1", "pi-2", "service"}
+    assert all(each["stale"] and not each["failed"] and each["to"] < time.time() + 1 for each in one.allowances)
 
 
 TASKS = [line.split("name:", 1)[1].strip().strip("\"'")
