@@ -8,7 +8,7 @@ fail() { say "FAILED: $*"; exit 1; }
 venv=$(tests/lab/environment.sh) || fail "no Python environment; the lines above say what to do"
 logs=$(mktemp -d /tmp/pi-migration-tests-XXXXXX)
 suites=(tests/unit tests/lab tests/network tests/raft tests/faults)
-scripts=(lint tarball sanity)
+scripts=(lint sanity)
 
 beside() {
     trap 'exit 1' INT
@@ -46,7 +46,7 @@ say "the lab comes up (the first time it builds Kubernetes, up to 15 minutes)"
 python3 -m tests.lab up --nodes 3 --profile full || fail "the lab did not come up; the line above says why"
 # Alone, since its write pause is measured and the machine has few cores.
 on_the_lab "migration, profile full, about 3 minutes" tests/e2e/test_migration.py -k full
-say "tests that need no lab, linters and the tarball start beside the others; their logs are in $logs"
+say "tests that need no lab, and linters start beside the others; their logs are in $logs"
 # In a process group of its own, so that all of it can be ended.
 set -m
 beside &
@@ -56,6 +56,8 @@ on_the_lab "migrations, profile upstream and without a fence, about 6 minutes" t
 on_the_lab "the way back, about 10 minutes" tests/e2e/test_rollback.py
 on_the_lab "pre-flight, check mode, TLS and rights, the report, about 10 minutes" \
     tests/e2e/test_preflight.py tests/e2e/test_check.py tests/e2e/test_secured.py tests/e2e/test_report.py
+say "the collection from its tarball, in an empty place, migrates the lab, about 5 minutes"
+python3 -m tests.lab reset --profile full && MIGRATE=1 tests/tarball.sh || fail "tarball: not as wanted; see above"
 say "a dozen faults in two migrations, about 20 minutes"
 "$venv/bin/python" -m tests.faults --chosen --folder "$logs/chosen" || fail "faults: not as wanted; see the matrix above and $logs/chosen"
 on_the_lab "the lab goes down and leaves nothing" tests/e2e/test_lab_down.py

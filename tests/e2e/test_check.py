@@ -40,7 +40,7 @@ def test_check_mode_foretells_prepare_and_changes_nothing(old_world: Callable[[s
     assert world(names) == before
     assert kept_here() == here
     # --diff shows the pods that would come, on the ports they would have.
-    assert re.search(r"^\+.*kind: DaemonSet", foretold.output, re.MULTILINE), foretold.output[-6000:]
+    assert re.search(r'^\+.*"kind": "DaemonSet"', foretold.output, re.MULTILINE), foretold.output[-6000:]
     assert re.search(r"^\+.*9092", foretold.output, re.MULTILINE)
     for phase in ("transfer", "validate", "cutover", "systemd_shutdown", "cleanup"):
         assert f"Nothing is foretold of {phase}" in foretold.output
