@@ -57,7 +57,8 @@ on_the_lab "the way back, about 10 minutes" tests/e2e/test_rollback.py
 on_the_lab "pre-flight, check mode, TLS and rights, the report, about 10 minutes" \
     tests/e2e/test_preflight.py tests/e2e/test_check.py tests/e2e/test_secured.py tests/e2e/test_report.py
 say "the collection from its tarball, in an empty place, migrates the lab, about 5 minutes"
-python3 -m tests.lab reset --profile full && MIGRATE=1 tests/tarball.sh || fail "tarball: not as wanted; see above"
+python3 -m tests.lab reset --profile full || fail "the lab did not come back; the line above says why"
+MIGRATE=1 tests/tarball.sh || fail "tarball: not as wanted; see above"
 say "a dozen faults in two migrations, about 20 minutes"
 "$venv/bin/python" -m tests.faults --chosen --folder "$logs/chosen" || fail "faults: not as wanted; see the matrix above and $logs/chosen"
 on_the_lab "the lab goes down and leaves nothing" tests/e2e/test_lab_down.py
