@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import _words as words
+from ._commands import STATUS
 from ._journal import PHASES, ROLLBACK
 from ._status import phase_of
 
@@ -158,8 +159,11 @@ class Progress:
 
     def closing(self) -> list[tuple[str, str]]:
         """After a failure: what is true now, and how to go on or back."""
-        if not self.failures or self.status is None:
+        if not self.failures:
             return []
+        if self.status is None:
+            # It ended before its last play, as when the only Pi of a play stops answering; then nobody has looked.
+            return [("text", ""), ("title", "To see what is true now, and the command to go on or back"), ("text", f"  {STATUS}")]
         lines = [("text", ""), ("title", "What is true now")]
         lines.append(("text", f"  Clients are served by: {self.status['traffic']['served_by']}"))
         for name, title in CLUSTERS.items():
