@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from .standin import HOST, SOURCE, Cluster, free_ports, wait_for
+from .standin import HOST, SOURCE, Cluster, Node, free_ports, wait_for
 
 CAPABILITIES = ["capabilities", "learners", "read-only", "recovery", "restore", "snapshot", "transfer"]
 OPTIONAL = [("POST", "snapshot"), ("POST", "restore"), ("POST", "leader/transfer"), ("GET", "read-only"), ("PUT", "read-only"),
@@ -354,6 +354,13 @@ def test_leadership_is_handed_over_without_a_failed_acknowledgement(form: Form) 
     assert cluster.leader().raft_call("POST", "leader/transfer", {"target_id": "nobody"}).status == 400
 
 
+def hand_over(leader: Node, target: Node) -> None:
+    """An election may be lost, on a busy machine also to time; whoever wants it asks again."""
+    def led_by_target() -> bool:
+        return leader.raft_call("POST", "leader/transfer", {"target_id": target.id}).status == 200 or target.status()["is_leader"]
+    wait_for(f"{target.id} leads", led_by_target)
+
+
 def test_the_address_of_a_running_voter_is_only_believed_by_the_next_leader(form: Form) -> None:
     """The trap of HashiCorp Raft before 1.2 that the lab is to have."""
     cluster = form()
@@ -365,7 +372,7 @@ def test_the_address_of_a_running_voter_is_only_believed_by_the_next_leader(form
     assert leader.create("not-at-the-new-address").status == 201
     wait_for("the other follower has it", lambda: "not-at-the-new-address" in other.names())
     assert "not-at-the-new-address" not in moved.names()
-    assert leader.raft_call("POST", "leader/transfer", {"target_id": other.id}).status == 200
+    hand_over(leader, other)
     wait_for("the moved voter has it", lambda: "not-at-the-new-address" in moved.names())
 
 
@@ -460,7 +467,7 @@ def test_a_snapshot_right_after_a_change_of_leader_or_membership(form: Form) -> 
     assert leader.raft_call("POST", "snapshot").status == 200
     assert leader.raft_call("POST", "members", {"node_id": follower.id, "address": follower.address}).status == 200
     assert leader.raft_call("POST", "snapshot").status == 200
-    assert leader.raft_call("POST", "leader/transfer", {"target_id": follower.id}).status == 200
+    hand_over(leader, follower)
     assert follower.raft_call("POST", "snapshot").status == 200
 
 
@@ -574,7 +581,7 @@ def test_recovery_with_peers_json(form: Form, profile: str) -> None:
     for number in range(3):  # a snapshot of a term above 1, as clusters have
         leader, follower = old.leader(), old.followers()[0]
         assert leader.create(f"row-{number}").status == 201
-        assert leader.raft_call("POST", "leader/transfer", {"target_id": follower.id}).status == 200
+        hand_over(leader, follower)
     wanted = old.converged()
     snapshot = old.leader().raft_call("POST", "snapshot").body
     new = form(profile, formed=False)
