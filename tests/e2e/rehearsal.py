@@ -19,6 +19,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tests.lab import cluster
+from tests.lab import state as files
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("PI_LAB_STATE", "/var/lib/pi-lab"))
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
@@ -50,6 +53,8 @@ def old_world(profile: str) -> list[str]:
     touched = any(on_host(name, "find", "/var/backups", "-name", "pi-controller-migration") for name in names)
     if touched or state["profile"] != profile:
         lab("reset", "--profile", profile)
+    # Whoever ran before may have stopped a daemon and started it again.
+    cluster.wait_caught_up(files.require())
     return names
 
 
