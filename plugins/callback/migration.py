@@ -159,8 +159,9 @@ class CallbackModule(Default):
             if self._screen:
                 self._screen.draw([] if self._quiet else self._progress.panel(time.time(), over=True))
                 self._screen = None
-            for kind, line in [] if self._quiet else self._progress.closing():
-                self._print(kind, line)
+            if not self._quiet:
+                for kind, line in self._progress.closing():
+                    self._print(kind, line)
             failed = [host for host in sorted(stats.processed) if stats.summarize(host)["failures"] or stats.summarize(host)["unreachable"]]
             took = time.time() - self._progress.began
             if failed:

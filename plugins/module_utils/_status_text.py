@@ -112,7 +112,7 @@ def _backups(status: Mapping[str, Any]) -> list[str]:
     rows = []
     for name, one in status["backups"]["hosts"].items():
         if one is None:
-            seen = status["traffic"]["hosts"][name]["gate"] != "unknown"
+            seen = status["traffic"]["hosts"][name]["unit"] != "unknown"
             rows.append((name, "none" if seen else "unknown", "", ""))
         else:
             rows.append((name, f"{words.seconds(one['age_seconds'])} old", words.size(one["bytes"]), one["path"]))

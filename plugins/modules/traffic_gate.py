@@ -345,19 +345,21 @@ def set_gate(
     module: AnsibleModule, families: list[Family], gate: Gate
 ) -> tuple[list[tuple[Family, dict[str, Table], dict[str, Table]]], int]:
     """Make the gate stand. Returns what stood and what stands in each family, and how many connections were ended."""
-    seen = [(family, family.current()) for family in families]
+    before = [family.current() for family in families]
+    standing = before
     established = module.params["established"]
     ends = gate.state != "open" and established != "keep" and not module.check_mode
     sockets = Sockets(module, gate)
     ended = 0
     # Where the gate stands already, nobody is let in again to finish.
-    if ends and established == "finish" and any(restore_text(before, family.rules(gate)) for family, before in seen):
-        lenient = [(family, before, family.apply(before, replace(gate, keep_established=True))) for family, before in seen]
+    if ends and established == "finish" and any(map(restore_text, before, [family.rules(gate) for family in families])):
+        lenient = replace(gate, keep_established=True)
+        standing = [family.apply(now, lenient) for family, now in zip(families, before)]
         ended = sockets.finish(module.params["patience"])
-        stands = [(family, before, family.apply(now, gate)) for family, before, now in lenient]
-    else:
-        stands = [(family, before, family.apply(before, gate)) for family, before in seen]
-    return stands, ended + (sockets.end() if ends else 0)
+    after = [family.apply(now, gate) for family, now in zip(families, standing)]
+    if ends:
+        ended += sockets.end()
+    return list(zip(families, before, after)), ended
 
 
 def main() -> None:

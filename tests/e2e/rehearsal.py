@@ -24,6 +24,8 @@ from tests.lab import state as files
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("PI_LAB_STATE", "/var/lib/pi-lab"))
+# Where runs keep what is theirs on the control node, unless they are told otherwise.
+CONTROL = Path.home() / ".local/state/pi-controller-migration"
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
 
 
@@ -227,7 +229,7 @@ def journal(host: str = "pi-1") -> dict[str, Any]:
 
 def alerts() -> list[dict[str, Any]]:
     """What the quorum watch of the last run raised."""
-    file = Path.home() / ".local/state/pi-controller-migration/watch/alerts.jsonl"
+    file = CONTROL / "watch/alerts.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 

@@ -14,7 +14,7 @@ import jsonschema
 
 from tests.e2e import rehearsal
 
-FOLDER = Path.home() / ".local/state/pi-controller-migration/reports"
+FOLDER = rehearsal.CONTROL / "reports"
 SCHEMA = rehearsal.REPOSITORY / "docs/report.schema.json"
 
 

@@ -12,12 +12,11 @@ from tests.e2e import rehearsal
 from tests.e2e.world import world
 
 CHECK = ["--check", "--diff"]
-CONTROL = Path("~/.local/state/pi-controller-migration").expanduser()
 
 
 def kept_here() -> list[str]:
     """What runs have left on the control node."""
-    return sorted(str(path) for path in CONTROL.glob("**/*"))
+    return sorted(str(path) for path in rehearsal.CONTROL.glob("**/*"))
 
 
 def changes(output: str) -> set[str]:

@@ -10,11 +10,12 @@ import json
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
+from tests.lab.standin import wait_for
 
 # Not a conftest: the unit tests import from theirs by that name.
 pytest_plugins = ["namespaces"]
@@ -22,22 +23,16 @@ pytest_plugins = ["namespaces"]
 OPERATOR = "127.0.9.91"
 
 
-def says(process: subprocess.Popen[str], line: str = "x") -> str:
+def tell(process: subprocess.Popen[str], line: str) -> None:
     assert process.stdin is not None
-    assert process.stdout is not None
     process.stdin.write(line + "\n")
     process.stdin.flush()
+
+
+def says(process: subprocess.Popen[str], line: str = "x") -> str:
+    tell(process, line)
+    assert process.stdout is not None
     return process.stdout.readline().strip()
-
-
-def until(condition: Callable[[], bool], limit: float = 10) -> bool:
-    """Whether it comes true within limit seconds."""
-    end = time.monotonic() + limit
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def test_without_a_gate_the_daemon_answers(client, pi):
@@ -185,12 +180,6 @@ def asks_and_waits(client, pi, *patience: str) -> tuple[subprocess.Popen[str], s
     return waiting, daemon
 
 
-def tell(process: subprocess.Popen[str], line: str) -> None:
-    assert process.stdin is not None
-    process.stdin.write(line + "\n")
-    process.stdin.flush()
-
-
 def test_nothing_the_old_daemon_says_after_the_fence_gets_out(client, pi):
     """An answer under way when the fence comes down: the client learns that it is gone, and never that it succeeded."""
     waiting, daemon = asks_and_waits(client, pi)
@@ -242,7 +231,7 @@ def test_a_request_under_way_gets_its_answer_before_its_connection_ends(client, 
         gate = pool.submit(pi.gate, state, established="finish", patience=20, forward_to=other.address)
         # The one that waits for nothing ends at once, and not for the sake of a new one.
         connected = ["ss", "-Htn", "state", "connected", "sport = :8080"]
-        assert until(lambda: len(pi.run(*connected).stdout.splitlines()) == 1)
+        wait_for("only the one that waits is connected", lambda: len(pi.run(*connected).stdout.splitlines()) == 1)
         assert not gate.done()
         assert says(idle) == "reset"
         assert client.ask(pi.address) != f"old-1 {client.address}", "a new connection goes elsewhere at once"
