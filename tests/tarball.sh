@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # The collection as a user gets it: built, installed from the tarball into an empty place, and used from there.
-# With MIGRATE=1 it also migrates the lab, which has to be up and in its old world. CONTROLLER=2.19 uses that ansible-core.
+# With INTO=folder, an empty one, it is left there for others to use. CONTROLLER=2.19 uses that ansible-core.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$("$here/tests/lab/environment.sh")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+if [ -n "${INTO:-}" ]; then
+    work=$INTO
+else
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+fi
 export PATH=$venv/bin:$PATH HOME=$work/home ANSIBLE_COLLECTIONS_PATH=$work/collections ANSIBLE_NOCOLOR=1
 mkdir -p "$HOME" "$work/source" "$work/empty"
 say() { printf '%s\n' "tarball: $*"; }
@@ -68,10 +72,4 @@ GALAXY_IMPORTER_CONFIG=$work/importer.cfg "$venv/bin/python" -m galaxy_importer.
 if grep -E '^(ERROR|WARNING)' "$work/importer.log"; then say "FAILED: galaxy-importer complains"; exit 1; fi
 say "galaxy-importer has no complaint"
 
-if [ -n "${MIGRATE:-}" ]; then
-    cp -r "$here/inventories/lab" "$work/lab"
-    ansible-playbook pi_controller.raft_migration.migrate -i "$work/lab" -e confirm=true >"$work/migrate.log" 2>&1 \
-        || { say "FAILED: the migration"; tail -n 40 "$work/migrate.log"; exit 1; }
-    say "migrated the lab: $(grep -A3 'PLAY RECAP' "$work/migrate.log" | tail -n 1)"
-fi
 say "clean"

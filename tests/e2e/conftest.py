@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,3 +24,12 @@ def old_world() -> Callable[[str], list[str]]:
     """Sets the lab back to a systemd cluster of the given profile; returns the hosts' names."""
 
     return rehearsal.old_world
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder where the collection was installed from its tarball, as a user gets it."""
+    folder = tmp_path_factory.mktemp("installed")
+    done = subprocess.run([REPOSITORY / "tests/tarball.sh"], env={**os.environ, "INTO": str(folder)}, text=True, capture_output=True)
+    assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-2000:]}"
+    return folder

@@ -94,19 +94,29 @@ class PlaybookRun:
 
 
 class Play:
-    """One ansible-playbook run, in a process group of its own: it can be watched while it runs, and killed."""
+    """One ansible-playbook run, in a process group of its own: it can be watched while it runs, and killed.
 
-    def __init__(self, playbook: str | Path, *arguments: str, log: Path | None = None, on_line: Callable[[str], None] | None = None) -> None:
+    With `installed`, the folder that tests/tarball.sh installed the collection into, nothing of this checkout is used but the
+    inventory, and no home or configuration of whoever runs the tests.
+    """
+
+    def __init__(self, playbook: str | Path, *arguments: str, log: Path | None = None, on_line: Callable[[str], None] | None = None,
+                 installed: Path | None = None) -> None:
         tool = Path(sys.executable).with_name("ansible-playbook")
-        command = [str(tool), str(playbook), "-i", "inventories/lab", *arguments]
-        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
-                       # Its lines are parsed; what people see is tested elsewhere.
-                       "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
+        # Its lines are parsed; what people see is tested elsewhere.
+        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
+        if installed:
+            where, playbook = installed / "empty", f"pi_controller.raft_migration.{Path(playbook).stem}"
+            environment |= {"HOME": str(installed / "home"), "ANSIBLE_COLLECTIONS_PATH": str(installed / "collections")}
+        else:
+            where = REPOSITORY
+            environment["ANSIBLE_CONFIG"] = str(REPOSITORY / "ansible.cfg")
+        command = [str(tool), str(playbook), "-i", str(REPOSITORY / "inventories/lab"), *arguments]
         self.began = time.monotonic()
         self._lines: list[str] = []
         self._log = log
         self._on_line = on_line
-        self.process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen(command, cwd=where, env=environment, text=True, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -155,7 +165,9 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-def run_playbook(playbook: str | Path, *arguments: str, log: Path | None = None, show: bool = False) -> PlaybookRun:
+def run_playbook(
+    playbook: str | Path, *arguments: str, log: Path | None = None, show: bool = False, installed: Path | None = None
+) -> PlaybookRun:
     """Run a playbook against the lab to its end, as a user would."""
     began = time.monotonic()
 
@@ -164,7 +176,7 @@ def run_playbook(playbook: str | Path, *arguments: str, log: Path | None = None,
             prefix = "" if found[1] == "PLAY" else "    "
             print(f"{time.monotonic() - began:7.1f} s  {prefix}{found[2]}", flush=True)
 
-    play = Play(playbook, *arguments, log=log, on_line=told)
+    play = Play(playbook, *arguments, log=log, on_line=told, installed=installed)
     try:
         return play.wait()
     except BaseException:
@@ -189,6 +201,26 @@ class Witness:
         if done.returncode not in (0, 1):
             raise LabError(f"The witness's judge could not do its work: {done.stderr.strip()}")
         return json.loads(verdict.read_text()), done.stdout
+
+
+def raft_leader(hosts: Sequence[str]) -> str:
+    """The Pi that leads the cluster clients use, by its own daemon's word."""
+    for name in hosts:
+        if json.loads(on_host(name, "curl", "-sf", "--max-time", "5", "http://127.0.0.1:8080/api/v1/raft/status"))["is_leader"]:
+            return name
+    raise LabError(f"None of {', '.join(hosts)} leads: `make lab-down lab-up` starts afresh.")
+
+
+def price_of_upstream(old_leader: str) -> list[str]:
+    """What a daemon that can neither refuse writes nor hand over leadership costs clients, for the judge of a migration that is done.
+
+    Reads at the old leader's own address may fail while the network fence holds. When the pod that leads is replaced, the others
+    learn that its last writes are committed only from the next leader: up to 2 s until they miss it, then an election.
+    """
+    facts = journal()["phases"]["cutover"]["facts"]
+    began = float(facts["fenced_at"])
+    fence = [str(began), str(began + facts["write_pause_seconds"])]
+    return ["--staleness", "4", "--allow-failed-reads-at", old_leader, "--between", *fence]
 
 
 def service_address() -> str:

@@ -53,7 +53,7 @@ def test_full_profile_migrates_in_one_go_and_a_second_run_changes_nothing(
         run = rehearsal.run_playbook("playbooks/migrate.yml", "-e", "confirm=true", log=tmp_path / "ansible.log", show=True)
     assert run.returncode == 0, run.output[-4000:]
     assert run.seconds < 300
-    # The bar is 5 s on a quiet machine (the figure is printed); two shared cores have taken twice as long.
+    # The bar is 5 s (the figure is printed); two cores for three Pis that somebody else uses, too, have taken twice as long.
     assert rehearsal.alerts() == [], "the quorum watch found trouble in a calm migration"
     verdict, summary = witness.judge("--max-write-pause", "15")
     print(summary)
@@ -72,6 +72,7 @@ def test_full_profile_migrates_in_one_go_and_a_second_run_changes_nothing(
 
 def test_upstream_profile_migrates_tag_by_tag(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
     names = old_world("upstream")
+    old_leader = rehearsal.raft_leader(names)
     done: list[str] = []
     steps = {
         "prepare": ["prepare"],
@@ -96,8 +97,7 @@ def test_upstream_profile_migrates_tag_by_tag(old_world: Callable[[str], list[st
             recorded = rehearsal.journal(names[0])["phases"]
             assert {phase for phase, entry in recorded.items() if entry["state"] == "done"} == set(done)
             assert set(recorded) == set(done), "a tag has begun a phase that is not its own"
-    # The bar is 15 s on a quiet machine; this one runs beside all the other tests, where followers lag longer, too.
-    verdict, summary = witness.judge("--max-write-pause", "40", "--staleness", "2")
+    verdict, summary = witness.judge("--max-write-pause", "25", *rehearsal.price_of_upstream(old_leader))
     print(summary)
     assert verdict["ok"], summary
     assert_migrated(names)
