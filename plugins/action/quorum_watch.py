@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
 from ..module_utils._failures import RaftError
 from ..module_utils._watch_control import WatchControl
@@ -27,7 +28,8 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         if self._task.args.get("state") == "started":
             return self._execute_module(task_vars=task_vars)
-        _validated, params = self.validate_argument_spec(argument_spec=OPTIONS, required_if=REQUIRED_IF)
+        # The way to the API may be given all the same, as by the defaults of the module's action group.
+        _validated, params = self.validate_argument_spec(argument_spec={**AUTH_ARG_SPEC, **OPTIONS}, required_if=REQUIRED_IF)
         warnings: list[str] = []
         try:
             control = WatchControl(params, self._task.check_mode, warnings.append)

@@ -110,7 +110,7 @@ def marked(
 ) -> Journal:
     """The journal with `phase` in `state`; equal to what it was when that says nothing new.
 
-    A phase that is done stays done when a run starts it again: its times tell when it was done.
+    A phase that is done stays done, with what was written down then, when a run starts it again or fails on another Pi.
     """
     after: Journal = (
         copy.deepcopy(journal) if journal else {"format": FORMAT, "migration_id": None, "phases": {}, "events": []}
@@ -127,9 +127,9 @@ def marked(
         after["migration_id"] = migration_id
     entry = after["phases"].get(phase)
     before = entry["state"] if entry else None
-    if state == "rolled_back" and before is None:
+    if (state == "rolled_back" and before is None) or (state in ("started", "failed") and before == "done"):
         return after
-    if state != before and not (state == "started" and before == "done"):
+    if state != before:
         entry = {**(entry or {"facts": {}}), "state": state}
         if state == "started":
             entry.update(started=at, finished=None)

@@ -91,6 +91,8 @@ CASES = [
     Case("systemd_shutdown", "masked-unit",       at=START, on="leader"),
     Case("systemd_shutdown", "hand-edited-unit",  at=START, on="server"),
     Case("validate",         "pi-dead",           at="Validate | Compare the old leader"),
+    # In the turn of one Pi, with the others waiting for theirs.
+    Case("port_migration",   "pi-dead",           at="Ports | Its member stands at the new address"),
     Case("transfer",         "second-operator",   at="Join | Add the other pods"),
     Case("port_migration",   "leadership-change", at="Ports | Replace the pod", nth=2),
     # With a Pi just done, which the next run must not disturb.

@@ -11,6 +11,7 @@ The *write pause* is the longest time between two acknowledged writes from the s
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -27,6 +28,8 @@ from .strike import Blow
 
 PAUSE_COUNTS = 1.0
 AFTERMATH = 5.0
+# What a run that did not reach its end says last: where it has left things, or that it did not begin.
+SAID = re.compile(r"migration is paused|rolled back|way back|nothing (was|has been) changed", re.IGNORECASE)
 
 
 @dataclass
@@ -87,6 +90,8 @@ def line_of(blow: Blow, course: Course, verdict: dict, acknowledged: list[float]
         line.faults.append("no write was acknowledged after it")
     if blow.moved_on is None:
         line.faults.append("the play never got on")
+    line.faults += [f"run {course.attempts.index(attempt) + 1} ended without saying where the migration stands: {attempt.message[:300]}"
+                    for attempt in after if attempt.returncode and not attempt.killed and not SAID.search(attempt.message)]
     if blow.case.ends == MIGRATED and (back or not course.done):
         line.faults.append(f"ended as '{line.outcome}', wanted: migrated without a way back")
     for finding in verdict["findings"]:

@@ -26,8 +26,9 @@ PLAY = """
   tasks:
     - pi_controller.raft_migration.quorum_watch: {state: started, path: "{{ folder }}"}
       run_once: true
-    - name: In time
+    - name: In time, with the defaults that a role of a phase has
       pi_controller.raft_migration.quorum_watch: {state: phase, path: "{{ folder }}", phase: rollback, phase_timeout: 600}
+      module_defaults: {group/pi_controller.raft_migration.kubernetes: {kubeconfig: /nowhere}}
       run_once: true
     - name: A phase
       block:

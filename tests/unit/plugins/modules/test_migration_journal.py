@@ -105,9 +105,10 @@ def test_new_facts_are_merged_and_times_kept(mark, clock):
     assert len(again["journal"]["events"]) == 1
 
 
-def test_a_finished_phase_is_not_begun_again(mark, clock):
-    before = mark("done")["journal"]
-    again = mark("started")
+@pytest.mark.parametrize("state", ["started", "failed"])
+def test_a_finished_phase_is_neither_begun_again_nor_failed_by_another_pi(mark, clock, state):
+    before = mark("done", facts={"digest": "abc"})["journal"]
+    again = mark(state, facts={"message": "elsewhere"})
 
     assert again["changed"] is False
     assert again["journal"] == before
