@@ -43,7 +43,8 @@ class Gate:
     forward_to: str | None = None
     comment: str = "pi-controller migration"
     keep_established: bool = False
-    # Cluster addresses of Services, which `redirected` leads to the pod on this Pi as well: (Service, this Pi).
+    # Cluster addresses of Services, (Service, this Pi): `redirected` leads them to the pod on this Pi as well, and
+    # `forwarded` to the other Pi.
     services: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -108,8 +109,11 @@ class Gate:
 
     def _divert(self) -> list[str]:
         """127/8 stays out: it cannot leave a host, so those clients get the reset."""
-        match = f"! -d 127.0.0.0/8 -p tcp -m multiport --dports {self._standard} -m addrtype --dst-type LOCAL"
-        return [*self._operator("-s", False), self._rule(match, f"DNAT --to-destination {self.forward_to}")]
+        standard = f"-p tcp -m multiport --dports {self._standard}"
+        matches = [f"-d {service}/32 {standard}" for service, _pi in self.services]
+        matches.append(f"! -d 127.0.0.0/8 {standard} -m addrtype --dst-type LOCAL")
+        led = [self._rule(match, f"DNAT --to-destination {self.forward_to}") for match in matches]
+        return [*self._operator("-s", False), *led]
 
     def _masquerade(self) -> list[str]:
         """The other Pi must answer through this one."""

@@ -12,7 +12,8 @@ description:
   - What M(pi_controller.raft_migration.raft_fence) and M(pi_controller.raft_migration.raft_snapshot) do one after the
     other, without a connection to this host in between. All of it lies in the time in which writes wait, so it counts.
   - Fences every node of O(from_urls), takes the snapshot of the daemon on this host, verifies and copies it to O(dest),
-    restores it through the leader of O(to_urls), and waits until all members there have applied it.
+    restores it through the leader of O(to_urls), waits until all members there have applied it, and reads what the
+    database of the daemon on this host holds by then.
   - Needs the capabilities C(read-only) and C(snapshot) on one side and C(restore) on the other.
   - Runs on the host of the leader of O(from_urls).
 version_added: 0.1.0
@@ -52,6 +53,15 @@ options:
     description: Folder for the copy of the snapshot; made with mode 0700, the files with 0600.
     type: path
     required: true
+  database:
+    description: The database of the daemon on this host.
+    type: path
+    required: true
+  exclude_tables:
+    description: Tables of it that are no part of RV(digest).
+    type: list
+    elements: str
+    default: []
   wait_timeout:
     description: Seconds for each of snapshot, restore, and applying it everywhere.
     type: float
@@ -73,6 +83,8 @@ EXAMPLES = r"""
     to_urls: [http://10.77.0.11:8082, http://10.77.0.12:8082, http://10.77.0.13:8082]
     raft_dir: /var/lib/pi-controller/raft
     dest: /var/backups/pi-controller-migration/cutover/snapshot
+    database: /var/lib/pi-controller/pi-controller.db
+    exclude_tables: [raft_applied]
 """
 
 RETURN = r"""
@@ -88,6 +100,11 @@ sha256:
   description: SHA-256 of the state.
   returned: success
   type: str
+digest:
+  description: Of what the database on this host holds once the state is carried over, as
+    M(pi_controller.raft_migration.sqlite_info) gives it. Every database of O(to_urls) has to hold the same.
+  returned: success
+  type: str
 index:
   description: Index of the leader of O(to_urls) after the restore.
   returned: success
@@ -96,7 +113,7 @@ steps:
   description: Seconds from the start to the end of each step.
   returned: success
   type: dict
-  sample: {"fenced": 0.02, "taken": 0.05, "restored": 0.21}
+  sample: {"fenced": 0.02, "taken": 0.05, "restored": 0.21, "read": 0.22}
 failure:
   description: The URL asked, its HTTP status, what was seen, what was wanted, and the next step.
   returned: on failure
@@ -114,6 +131,7 @@ from ..module_utils._durable import sha256_of
 from ..module_utils._failures import RaftError, fail
 from ..module_utils._raft_leader import LeaderSession, Limits
 from ..module_utils._raft_state import restore, take
+from ..module_utils._sqlite_proof import digest_of
 
 
 def main() -> None:
@@ -124,6 +142,8 @@ def main() -> None:
             "to_urls": {"type": "list", "elements": "str", "required": True},
             "raft_dir": {"type": "path", "required": True},
             "dest": {"type": "path", "required": True},
+            "database": {"type": "path", "required": True},
+            "exclude_tables": {"type": "list", "elements": "str", "default": []},
             "wait_timeout": {"type": "float", "default": 60},
             "wait_leader": {"type": "float", "default": 10},
         },
@@ -156,9 +176,14 @@ def main() -> None:
             )
         index = restore(session, state, params["wait_timeout"])
         done("restored")
+        # Last: a write that was under way when the fence fell has landed by now, and shows.
+        digest = digest_of(Path(params["database"]), params["exclude_tables"])
+        done("read")
     except RaftError as error:
         fail(module, error, steps=steps)
-    module.exit_json(changed=True, id=snapshot.id, state_size=snapshot.size, sha256=sha256, index=index, steps=steps)
+    module.exit_json(
+        changed=True, id=snapshot.id, state_size=snapshot.size, sha256=sha256, digest=digest, index=index, steps=steps
+    )
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ options:
   services:
     description:
       - Cluster addresses (IPv4) of Services that lead to the old daemons. With V(redirected) what this Pi sends there
-        goes to its own pod, whatever kube-proxy has in its rules, so that the Service itself can follow later.
+        goes to its own pod, and with V(forwarded) to the other Pi, whatever kube-proxy has in its rules, so that the
+        Service itself can follow later.
       - Each with the IPv4 address of this Pi that its pod listens on.
     type: list
     elements: dict
@@ -95,6 +96,26 @@ options:
       - Only for states in which the daemon on the standard ports must never be reached again by itself.
     type: bool
     default: false
+  only_if:
+    description:
+      - What must be true for the gate to be set. If it is not, the module fails and has changed nothing.
+      - To prove it here rather than in a task of its own saves time in which clients wait.
+    type: dict
+    suboptions:
+      databases:
+        description: SQLite databases on this Pi, each of which has to hold the same content.
+        type: list
+        elements: path
+        required: true
+      digest:
+        description: Of that content, as M(pi_controller.raft_migration.sqlite_info) gives it.
+        type: str
+        required: true
+      exclude_tables:
+        description: Tables that are no part of the content.
+        type: list
+        elements: str
+        default: []
   comment:
     description: Starts the comment of every rule; the state follows.
     type: str
@@ -184,6 +205,7 @@ from ..module_utils._gate_boot import BootUnit
 from ..module_utils._gate_drain import Connection, connections
 from ..module_utils._gate_rules import STATES, Gate, Port, Rules, Table, parse, restore_text, show, state_of, tables
 from ..module_utils._operator import OPERATOR_ADDRESS
+from ..module_utils._sqlite_proof import prove
 
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 IPV6_DISABLED = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
@@ -378,6 +400,14 @@ def main() -> None:
             "established": {"type": "str", "choices": ["reset", "finish", "keep"], "default": "reset"},
             "patience": {"type": "float", "default": 0.5},
             "persist": {"type": "bool", "default": False},
+            "only_if": {
+                "type": "dict",
+                "options": {
+                    "databases": {"type": "list", "elements": "path", "required": True},
+                    "digest": {"type": "str", "required": True},
+                    "exclude_tables": {"type": "list", "elements": "str", "default": []},
+                },
+            },
             "comment": {"type": "str", "default": "pi-controller migration"},
         },
         required_if=[
@@ -389,6 +419,9 @@ def main() -> None:
     )
     try:
         gate = wanted_gate(module.params)
+        wanted = module.params["only_if"]
+        if wanted:
+            prove(map(Path, wanted["databases"]), wanted["digest"], wanted["exclude_tables"])
         families = [Family(module, "ipv4", "iptables")]
         if IPV6_DISABLED.exists() and IPV6_DISABLED.read_text().strip() == "0":
             families.append(Family(module, "ipv6", "ip6tables"))

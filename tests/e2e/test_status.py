@@ -188,7 +188,7 @@ def test_status_says_what_is_true_at_twelve_points(old_world: Callable[[str], li
     assert told["clusters"]["new"]["quorate"]
     run("validate")
     point("validated")
-    killed_at("Equal | Read the pods' content", tag="cutover")
+    killed_at("Flip | Every way into a Pi leads to its pod", tag="cutover")
     told = point("killed in the write pause")
     assert told["phase"] == "cutover"
     run("cutover")

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
+import sqlite3
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,6 +103,18 @@ def test_forwarded_leads_clients_to_the_other_pi(client, pi, other):
     assert client.ask(pi.address6) == "reset"
     assert pi.ask("127.0.0.1", source=OPERATOR) == f"old-1 {OPERATOR}"
     assert pi.ask(pi.address, source=OPERATOR) == f"old-1 {OPERATOR}"
+
+
+def test_a_service_is_led_where_the_pis_own_ports_are_led(pi, other):
+    """Whatever kube-proxy would have made of it; here there is none."""
+    service = {"cluster_ip": "10.77.0.77", "address": pi.address}
+    pi.gate("redirected", services=[service])
+    assert pi.ask(service["cluster_ip"]).startswith("pod-1")
+
+    pi.gate("forwarded", services=[service], forward_to=other.address)
+    assert pi.ask(service["cluster_ip"]).startswith("old-2")
+    other.gate("redirected")
+    assert pi.ask(service["cluster_ip"]).startswith("pod-2")
 
 
 def test_forwarded_meets_the_gate_of_the_other_pi(client, pi, other):
@@ -377,6 +392,29 @@ def test_jumps_of_kube_proxy_ahead_of_ours_are_no_reason_to_touch_anything(pi):
     pi.run("iptables", "-t", "nat", "-I", "PREROUTING", "1", "-j", "KUBE-SERVICES")
 
     assert pi.gate("redirected")["changed"] is False
+
+
+def database(path: Path, *rows: str) -> Path:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE nodes (name TEXT)")
+        connection.executemany("INSERT INTO nodes VALUES (?)", [(row,) for row in rows])
+        connection.commit()
+    return path
+
+
+def test_a_gate_is_not_set_where_the_content_is_another(client, pi, tmp_path):
+    pod, unit, behind = database(tmp_path / "pod.db", "a"), database(tmp_path / "unit.db", "a"), database(tmp_path / "behind.db")
+    digest = pi.gate("redirected", only_if={"databases": [str(pod)], "digest": "unknown"})["failure"]["seen"]
+
+    refused = pi.gate("redirected", only_if={"databases": [str(pod), str(behind)], "digest": digest})
+    assert refused["failed"]
+    assert refused["failure"]["wanted"] == digest
+    assert str(behind) in refused["msg"]
+    assert pi.own_rules() == []
+    assert pi.gate("redirected", only_if={"databases": [str(behind)], "digest": digest}, check_mode=True)["failed"]
+
+    assert pi.gate("redirected", only_if={"databases": [str(pod), str(unit)], "digest": digest})["changed"]
+    assert client.ask(pi.address).startswith("pod-1")
 
 
 def shown(result: dict[str, Any]) -> list[list[str]]:

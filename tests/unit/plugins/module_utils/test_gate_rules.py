@@ -202,3 +202,11 @@ def test_a_services_address_is_led_to_the_pod_of_this_pi():
         assert [rule.rpartition("--to-destination ")[2] for rule in led] == ["192.0.2.11:8082", "192.0.2.11:9093"]
     assert "10.96.0.17" not in str(gate("redirected", services=(("10.96.0.17", "192.0.2.11"),)).rules(ipv6=True))
     assert "10.96.0.17" not in str(gate("redirected").rules())
+
+
+def test_a_services_address_is_led_to_the_other_pi_as_well():
+    rules = gate("forwarded", services=(("10.96.0.17", "192.0.2.11"),)).rules()
+    for chain in ("PREROUTING", "OUTPUT"):
+        led = [rule for rule in rules["nat"][chain] if rule.startswith("-d 10.96.0.17/32")]
+        assert [rule.rpartition("--to-destination ")[2] for rule in led] == ["192.0.2.12"]
+    assert "10.96.0.17" not in str(gate("fenced", services=(("10.96.0.17", "192.0.2.11"),)).rules())

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import databases
 import pytest
 from fake_raft import FakeCluster
 
@@ -29,7 +30,12 @@ def new() -> Iterator[FakeCluster]:
 
 
 @pytest.fixture
-def carry(run_module, old: FakeCluster, new: FakeCluster, raft_dir: Path, tmp_path: Path):
+def database(tmp_path: Path) -> Path:
+    return databases.make(tmp_path / "pi-controller.db")
+
+
+@pytest.fixture
+def carry(run_module, old: FakeCluster, new: FakeCluster, raft_dir: Path, tmp_path: Path, database: Path):
     def run():
         return run_module(
             "raft_carry",
@@ -39,6 +45,8 @@ def carry(run_module, old: FakeCluster, new: FakeCluster, raft_dir: Path, tmp_pa
                 "to_urls": new.urls,
                 "raft_dir": str(raft_dir),
                 "dest": str(tmp_path / "copy"),
+                "database": str(database),
+                "exclude_tables": ["raft_applied"],
                 "wait_timeout": 2,
                 "wait_leader": 1,
             },
@@ -67,8 +75,23 @@ def test_every_node_is_fenced_before_the_state_is_taken(carry, old, new, raft_di
     assert fenced == [True]
     assert new.restored == (raft_dir / "snapshots" / REAL_ID / "state.bin").read_bytes()
     assert (result["id"], result["state_size"], result["changed"]) == (REAL_ID, 1003, True)
-    assert list(result["steps"]) == ["fenced", "taken", "restored"]
+    assert list(result["steps"]) == ["fenced", "taken", "restored", "read"]
     assert (tmp_path / "copy" / "state.bin").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_it_holds_is_read_after_the_state_was_carried(carry, run_module, old, new, database):
+    """A write that was acknowledged just before the fence, and reaches the database after the snapshot, has to show."""
+    old.before_change = fenced_when_asked(old, [])
+
+    def late(_node, _method, call):
+        if call == "restore":
+            databases.execute(database, "INSERT INTO gpio VALUES ('late', 1)")
+
+    new.before_change = late
+    result = carry()
+    assert databases.execute(database, "SELECT count(*) FROM gpio WHERE name = 'late'") == [(1,)]
+    info = run_module("sqlite_info", {"path": str(database), "exclude_tables": ["raft_applied"]})
+    assert result["digest"] == info["digest"]
 
 
 def test_a_cluster_that_cannot_take_it_costs_no_fence(carry, old, new):
