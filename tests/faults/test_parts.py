@@ -17,7 +17,7 @@ from tests.faults.__main__ import matrix
 from tests.faults.case import PHASES, START, Case, Chain, chained
 from tests.faults.chain import BEGINS, PLAYS, Attempt, Course
 from tests.faults.strike import Blow, flip
-from tests.faults.verdict import line_of
+from tests.faults.verdict import line_of, way_back
 from tests.lab.state import Node
 
 EVERY_PHASE = ("pod-killed", "old-leader-killed", "partition", "play-killed", "corrupt", "disk-full", "api-down", "reboot", "random-kill")
@@ -160,6 +160,23 @@ def test_what_a_cut_off_pi_shows_is_excused_only_for_who_is_led_there_and_only_u
     old = {(each["route"], each["from"] == one.struck) for each in one.allowances if each["stale"]}
     assert old == {("pi-3", True), ("service@pi-3", True), ("pi-2", True), ("service", False)}
     assert all(one.struck <= each["from"] <= each["to"] <= one.recovered for each in one.allowances)
+
+
+def test_reads_may_fail_on_the_way_back_from_the_standard_ports_and_from_nowhere_else() -> None:
+    ports, transfer = blow("port_migration", 50.0, run=1), blow("transfer", 20.0, run=1)
+    back = course(transfer, ports)
+    assert way_back(back, FakePis()) == []  # type: ignore[arg-type]
+    back.attempts[0].went_back = True
+    excused = way_back(back, FakePis())  # type: ignore[arg-type]
+    assert {(one["route"], one["from"], one["to"]) for one in excused} == {(route, 50.0, 200.0) for route in ("pi-1", "pi-2", "pi-3", "service")}
+
+
+def test_a_run_that_ends_without_a_word_is_a_failure() -> None:
+    one = blow("port_migration", 50.0)
+    silent = course(one, returncode=2)
+    assert any("without saying" in fault for fault in line_of(one, silent, NOTHING, acknowledged()).faults)
+    silent.attempts[0].message = "The migration is paused: phase port_migration stopped"
+    assert not any("without saying" in fault for fault in line_of(one, silent, NOTHING, acknowledged()).faults)
 
 
 def test_without_a_leader_the_others_may_lag_but_have_to_answer() -> None:

@@ -14,6 +14,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from tests.e2e import hosts as on
 from tests.e2e import rehearsal
@@ -21,7 +22,7 @@ from tests.e2e.test_migration import assert_migrated, restarts
 from tests.lab import faults, machines
 from tests.lab.witness_history import OK, WRITES, load
 
-from .case import MIGRATED, Case
+from .case import MIGRATED, PHASES, Case
 from .chain import Course
 from .pis import Pis
 from .strike import Blow
@@ -52,7 +53,8 @@ class Line:
 
 def judge(course: Course, witness: rehearsal.Witness, pis: Pis) -> list[Line]:
     allowances = course.folder / "allowances.json"
-    allowances.write_text(json.dumps([one for blow in course.blows for one in blow.allowances], indent=1))
+    explained = [one for blow in course.blows for one in blow.allowances] + way_back(course, pis)
+    allowances.write_text(json.dumps(explained, indent=1))
     verdict, summary = witness.judge("--allowances", str(allowances))
     (course.folder / "summary.txt").write_text(summary)
     acknowledged = acknowledgements(witness)
@@ -65,6 +67,14 @@ def judge(course: Course, witness: rehearsal.Witness, pis: Pis) -> list[Line]:
         line.faults += state
         line.outcome = "FAILED" if line.failed else line.outcome
     return lines
+
+
+def way_back(course: Course, pis: Pis) -> list[dict[str, Any]]:
+    """Once a pod has been on the standard ports, units and pods must not run at once: on the way back from there reads wait, too."""
+    return [{"route": route, "from": blow.struck, "to": attempt.ended, "why": f"{blow.case.name}: the way back"}
+            for number, attempt in enumerate(course.attempts, 1) if attempt.went_back
+            for blow in course.blows if blow.run == number and PHASES.index(blow.case.phase) >= PHASES.index("port_migration")
+            for route in (*(node.name for node in pis.nodes), "service")]
 
 
 def line_of(blow: Blow, course: Course, verdict: dict, acknowledged: list[float]) -> Line:
