@@ -19,19 +19,19 @@ part() {  # name, command: its log is kept, and shown if it fails
     fi
 }
 
-suites() {
+suites() {  # folders below tests/
     local one result=0
-    for one in unit lab network raft faults; do
+    for one in "$@"; do
         part "$one" "$venv/bin/python" -m pytest -q "tests/$one" || result=1
     done
     return "$result"
 }
 
-checks() {
-    local one result=0
-    for one in lint sanity; do
-        part "$one" "tests/$one.sh" || result=1
-    done
+beside() {
+    local result=0
+    part lint tests/lint.sh || result=1
+    part sanity tests/sanity.sh || result=1
+    suites browser || result=1
     return "$result"
 }
 
@@ -51,10 +51,10 @@ python3 -m tests.lab up --nodes 3 --profile full || fail "the lab did not come u
 say "tests without the lab, and linters beside them, about 7 minutes; their logs are in $logs"
 # In a process group of its own, so that all of it can be ended.
 set -m
-checks &
+beside &
 other=$!
 set +m
-suites
+suites unit lab network raft faults
 passed=$?
 wait "$other" || passed=1
 other=
