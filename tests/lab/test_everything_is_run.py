@@ -1,0 +1,26 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""No test is left out where nobody sees it: each is part of `make test`, or of `make test-longer`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+RUN = (TESTS / "run.sh").read_text(encoding="utf-8")
+
+
+def test_every_folder_with_tests_is_run() -> None:
+    folders = {path.parent.name for path in TESTS.glob("*/test_*.py")} - {"e2e"}
+    named = set(" ".join(re.findall(r"^\s*suites ((?:\w+ ?)+)", RUN, re.MULTILINE)).split())
+    assert len(folders) > 4
+    assert folders == named
+
+
+def test_every_test_on_the_lab_is_run() -> None:
+    longer = (TESTS.parent / "Makefile").read_text(encoding="utf-8")
+    files = {path.name for path in TESTS.glob("e2e/test_*.py")}
+    named = re.findall(r"tests/e2e/(test_\w+\.py)", RUN + longer)
+    assert len(files) > 8
+    assert sorted(files) == sorted(named), "each in one of the two"
