@@ -211,16 +211,20 @@ def raft_leader(hosts: Sequence[str]) -> str:
     raise LabError(f"None of {', '.join(hosts)} leads: `make lab-down lab-up` starts afresh.")
 
 
+# When a pod that leads is replaced on profile upstream, which cannot hand leadership over, the others learn that its last writes are
+# committed only from the next leader: up to 2 s until they miss it, then an election.
+UPSTREAM_LAGS = ["--staleness", "4"]
+
+
 def price_of_upstream(old_leader: str) -> list[str]:
     """What a daemon that can neither refuse writes nor hand over leadership costs clients, for the judge of a migration that is done.
 
-    Reads at the old leader's own address may fail while the network fence holds. When the pod that leads is replaced, the others
-    learn that its last writes are committed only from the next leader: up to 2 s until they miss it, then an election.
+    Reads at the old leader's own address may fail while the network fence holds.
     """
     facts = journal()["phases"]["cutover"]["facts"]
     began = float(facts["fenced_at"])
     fence = [str(began), str(began + facts["write_pause_seconds"])]
-    return ["--staleness", "4", "--allow-failed-reads-at", old_leader, "--between", *fence]
+    return [*UPSTREAM_LAGS, "--allow-failed-reads-at", old_leader, "--between", *fence]
 
 
 def service_address() -> str:

@@ -55,7 +55,8 @@ def judge(course: Course, witness: rehearsal.Witness, pis: Pis) -> list[Line]:
     allowances = course.folder / "allowances.json"
     explained = [one for blow in course.blows for one in blow.allowances] + way_back(course, pis)
     allowances.write_text(json.dumps(explained, indent=1))
-    verdict, summary = witness.judge("--allowances", str(allowances))
+    lags = rehearsal.UPSTREAM_LAGS if course.chain.profile == "upstream" else []
+    verdict, summary = witness.judge("--allowances", str(allowances), *lags)
     (course.folder / "summary.txt").write_text(summary)
     acknowledged = acknowledgements(witness)
     state = standing(course, pis)
