@@ -162,7 +162,7 @@ class Progress:
         if not self.failures:
             return []
         if self.status is None:
-            # It ended before its last play, as when the only Pi of a play stops answering; then nobody has looked.
+            # It ended before its last play, as when no Pi answers any more; then nobody has looked.
             return [("text", ""), ("title", "To see what is true now, and the command to go on or back"), ("text", f"  {STATUS}")]
         lines = [("text", ""), ("title", "What is true now")]
         lines.append(("text", f"  Clients are served by: {self.status['traffic']['served_by']}"))

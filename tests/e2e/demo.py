@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from . import hosts as on
 from . import rehearsal
 
 
@@ -29,7 +30,7 @@ def main() -> int:
 
 def demonstrate(profile: str) -> int:
     hosts = rehearsal.old_world(profile)
-    old_leader = rehearsal.raft_leader(hosts)
+    old_leader = on.leader(hosts)
     folder = Path(tempfile.mkdtemp(prefix=f"pi-migration-{profile}-"))
     print(f"Clients read and write from here on; everything is kept in {folder}", flush=True)
     with rehearsal.witnessed(folder) as witness:

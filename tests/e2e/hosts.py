@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import testinfra
@@ -42,3 +43,11 @@ def raft_status(pi: Host, port: int) -> dict[str, Any]:
     """The Raft status of the daemon on this host, whatever the gate is."""
     answer = pi.run_expect([0], f"curl -sf --max-time 5 --interface {OPERATOR} http://127.0.0.1:{port}/api/v1/raft/status")
     return json.loads(answer.stdout)
+
+
+def leader(names: Sequence[str], port: int = 8080) -> str:
+    """The one of these hosts whose daemon leads, by its own word."""
+    for name in names:
+        if raft_status(host(name), port)["is_leader"]:
+            return name
+    raise rehearsal.LabError(f"None of {', '.join(names)} leads on port {port}: `make lab-down lab-up` starts afresh.")

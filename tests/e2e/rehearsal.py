@@ -203,14 +203,6 @@ class Witness:
         return json.loads(verdict.read_text()), done.stdout
 
 
-def raft_leader(hosts: Sequence[str]) -> str:
-    """The Pi that leads the cluster clients use, by its own daemon's word."""
-    for name in hosts:
-        if json.loads(on_host(name, "curl", "-sf", "--max-time", "5", "http://127.0.0.1:8080/api/v1/raft/status"))["is_leader"]:
-            return name
-    raise LabError(f"None of {', '.join(hosts)} leads: `make lab-down lab-up` starts afresh.")
-
-
 # When a pod that leads is replaced on profile upstream, which cannot hand leadership over, the others learn that its last writes are
 # committed only from the next leader: up to 2 s until they miss it, then an election.
 UPSTREAM_LAGS = ["--staleness", "4"]

@@ -72,7 +72,7 @@ def test_full_profile_migrates_in_one_go_and_a_second_run_changes_nothing(
 
 def test_upstream_profile_migrates_tag_by_tag(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
     names = old_world("upstream")
-    old_leader = rehearsal.raft_leader(names)
+    old_leader = on.leader(names)
     done: list[str] = []
     steps = {
         "prepare": ["prepare"],

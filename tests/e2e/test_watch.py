@@ -55,10 +55,6 @@ def runs(tmp_path: Path) -> Run:
     return Run(tmp_path / "control")
 
 
-def leader(names: list[str], port: int) -> str:
-    return next(name for name in names if on.raft_status(on.host(name), port)["is_leader"])
-
-
 class Freeze:
     """Freezes a daemon for five seconds at the first line of the run that says so."""
 
@@ -115,7 +111,7 @@ def test_frozen_leaders_pause_the_run_which_then_goes_on(old_world: Callable[[st
     names = old_world("full")
     runs.well("prepare,transfer")
 
-    freeze = Freeze("TASK [Run the roles validate]", leader(names, STANDARD), "unit")
+    freeze = Freeze("TASK [Run the roles validate]", on.leader(names, STANDARD), "unit")
     run = runs.play("validate", *PAUSE, on_line=freeze)
     assert_told(runs, run, freeze, "old", "validate")
     assert {state_of(name, "validate") for name in names} == {"failed"}
@@ -123,7 +119,7 @@ def test_frozen_leaders_pause_the_run_which_then_goes_on(old_world: Callable[[st
 
     runs.well("validate,cutover")
 
-    freeze = Freeze("TASK [Run the roles port_migration]", leader(names, TEMPORARY), "pod")
+    freeze = Freeze("TASK [Run the roles port_migration]", on.leader(names, TEMPORARY), "pod")
     run = runs.play("complete", *PAUSE, on_line=freeze)
     assert_told(runs, run, freeze, "new", "port_migration")
 
@@ -133,7 +129,7 @@ def test_frozen_leaders_pause_the_run_which_then_goes_on(old_world: Callable[[st
 
 def test_a_frozen_leader_takes_the_run_back(old_world: Callable[[str], list[str]], runs: Run) -> None:
     names = old_world("full")
-    freeze = Freeze("TASK [Run the roles prepare]", leader(names, STANDARD), "unit")
+    freeze = Freeze("TASK [Run the roles prepare]", on.leader(names, STANDARD), "unit")
     run = runs.play("prepare,transfer", on_line=freeze)
     assert_told(runs, run, freeze, "old", "prepare")
     for name in names:
