@@ -23,7 +23,8 @@ DEFAULTS: dict[str, Any] = {
     "timeouts": {
         "snapshot_timeout": "30s",
         "transfer_timeout": "2m",
-        "cutover_timeout": "2m",
+        # Writes wait all this time: better undone and tried again than carried over late.
+        "cutover_timeout": "30s",
         # What the quorum watch raises an alert about.
         "phase_timeout": "10m",
         "quorum_lost_after": "2s",

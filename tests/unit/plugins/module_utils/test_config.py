@@ -26,7 +26,7 @@ def test_nothing_given_is_all_defaults():
         "timeouts_seconds": {
             "snapshot_timeout": 30,
             "transfer_timeout": 120,
-            "cutover_timeout": 120,
+            "cutover_timeout": 30,
             "phase_timeout": 600,
             "quorum_lost_after": 2,
             "leader_lost_after": 3,
