@@ -109,6 +109,8 @@ class ClusterJudge:
         self._led_at: float | None = None
         # The last leader that was known to be at work: its host, how people call it, and when that was.
         self._reign: tuple[str, str, float] | None = None
+        # Whether that one has not answered since.
+        self._silent = False
         # The index it had committed when it was last seen to commit, and when that was.
         self._progress: tuple[int, float] | None = None
 
@@ -117,6 +119,18 @@ class ClusterJudge:
         self._last_at = None
         self._forget()
         return [*self._quorum.close(at), *self._leader.close(at)]
+
+    def renew(self, at: float) -> list[Alert]:
+        """Other members are expected from here on, and get the full patience.
+
+        A leader that had fallen silent before that was not part of any plan, so it stays accused.
+        """
+        alerts = [*self._quorum.close(at), *([] if self._silent else self._leader.close(at))]
+        reign, silent = self._reign, self._silent
+        self._forget()
+        if silent:
+            self._reign, self._silent = reign, True
+        return alerts
 
     def hear(self, sample: Sample, expectation: Expectation) -> list[Alert]:
         if not sample.watched:
@@ -165,10 +179,11 @@ class ClusterJudge:
         return [Trouble(self._quorate_at, grace * patience, text)]
 
     def _leader_troubles(self, sample: Sample, expectation: Expectation, patience: float) -> list[Trouble]:
-        if self._reign is not None and expectation.replaced == self._reign[0]:
-            # Its going is the plan.
-            self._reign = None
         silent = self._silent_leader(sample)
+        if self._reign is not None and expectation.replaced == self._reign[0] and not (silent and self._silent):
+            # Its going is the plan, if it was there until then.
+            self._reign, silent = None, []
+        self._silent = bool(silent)
         if sample.leader_at is not None and sample.leader_address is not None:
             self._led_at = max(self._led_at or 0.0, sample.leader_at)
             host = host_of(sample.leader_address)

@@ -219,9 +219,8 @@ class Watch:
         self._order = self.folder.read(ORDER) or {}
         wanted = {name: Expectation.from_dict(one) for name, one in self._order.get("watch", {}).items()}
         for cluster, judge in self._judges.items():
-            # Members that were not expected before get the full patience from here on.
             if wanted.get(cluster) != self._expectations.get(cluster):
-                self._tell(judge.stop(self.clock()))
+                self._tell(judge.renew(self.clock()) if cluster in wanted else judge.stop(self.clock()))
         self._expectations = wanted
         asked = {url for one in wanted.values() for url in one.urls}
         for url, poller in self._pollers.items():

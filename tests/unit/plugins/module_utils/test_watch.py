@@ -67,8 +67,10 @@ class Watched:
         self.begin(phase)
 
     def begin(self, phase: str, replaced: str | None = None) -> None:
+        """As the process does it at an order that changes what is expected."""
         wanted = plan.expectations(phase, URLS, replaced=replaced, foreign_port=9092)
         self.expectation = wanted[self.cluster]
+        self.alerts += self.judge.renew(self.at)
 
     def see(self, *statuses, seconds: float = TICK) -> Watched:
         """For so long, the URLs of the phase answer so, in their order."""
@@ -340,6 +342,40 @@ def test_a_leader_that_freezes_while_another_pod_is_replaced(moving):
     watched.see(SILENT, follow, follow, SILENT, SILENT, follow, seconds=4)
     (alert,) = watched.alerts
     assert (alert.kind, alert.cluster, alert.began) == ("leader_lost", "new", froze)
+
+
+def test_a_leader_that_is_frozen_when_its_own_turn_comes_was_not_meant_to_be(moving):
+    watched = moving("")
+    lead, follow = leads(1, 3, PODS), follows(1, 3, PODS)
+    watched.see(lead, follow, follow, lead, follow, follow, seconds=4)
+    froze = watched.at
+    watched.see(SILENT, follow, follow, SILENT, follow, follow, seconds=1.2)
+    # Another one leads, so the one that is frozen is a follower, and the first to be moved.
+    lead, follow = leads(2, 4, PODS), follows(2, 4, PODS)
+    watched.begin("port_migration", "10.77.0.11")
+    watched.see(SILENT, lead, follow, SILENT, lead, follow, seconds=3.6)
+    (alert,) = watched.alerts
+    assert (alert.kind, alert.began, alert.ended) == ("leader_lost", froze, None)
+    # It lasts over the next order as well, and is over once it answers; from then on its going is the plan.
+    watched.begin("port_migration", "10.77.0.13")
+    watched.begin("port_migration", "10.77.0.11")
+    watched.see(follow, lead, follow, follow, lead, follow, seconds=2)
+    watched.see(lead, lead, follow, SILENT, lead, follow, seconds=12)
+    _raised, over = watched.alerts
+    assert (over.kind, over.began) == ("leader_lost", froze)
+    assert over.ended == pytest.approx(froze + 4.8 + TICK)
+
+
+def test_a_short_freeze_before_its_own_turn_is_none(moving):
+    watched = moving("")
+    lead, follow = leads(1, 3, PODS), follows(1, 3, PODS)
+    watched.see(lead, follow, follow, lead, follow, follow, seconds=4)
+    watched.see(SILENT, follow, follow, SILENT, follow, follow, seconds=1.2)
+    watched.begin("port_migration", "10.77.0.11")
+    watched.see(SILENT, follow, follow, SILENT, follow, follow, seconds=0.4)
+    watched.see(follow, follow, follow, lead, follow, follow, seconds=2)
+    watched.see(leads(2, 4, PODS), leads(2, 4, PODS), follows(2, 4, PODS), SILENT, leads(2, 4, PODS), follows(2, 4, PODS), seconds=12)
+    assert watched.alerts == []
 
 
 def test_with_two_pis_there_is_no_majority_to_watch_while_one_is_replaced(moving):
