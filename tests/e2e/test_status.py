@@ -162,7 +162,7 @@ def test_status_says_what_is_true_at_twelve_points(old_world: Callable[[str], li
             if truth(names) == seen:
                 break
         else:
-            pytest.fail(f"{title}: the lab did not come to rest")
+            pytest.fail(f"{title}: the lab did not come to rest: {seen} became {truth(names)}")
         (tmp_path / f"{len(points) + 1:02d}-{title.replace(' ', '-')}.json").write_text(json.dumps(told, indent=1))
         assert_true(told, seen, names)
         points.append(title)

@@ -165,7 +165,7 @@ def test_a_run_that_was_killed_leaves_no_lock_behind(old_world: Callable[[str], 
     reached = threading.Event()
 
     def on_line(line: str) -> None:
-        if "TASK [Run the roles" in line:
+        if "TASK [Run the roles prepare]" in line:
             reached.set()
 
     play = rehearsal.Play("playbooks/migrate.yml", *arguments, on_line=on_line)
