@@ -95,6 +95,15 @@ def write(token: str, name: str) -> None:
     assert 201 in [status for status, _ in answers], answers
 
 
+def everywhere(addresses: list[str], token: str, *rows: str) -> None:
+    """Every Pi holds these rows, and shows them to nobody without the token."""
+    for address in addresses:
+        code, answer = ask(address, token, "GET", "/api/v1/nodes")
+        assert code == 200
+        assert set(rows) <= {one["name"] for one in answer["nodes"]}, address
+        assert ask(address, "wrong", "GET", "/api/v1/nodes")[0] == 401
+
+
 def holds(folder: Path, text: str) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
 
@@ -127,13 +136,13 @@ def test_least_rights_tls_and_a_token_that_nobody_tells(
     assert run.returncode == 0, run.output[-4000:].replace(token, "TOKEN")
     status = rehearsal.run_playbook("playbooks/status.yml", "-vv", "-e", f"@{variables}", log=logs / "status.log")
     assert status.returncode == 0, status.output[-4000:].replace(token, "TOKEN")
-
-    for address in addresses:
-        code, answer = ask(address, token, "GET", "/api/v1/nodes")
-        assert code == 200
-        assert "written-before" in [one["name"] for one in answer["nodes"]]
-        assert ask(address, "wrong", "GET", "/api/v1/nodes")[0] == 401
+    everywhere(addresses, token, "written-before")
     write(token, "written-after")
+
+    back = rehearsal.run_playbook("playbooks/rollback.yml", "-vv", "-e", f"@{variables}", log=logs / "rollback.log", show=True)
+    assert back.returncode == 0, back.output[-4000:].replace(token, "TOKEN")
+    assert {on.unit_state(on.host(name)) for name in names} == {("enabled", "active")}
+    everywhere(addresses, token, "written-before", "written-after")
 
     # A search that finds nothing proves something only if it finds what is there.
     assert holds(variables.parent, token) == [variables]
