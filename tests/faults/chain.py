@@ -115,7 +115,7 @@ class Runner:
         went_back = "TASK [pi_controller.raft_migration.rollback : " in run.output
         attempt = Attempt(playbook, began, now, run.returncode, self.killed, went_back, errors[-1] if errors else "")
         self.course.attempts.append(attempt)
-        how = "killed" if self.killed else "done" if run.returncode == 0 else f"stopped in {self.phase or 'no phase'}: {attempt.message[:300]}"
+        how = "killed" if self.killed else "done" if run.returncode == 0 else f"stopped: {attempt.message[:300]}"
         self.say(f"run {number} of {playbook}: {run.seconds:.0f} s, {how}")
         return attempt
 
