@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Callable
 
 from . import _raft_snapshots as snapshots
 from ._failures import RaftError
 from ._raft_client import RaftClient
+from ._raft_cluster import MemberView
 from ._raft_leader import POLL, LeaderSession
 from ._waiting import wait_until
 
@@ -50,20 +52,71 @@ def newest(raft_dir: str | None) -> snapshots.Snapshot | None:
     return next(iter(snapshots.list_snapshots(Path(raft_dir))), None)
 
 
+def _behind(session: LeaderSession, target: int, whom: Callable[[MemberView], bool] = lambda one: True) -> list[str]:
+    """Why members, learners too, have not applied `target`, by a look of now."""
+    view = session.look()
+    if view.leader is None:
+        return [view.describe()]
+    reasons = [member.why_behind(view.leader, target) for member in view.members if whom(member)]
+    return [reason for reason in reasons if reason]
+
+
+def settle(session: LeaderSession, timeout: float) -> None:
+    """Wait until every member follows one leader and has applied what it had committed.
+
+    A restore leaves a hole in the leader's log, and is over once others have it as well. A leader that is deposed in
+    between keeps a log that no other leader can continue (see `free`). The moment to see one coming is before: a member
+    that was cut off comes back with a higher term, and deposes the leader as soon as it is heard.
+    """
+    target = session.leader.commit_index or 0
+    waited = wait_until(lambda: _behind(session, target), lambda reasons: not reasons, timeout, POLL)
+    if not waited.met:
+        raise session.error(
+            f"not restored, since the cluster is not at rest after {waited.elapsed:.1f} s: {'; '.join(waited.value)}",
+            seen=waited.value,
+            wanted=f"every member in contact with one leader, and at index {target} or above",
+            next_step="bring the named members back, then run this again",
+        )
+
+
+def free(session: LeaderSession, patience: float, timeout: float) -> list[str]:
+    """Have the leader take a snapshot where a member that answers stays behind for longer than `patience` (seconds).
+
+    After a restore that was cut short by an election the deposed leader refuses every entry ("failed to get previous
+    log"), is sent the leader's last snapshot, which is older than its own log, and so on without an end, hundreds of
+    times a second, until its disk is full. A restart does not help. A snapshot that is newer than its log does.
+
+    Returns why members were behind, and nothing where none was or where this release has no call for a snapshot.
+    """
+
+    def answers(member: MemberView) -> bool:
+        return member.status is not None
+
+    target = session.leader.commit_index or 0
+    waited = wait_until(lambda: _behind(session, target, answers), lambda reasons: not reasons, patience, POLL)
+    if waited.met or "snapshot" not in session.capabilities():
+        return []
+    if session.dry_run:
+        return waited.value
+    session.client().snapshot(timeout=timeout)
+    after = wait_until(lambda: _behind(session, target, answers), lambda reasons: not reasons, timeout, POLL)
+    if not after.met:
+        raise session.error(
+            f"still behind {after.elapsed:.1f} s after the leader took a snapshot: {'; '.join(after.value)}",
+            seen=after.value,
+            wanted=f"every member that answers at index {target} or above",
+            next_step="read the log of the named daemons",
+        )
+    return waited.value
+
+
 def restore(session: LeaderSession, src: Path, timeout: float) -> int:
     """Send a state to the leader and wait until every member, learners too, has applied it; returns the index."""
+    settle(session, timeout)
     session.client().restore(src, timeout=timeout)
     session.view, session.leader = session.find_leader()
     target = session.leader.commit_index or 0
-
-    def behind() -> list[str]:
-        view = session.look()
-        if view.leader is None:
-            return [view.describe()]
-        reasons = [member.why_behind(view.leader, target) for member in view.members]
-        return [reason for reason in reasons if reason]
-
-    waited = wait_until(behind, lambda reasons: not reasons, timeout, POLL)
+    waited = wait_until(lambda: _behind(session, target), lambda reasons: not reasons, timeout, POLL)
     if not waited.met:
         raise session.error(
             f"restored, but not applied everywhere after {waited.elapsed:.1f} s: {'; '.join(waited.value)}",

@@ -13,7 +13,10 @@ description:
     newest finished one from the daemon's Raft folder.
   - The copy is compared with the size and the CRC-64 in C(meta.json) while it is made, and is on disk when the module
     returns. A snapshot that fails this is never given its name in O(dest).
-  - V(restored) sends a state to the leader and waits until all members have applied it.
+  - V(restored) sends a state to the leader, once all members follow it, and waits until they have applied it.
+  - V(caught_up) frees members that a restore has left behind. When the leader is deposed while it restores, HashiCorp
+    Raft leaves it with a log that no later leader can continue. It is sent the same older snapshot again and again,
+    which fills its disk, also after a restart. A snapshot that the present leader takes anew ends that.
   - Runs on the host of the daemon whose folder it reads.
 version_added: 0.1.0
 author:
@@ -33,11 +36,12 @@ attributes:
     details:
       - A daemon that is asked takes a new snapshot every time, unless nothing was written since.
       - A restore is never skipped, since a state says nothing of what was written after it.
+      - V(caught_up) changes nothing where nobody is behind.
 options:
   state:
     description: What to do; see above.
     type: str
-    choices: [present, restored]
+    choices: [present, restored, caught_up]
     default: present
   urls:
     description: With O(state=present) the one daemon on this host, or nothing to read O(raft_dir) of a stopped one.
@@ -65,8 +69,12 @@ options:
     description: Seconds the daemon may take for the call, and as many for all members to apply a restored state.
     type: float
     default: 60
+  patience:
+    description: With O(state=caught_up), seconds that a member may be behind before a snapshot is taken.
+    type: float
+    default: 3
   wait_leader:
-    description: With O(state=restored), seconds to wait for a leader with a quorum.
+    description: With O(state=restored) and O(state=caught_up), seconds to wait for a leader with a quorum.
     type: float
     default: 30
 seealso:
@@ -89,6 +97,14 @@ EXAMPLES = r"""
       - http://10.77.0.12:8082
       - http://10.77.0.13:8082
     src: "{{ snapshot.path }}/state.bin"
+
+- name: Free a member that was left behind by a restore
+  pi_controller.raft_migration.raft_snapshot:
+    state: caught_up
+    urls:
+      - http://10.77.0.11:8082
+      - http://10.77.0.12:8082
+      - http://10.77.0.13:8082
 """
 
 RETURN = r"""
@@ -140,8 +156,14 @@ taken_by:
   type: str
 leader:
   description: The leader that took the state.
-  returned: with O(state=restored)
+  returned: with O(state=restored) and O(state=caught_up)
   type: dict
+behind:
+  description: Why members were behind, if the leader was asked for a snapshot because of them.
+  returned: with O(state=caught_up)
+  type: list
+  elements: str
+  sample: ["pi-2 (10.77.0.12:9092): applied 9, wanted 14"]
 elapsed:
   description: Seconds until all members had applied it.
   returned: with O(state=restored)
@@ -162,7 +184,7 @@ from ..module_utils import _raft_snapshots as snapshots
 from ..module_utils._arguments import clients_of, rest_options
 from ..module_utils._failures import RaftError, fail
 from ..module_utils._raft_leader import LeaderSession, Limits
-from ..module_utils._raft_state import newest, restore, take
+from ..module_utils._raft_state import free, newest, restore, take
 
 
 class RaftSnapshot:
@@ -232,6 +254,14 @@ class RaftSnapshot:
             self.result["elapsed"] = round(time.monotonic() - began, 3)
         self._diff({"state": f"as of index {before}"}, {"state": f"of {src}"})
 
+    def caught_up(self) -> None:
+        session = LeaderSession(
+            clients_of(self.wanted), Limits(leader=self.wanted["wait_leader"]), dry_run=self.module.check_mode
+        )
+        behind = free(session, self.wanted["patience"], self.wanted["wait_timeout"])
+        self.result.update(changed=bool(behind), leader=session.leader.as_dict(), behind=behind)
+        self._diff({"behind": behind}, {"behind": []})
+
     def _restored_alone(self, src: Path) -> None:
         client = clients_of(self.wanted)[0]
         status = client.status()
@@ -296,16 +326,21 @@ def define_module() -> AnsibleModule:
     return AnsibleModule(
         argument_spec={
             **rest_options(urls_required=False),
-            "state": {"type": "str", "choices": ["present", "restored"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "restored", "caught_up"], "default": "present"},
             "raft_dir": {"type": "path"},
             "dest": {"type": "path"},
             "required": {"type": "bool", "default": False},
             "alone": {"type": "bool", "default": False},
             "src": {"type": "path"},
+            "patience": {"type": "float", "default": 3},
             "wait_timeout": {"type": "float", "default": 60},
             "wait_leader": {"type": "float", "default": 30},
         },
-        required_if=[("state", "present", ["dest"]), ("state", "restored", ["urls", "src"])],
+        required_if=[
+            ("state", "present", ["dest"]),
+            ("state", "restored", ["urls", "src"]),
+            ("state", "caught_up", ["urls"]),
+        ],
         supports_check_mode=True,
     )
 
@@ -314,7 +349,7 @@ def main() -> None:
     module = define_module()
     task = RaftSnapshot(module)
     try:
-        task.present() if module.params["state"] == "present" else task.restored()
+        getattr(task, module.params["state"])()
     except RaftError as error:
         fail(module, error, **task.result)
     module.exit_json(**task.result)

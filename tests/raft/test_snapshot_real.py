@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import http.client
+import signal
 import sqlite3
+from pathlib import Path
 
 import pytest
-from standin import Cluster, eventually
+from standin import Cluster, Daemon, eventually
 
 
 @pytest.fixture
@@ -62,3 +65,58 @@ def test_a_restore_brings_every_node_back(cluster, take, run_module, profile, tm
     # The module has waited for all of them: no more waiting here.
     assert [len(cluster.names(node)) for node in cluster.nodes] == [10, 10, 10]
     cluster.write(1)
+
+
+def restore_raw(node: Daemon, state: Path) -> int:
+    """As a client that checks nothing beforehand: the status."""
+    connection = http.client.HTTPConnection(node.host, node.ports["rest"], timeout=30)
+    try:
+        connection.request("POST", "/api/v1/raft/restore", body=state.read_bytes())
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def applied(node: Daemon) -> int:
+    return int(node.status().get("raft_stats", {}).get("applied_index", 0))
+
+
+@pytest.mark.parametrize("profile", ["full"], indirect=True)
+def test_a_leader_deposed_while_it_restores_is_left_behind_until_it_is_freed(cluster, take, run_module, tmp_path):
+    """What HashiCorp Raft does without anybody's help: without the snapshot this ends when the disk is full."""
+    cluster.write(5)
+    assert take()["found"] is True
+    state = tmp_path / "copy" / "state.bin"
+    deposed, *others = cluster.nodes
+    # As in transfer: from here on the others' logs begin with a snapshot.
+    assert restore_raw(deposed, state) == 200
+    cluster.write(3)
+    eventually(lambda: len({applied(node) for node in cluster.nodes}) == 1, "all have applied the writes")
+
+    for node in others:
+        node.process.send_signal(signal.SIGSTOP)
+    assert restore_raw(deposed, state) == 503
+    deposed.process.send_signal(signal.SIGSTOP)
+    for node in others:
+        node.process.send_signal(signal.SIGCONT)
+    eventually(lambda: any(node.status().get("is_leader") for node in others), "another one leads")
+    deposed.process.send_signal(signal.SIGCONT)
+    leader = cluster.leader
+    assert leader is not deposed
+
+    options = {"state": "caught_up", "urls": cluster.urls, "wait_timeout": 10}
+    foretold = run_module("raft_snapshot", options, check_mode=True)
+    assert foretold["changed"] is True, "it came back by itself, so there is nothing to free"
+    log = deposed.folder / "log"
+    assert "failed to get previous log" in log.read_text()
+
+    result = run_module("raft_snapshot", options)
+    assert result["changed"] is True, result
+    assert any(reason.startswith("n1 ") for reason in result["behind"])
+    cluster.write(2)
+    eventually(lambda: len({applied(node) for node in cluster.nodes}) == 1, "all have applied the writes")
+    assert len({frozenset(cluster.names(node)) for node in cluster.nodes}) == 1
+    size = log.stat().st_size
+    cluster.write(1)
+    eventually(lambda: len({applied(node) for node in cluster.nodes}) == 1, "all have applied the write")
+    assert log.read_text()[size:].count("Installed remote snapshot") == 0

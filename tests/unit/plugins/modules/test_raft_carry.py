@@ -114,8 +114,24 @@ def test_a_damaged_snapshot_is_not_restored(carry, old, new, raft_dir):
 
 def test_a_member_that_does_not_apply_it_is_named(carry, old, new):
     old.before_change = fenced_when_asked(old, [])
-    new.nodes["n3"].pending = 10_000
+
+    def falls_behind(_node, _method, call):
+        if call == "restore":
+            new.nodes["n3"].pending = 10_000
+
+    new.before_change = falls_behind
     result = carry()
     assert result["failed"]
+    assert "restored, but not applied everywhere" in result["msg"]
     assert "n3" in result["msg"]
+
+
+def test_nothing_is_restored_while_a_member_stands_for_election(carry, old, new):
+    """It comes back from behind a partition at this very moment: the leader will be deposed, and a restore with it."""
+    old.before_change = fenced_when_asked(old, [])
+    new.sends_to["n3"] = "127.0.2.3:1"
+    result = carry()
+    assert result["failed"]
+    assert "not restored, since the cluster is not at rest" in result["msg"]
+    assert new.restored is None
     assert list(result["steps"]) == ["fenced", "taken"]

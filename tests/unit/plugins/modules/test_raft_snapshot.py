@@ -192,3 +192,76 @@ def test_a_follower_does_not_restore_alone(run_module, cluster, raft_dir):
     assert result["failed"]
     assert "does not lead" in result["msg"]
     assert cluster.restored is None
+
+
+@pytest.fixture
+def free(run_module, cluster):
+    def run(*, check_mode: bool = False, **args):
+        options = {"state": "caught_up", "urls": cluster.urls, "patience": 0.2, "wait_timeout": 0.5, "wait_leader": 1}
+        return run_module("raft_snapshot", {**options, **args}, check_mode=check_mode, diff=True)
+
+    return run
+
+
+def stuck(cluster, node_id: str, *, until_snapshot: bool = True) -> None:
+    """It hears the leader and applies nothing; a new snapshot of the leader frees it, or does not."""
+    cluster.nodes[node_id].applied, cluster.nodes[node_id].pending = 9, 10**6
+
+    def answer(node, _method, call):
+        if call != "snapshot":
+            return None
+        assert node.id == cluster.leader, "nobody else's snapshot is sent to others"
+        if until_snapshot:
+            cluster.nodes[node_id].pending = 0
+        return 200, {"id": REAL_ID, "index": cluster.commit, "term": 7, "size": 1003, "path": None}
+
+    cluster.before_change = answer
+
+
+def snapshots_asked_for(cluster) -> int:
+    return sum(path.endswith("/snapshot") for _method, path, _body in cluster.changes)
+
+
+def test_where_nobody_is_behind_no_snapshot_is_asked_for(free, cluster):
+    result = free()
+    assert (result["changed"], result["behind"], cluster.changes) == (False, [], [])
+
+
+def test_a_member_that_only_takes_its_time_is_given_it(free, cluster):
+    cluster.nodes["n3"].applied, cluster.nodes["n3"].pending = 9, 2
+    assert free()["changed"] is False
+    assert cluster.changes == []
+
+
+def test_a_member_left_behind_is_freed_by_a_snapshot_of_the_leader(free, cluster):
+    stuck(cluster, "n3")
+    result = free()
+    assert not result.get("failed"), result
+    assert (result["changed"], snapshots_asked_for(cluster)) == (True, 1)
+    assert result["behind"] == [f"n3 (127.0.2.3:9092): applied 9, wanted {cluster.commit}"]
+    assert free()["changed"] is False
+
+
+def test_one_that_a_snapshot_does_not_free_is_named(free, cluster):
+    stuck(cluster, "n3", until_snapshot=False)
+    result = free()
+    assert result["failed"]
+    assert "still behind" in result["msg"]
+    assert "n3" in result["msg"]
+
+
+def test_one_that_does_not_answer_is_nobody_a_snapshot_would_help(free, cluster):
+    cluster.nodes["n3"].alive = False
+    assert (free()["changed"], cluster.changes) == (False, [])
+
+
+def test_a_release_without_snapshots_is_not_asked_to_free_anybody(free, cluster):
+    stuck(cluster, "n3")
+    cluster.profile = "upstream"
+    assert (free()["changed"], cluster.changes) == (False, [])
+
+
+def test_check_mode_foretells_that_a_member_will_be_freed(free, cluster):
+    stuck(cluster, "n3")
+    assert (free(check_mode=True)["changed"], cluster.changes) == (True, [])
+    assert free()["changed"] is True
