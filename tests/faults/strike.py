@@ -205,7 +205,8 @@ def disk_full(pis: Pis, blow: Blow, migration: Migration) -> None:
         # systemd has given up on a unit that failed again and again; its owner, having made room, starts it.
         machines.execute(node, ["systemctl", "reset-failed", UNIT], check=False)
         machines.execute(node, ["systemctl", "start", UNIT])
-    _recover(pis, blow, node)
+    # Where it cost the quorum no pod was Ready: the Service leads nowhere until the kubelets have asked again.
+    _recover(pis, blow, node, service=True)
     # A daemon that cannot write ends; it is away like a killed one until it is back.
     _explains(blow, node.name, "service")
 
