@@ -38,6 +38,9 @@ def test_reset_brings_the_old_world_back_from_anything(old_world: Callable[[str]
         assert not any(pi.file(folder).exists for folder in LEFT), node.name
         assert len(on.raft_status(pi, 8080)["members"]) == len(lab.nodes), node.name
         assert int(pi.run_expect([0], "df --output=avail -k /var/backups | tail -1").stdout) > 100 * 1024, node.name
+        # No Service has this address: refused at once, and not kept waiting.
+        unled = pi.run("timeout 5 curl --silent --connect-timeout 3 http://10.96.255.254:8080/")
+        assert unled.rc == 7, f"{node.name}: curl said {unled.rc}"
     leases = rehearsal.kubectl_json("get", "leases", "--all-namespaces")["items"]
     assert LEASE not in [lease["metadata"]["name"] for lease in leases]
 

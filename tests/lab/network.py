@@ -55,9 +55,23 @@ def _ensure_host(node: Node, state: State) -> None:
     # No default route: a host must not reach anything but the lab. A Service's address needs one all the same, as a
     # packet is routed once before kube-proxy's rules turn it to an endpoint.
     _ip(*inside, "route", "replace", settings.SERVICE_RANGE, "dev", INSIDE)
+    _refuse_what_is_not_led(node)
     for other in state.nodes:
         if other != node:
             _ip(*inside, "route", "replace", settings.pod_network(other.number), "via", other.address)
+
+
+def _refuse_what_is_not_led(node: Node) -> None:
+    """What kube-proxy has not turned to an endpoint is refused, as by a router that knows no such network.
+
+    It changes the tables filter and nat one after the other, so when a Service gets its first endpoint a connection can
+    slip through. With nobody to refuse it the kernel remembers for two minutes that this port of the client leads to the
+    Service's own address, and whatever client is given the port next waits in vain.
+    """
+    rule = ["OUTPUT", "-d", settings.SERVICE_RANGE, "-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset"]
+    iptables = ["ip", "netns", "exec", node.name, "iptables", "-w", "10"]
+    if run([*iptables, "-C", *rule], check=False).returncode:
+        run([*iptables, "-A", *rule])
 
 
 def partition(node: Node) -> None:
