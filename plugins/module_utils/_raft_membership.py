@@ -46,6 +46,8 @@ class MembershipChange(LeaderSession):
                 return
             unreached = True
         if known and replace and (unreached or known.member.address != address or known.member.voter > voter):
+            if known.member.address != address:
+                self._down(known.member.address)
             self._remove(node_id)
             known = None
         self._listening(address)
@@ -157,6 +159,28 @@ class MembershipChange(LeaderSession):
                 next_step="start that daemon and run this again: a member already removed is added then",
             )
         self.steps.add(f"{address} listens", began)
+
+    def _down(self, address: str) -> None:
+        """Wait until the daemon has left its old address.
+
+        One that is removed while it still runs hears nothing any more: it shows its clients rows that grow old, and
+        stands for election in ever higher terms.
+        """
+        if self.limits.listener <= 0 or self.dry_run:
+            return
+        began = time.monotonic()
+        host, _colon, port = address.rpartition(":")
+        waited = wait_until(
+            lambda: _connects(host.strip("[]"), int(port)), lambda error: error is not None, self.limits.listener, POLL
+        )
+        if not waited.met:
+            raise self.error(
+                f"{address} still listens after {self.limits.listener:g} s, and a member is removed while it is down",
+                seen=f"a Raft listener on {address}",
+                wanted="none",
+                next_step="see why that daemon has not been stopped, then run this again",
+            )
+        self.steps.add(f"{address} is down", began)
 
     def _add(self, wanted: Member, *, voter_field: bool | None) -> None:
         what = "voter" if wanted.voter else "learner"

@@ -72,7 +72,9 @@ options:
     description:
       - Seconds to wait until O(address) accepts TCP connections, tried every 50 ms, before the member is added. It is
         added at once then, since a restarted node that hears no leader starts an election after 1 to 2 s.
-      - V(0) adds without looking.
+      - With O(replace=true) as many seconds to wait until nothing listens at the member's old address any more, before it
+        is removed there.
+      - V(0) adds and removes without looking.
     type: float
     default: 0
   wait_caught_up:
