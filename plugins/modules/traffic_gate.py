@@ -74,7 +74,8 @@ options:
         required: true
   established:
     description:
-      - What becomes of connections the daemon already has on the standard ports.
+      - What becomes of connections the daemon already has on the standard ports; and, where V(redirected) becomes V(open),
+        of those that the pod has on the temporary ports. Their clients would go on reading what nobody writes any more.
       - V(reset) ends them, at once where C(ss) and the kernel can, otherwise with their next packet.
       - V(finish) leads new connections elsewhere first, then ends each of these as soon as no request on it waits for
         its answer, and after O(patience) whatever is left. With V(fenced) the fence stands once the module returns.
@@ -323,7 +324,7 @@ def is_own(address: str) -> bool:
 
 
 class Sockets:
-    """What the daemon has on its standard ports, the operator's own aside.
+    """What the daemon has on its standard ports, or its pod on the temporary ones; the operator's own aside.
 
     A client that waits for an answer sends nothing, so no rule would ever tell it that there will be none. Kernels
     without CONFIG_INET_DIAG_DESTROY cannot tell it either, and there it waits as long as it is used to.
@@ -332,8 +333,10 @@ class Sockets:
     def __init__(self, module: AnsibleModule, gate: Gate) -> None:
         self.module = module
         self.ss = module.get_bin_path("ss")
-        daemon = " or ".join(f"sport = :{port.standard}" for port in gate.ports)
-        self.every = f"( {daemon} ) and not dst {OPERATOR_ADDRESS}"
+        # Whoever the gate leads away from: an open one leads away from the pod.
+        numbers = [port.temporary if gate.state == "open" else port.standard for port in gate.ports]
+        served = " or ".join(f"sport = :{number}" for number in numbers)
+        self.every = f"( {served} ) and not dst {OPERATOR_ADDRESS}"
 
     def _run(self, *arguments: str) -> str:
         if not self.ss:
@@ -370,7 +373,8 @@ def set_gate(
     before = [family.current() for family in families]
     standing = before
     established = module.params["established"]
-    ends = gate.state != "open" and established != "keep" and not module.check_mode
+    was_led = bool({"redirected", "mixed"} & set(map(state_of, before)))
+    ends = (gate.state != "open" or (was_led and gate.ports)) and established != "keep" and not module.check_mode
     sockets = Sockets(module, gate)
     ended = 0
     # Where the gate stands already, nobody is let in again to finish.

@@ -312,6 +312,25 @@ def test_a_connection_to_the_pod_outlives_the_gate(client, tracked, other):
     assert says(kept).startswith("pod-1")
 
 
+@pytest.mark.parametrize("established", ["reset", "finish"])
+def test_a_connection_to_the_pod_ends_when_the_gate_leads_to_the_daemon_again(client, tracked, other, established):
+    """A cutover that is undone: nobody writes to the pods, so whoever stayed with one would read the same for ever."""
+    pi = tracked
+    pi.gate("redirected")
+    kept = client.start("talk", pi.address, "8080", "")
+    assert says(kept).startswith("pod-1")
+
+    assert pi.gate("open", established=established)["reset_connections"] == 1
+    assert says(kept) == "reset"
+    again = client.start("talk", pi.address, "8080", "")
+    assert says(again).startswith("old-1")
+    # Where it was open before, whoever asks for the pod itself is let alone.
+    direct = client.start("talk", pi.address, "8082", "")
+    assert says(direct).startswith("pod-1")
+    assert pi.gate("open", established=established)["reset_connections"] == 0
+    assert says(direct).startswith("pod-1")
+
+
 def test_no_connection_fails_while_the_gate_changes(client, tracked, other):
     """Fresh connections one after the other, over the wire and on the Pi, through every change that happens in use."""
     pi = tracked
