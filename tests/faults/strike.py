@@ -152,7 +152,7 @@ def partition(pis: Pis, blow: Blow, migration: Migration) -> None:
     late = {"route": "service", "from": healed, "to": blow.recovered, "stale": True, "why": blow.case.name}
     blow.allowances.append(late)
     # It comes back with a higher term, which costs the leader its office. Until the next one it has itself not caught up.
-    headless = {"from": healed, "to": blow.recovered + 1, "stale": True, "failed": False, "why": blow.case.name}
+    headless = {"from": healed, "to": (blow.recovered or healed) + 1, "stale": True, "failed": False, "why": blow.case.name}
     blow.allowances += [{"route": other.name, **headless} for other in pis.nodes if other != node]
 
 

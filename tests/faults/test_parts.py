@@ -162,6 +162,7 @@ def test_what_a_cut_off_pi_shows_is_excused_only_for_who_is_led_there_and_only_u
     # The others may lag while they elect, and have to answer.
     electing = {(each["route"], each["from"] == one.struck) for each in one.allowances if not each.get("failed", True)}
     assert electing == {("pi-1", False), ("pi-2", False)}
+    assert one.recovered is not None
     assert all(one.struck <= each["from"] <= each["to"] <= one.recovered + 1 for each in one.allowances)
 
 
