@@ -147,10 +147,7 @@ class MembershipChange(LeaderSession):
         if self.limits.listener <= 0 or self.dry_run:
             return
         began = time.monotonic()
-        host, _colon, port = address.rpartition(":")
-        waited = wait_until(
-            lambda: _connects(host.strip("[]"), int(port)), lambda error: error is None, self.limits.listener, POLL
-        )
+        waited = wait_until(lambda: _refusal(address), lambda error: error is None, self.limits.listener, POLL)
         if not waited.met:
             raise self.error(
                 f"nothing listens on {address} after {self.limits.listener:g} s ({waited.value})",
@@ -169,10 +166,7 @@ class MembershipChange(LeaderSession):
         if self.limits.listener <= 0 or self.dry_run:
             return
         began = time.monotonic()
-        host, _colon, port = address.rpartition(":")
-        waited = wait_until(
-            lambda: _connects(host.strip("[]"), int(port)), lambda error: error is not None, self.limits.listener, POLL
-        )
+        waited = wait_until(lambda: _refusal(address), lambda error: error is not None, self.limits.listener, POLL)
         if not waited.met:
             raise self.error(
                 f"{address} still listens after {self.limits.listener:g} s, and a member is removed while it is down",
@@ -207,9 +201,11 @@ class MembershipChange(LeaderSession):
         )
 
 
-def _connects(host: str, port: int) -> OSError | None:
+def _refusal(address: str) -> OSError | None:
+    """Why nothing listens at this address (host:port), or None where something does."""
+    host, _colon, port = address.rpartition(":")
     try:
-        socket.create_connection((host, port), timeout=1.0).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=1.0).close()
     except OSError as error:
         return error
     return None

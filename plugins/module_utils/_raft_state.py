@@ -15,7 +15,7 @@ from ._failures import RaftError
 from ._raft_client import RaftClient
 from ._raft_cluster import MemberView
 from ._raft_leader import POLL, LeaderSession
-from ._waiting import wait_until
+from ._waiting import Waited, wait_until
 
 
 def take(client: RaftClient, raft_dir: str | None, timeout: float) -> tuple[snapshots.Snapshot | None, str]:
@@ -53,13 +53,19 @@ def newest(raft_dir: str | None) -> snapshots.Snapshot | None:
     return next(iter(snapshots.list_snapshots(Path(raft_dir))), None)
 
 
-def _behind(session: LeaderSession, target: int, whom: Callable[[MemberView], bool] = lambda one: True) -> list[str]:
-    """Why members, learners too, have not applied `target`, by a look of now."""
-    view = session.look()
-    if view.leader is None:
-        return [view.describe()]
-    reasons = [member.why_behind(view.leader, target) for member in view.members if whom(member)]
-    return [reason for reason in reasons if reason]
+def _applied(
+    session: LeaderSession, target: int, timeout: float, whom: Callable[[MemberView], bool] = lambda one: True
+) -> Waited[list[str]]:
+    """Wait until members, learners too, have applied `target`; the value is why some have not."""
+
+    def behind() -> list[str]:
+        view = session.look()
+        if view.leader is None:
+            return [view.describe()]
+        reasons = [member.why_behind(view.leader, target) for member in view.members if whom(member)]
+        return [reason for reason in reasons if reason]
+
+    return wait_until(behind, lambda reasons: not reasons, timeout, POLL)
 
 
 def settle(session: LeaderSession, timeout: float) -> None:
@@ -70,7 +76,7 @@ def settle(session: LeaderSession, timeout: float) -> None:
     that was cut off comes back with a higher term, and deposes the leader as soon as it is heard.
     """
     target = session.leader.commit_index or 0
-    waited = wait_until(lambda: _behind(session, target), lambda reasons: not reasons, timeout, POLL)
+    waited = _applied(session, target, timeout)
     if not waited.met:
         raise session.error(
             f"not restored, since the cluster is not at rest after {waited.elapsed:.1f} s: {'; '.join(waited.value)}",
@@ -94,7 +100,7 @@ def free(session: LeaderSession, patience: float, timeout: float) -> list[str]:
         return member.status is not None
 
     target = session.leader.commit_index or 0
-    waited = wait_until(lambda: _behind(session, target, answers), lambda reasons: not reasons, patience, POLL)
+    waited = _applied(session, target, patience, answers)
     if waited.met or "snapshot" not in session.capabilities():
         return []
     if session.dry_run:
@@ -103,7 +109,7 @@ def free(session: LeaderSession, patience: float, timeout: float) -> list[str]:
     while True:
         # The first one can be older still than what the deposed leader wrote last.
         session.client().snapshot(timeout=timeout)
-        after = wait_until(lambda: _behind(session, target, answers), lambda reasons: not reasons, patience, POLL)
+        after = _applied(session, target, patience, answers)
         if after.met:
             return waited.value
         if time.monotonic() > until:
@@ -121,7 +127,7 @@ def restore(session: LeaderSession, src: Path, timeout: float) -> int:
     session.client().restore(src, timeout=timeout)
     session.view, session.leader = session.find_leader()
     target = session.leader.commit_index or 0
-    waited = wait_until(lambda: _behind(session, target), lambda reasons: not reasons, timeout, POLL)
+    waited = _applied(session, target, timeout)
     if not waited.met:
         raise session.error(
             f"restored, but not applied everywhere after {waited.elapsed:.1f} s: {'; '.join(waited.value)}",
