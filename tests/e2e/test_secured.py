@@ -20,6 +20,7 @@ import yaml
 from tests.e2e import hosts as on
 from tests.e2e import rehearsal
 from tests.lab.pki import Authority
+from tests.lab.shell import wait_for
 
 CONFIG = "/etc/pi-controller/config.yaml"
 # The same path on the Pis and on the control node, which ask the daemons both.
@@ -50,6 +51,7 @@ def secured(old_world: Callable[[str], list[str]], tmp_path: Path) -> Iterator[t
         config["api"].update(tls_cert="/etc/pi-controller/tls.crt", tls_key="/etc/pi-controller/tls.key")
         put(name, CONFIG, yaml.safe_dump(config))
         rehearsal.on_host(name, "systemctl", "restart", "pi-controller")
+    wait_for("every daemon follows one leader", lambda: undecided(token), timeout=30, advice="journalctl -u pi-controller on the Pis")
     yield names, token
     Path(CA).unlink()
     # The next test's reset writes the configuration anew; a token in it must not outlive this one.
@@ -87,6 +89,14 @@ def ask(address: str, token: str, method: str, path: str, body: Any = None) -> t
         return answer.status, json.loads(answer.read() or b"null")
     finally:
         connection.close()
+
+
+def undecided(token: str) -> str | None:
+    """Why not every daemon follows one leader, as after the leader was started again."""
+    told = [ask(node["address"], token, "GET", "/api/v1/raft/status")[1] for node in rehearsal.lab_state()["nodes"]]
+    leaders = {status["leader"] for status in told}
+    led = any(status["is_leader"] for status in told)
+    return None if led and len(leaders) == 1 and all(leaders) else f"leaders {leaders}, one of them by its own word: {led}"
 
 
 def write(token: str, name: str) -> None:
