@@ -238,6 +238,7 @@ def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: fl
         "pods": kube.get("pods") or [],
         "traffic": traffic(hosts, kube, config),
         "backups": newest_backups(hosts),
+        "not_seen": unseen,
         "clock_difference_seconds": round(furthest, 1) if clocks else None,
         "next": next_step(state, phase, held, unseen),
         "faults": faults,

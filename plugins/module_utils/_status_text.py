@@ -112,8 +112,7 @@ def _backups(status: Mapping[str, Any]) -> list[str]:
     rows = []
     for name, one in status["backups"]["hosts"].items():
         if one is None:
-            seen = status["traffic"]["hosts"][name]["unit"] != "unknown"
-            rows.append((name, "none" if seen else "unknown", "", ""))
+            rows.append((name, "unknown" if name in status["not_seen"] else "none", "", ""))
         else:
             rows.append((name, f"{words.seconds(one['age_seconds'])} old", words.size(one["bytes"]), one["path"]))
     return columns(rows)

@@ -139,6 +139,7 @@ def test_a_pi_that_cannot_be_seen_does_not_hide_the_others() -> None:
     assert "pi-3 could not be asked" in status["next"]["why"]
     table = [line.rstrip() for line in text_of.render(status)]
     assert "  pi-3: unreachable" in table
+    assert status["not_seen"] == ["pi-3"]
     assert "  pi-3  unknown" in table[table.index("BACKUPS") :], "whether it has a backup is not known"
 
 
