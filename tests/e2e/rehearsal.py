@@ -19,6 +19,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.lab import cluster
 from tests.lab import state as files
 
@@ -163,6 +165,13 @@ def _descendants(pid: int) -> list[int]:
             for child in (task / "children").read_text().split():
                 found += [int(child), *_descendants(int(child))]
     return found
+
+
+def inventory_with(folder: Path, name: str, **variables: Any) -> list[str]:
+    """Arguments that give one host other variables."""
+    path = folder / "other-variables.yml"
+    path.write_text(yaml.safe_dump({"all": {"hosts": {name: variables}}}))
+    return ["-i", str(path)]
 
 
 def run_playbook(

@@ -10,10 +10,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from tests.e2e import hosts as on
 from tests.e2e import rehearsal
@@ -55,13 +53,6 @@ def follower() -> str:
     return next(name for name in reversed(names[1:]) if not on.raft_status(on.host(name), 8080)["is_leader"])
 
 
-def inventory_with(folder: Path, name: str, **variables: Any) -> list[str]:
-    """Arguments that give one host other variables."""
-    path = folder / "faults.yml"
-    path.write_text(yaml.safe_dump({"all": {"hosts": {name: variables}}}))
-    return ["-i", str(path)]
-
-
 @contextlib.contextmanager
 def broken(*words: str, mend: str) -> Iterator[None]:
     """A fault on a Pi: `words` is its name and a command that breaks it, `mend` the one that takes that back."""
@@ -89,7 +80,7 @@ def eight_faults(old_world: Callable[[str], list[str]], tmp_path: Path) -> Itera
     names = old_world("full")
     addresses = {node["name"]: node["address"] for node in rehearsal.lab_state()["nodes"]}
     stopped, blocked = follower(), f"INPUT -p tcp -s {addresses['pi-1']} --dport 9092 -j DROP"
-    inventory = inventory_with(tmp_path, "pi-1", pi_controller_node_name="raspberrypi")
+    inventory = rehearsal.inventory_with(tmp_path, "pi-1", pi_controller_node_name="raspberrypi")
     patterns = {
         "a temporary port is taken": r"^pi-1: port 8082 \(rest\): held by python3 \(pid \d+\)$",
         "the disk is full": r"^pi-2: disk for backup_path, pod_data_dir: .* free at ",
@@ -145,7 +136,7 @@ def test_eight_faults_are_named_in_one_table_and_nothing_is_changed(
 def test_a_pi_that_does_not_answer_is_a_line_of_the_table(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
     names = old_world("full")
     # Nobody listens there: as a Pi that is off, but for the waiting.
-    wrong_port = inventory_with(tmp_path, "pi-3", ansible_port=2)
+    wrong_port = rehearsal.inventory_with(tmp_path, "pi-3", ansible_port=2)
     run = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", "prepare", *wrong_port, log=tmp_path / "ansible.log")
 
     assert run.returncode != 0

@@ -34,3 +34,10 @@ def test_a_run_that_went_back_says_so_on_its_first_screen(old_world: Callable[[s
     first = page[page.index("<h1>") : page.index("<nav")]
     for told in ("Rolled back to systemd", "The phase transfer failed", "The daemons under systemd serve all clients.", "3 of 3 voters answering"):
         assert told in first.replace("\u00a0", " "), told
+
+    # With a Pi that is off there is a report as well; nobody listens on port 2.
+    off = rehearsal.inventory_with(tmp_path, names[2], ansible_port=2)
+    again = rehearsal.run_playbook("playbooks/report.yml", *off, log=tmp_path / "report.log")
+    assert again.returncode == 0, again.output[-3000:]
+    (away,) = reports.checked(reports.newest())["not_seen"]
+    assert away.startswith(f"{names[2]}: "), away
