@@ -304,10 +304,26 @@ def hand_edited_unit(pis: Pis, blow: Blow, migration: Migration) -> None:
     blow.recovered = time.time()
 
 
+def play_killed_heir(pis: Pis, blow: Blow, migration: Migration) -> None:
+    """The Pi that was left half-way is the last one by any order that asks for the leader alone."""
+    play_killed(pis, blow, migration)
+    members = (pis.status(pis.leader(faults.POD), faults.POD) or {})["members"]
+    moved = [node for node in pis.nodes if f"{node.address}:9091" in [member["Address"] for member in members]]
+    if [node.name for node in moved] == [pis.leader(faults.POD).name]:
+        blow.note = f"{moved[0].name} led already"
+    elif len(moved) == 1 and any(moved[0].name in pis.led_to(other) for other in pis.nodes):
+        _hand_over(pis, blow, moved[0])
+    else:
+        blow.wrong = f"not one Pi that has moved behind its gate: {members}"
+
+
 def leadership_change(pis: Pis, blow: Blow, migration: Migration) -> None:
+    _hand_over(pis, blow, pis.follower(faults.POD))
+
+
+def _hand_over(pis: Pis, blow: Blow, to: Node) -> None:
     leader = pis.leader(faults.POD)
     blow.host, blow.struck = leader.name, time.time()
-    to = pis.follower(faults.POD)
     for port in (8080, 8082):
         if pis.ask(leader, port, "/api/v1/raft/leader/transfer", "POST", {"target_id": to.name}) is not None:
             blow.note = f"{leader.name} to {to.name}"
@@ -334,6 +350,7 @@ FAULTS: dict[str, Callable[[Pis, Blow, Migration], None]] = {
     "partition": partition,
     "play-killed": play_killed,
     "play-killed-late": play_killed,
+    "play-killed-heir": play_killed_heir,
     "random-kill": play_killed,
     "corrupt": corrupt,
     "disk-full": disk_full,
