@@ -143,6 +143,8 @@ class ClusterView:
         """Why there is no voter on this host that has caught up with `target`; empty when there is one."""
         if self.leader is None:
             return [self.describe()]
+        if self.leader.client is None:
+            return [f"the leader's own URL does not answer, so nobody can tell how far it is"]
         here = [one for one in self.voters if same_host(host_of(one.member.address), host)]
         if not here:
             return [f"no voter is on {host}"]
@@ -197,7 +199,7 @@ def assemble(answers: tuple[Answer, ...]) -> ClusterView:
         return ClusterView(None, _views(claims[0][1], answers, None), answers, tuple(c.url for c, _status in claims))
     if claims:
         # A port may lead to another host while clients are led away from this one: prefer the leader's own URL.
-        client, status = max(claims, key=lambda claim: _speaks_for_itself(*claim))
+        client, status = max(claims, key=lambda claim: speaks_for_itself(*claim))
         address = status.leader or client.host
         found = _member_at(status.members, address, client.host)
         leader = Leader(found.id if found else None, address, status.term, status.commit_index, client)
@@ -207,7 +209,8 @@ def assemble(answers: tuple[Answer, ...]) -> ClusterView:
     # Nobody claims to lead, but the leader's URL may be the one that is down: take what the newest term's nodes know.
     status = max((s for _client, s in seen), key=lambda s: (s.term or 0, s.leader is not None, s.commit_index or 0))
     known = None
-    if status.leader and not any(same_host(client.host, host_of(status.leader)) for client, _status in seen):
+    own_words = [client for client, said in seen if speaks_for_itself(client, said)]
+    if status.leader and not any(same_host(client.host, host_of(status.leader)) for client in own_words):
         found = _member_at(status.members, status.leader, host_of(status.leader))
         known = Leader(found.id if found else None, status.leader, status.term)
     return ClusterView(known, _views(status, answers, known), answers)
@@ -221,7 +224,7 @@ def _views(source: NodeStatus, answers: tuple[Answer, ...], leader: Leader | Non
         candidates = [
             MemberView(member, a.client.url, a.status)
             for a in own
-            if a.status is None or _speaks_for_itself(a.client, a.status)
+            if a.status is None or speaks_for_itself(a.client, a.status)
         ]
         # Several URLs of one host (before and after its port change): the one that answers and follows counts.
         candidates.sort(key=lambda view: (bool(leader and view.follows(leader)), view.status is not None), reverse=True)
@@ -229,12 +232,13 @@ def _views(source: NodeStatus, answers: tuple[Answer, ...], leader: Leader | Non
     return tuple(views)
 
 
-def _speaks_for_itself(client: RaftClient, status: NodeStatus) -> bool:
-    """False where a URL answers with the leader's status and the leader is on another host.
+def speaks_for_itself(client: RaftClient, status: NodeStatus) -> bool:
+    """False where a URL answers with the status of another host, as while a gate leads clients there.
 
-    Only a leader can be told apart: a follower's status does not say whose it is.
+    It shows where the leader's status comes from a host that does not lead, or a follower's from the host that does.
+    Any other follower's status does not say whose it is.
     """
-    return not status.is_leader or status.leader is None or same_host(client.host, host_of(status.leader))
+    return status.leader is None or status.is_leader == same_host(client.host, host_of(status.leader))
 
 
 def _member_at(members: tuple[Member, ...], address: str, host: str) -> Member | None:

@@ -108,6 +108,15 @@ def test_a_leader_the_others_remember_is_none_when_its_own_node_denies_it():
     assert "no leader in term 5" in view(FOLLOWS, FOLLOWS, deposed).describe()
 
 
+def test_a_leader_in_whose_place_a_follower_answers_is_known_by_the_others_word():
+    """A gate leads its port to a neighbour: nobody can ask it, and how far it is nobody can tell."""
+    hidden = view(FOLLOWS, FOLLOWS, FOLLOWS)
+    assert hidden.leader.as_dict() == {"id": "pi-1", "address": "10.77.0.11:9091", "url": None}
+    assert hidden.quorate
+    assert [one.status is None for one in hidden.members] == [True, False, False]
+    assert "nobody can tell" in hidden.why_behind_at("10.77.0.12", 0)[0]
+
+
 def test_rivals_are_named():
     rival = dataclasses.replace(LEADS, leader="10.77.0.12:9091")
     split = view(rival)

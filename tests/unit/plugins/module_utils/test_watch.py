@@ -312,6 +312,18 @@ def test_one_that_was_left_half_moved_by_an_earlier_run_is_missed_while_the_next
     assert (watched.sample["answering"], watched.sample["quorum"]) == (2, True)
 
 
+def test_one_that_leads_behind_the_gate_an_earlier_run_left_shut_lives_as_long_as_its_followers_hear_it(moving):
+    moved = members(0, 9092, 9091, 9092)
+    watched = moving("")
+    for contact, seconds in ((0.05, 12), (2.0, 4)):
+        follow = follows(2, 3, moved, contact)
+        watched.see(follow, follow, follow, follow, SILENT, follow, seconds=seconds)
+        if contact < 1:
+            assert watched.alerts == []
+            assert (watched.sample["leader"], watched.sample["answering"], watched.sample["quorum"]) == ("pi-2", 2, True)
+    assert watched.kinds == ["leader_lost"]
+
+
 def test_the_leaders_pod_is_replaced_and_the_others_elect_in_two_rounds(moving):
     lead, follow = leads(1, 3, PODS), follows(1, 3, PODS)
     watched = moving("10.77.0.11")
