@@ -19,6 +19,7 @@ from ._raft_types import Member, NodeStatus
 
 # A follower that has not heard its leader for the heartbeat timeout (1 s) is about to start an election.
 FRESH_CONTACT = 1.0
+LEADER_UNSEEN = "the leader's own URL does not answer, so nobody can tell how far it is"
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class ClusterView:
         if self.leader is None:
             return [self.describe()]
         if self.leader.client is None:
-            return [f"the leader's own URL does not answer, so nobody can tell how far it is"]
+            return [LEADER_UNSEEN]
         here = [one for one in self.voters if same_host(host_of(one.member.address), host)]
         if not here:
             return [f"no voter is on {host}"]

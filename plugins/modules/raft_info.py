@@ -163,7 +163,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._arguments import clients_of, rest_options
 from ..module_utils._failures import RaftError, fail
 from ..module_utils._raft_client import RaftClient
-from ..module_utils._raft_cluster import ClusterView, look_at
+from ..module_utils._raft_cluster import LEADER_UNSEEN, ClusterView, look_at
 from ..module_utils._waiting import wait_until
 
 POLL = 0.1
@@ -189,7 +189,7 @@ class RaftInfo:
     def behind(self, view: ClusterView) -> list[str]:
         reasons = view.why_behind(self.target(view))
         if not reasons and view.leader and view.leader.client is None:
-            return ["the leader's own URL does not answer, so nobody can tell how far it is"]
+            return [LEADER_UNSEEN]
         return reasons
 
     def unmet(self, view: ClusterView) -> list[str]:
