@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal as signals
+import time
 from pathlib import Path
 
 from . import cgroups, machines, network, settings
@@ -79,13 +80,14 @@ def fill(node: Node, path: str, provider: Provider) -> int:
         raise LabError(f"{node.name}: there is no folder {path}.")
     # Written down first: whatever ends this command, `unfill` and `reset` find the ballast.
     _note_ballast(node, {*_ballast(node), path})
+    deadline = time.monotonic() + 5
     while True:
         size = max(0, _free(node) - KEPT_FREE)
         done = machines.execute(node, ["fallocate", "-l", str(size), f"{path}/{BALLAST}"], check=False)
-        # What daemons write meanwhile may take the room; then it is full all the same, or there is less to take.
+        # What daemons write meanwhile may take the room, and give it back: then it is full all the same, or there is another size to take.
         if done.returncode == 0 or _free(node) <= KEPT_FREE:
             return size
-        if _free(node) > size:
+        if time.monotonic() > deadline:
             unfill(node)
             raise LabError(f"{node.name}: {path} cannot be filled: {done.stderr.strip()}")
 
