@@ -208,6 +208,16 @@ def test_an_unknown_delete_once_seen_must_not_vanish() -> None:
     only(story.verdict({A: "v2"}), court.LOST_DELETE)
 
 
+def test_what_a_lagging_pi_does_not_show_yet_is_no_sign_of_a_delete() -> None:
+    story = Story()
+    story.write("delete", None, 3.0, UNKNOWN, end=8.0)
+    story.list({}, 10.0)
+    lag = court.Allowance("pi-2", 9.0, 11.0, stale=True)
+    acquitted(story.verdict({A: "v2"}, allowances=[lag]))
+    story.list({}, 12.0)
+    only(story.verdict({A: "v2"}, allowances=[lag]), court.LOST_DELETE)
+
+
 def test_a_write_the_killed_witness_never_finished_is_unknown() -> None:
     story = Story()
     story.write("update", "v3", 3.0, UNKNOWN, end=math.inf)

@@ -159,10 +159,15 @@ class _Case:
         self._note_deletes_seen()
 
     def _note_deletes_seen(self) -> None:
-        """An absent row shows that an unknown delete landed, unless the read may have come from before the row was made."""
+        """An absent row shows that an unknown delete landed, unless the read may have come from before the row was made.
+
+        One that is allowed to lag may lag by any time.
+        """
         doubtful = {subject.key: subject.versions[None] for subject in self.subjects.values()
                     if None in subject.versions and subject.versions[None].possible and subject.versions[None].known == math.inf}
         for operation in self.history.operations if doubtful else ():
+            if any(allowance.covers(operation) for allowance in self.lags):
+                continue
             for subject, value in self._observations(operation):
                 delete = doubtful.get(subject.key) if value is None else None
                 if delete is not None and operation.end >= delete.start and subject.floor(operation.start - self.staleness) is not None:
