@@ -80,6 +80,8 @@ options:
       - V(finish) leads new connections elsewhere first, then ends each of these as soon as no request on it waits for
         its answer, and after O(patience) whatever is left. With V(fenced) the fence stands once the module returns.
         Without C(ss) it is V(reset).
+      - The kernel remembers for ten seconds which way an ended connection went. C(conntrack), where it is installed, has it
+        forget; without it, a client that comes again from the same port in that time is refused.
       - V(keep) lets them be, so a daemon that refuses writes can finish what it has begun. Never a write fence by
         itself, so it is refused with V(fenced).
     type: str
@@ -333,9 +335,10 @@ class Sockets:
     def __init__(self, module: AnsibleModule, gate: Gate) -> None:
         self.module = module
         self.ss = module.get_bin_path("ss")
+        self.conntrack = module.get_bin_path("conntrack")
         # Whoever the gate leads away from: an open one leads away from the pod.
-        numbers = [port.temporary if gate.state == "open" else port.standard for port in gate.ports]
-        served = " or ".join(f"sport = :{number}" for number in numbers)
+        self.numbers = [port.temporary if gate.state == "open" else port.standard for port in gate.ports]
+        served = " or ".join(f"sport = :{number}" for number in self.numbers)
         self.every = f"( {served} ) and not dst {OPERATOR_ADDRESS}"
 
     def _run(self, *arguments: str) -> str:
@@ -366,6 +369,18 @@ class Sockets:
             time.sleep(0.01)
 
 
+    def forget(self, families: list[Family]) -> None:
+        """Let whoever comes again from the port of a connection that was ended be led as the gate says now.
+
+        The kernel remembers for ten seconds which way such a connection went, and clients do come again from the same port:
+        Linux begins to count them at another place every ten seconds. Without conntrack they are refused that long.
+        """
+        closed = ["-p", "tcp", "--state", "CLOSE", "--reply-port-src"]
+        for family in families if self.conntrack else ():
+            for number in self.numbers:
+                self.module.run_command([self.conntrack, "-D", "-f", family.name, *closed, str(number)])
+
+
 def set_gate(
     module: AnsibleModule, families: list[Family], gate: Gate
 ) -> tuple[list[tuple[Family, dict[str, Table], dict[str, Table]]], int]:
@@ -385,6 +400,8 @@ def set_gate(
     after = [family.apply(now, gate) for family, now in zip(families, standing)]
     if ends:
         ended += sockets.end()
+    if ended:
+        sockets.forget(families)
     return list(zip(families, before, after)), ended
 
 

@@ -65,7 +65,9 @@ def serve(host: str, port: str, name: str) -> None:
 
 
 def connect(address: str, port: str, source: str) -> socket.socket:
-    return socket.create_connection((address, int(port)), PATIENCE, (source, 0) if source else None)
+    # `source` is an address, or one with a port: 10.77.0.200:40000.
+    own, _, own_port = source.partition(":")
+    return socket.create_connection((address, int(port)), PATIENCE, (own, int(own_port or 0)) if own else None)
 
 
 def exchange(connection: socket.socket, line: str) -> str:

@@ -331,6 +331,24 @@ def test_a_connection_to_the_pod_ends_when_the_gate_leads_to_the_daemon_again(cl
     assert says(direct).startswith("pod-1")
 
 
+@pytest.mark.parametrize("established", ["reset", "finish"])
+def test_who_comes_again_from_the_port_of_an_ended_connection_is_led_like_anybody_else(client, tracked, established):
+    """The kernel remembers a connection that the daemon's side ended for ten seconds, with the way it went."""
+    pi, source = tracked, f"{client.address}:40000"
+    kept = client.start("talk", pi.address, "8080", source)
+    assert says(kept).startswith("old-1")
+    pi.gate("redirected", established=established)
+    assert says(kept) == "reset"
+    kept.communicate(timeout=10)
+
+    kept = client.start("talk", pi.address, "8080", source)
+    assert says(kept).startswith("pod-1")
+    pi.gate("open", established=established)
+    assert says(kept) == "reset"
+    kept.communicate(timeout=10)
+    assert client.ask(pi.address, source=source).startswith("old-1")
+
+
 def test_no_connection_fails_while_the_gate_changes(client, tracked, other):
     """Fresh connections one after the other, over the wire and on the Pi, through every change that happens in use."""
     pi = tracked
