@@ -38,6 +38,7 @@ def test_reset_brings_the_old_world_back_from_anything(old_world: Callable[[str]
         assert not any(pi.file(folder).exists for folder in LEFT), node.name
         assert len(on.raft_status(pi, 8080)["members"]) == len(lab.nodes), node.name
         assert int(pi.run_expect([0], "df --output=avail -k /var/backups | tail -1").stdout) > 100 * 1024, node.name
+        assert pi.file("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent").content_string.strip() == "5"
         # No Service has this address: refused at once, and not kept waiting.
         unled = pi.run("timeout 5 curl --silent --connect-timeout 3 http://10.96.255.254:8080/")
         assert unled.rc == 7, f"{node.name}: curl said {unled.rc}"

@@ -15,6 +15,7 @@ from .state import Node, State
 
 NETNS_FOLDER = Path("/run/netns")
 INSIDE = "eth0"
+UNANSWERED_SECONDS = 5
 
 
 def cable(node: Node) -> str:
@@ -56,6 +57,7 @@ def _ensure_host(node: Node, state: State) -> None:
     # packet is routed once before kube-proxy's rules turn it to an endpoint.
     _ip(*inside, "route", "replace", settings.SERVICE_RANGE, "dev", INSIDE)
     _refuse_what_is_not_led(node)
+    _forget_the_unanswered(node)
     for other in state.nodes:
         if other != node:
             _ip(*inside, "route", "replace", settings.pod_network(other.number), "via", other.address)
@@ -72,6 +74,15 @@ def _refuse_what_is_not_led(node: Node) -> None:
     iptables = ["ip", "netns", "exec", node.name, "iptables", "-w", "10"]
     if run([*iptables, "-C", *rule], check=False).returncode:
         run([*iptables, "-A", *rule])
+
+
+def _forget_the_unanswered(node: Node) -> None:
+    """What a dead host has not answered is forgotten once nobody waits for it any more, not after two minutes.
+
+    Until then a client that is given the same port is led to that host's endpoint again, long after kube-proxy has taken it
+    away: true of every Service, and no matter of a migration. Linux starts counting ports anew every ten seconds, so it happens.
+    """
+    run(["ip", "netns", "exec", node.name, "sysctl", "-q", "-w", f"net.netfilter.nf_conntrack_tcp_timeout_syn_sent={UNANSWERED_SECONDS}"])
 
 
 def partition(node: Node) -> None:
