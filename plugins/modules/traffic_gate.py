@@ -368,7 +368,6 @@ class Sockets:
                 return ended
             time.sleep(0.01)
 
-
     def forget(self, families: list[Family]) -> None:
         """Let whoever comes again from the port of a connection that was ended be led as the gate says now.
 
