@@ -15,7 +15,7 @@ import pytest
 from tests.faults import strike, table
 from tests.faults.__main__ import matrix
 from tests.faults.case import PHASES, START, Case, Chain, chained
-from tests.faults.chain import BEGINS, PLAYS, Attempt, Course
+from tests.faults.chain import BEGINS, PLAYS, Attempt, Course, Runner
 from tests.faults.strike import Blow, flip
 from tests.faults.verdict import line_of, way_back
 from tests.lab.state import Node
@@ -205,3 +205,16 @@ def test_the_runner_knows_the_plays_and_the_beginning_of_a_phase() -> None:
     plays = "".join(path.read_text() for path in Path(__file__).parents[2].glob("playbooks/**/*.yml"))
     assert {word for word in PLAYS if re.search(rf'name: "?\(\d/\d\) {word}', plays)} == set(PLAYS)
     assert BEGINS in TASKS
+
+
+def test_a_killed_run_is_gone_on_with_while_a_fault_lasts(tmp_path: Path) -> None:
+    """It may have left the Pi half-way that was hit: waiting for that one to come back would wait for the run that is to come."""
+    case = Case("systemd_shutdown", "pod-killed")
+    runner = Runner(FakePis(), Chain("one", (case,)), tmp_path, print)  # type: ignore[arg-type]
+    lasting = Blow(case, 0.0, "task")
+    runner.course.blows.append(lasting)
+    runner.killed = True
+    began = time.monotonic()
+    runner._mend()
+    assert time.monotonic() - began < 1
+    assert lasting.wrong == ""
