@@ -307,9 +307,10 @@ def hand_edited_unit(pis: Pis, blow: Blow, migration: Migration) -> None:
 def play_killed_heir(pis: Pis, blow: Blow, migration: Migration) -> None:
     """The Pi that was left half-way is the last one by any order that asks for the leader alone."""
     play_killed(pis, blow, migration)
-    members = (pis.status(pis.leader(faults.POD), faults.POD) or {})["members"]
-    moved = [node for node in pis.nodes if f"{node.address}:9091" in [member["Address"] for member in members]]
-    if [node.name for node in moved] == [pis.leader(faults.POD).name]:
+    leader = pis.leader(faults.POD)
+    members = {member["Address"] for member in (pis.status(leader, faults.POD) or {})["members"]}
+    moved = [node for node in pis.nodes if f"{node.address}:9091" in members]
+    if moved == [leader]:
         blow.note = f"{moved[0].name} led already"
     elif len(moved) == 1 and any(moved[0].name in pis.led_to(other) for other in pis.nodes):
         _hand_over(pis, blow, moved[0])
