@@ -93,11 +93,6 @@ class Pis:
                 raise TimeoutError(f"no leader of the {of or self.serving()}s within {timeout:.0f} s")
             time.sleep(0.1)
 
-    def led(self, nodes: list[Node]) -> bool:
-        """Whether one of these leads the cluster that serves, and all of them that answer know of a leader."""
-        seen = [status for status in (self.status(node, self.serving()) for node in nodes) if status]
-        return any(status["is_leader"] for status in seen) and all(status["leader"] for status in seen)
-
     def follower(self, of: str | None = None) -> Node:
         """One that does not carry the control plane of Kubernetes, where there is a choice."""
         leader = self.leader(of)

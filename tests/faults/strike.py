@@ -80,24 +80,6 @@ def _explains(blow: Blow, *routes: str, until: float | None = None, stale: bool 
     blow.allowances += [{"route": route, "from": blow.struck, "to": end, "stale": stale, "why": blow.case.name} for route in (*routes, *more)]
 
 
-def _headless(pis: Pis, blow: Blow, struck: Node | None = None, watch: float = 0.0) -> None:
-    """Nobody tells followers what was committed last while there is no leader: what they show may be old, but they answer.
-
-    Until there is one that all others know, and at least for `watch` seconds, in which it may be lost again.
-    """
-    others = [node for node in pis.nodes if node != struck]
-    end, least, most = blow.struck, time.monotonic() + watch, time.monotonic() + watch + 20
-    while time.monotonic() < most:
-        if not pis.led(others):
-            end = time.time()
-        elif time.monotonic() >= least:
-            break
-        time.sleep(0.1)
-    # It has to reach the others with what it has: the second that the witness gives every follower.
-    window = {"from": blow.struck, "to": end + 1, "stale": True, "failed": False, "why": blow.case.name}
-    blow.allowances += [{"route": route, **window} for route in (*(node.name for node in others), "service")]
-
-
 def _recover(pis: Pis, blow: Blow, node: Node, of: str | None = None, service: bool = False) -> None:
     """Wait until the Pi's daemon serves like the others: its pod, its unit, or the one clients meet, which the play may change."""
     at = pis.wait_caught_up(node, of)
@@ -116,8 +98,6 @@ def pod_killed(pis: Pis, blow: Blow, migration: Migration) -> None:
     of = pis.serving()
     node = _host(pis, blow, of)
     faults.kill(node, faults.DAEMON, owner=faults.POD)
-    if of == faults.POD and blow.case.on == "leader":
-        _headless(pis, blow, node)
     _recover(pis, blow, node, faults.POD)
     if of == faults.POD:  # clients meet a pod only from the cutover on
         # Any Pi's clients of the Service may have been led to it.
@@ -129,8 +109,6 @@ def old_leader_killed(pis: Pis, blow: Blow, migration: Migration) -> None:
     node = _host(pis, blow, of)
     served = pis.serving() == of
     faults.kill(node, faults.DAEMON, owner=of)
-    if served:
-        _headless(pis, blow, node)
     # Behind the cutover the play stops the units for good.
     _recover(pis, blow, node)
     if served:
@@ -151,16 +129,11 @@ def partition(pis: Pis, blow: Blow, migration: Migration) -> None:
     _explains(blow, "service", until=healed, stale=False)
     late = {"route": "service", "from": healed, "to": blow.recovered, "stale": True, "why": blow.case.name}
     blow.allowances.append(late)
-    # It comes back with a higher term, which costs the leader its office. Until the next one it has itself not caught up.
-    headless = {"from": healed, "to": (blow.recovered or healed) + 1, "stale": True, "failed": False, "why": blow.case.name}
-    blow.allowances += [{"route": other.name, **headless} for other in pis.nodes if other != node]
 
 
 def reboot(pis: Pis, blow: Blow, migration: Migration) -> None:
     node = _host(pis, blow)
     machines.power_off(node)
-    if blow.case.on == "leader":
-        _headless(pis, blow, node)
     world.reboot(pis.lab, node, pis.provider)
     _recover(pis, blow, node, service=True)
     _explains(blow, node.name, "service")
@@ -331,8 +304,7 @@ def _hand_over(pis: Pis, blow: Blow, to: Node) -> None:
             break
     else:
         blow.wrong = f"{leader.name} did not hand leadership over to {to.name}"
-    # The heir may be the one whose pod is being replaced.
-    _headless(pis, blow, watch=8)
+    pis.leader(faults.POD)
     blow.recovered = time.time()
 
 

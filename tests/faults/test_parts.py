@@ -17,8 +17,9 @@ from tests.faults.__main__ import matrix
 from tests.faults.case import PHASES, START, Case, Chain, chained
 from tests.faults.chain import BEGINS, PLAYS, Attempt, Course, Runner
 from tests.faults.strike import Blow, flip
-from tests.faults.verdict import line_of, way_back
+from tests.faults.verdict import headless, line_of, way_back
 from tests.lab.state import Node
+from tests.lab.witness_history import History, Operation
 
 EVERY_PHASE = ("pod-killed", "old-leader-killed", "partition", "play-killed", "corrupt", "disk-full", "api-down", "reboot", "random-kill")
 
@@ -135,17 +136,12 @@ class FakePis:
 
     def __init__(self) -> None:
         self.nodes = [Node(number) for number in (1, 2, 3)]
-        self.looks = 0
 
     def follower(self, of: str | None = None) -> Node:
         return self.nodes[2]
 
     def led_to(self, node: Node) -> list[str]:
         return ["pi-2"]
-
-    def led(self, nodes: list[Node]) -> bool:
-        self.looks += 1
-        return self.looks > 2
 
     def wait_caught_up(self, node: Node, of: str | None = None) -> float:
         return time.time() + 2
@@ -157,13 +153,10 @@ def test_what_a_cut_off_pi_shows_is_excused_only_for_who_is_led_there_and_only_u
     one = Blow(Case("port_migration", "partition"), 0.0, "task")
     strike.partition(FakePis(), one, None)  # type: ignore[arg-type]
     assert one.wrong == ""
-    old = {(each["route"], each["from"] == one.struck) for each in one.allowances if each["stale"] and each.get("failed", True)}
+    old = {(each["route"], each["from"] == one.struck) for each in one.allowances if each["stale"]}
     assert old == {("pi-3", True), ("service@pi-3", True), ("pi-2", True), ("service", False)}
-    # The others may lag while they elect, and have to answer.
-    electing = {(each["route"], each["from"] == one.struck) for each in one.allowances if not each.get("failed", True)}
-    assert electing == {("pi-1", False), ("pi-2", False)}
     assert one.recovered is not None
-    assert all(one.struck <= each["from"] <= each["to"] <= one.recovered + 1 for each in one.allowances)
+    assert all(one.struck <= each["from"] <= each["to"] <= one.recovered for each in one.allowances)
 
 
 def test_reads_may_fail_on_the_way_back_from_the_standard_ports_and_from_nowhere_else() -> None:
@@ -183,13 +176,31 @@ def test_a_run_that_ends_without_a_word_is_a_failure() -> None:
     assert not any("without saying" in fault for fault in line_of(one, silent, NOTHING, acknowledged()).faults)
 
 
+def write(outcome: str, at: float, error: str = "") -> Operation:
+    return Operation("write-1", "pi-1", "", "update", "nodes", at, at, outcome, error=error)
+
+
+def election(error: str, *, until: float = 53.0) -> History:
+    """A write every 0.1 s, and from 51.0 on refusals with this error."""
+    header = {"run": "test", "routes": [], "wall": 0.0, "monotonic": 0.0}
+    return History([header], [write("ok", at) for at in acknowledged((51.0, until))] + [write("unknown", 51.2, error)])
+
+
 def test_without_a_leader_the_others_may_lag_but_have_to_answer() -> None:
-    pis = FakePis()
-    one = Blow(Case("validate", "old-leader-killed"), time.time(), "task")
-    strike._headless(pis, one, pis.nodes[2])  # type: ignore[arg-type]
-    assert pis.looks == 3
-    assert {each["route"] for each in one.allowances} == {"pi-1", "pi-2", "service"}
-    assert all(each["stale"] and not each["failed"] and each["to"] < time.time() + 1 for each in one.allowances)
+    one = blow("validate", 50.0)
+    excused = headless(course(one), FakePis(), election("answer: status 503 node is not the leader"))  # type: ignore[arg-type]
+    assert {each["route"] for each in excused} == {"pi-1", "pi-2", "pi-3", "service"}
+    assert {(each["from"], each["to"], each["stale"], each["failed"]) for each in excused} == {(51.0, 54.0, True, False)}
+
+
+@pytest.mark.parametrize(("error", "until", "struck"), [
+    ("answer: status 503 this node is read-only", 53.0, 50.0),  # a fence: its leader leads on
+    ("connect: ConnectionRefusedError", 53.0, 50.0),  # a Pi that is away
+    ("answer: status 503 node is not the leader", 51.4, 50.0),  # too short to matter
+    ("answer: status 503 node is not the leader", 53.0, 70.0),  # before any fault
+])
+def test_nobody_may_lag_for_another_reason(error: str, until: float, struck: float) -> None:
+    assert headless(course(blow("validate", struck)), FakePis(), election(error, until=until)) == []  # type: ignore[arg-type]
 
 
 TASKS = [line.split("name:", 1)[1].strip().strip("\"'")

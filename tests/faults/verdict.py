@@ -20,7 +20,7 @@ from tests.e2e import hosts as on
 from tests.e2e import rehearsal
 from tests.e2e.test_migration import assert_migrated, restarts
 from tests.lab import faults, machines
-from tests.lab.witness_history import OK, WRITES, load
+from tests.lab.witness_history import OK, WRITES, History, load
 
 from .case import MIGRATED, PHASES, Case
 from .chain import Course
@@ -29,6 +29,8 @@ from .strike import Blow
 
 PAUSE_COUNTS = 1.0
 AFTERMATH = 5.0
+UNLED = 0.5  # seconds; a shorter time without a leader keeps the others within the witness's second
+UNLED_SAYS = "not the leader"  # Raft's own word where nobody else leads; a fence refuses with another
 # What a run that did not reach its end says last: where it has left things, or that it did not begin.
 SAID = re.compile(r"migration is paused|rolled back|way back|nothing (was|has been) changed", re.IGNORECASE)
 
@@ -53,12 +55,13 @@ class Line:
 
 def judge(course: Course, witness: rehearsal.Witness, pis: Pis) -> list[Line]:
     allowances = course.folder / "allowances.json"
-    explained = [one for blow in course.blows for one in blow.allowances] + way_back(course, pis)
+    history = load([witness.history])
+    explained = [one for blow in course.blows for one in blow.allowances] + headless(course, pis, history) + way_back(course, pis)
     allowances.write_text(json.dumps(explained, indent=1))
     lags = rehearsal.UPSTREAM_LAGS if course.chain.profile == "upstream" else []
     verdict, summary = witness.judge("--allowances", str(allowances), *lags)
     (course.folder / "summary.txt").write_text(summary)
-    acknowledged = acknowledgements(witness)
+    acknowledged = acknowledgements(history)
     state = standing(course, pis)
     lines = [line_of(blow, course, verdict, acknowledged) for blow in course.blows]
     struck = {blow.case for blow in course.blows}
@@ -70,6 +73,36 @@ def judge(course: Course, witness: rehearsal.Witness, pis: Pis) -> list[Line]:
     return lines
 
 
+def headless(course: Course, pis: Pis, history: History) -> list[dict[str, Any]]:
+    """Nobody tells followers what was committed last while there is no leader: what they show may be old, but they answer.
+
+    By a fault's doing there was none in a stretch between two acknowledged writes in which a Pi had no leader to send a client to:
+    it was struck, or a Pi that came back with a higher term has cost it its office. The next one has to reach the others with what
+    it has: the second that the witness gives every follower.
+    """
+    acknowledged = acknowledgements(history)
+    refused = [history.wall(operation.end) for operation in history.operations if operation.op in WRITES and UNLED_SAYS in operation.error]
+    explained = []
+    for blow in course.blows:
+        for a, b in stretches(blow, course, acknowledged):
+            if b - a > UNLED and any(a < at < b for at in refused):
+                window = {"from": max(a, blow.struck), "to": b + 1, "stale": True, "failed": False, "why": f"{blow.case.name}: no leader"}
+                explained += [{"route": route, **window} for route in (*(node.name for node in pis.nodes), "service")]
+    return explained
+
+
+def stretches(blow: Blow, course: Course, acknowledged: list[float]) -> list[tuple[float, float]]:
+    """From one acknowledged write to the next, as long as a fault may have to do with it."""
+    until = ended(blow, course)
+    over = max(blow.recovered or blow.struck, blow.moved_on or blow.struck)
+    return [(a, b) for a, b in zip(acknowledged, acknowledged[1:], strict=False) if b > blow.struck and a < min(until, over + 2 * AFTERMATH)]
+
+
+def ended(blow: Blow, course: Course) -> float:
+    """When the next fault struck."""
+    return min((other.struck for other in course.blows if other.struck > blow.struck), default=float("inf"))
+
+
 def way_back(course: Course, pis: Pis) -> list[dict[str, Any]]:
     """Once a pod has been on the standard ports, units and pods must not run at once: on the way back from there reads wait, too."""
     return [{"route": route, "from": blow.struck, "to": attempt.ended, "why": f"{blow.case.name}: the way back"}
@@ -79,10 +112,8 @@ def way_back(course: Course, pis: Pis) -> list[dict[str, Any]]:
 
 
 def line_of(blow: Blow, course: Course, verdict: dict, acknowledged: list[float]) -> Line:
-    later = [other.struck for other in course.blows if other.struck > blow.struck]
-    until = min(later, default=float("inf"))
-    over = max(blow.recovered or blow.struck, blow.moved_on or blow.struck)
-    gaps = [(a, b) for a, b in zip(acknowledged, acknowledged[1:], strict=False) if b > blow.struck and a < min(until, over + 2 * AFTERMATH)]
+    until = ended(blow, course)
+    gaps = stretches(blow, course, acknowledged)
     caused = [b for a, b in gaps if b - a > PAUSE_COUNTS and a < min(until, (blow.recovered or blow.struck) + AFTERMATH)]
     writes_again = max(caused, default=blow.struck)
     line = Line(blow.case, "", host=blow.host)
@@ -117,9 +148,8 @@ def moment(clock: str) -> float:
     return datetime.fromisoformat(clock.replace("Z", "+00:00")).timestamp()
 
 
-def acknowledgements(witness: rehearsal.Witness) -> list[float]:
+def acknowledgements(history: History) -> list[float]:
     """When each acknowledged write was answered, epoch seconds."""
-    history = load([witness.history])
     return sorted(history.wall(operation.end) for operation in history.operations if operation.op in WRITES and operation.outcome == OK)
 
 
