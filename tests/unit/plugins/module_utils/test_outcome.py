@@ -24,6 +24,23 @@ def test_a_pause_says_what_is_true_and_both_commands():
     ]
 
 
+def test_what_a_loop_failed_with_is_what_its_item_said():
+    said = outcome.failure_message
+    assert said({"msg": "no leader"}) == "no leader"
+    assert said({}) == ""
+    items = [{"item": "pi-1", "msg": "fine"}, {"ansible_loop_var": "item", "item": "pi-3", "failed": True, "msg": "no leader"}]
+    assert said({"msg": "One or more items failed", "results": items}) == "pi-3: no leader"
+    away = {"ansible_loop_var": "peer", "peer": {"name": "pi-3"}, "unreachable": True, "msg": "no route"}
+    assert said({"msg": "One or more items failed", "results": [away]}) == "no route"
+    # A module may give results of its own without being a loop.
+    assert said({"msg": "nothing applied", "results": [{"changed": False}]}) == "nothing applied"
+
+
+def test_an_alert_is_told_without_the_way_it_came():
+    came = "Task failed: The lookup plugin 'quorum_alert' failed: Quorum watch, leader_lost: pi-1"
+    assert outcome.failure_message({"msg": came}) == "Quorum watch, leader_lost: pi-1"
+
+
 def test_what_failed_for_all_is_told_once():
     text = outcome.stopped([failure("pi-1"), failure("pi-2")], False, "none")
     assert text.count("no leader") == 1
