@@ -16,7 +16,7 @@ from tests.lab.shell import LabError
 from tests.lab.state import Node
 
 from .case import Case
-from .pis import Pis
+from .pis import TEMPORARY_PORT, Pis
 
 UNIT = "pi-controller.service"
 ROW = b"there before the migration"  # in every row the lab loads
@@ -291,6 +291,53 @@ def play_killed_heir(pis: Pis, blow: Blow, migration: Migration) -> None:
         blow.wrong = f"not one Pi that has moved behind its gate: {members}"
 
 
+def play_killed_usurper(pis: Pis, blow: Blow, migration: Migration) -> None:
+    """The pod has moved, its member has not, and it leads: as when another Pi dies in that moment and comes back."""
+    node = _stepped_aside(pis)
+    play_killed(pis, blow, migration)
+    blow.mend = lambda: _usurp(pis, blow, node)
+
+
+def _usurp(pis: Pis, blow: Blow, node: Node) -> None:
+    """Only one that lacks what this Pi's log has may vote, and only this Pi may stand for election."""
+    leader = pis.leader(faults.POD)
+    third = next(other for other in pis.nodes if other not in (node, leader))
+    try:
+        faults.kill(third, faults.DAEMON, "STOP", faults.POD)
+        # The play was about to do that, and was killed before it did anything more.
+        faults.stop_pod(node, pis.provider)
+        _until(f"the pod of {node.name} is on its standard port",
+               lambda: pis.ask(node, TEMPORARY_PORT) is None and pis.status(node, faults.POD) is not None)
+        faults.kill(leader, faults.DAEMON, "STOP", faults.POD)
+        faults.thaw(third)
+        _until(f"{node.name} leads", lambda: bool((pis.status(node, faults.POD) or {}).get("is_leader")))
+        faults.thaw(leader)
+        _until(f"{leader.name} follows", lambda: pis.behind(leader, faults.POD) is None)
+    except TimeoutError as error:
+        blow.wrong = str(error)
+    finally:
+        for other in (third, leader):
+            faults.thaw(other)
+        blow.recovered = time.time()
+        _explains(blow, *(other.name for other in pis.nodes), "service")
+
+
+def _until(what: str, met: Callable[[], bool], timeout: float = 60) -> None:
+    deadline = time.monotonic() + timeout
+    while not met():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {timeout:.0f} s: {what}")
+        time.sleep(0.1)
+
+
+def _stepped_aside(pis: Pis) -> Node:
+    """The Pi whose pod is being replaced: its clients are led to another."""
+    away = {name for node in pis.nodes for name in pis.led_to(node)}
+    if len(away) != 1:
+        raise LabError(f"not one Pi whose clients are led to a neighbour: {sorted(away)}")
+    return pis.lab.node(away.pop())
+
+
 def leadership_change(pis: Pis, blow: Blow, migration: Migration) -> None:
     _hand_over(pis, blow, pis.follower(faults.POD))
 
@@ -324,6 +371,7 @@ FAULTS: dict[str, Callable[[Pis, Blow, Migration], None]] = {
     "play-killed": play_killed,
     "play-killed-late": play_killed,
     "play-killed-heir": play_killed_heir,
+    "play-killed-usurper": play_killed_usurper,
     "random-kill": play_killed,
     "corrupt": corrupt,
     "disk-full": disk_full,

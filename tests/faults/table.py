@@ -99,6 +99,8 @@ CASES = [
     Case("port_migration",   "play-killed-late",  at="Ports | The pod is Ready on the standard ports", nth=2),
     # With a Pi whose pod has moved and whose gate is still shut, and which leads by the time of the next run.
     Case("port_migration",   "play-killed-heir",  at="Ports | The gate is open"),
+    # With a Pi whose pod has moved, whose member has not, and which leads by the time of the next run.
+    Case("port_migration",   "play-killed-usurper", at="Ports | Replace the pod"),
 
     # With auto_rollback_on_error, as users have it unless they say otherwise; all cases above and below stop and wait for the next run.
     Case("transfer",         "old-leader-killed-back", at="Carry | Take the old leader's snapshot", on="leader", ends=SAFE, rollback=True),
