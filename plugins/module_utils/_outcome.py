@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ._commands import CONFIRM, MIGRATE, ROLLBACK
+from ._commands import CONFIRM, MIGRATE, ROLLBACK, STATUS
 
 GO_ON = f"{MIGRATE} {CONFIRM}"
 
@@ -54,7 +54,8 @@ def serving(opening: bool, phase: str) -> str:
             "The pods hold what clients write from now on and the systemd cluster no longer takes writes. "
             "Cutover only has to be finished."
         )
-    return "The pods serve reads and writes; the systemd cluster takes none."
+    # A Pi may be away, or half-way: that is not written down anywhere, but can be looked at.
+    return f"The pods have the clients; the systemd cluster takes none. How well they serve: {STATUS}"
 
 
 def stopped(failures: list[dict[str, Any]], opening: bool, way_back: str) -> str:

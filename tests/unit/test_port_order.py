@@ -13,15 +13,13 @@ from conftest import CHECKOUT
 
 OLD, NEW, OTHER = "10.77.0.1:9092", "10.77.0.1:9091", "10.77.0.11:9091"
 # What the list of members has for this Pi, who leads, and whether its pod has moved.
-CASES = [
-    {"member": OLD, "leader": OLD, "moved": False},
-    {"member": OLD, "leader": OTHER, "moved": False},
-    {"member": NEW, "leader": OTHER, "moved": True},
-    {"member": NEW, "leader": NEW, "moved": True},
-    # Stopped before its member was changed, and elected since.
-    {"member": OLD, "leader": NEW, "moved": True},
-    # Stopped between removing and adding it.
-    {"member": None, "leader": OTHER, "moved": False},
+MOVED: list[tuple[str | None, str, bool]] = [
+    (OLD, OLD, False),
+    (OLD, OTHER, False),
+    (NEW, OTHER, True),
+    (NEW, NEW, True),
+    (OLD, NEW, True),  # stopped before its member was changed, and elected since
+    (None, OTHER, False),  # stopped between removing and adding it
 ]
 PLAYBOOK = [
     {
@@ -37,11 +35,11 @@ PLAYBOOK = [
                     "raft_migration": {"standard_ports": {"raft": 9091}},
                     "raft_migration_address": "10.77.0.1",
                     "raft_migration_new": {
-                        "leader": {"address": "{{ item.leader }}"},
-                        "members": "{{ [{'address': '10.77.0.11:9091'}] + ([{'address': item.member}] if item.member else []) }}",
+                        "leader": {"address": "{{ item.1 }}"},
+                        "members": "{{ [{'address': '10.77.0.11:9091'}] + ([{'address': item.0}] if item.0 else []) }}",
                     },
                 },
-                "loop": CASES,
+                "loop": [list(case) for case in MOVED],
             },
             {"ansible.builtin.copy": {"content": "{{ found | to_json }}", "dest": "{{ playbook_dir }}/found.json", "mode": "0600"}},
         ],
@@ -54,4 +52,4 @@ def test_a_pod_has_moved_where_its_member_says_so_or_where_it_leads_from(tmp_pat
     command = [ansible_playbook, "play.json", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
     done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads((tmp_path / "found.json").read_text()) == [case["moved"] for case in CASES]
+    assert json.loads((tmp_path / "found.json").read_text()) == [moved for _member, _leader, moved in MOVED]
