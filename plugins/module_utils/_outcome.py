@@ -12,23 +12,16 @@ from typing import Any
 from ._commands import CONFIRM, MIGRATE, ROLLBACK, STATUS
 
 GO_ON = f"{MIGRATE} {CONFIRM}"
-
-
 # An alert comes through a lookup in a keyword, which is of no interest to who reads it.
 ALERT = re.compile(r"^Task failed: .* failed: (?=Quorum watch, )", re.DOTALL)
 
 
 def failure_message(result: dict[str, Any]) -> str:
     """What a failed task said. A loop itself says only that an item failed: what is told is the first of these, and which."""
-    items = [
-        one
-        for one in result.get("results") or []
-        if isinstance(one, dict) and (one.get("failed") or one.get("unreachable"))
-    ]
-    if not items:
-        return ALERT.sub("", str(result.get("msg") or ""))
-    item = items[0].get(items[0].get("ansible_loop_var"))
-    message = ALERT.sub("", str(items[0].get("msg") or ""))
+    items = (one for one in result.get("results") or [] if isinstance(one, dict))
+    told = next((one for one in items if one.get("failed") or one.get("unreachable")), result)
+    item = told.get(told.get("ansible_loop_var", ""))
+    message = ALERT.sub("", str(told.get("msg") or ""))
     return f"{item}: {message}" if isinstance(item, (str, int)) else message
 
 

@@ -125,7 +125,7 @@ class Runner:
             if blow.mend:
                 try:
                     blow.mend()
-                except LabError as error:
+                except (LabError, TimeoutError) as error:
                     blow.wrong = f"could not be mended: {error}"
                 blow.mend = None
         # A run that was killed may have left a Pi half-way that an earlier fault had hit: only the next run brings it back.

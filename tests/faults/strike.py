@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.lab import faults, machines, network, world
-from tests.lab.shell import LabError
+from tests.lab.shell import LabError, wait_for
 from tests.lab.state import Node
 
 from .case import Case
@@ -294,40 +294,38 @@ def play_killed_heir(pis: Pis, blow: Blow, migration: Migration) -> None:
 def play_killed_usurper(pis: Pis, blow: Blow, migration: Migration) -> None:
     """The pod has moved, its member has not, and it leads: as when another Pi dies in that moment and comes back."""
     node = _stepped_aside(pis)
+    blow.mend = lambda: _usurp(pis, blow, node)  # before the kill, which ends the run that asks for it
     play_killed(pis, blow, migration)
-    blow.mend = lambda: _usurp(pis, blow, node)
 
 
 def _usurp(pis: Pis, blow: Blow, node: Node) -> None:
     """Only one that lacks what this Pi's log has may vote, and only this Pi may stand for election."""
     leader = pis.leader(faults.POD)
     third = next(other for other in pis.nodes if other not in (node, leader))
+
+    def moved() -> str | None:
+        return None if pis.ask(node, TEMPORARY_PORT) is None and pis.status(node, faults.POD) else "it does not answer there"
+
+    def leads() -> str | None:
+        status = pis.status(node, faults.POD)
+        return None if status and status["is_leader"] else str(status)
+
+    advice = "see the daemons' logs"
     try:
         faults.kill(third, faults.DAEMON, "STOP", faults.POD)
         # The play was about to do that, and was killed before it did anything more.
         faults.stop_pod(node, pis.provider)
-        _until(f"the pod of {node.name} is on its standard port",
-               lambda: pis.ask(node, TEMPORARY_PORT) is None and pis.status(node, faults.POD) is not None)
+        wait_for(f"the pod of {node.name} is on its standard port", moved, timeout=60, advice=advice)
         faults.kill(leader, faults.DAEMON, "STOP", faults.POD)
         faults.thaw(third)
-        _until(f"{node.name} leads", lambda: bool((pis.status(node, faults.POD) or {}).get("is_leader")))
+        wait_for(f"{node.name} leads", leads, timeout=60, advice=advice)
         faults.thaw(leader)
-        _until(f"{leader.name} follows", lambda: pis.behind(leader, faults.POD) is None)
-    except TimeoutError as error:
-        blow.wrong = str(error)
+        wait_for(f"{leader.name} follows", lambda: pis.behind(leader, faults.POD), timeout=60, advice=advice)
     finally:
         for other in (third, leader):
             faults.thaw(other)
         blow.recovered = time.time()
         _explains(blow, *(other.name for other in pis.nodes), "service")
-
-
-def _until(what: str, met: Callable[[], bool], timeout: float = 60) -> None:
-    deadline = time.monotonic() + timeout
-    while not met():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {timeout:.0f} s: {what}")
-        time.sleep(0.1)
 
 
 def _stepped_aside(pis: Pis) -> Node:

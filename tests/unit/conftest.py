@@ -10,7 +10,9 @@ import contextlib
 import importlib
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +40,35 @@ def ansible_playbook() -> str:
     if not tool.exists():
         pytest.skip("ansible-playbook is not beside this Python")
     return str(tool)
+
+
+@pytest.fixture
+def evaluate(tmp_path: Path, ansible_playbook: str) -> Callable[..., list[Any]]:
+    """What an expression comes to with the variables of a role, in a real run, once for each case.
+
+    `evaluate("cutover", "{{ raft_migration_old_stand_in }}", [{"raft_migration_peers": [...]}, ...])`; a case gives the same
+    variables as every other one.
+    """
+
+    def run(role: str, expression: Any, cases: list[dict[str, Any]], **environment: str) -> list[Any]:
+        tasks = [
+            {"ansible.builtin.include_vars": str(CHECKOUT / "roles" / role / "vars/main.yml")},
+            {
+                "ansible.builtin.set_fact": {"found": "{{ found | default([]) + [came_to] }}"},
+                "vars": {"came_to": expression, **{name: f"{{{{ item.{name} }}}}" for name in cases[0]}},
+                "loop": cases,
+            },
+            {"ansible.builtin.copy": {"content": "{{ found | to_json }}", "dest": "{{ playbook_dir }}/found.json", "mode": "0600"}},
+        ]
+        (tmp_path / "play.json").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
+        command = [ansible_playbook, "play.json", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, **environment}, text=True, capture_output=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads((tmp_path / "found.json").read_text())
+
+    return run
 
 
 @pytest.fixture
