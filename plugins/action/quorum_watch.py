@@ -14,9 +14,9 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ..module_utils._failures import RaftError
-from ..module_utils._watch_control import WatchControl
-from ..module_utils._watch_options import OPTIONS, REQUIRED_IF
+from ..module_utils._core.failures import RaftError
+from ..module_utils._watch.control import WatchControl
+from ..module_utils._watch.options import OPTIONS, REQUIRED_IF
 
 
 class ActionModule(ActionBase):

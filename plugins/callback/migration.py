@@ -53,10 +53,10 @@ from ansible import constants as C
 from ansible.plugins.callback.default import CallbackModule as Default
 from ansible.utils.color import stringc
 
-from ..module_utils._commands import COLLECTION, STATUS
-from ..module_utils._progress import Event, Progress
-from ..module_utils._tail import Tail
-from ..module_utils._words import clock
+from ..module_utils._core.commands import COLLECTION, STATUS
+from ..module_utils._core.tail import Tail
+from ..module_utils._core.words import clock
+from ..module_utils._report.progress import Event, Progress
 
 COLOURS = {"good": C.COLOR_OK, "bad": C.COLOR_ERROR, "alert": C.COLOR_WARN, "active": C.COLOR_HIGHLIGHT, "dim": C.COLOR_SKIP}
 INTERVAL = 0.5

@@ -35,7 +35,7 @@ _value:
 
 from typing import Any, Callable
 
-from ..module_utils._findings import table
+from ..module_utils._preflight.findings import table
 
 
 def findings_table(findings: list[dict[str, Any]]) -> str:

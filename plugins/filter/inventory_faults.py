@@ -53,7 +53,7 @@ _value:
 
 from typing import Any, Callable
 
-from ..module_utils._inventory import faults
+from ..module_utils._core.inventory import faults
 
 
 class FilterModule:

@@ -35,7 +35,7 @@ _value:
 
 from typing import Any, Callable
 
-from ..module_utils._journal import conflicts
+from ..module_utils._core.journal import conflicts
 
 
 class FilterModule:

@@ -45,8 +45,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable
 
-from ..module_utils._status import assemble_status
-from ..module_utils._status_text import render
+from ..module_utils._report.status import assemble_status
+from ..module_utils._report.status_text import render
 
 
 def migration_status(hosts: Mapping[str, Any], cluster: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

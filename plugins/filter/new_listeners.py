@@ -35,11 +35,11 @@ _value:
 
 from typing import Any, Callable
 
-from ..module_utils import _preflight_plan
+from ..module_utils._preflight import plan
 
 
 def new_listeners(config: dict[str, Any]) -> dict[str, int]:
-    return _preflight_plan.new_listeners(config)
+    return plan.new_listeners(config)
 
 
 class FilterModule:

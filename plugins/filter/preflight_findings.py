@@ -59,7 +59,7 @@ _value:
 
 from typing import Any, Callable
 
-from ..module_utils._preflight import evaluate
+from ..module_utils._preflight.judge import evaluate
 
 
 def preflight_findings(seen: dict[str, Any], config: dict[str, Any], owner: dict[str, Any]) -> list[dict[str, str]]:

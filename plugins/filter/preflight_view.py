@@ -35,7 +35,7 @@ _value:
 
 from typing import Any, Callable
 
-from ..module_utils._preflight_cluster import choose
+from ..module_utils._preflight.cluster import choose
 
 
 def preflight_view(views: dict[str, Any]) -> dict[str, Any]:

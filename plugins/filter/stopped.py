@@ -43,7 +43,7 @@ _value:
 
 from typing import Any, Callable
 
-from ..module_utils._outcome import stopped
+from ..module_utils._report.outcome import stopped
 
 
 class FilterModule:

@@ -60,8 +60,8 @@ class LookupModule(LookupBase):
 
     def _look(self, path: Path) -> None:
         # Here and not above: each task of each host loads this plugin anew, and writes may be waiting meanwhile.
-        from ..module_utils._processes import Process
-        from ..module_utils._watch_files import ABOUT, ORDER, WatchFolder
+        from ..module_utils._core.processes import Process
+        from ..module_utils._watch.files import ABOUT, ORDER, WatchFolder
 
         folder = WatchFolder(path)
         run = Process.from_dict((folder.read(ABOUT) or {}).get("run"))

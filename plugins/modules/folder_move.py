@@ -68,8 +68,8 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._durable import fsync
-from ..module_utils._failures import RaftError, fail
+from ..module_utils._core.durable import fsync
+from ..module_utils._core.failures import RaftError, fail
 
 
 class FolderError(RaftError):

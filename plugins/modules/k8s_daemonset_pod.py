@@ -133,11 +133,11 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ..module_utils._failures import RaftError, fail
-from ..module_utils._k8s_api import KubeError, connect, core
-from ..module_utils._k8s_daemonset import DaemonSetReader, DaemonSetView
-from ..module_utils._k8s_pods import Pod, describe, is_running, is_terminating, last_termination, revision, why_not
-from ..module_utils._waiting import wait_until
+from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._core.waiting import wait_until
+from ..module_utils._kube.api import KubeError, connect, core
+from ..module_utils._kube.daemonset import DaemonSetReader, DaemonSetView
+from ..module_utils._kube.pods import Pod, describe, is_running, is_terminating, last_termination, revision, why_not
 
 
 class PodReplacement:

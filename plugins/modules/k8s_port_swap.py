@@ -167,11 +167,11 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ..module_utils._failures import RaftError, fail
-from ..module_utils._k8s_api import connect
-from ..module_utils._k8s_route import Route
-from ..module_utils._k8s_service import ENDPOINTS, option_faults
-from ..module_utils._k8s_swap import Swap
+from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._kube.api import connect
+from ..module_utils._kube.route import Route
+from ..module_utils._kube.service import ENDPOINTS, option_faults
+from ..module_utils._kube.swap import Swap
 
 
 def define_module() -> AnsibleK8SModule:

@@ -67,8 +67,8 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._kube_proxy import ProxyRules, parse_nat
-from ..module_utils._waiting import wait_until
+from ..module_utils._core.waiting import wait_until
+from ..module_utils._kube.proxy import ProxyRules, parse_nat
 
 
 def main() -> None:

@@ -101,11 +101,11 @@ from typing import Any, Callable
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ..module_utils._failures import RaftError
-from ..module_utils._k8s_api import KubeApi, KubeError, apps, connect, core
-from ..module_utils._k8s_endpoints import SERVICE_LABEL, of_endpoints, of_slices, summary
-from ..module_utils._k8s_pods import describe
-from ..module_utils._k8s_service import mode, ports_of
+from ..module_utils._core.failures import RaftError
+from ..module_utils._kube.api import KubeApi, KubeError, apps, connect, core
+from ..module_utils._kube.endpoints import SERVICE_LABEL, of_endpoints, of_slices, summary
+from ..module_utils._kube.pods import describe
+from ..module_utils._kube.service import mode, ports_of
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/{}/leases/{}"
 

@@ -100,8 +100,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._failures import RaftError, fail
-from ..module_utils._journal import (
+from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._core.journal import (
     PHASES,
     ROLLBACK,
     STATES,

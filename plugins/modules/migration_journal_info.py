@@ -70,8 +70,8 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._failures import RaftError, fail
-from ..module_utils._journal import current_phase, load, phase_states
+from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._core.journal import current_phase, load, phase_states
 
 
 def main() -> None:

@@ -108,9 +108,9 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ..module_utils._failures import RaftError, fail
-from ..module_utils._k8s_api import KubeError, connect
-from ..module_utils._k8s_lease import MigrationLock, owner_of
+from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._kube.api import KubeError, connect
+from ..module_utils._kube.lease import MigrationLock, owner_of
 
 FREE = {"holder": None, "since": None, "renewed": None, "expires": None}
 

@@ -141,13 +141,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._durable import replacing
-from ..module_utils._failures import RaftError, fail
-from ..module_utils._report import OUTCOMES, Inputs, gather
-from ..module_utils._report_checks import junit
-from ..module_utils._report_html import page
-from ..module_utils._report_metrics import prometheus
-from ..module_utils._report_series import lines_of
+from ..module_utils._core.durable import replacing
+from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._report.checks import junit
+from ..module_utils._report.document import OUTCOMES, Inputs, gather
+from ..module_utils._report.html import page
+from ..module_utils._report.metrics import prometheus
+from ..module_utils._report.series import lines_of
 
 # The collector of node_exporter runs as another user; the figures are no secret.
 PUBLIC = 0o644

@@ -151,18 +151,18 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._failures import RaftError
-from ..module_utils._images import full_name, names
-from ..module_utils._paths import describe, size_of
-from ..module_utils._procfs import (
+from ..module_utils._core.failures import RaftError
+from ..module_utils._core.paths import describe, size_of
+from ..module_utils._core.procfs import (
     environment_names,
     environment_value,
     listeners,
     memory_available,
     memory_of,
 )
-from ..module_utils._sqlite import check_integrity, reading
-from ..module_utils._systemd import parse_show, show_command, unread_drop_ins
+from ..module_utils._core.systemd import parse_show, show_command, unread_drop_ins
+from ..module_utils._kube.images import full_name, names
+from ..module_utils._sqlite.database import check_integrity, reading
 
 PREFIX = "PI_CONTROLLER_"
 NODE_ID = "PI_CONTROLLER_CLUSTER_CONTROLLER_ID"

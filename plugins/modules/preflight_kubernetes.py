@@ -93,9 +93,9 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ..module_utils._failures import RaftError, fail
-from ..module_utils._k8s_api import KubeApi, apps, connect, core
-from ..module_utils._k8s_facts import daemonset_facts, namespace_facts, node_facts, service_facts
+from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._kube.api import KubeApi, apps, connect, core
+from ..module_utils._kube.facts import daemonset_facts, namespace_facts, node_facts, service_facts
 
 
 def look(api: KubeApi, namespace: str, daemonset: str, service: str) -> dict[str, Any]:

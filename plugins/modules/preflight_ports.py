@@ -115,7 +115,7 @@ elapsed:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._port_probe import probe
+from ..module_utils._preflight.port_probe import probe
 
 
 def main() -> None:

@@ -220,12 +220,12 @@ from collections.abc import Callable
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ..module_utils._failures import RaftError, fail
-from ..module_utils._raft_client import RaftClient
-from ..module_utils._watch_control import WatchControl
-from ..module_utils._watch_judge import Limits
-from ..module_utils._watch_options import OPTIONS, REQUIRED_IF
-from ..module_utils._watch_process import Lock, Settings, Watch, detach
+from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._raft.client import RaftClient
+from ..module_utils._watch.control import WatchControl
+from ..module_utils._watch.judge import Limits
+from ..module_utils._watch.options import OPTIONS, REQUIRED_IF
+from ..module_utils._watch.process import Lock, Settings, Watch, detach
 
 LOG = "watch.log"
 
@@ -281,8 +281,8 @@ class QuorumWatch(WatchControl):
         # gone after it, so what is not loaded by then cannot be loaded any more.
         from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as _client  # noqa: F401
 
-        from ..module_utils._k8s_api import connect
-        from ..module_utils._k8s_lease import MigrationLock, owner_of
+        from ..module_utils._kube.api import connect
+        from ..module_utils._kube.lease import MigrationLock, owner_of
 
         wanted = self.params["lock"]
         owner = owner_of(self.params["parent_pid"])

@@ -161,9 +161,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._durable import beside, sha256_of
-from ..module_utils._failures import fail
-from ..module_utils._sqlite import (
+from ..module_utils._core.durable import beside, sha256_of
+from ..module_utils._core.failures import fail
+from ..module_utils._sqlite.database import (
     SqliteError,
     check_integrity,
     check_sha256,
@@ -176,7 +176,7 @@ from ..module_utils._sqlite import (
     standalone,
     write_standalone,
 )
-from ..module_utils._sqlite_digest import Content, content_of
+from ..module_utils._sqlite.digest import Content, content_of
 
 
 class Copy:

@@ -142,9 +142,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._failures import fail
-from ..module_utils._sqlite import SqliteError, check_integrity, opened, pages, pragma, reading
-from ..module_utils._sqlite_digest import SEQUENCE, attach, compare, content_of
+from ..module_utils._core.failures import fail
+from ..module_utils._sqlite.database import SqliteError, check_integrity, opened, pages, pragma, reading
+from ..module_utils._sqlite.digest import SEQUENCE, attach, compare, content_of
 
 
 def difference(path: Path, against: Path, exclude: list[str], busy_timeout: float) -> dict[str, Any]:

@@ -203,12 +203,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._failures import RaftError, fail
-from ..module_utils._gate_boot import BootUnit
-from ..module_utils._gate_drain import Connection, connections
-from ..module_utils._gate_rules import STATES, Gate, Port, Rules, Table, parse, restore_text, show, state_of, tables
-from ..module_utils._operator import OPERATOR_ADDRESS
-from ..module_utils._sqlite_proof import prove
+from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._core.operator import OPERATOR_ADDRESS
+from ..module_utils._gate.boot import BootUnit
+from ..module_utils._gate.drain import Connection, connections
+from ..module_utils._gate.rules import STATES, Gate, Port, Rules, Table, parse, restore_text, show, state_of, tables
+from ..module_utils._sqlite.proof import prove
 
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 IPV6_DISABLED = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")

@@ -20,13 +20,13 @@ import report_inputs as given  # noqa: E402
 
 from tests.browser import chromium  # noqa: E402
 
-UTILS = "ansible_collections.pi_controller.raft_migration.plugins.module_utils"
+UTILS = "ansible_collections.pi_controller.raft_migration.plugins.module_utils._report"
 
 
 @pytest.fixture(scope="session")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """{outcome: page}, each with its JSON beside it."""
-    report_of, html, status_of = (importlib.import_module(f"{UTILS}.{name}") for name in ("_report", "_report_html", "_status"))
+    report_of, html, status_of = (importlib.import_module(f"{UTILS}.{name}") for name in ("document", "html", "status"))
     folder = tmp_path_factory.mktemp("reports")
     history = folder / "history.jsonl"
     history.write_text("".join(json.dumps(line) + "\n" for line in given.witness_lines()))

@@ -20,7 +20,7 @@ NEW, OLD = [9092, 9093, 8082], [9091]
 CODE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._port_probe import probe
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._preflight.port_probe import probe
 print(json.dumps(probe(json.load(sys.stdin))))
 """
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._processes import identify
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.processes import identify
 from standin import TEMPORARY, Cluster, eventually
 
 TOKEN = "not-for-other-eyes"

@@ -22,7 +22,7 @@ from conftest import import_plugin
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import api_exception
 
-lists = import_plugin("module_utils._k8s_endpoints")
+lists = import_plugin("module_utils._kube.endpoints")
 
 NAMESPACE = "pi-controller"
 NAME = "pi-controller"

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import CHECKOUT, import_plugin
 
-processes = import_plugin("module_utils._processes")
+processes = import_plugin("module_utils._core.processes")
 
 PLAY = """
 - hosts: pi-1,pi-2

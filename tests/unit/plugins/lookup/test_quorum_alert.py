@@ -14,8 +14,8 @@ import pytest
 from ansible.errors import AnsibleError
 from conftest import import_plugin
 
-files = import_plugin("module_utils._watch_files")
-processes = import_plugin("module_utils._processes")
+files = import_plugin("module_utils._watch.files")
+processes = import_plugin("module_utils._core.processes")
 lookup = import_plugin("lookup.quorum_alert")
 
 FROZEN = {

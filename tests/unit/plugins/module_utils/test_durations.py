@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from conftest import import_plugin
 
-durations = import_plugin("module_utils._durations")
+durations = import_plugin("module_utils._core.durations")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from conftest import import_plugin
 
-findings = import_plugin("module_utils._findings")
+findings = import_plugin("module_utils._preflight.findings")
 
 
 def finding(**changes):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate_boot import NAME, BootUnit
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate_rules import Gate, Port
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate.boot import NAME, BootUnit
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate.rules import Gate, Port
 
 PORTS = (Port(8080, 8082),)
 

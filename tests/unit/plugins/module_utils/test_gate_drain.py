@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from conftest import import_plugin
 
-connections = import_plugin("module_utils._gate_drain").connections
+connections = import_plugin("module_utils._gate.drain").connections
 
 SOCKET = "{state} {unread} {unacknowledged} [::ffff:10.77.0.11]:8080 [::ffff:10.77.0.200]:40112 \n"
 DETAILS = "\t cubic wscale:7,7 rto:204 mss:1448 cwnd:10 {seen} lastack:20 pacing_rate 11.6Gbps delivered:2 app_limited\n"

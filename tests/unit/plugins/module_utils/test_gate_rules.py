@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import import_plugin
 
-gate_rules = import_plugin("module_utils._gate_rules")
+gate_rules = import_plugin("module_utils._gate.rules")
 Gate, Port = gate_rules.Gate, gate_rules.Port
 
 PORTS = (Port(8080, 8082), Port(9090, 9093))

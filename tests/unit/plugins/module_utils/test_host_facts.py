@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from conftest import import_plugin
 
-images = import_plugin("module_utils._images")
-paths = import_plugin("module_utils._paths")
-procfs = import_plugin("module_utils._procfs")
-systemd = import_plugin("module_utils._systemd")
+images = import_plugin("module_utils._kube.images")
+paths = import_plugin("module_utils._core.paths")
+procfs = import_plugin("module_utils._core.procfs")
+systemd = import_plugin("module_utils._core.systemd")
 
 UNIT = "pi-controller.service"
 SOCKETS = """\

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from conftest import import_plugin
 
-host = import_plugin("module_utils._host_state")
-gate = import_plugin("module_utils._gate_rules")
-procfs = import_plugin("module_utils._procfs")
+host = import_plugin("module_utils._core.host_state")
+gate = import_plugin("module_utils._gate.rules")
+procfs = import_plugin("module_utils._core.procfs")
 UNIT = "pi-controller.service"
 TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1

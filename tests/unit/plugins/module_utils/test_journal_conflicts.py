@@ -8,7 +8,7 @@ from typing import Any
 
 from conftest import import_plugin
 
-journals = import_plugin("module_utils._journal")
+journals = import_plugin("module_utils._core.journal")
 
 
 def journal(done: int, started: int = 0, migration_id: str = "m-1") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from conftest import import_plugin
 from fake_kube import api_error
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProtocolError
 
-k8s_api = import_plugin("module_utils._k8s_api")
+k8s_api = import_plugin("module_utils._kube.api")
 
 
 class Scripted:

@@ -10,8 +10,8 @@ import pytest
 from conftest import import_plugin
 from fake_kube import pod
 
-lists = import_plugin("module_utils._k8s_endpoints")
-k8s_service = import_plugin("module_utils._k8s_service")
+lists = import_plugin("module_utils._kube.endpoints")
+k8s_service = import_plugin("module_utils._kube.service")
 Target = lists.Target
 
 SERVICE = {

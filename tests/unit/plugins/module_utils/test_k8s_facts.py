@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from conftest import import_plugin
 
-facts = import_plugin("module_utils._k8s_facts")
+facts = import_plugin("module_utils._kube.facts")
 
 
 @pytest.mark.parametrize(

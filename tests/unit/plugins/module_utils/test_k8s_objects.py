@@ -13,9 +13,9 @@ import pytest
 import yaml
 from conftest import import_plugin
 
-pods = import_plugin("module_utils._k8s_pods")
-daemonsets = import_plugin("module_utils._k8s_daemonset")
-lists = import_plugin("module_utils._k8s_endpoints")
+pods = import_plugin("module_utils._kube.pods")
+daemonsets = import_plugin("module_utils._kube.daemonset")
+lists = import_plugin("module_utils._kube.endpoints")
 
 OBJECTS = Path(__file__).resolve().parents[2] / "objects"
 

@@ -30,12 +30,12 @@ COMMIT
     ],
 )
 def test_settled(leads_to: set[str], forgotten: set[str], settled: bool) -> None:
-    rules = import_plugin("module_utils._kube_proxy").parse_nat(SAVED)
+    rules = import_plugin("module_utils._kube.proxy").parse_nat(SAVED)
     assert rules.known
     assert rules.settled(leads_to, forgotten) is settled
 
 
 def test_another_proxy_mode_is_never_settled() -> None:
-    rules = import_plugin("module_utils._kube_proxy").parse_nat("*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n")
+    rules = import_plugin("module_utils._kube.proxy").parse_nat("*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n")
     assert not rules.known
     assert not rules.settled(set(), set())

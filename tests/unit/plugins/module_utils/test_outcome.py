@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from conftest import import_plugin
 
-outcome = import_plugin("module_utils._outcome")
+outcome = import_plugin("module_utils._report.outcome")
 
 
 def failure(host: str, task: str = "Join | Add it", message: str = "no leader", phase: str = "transfer") -> dict[str, str]:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from conftest import import_plugin
 
-port_probe = import_plugin("module_utils._port_probe")
+port_probe = import_plugin("module_utils._preflight.port_probe")
 ADDRESSES = {"pi-1": "127.0.0.1", "pi-2": "127.0.0.2", "pi-3": "127.0.0.3"}
 
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import import_plugin
 from preflight_world import HOSTS, MIB, healthy, journal, listener, member, node, owner, path, settings
 
-preflight = import_plugin("module_utils._preflight")
+preflight = import_plugin("module_utils._preflight.judge")
 
 
 def found(seen, *, owner=None, config=None):
@@ -292,7 +292,7 @@ def test_two_pis_with_one_id():
 
 
 def test_a_view_that_was_as_wanted_goes_before_one_that_was_not():
-    choose = import_plugin("module_utils._preflight_cluster").choose
+    choose = import_plugin("module_utils._preflight.cluster").choose
     poor, good = {"members": [], "term": 1}, {"members": [], "capabilities": [], "term": 2}
 
     assert choose(HOSTS, {"pi-1": poor, "pi-2": good, "pi-3": {"skipped": True}}) is good

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from conftest import import_plugin
 
-processes = import_plugin("module_utils._processes")
-failures = import_plugin("module_utils._failures")
+processes = import_plugin("module_utils._core.processes")
+failures = import_plugin("module_utils._core.failures")
 
 ASK = """
 import sys
 sys.path.insert(0, {collections!r})
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils import _processes
-print(_processes.playbook_run().pid)
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core import processes
+print(processes.playbook_run().pid)
 """
 
 
@@ -29,7 +29,7 @@ print(_processes.playbook_run().pid)
 def tree(tmp_path: Path):
     """Runs the question below processes of the given names; returns their numbers, outermost first, and the answer's."""
     ask = tmp_path / "ask.py"
-    ask.write_text(ASK.format(collections=str(Path(processes.__file__).parents[5])))
+    ask.write_text(ASK.format(collections=str(Path(processes.__file__).parents[6])))
 
     def run(*names: str) -> tuple[list[int], int]:
         inner = f"{sys.executable} {ask}"

@@ -11,9 +11,9 @@ from typing import Any
 import report_inputs as given
 from conftest import import_plugin
 
-progress_of = import_plugin("module_utils._progress")
-tail_of = import_plugin("module_utils._tail")
-status_of = import_plugin("module_utils._status")
+progress_of = import_plugin("module_utils._report.progress")
+tail_of = import_plugin("module_utils._core.tail")
+status_of = import_plugin("module_utils._report.status")
 PENDING = dict.fromkeys(("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup"), "pending")
 
 

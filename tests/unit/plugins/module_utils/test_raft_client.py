@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils import _raft_client
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._failures import RaftError
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._operator import OPERATOR_ADDRESS
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft_client import RaftClient, is_local
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft_types import (
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import RaftError
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.operator import OPERATOR_ADDRESS
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft import client as client_file
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.client import RaftClient, is_local
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.types import (
     Member,
     parse_duration,
     parse_status,
@@ -190,7 +190,7 @@ def test_to_this_host_it_speaks_from_the_operators_address(client, cluster):
 
 def test_without_that_address_it_speaks_all_the_same(client, cluster, monkeypatch):
     # No interface has an address of the documentation range: binding to it fails as on a host without 127.0.9.91.
-    monkeypatch.setattr(_raft_client, "OPERATOR_ADDRESS", "192.0.2.1")
+    monkeypatch.setattr(client_file, "OPERATOR_ADDRESS", "192.0.2.1")
     assert client.status().is_leader
     assert cluster.sources == ["127.0.0.1"]
 

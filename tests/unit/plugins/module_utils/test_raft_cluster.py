@@ -7,14 +7,14 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._failures import RaftError
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft_client import RaftClient
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft_cluster import (
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import RaftError
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.client import RaftClient
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.cluster import (
     Answer,
     ClusterView,
     assemble,
 )
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft_types import Member, NodeStatus
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.types import Member, NodeStatus
 
 MEMBERS = tuple(Member(f"pi-{n}", f"10.77.0.1{n}:9091") for n in (1, 2, 3))
 LEADS = NodeStatus("leader", "10.77.0.11:9091", True, MEMBERS, term=5, commit_index=40, applied_index=40)

@@ -14,12 +14,12 @@ import pytest
 import report_inputs as given
 from conftest import CHECKOUT, import_plugin
 
-report_of = import_plugin("module_utils._report")
-series = import_plugin("module_utils._report_series")
-html = import_plugin("module_utils._report_html")
-checks = import_plugin("module_utils._report_checks")
-metrics = import_plugin("module_utils._report_metrics")
-status_of = import_plugin("module_utils._status")
+report_of = import_plugin("module_utils._report.document")
+series = import_plugin("module_utils._report.series")
+html = import_plugin("module_utils._report.html")
+checks = import_plugin("module_utils._report.checks")
+metrics = import_plugin("module_utils._report.metrics")
+status_of = import_plugin("module_utils._report.status")
 
 
 def report(outcome: str = "migrated", hosts: dict[str, Any] | None = None, kube: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:

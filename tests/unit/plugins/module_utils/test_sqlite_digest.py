@@ -14,7 +14,7 @@ import pytest
 from conftest import import_plugin
 from databases import session
 
-digests = import_plugin("module_utils._sqlite_digest")
+digests = import_plugin("module_utils._sqlite.digest")
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 import report_inputs as given
 from conftest import import_plugin
 
-status_of = import_plugin("module_utils._status")
-text_of = import_plugin("module_utils._status_text")
-words = import_plugin("module_utils._words")
+status_of = import_plugin("module_utils._report.status")
+text_of = import_plugin("module_utils._report.status_text")
+words = import_plugin("module_utils._core.words")
 NOW = given.BEGAN + 140
 
 

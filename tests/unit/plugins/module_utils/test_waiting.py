@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils import _waiting
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._waiting import wait_until
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core import waiting
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.waiting import wait_until
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def clock(monkeypatch):
 
     one = Clock()
     one.slept = []
-    monkeypatch.setattr(_waiting, "time", one)
+    monkeypatch.setattr(waiting, "time", one)
     return one
 
 

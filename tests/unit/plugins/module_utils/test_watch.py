@@ -12,11 +12,11 @@ from collections.abc import Callable
 import pytest
 from conftest import import_plugin
 
-client = import_plugin("module_utils._raft_client")
-types = import_plugin("module_utils._raft_types")
-plan = import_plugin("module_utils._watch_plan")
-sampling = import_plugin("module_utils._watch_sample")
-judging = import_plugin("module_utils._watch_judge")
+client = import_plugin("module_utils._raft.client")
+types = import_plugin("module_utils._raft.types")
+plan = import_plugin("module_utils._watch.plan")
+sampling = import_plugin("module_utils._watch.sample")
+judging = import_plugin("module_utils._watch.judge")
 
 TICK = 0.4
 URLS = {

@@ -8,7 +8,7 @@ import pytest
 from conftest import import_plugin
 from fake_kube import APPS, CORE, NAME, NAMESPACE, FakeKube, add_daemonset, add_pod, pod
 
-api = import_plugin("module_utils._k8s_api")
+api = import_plugin("module_utils._kube.api")
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_waits_until_the_controller_has_seen_the_template(kube, replace):
 
 
 def test_gives_up_on_a_controller_that_does_not_see_the_template(kube, replace, monkeypatch):
-    monkeypatch.setattr(import_plugin("module_utils._k8s_daemonset"), "SETTLE_TIMEOUT", 0)
+    monkeypatch.setattr(import_plugin("module_utils._kube.daemonset"), "SETTLE_TIMEOUT", 0)
     add_daemonset(kube, {"old": 1, "new": 2}, generation=3, observed=2)
     add_pod(kube, pod(2, revision="old"))
 

@@ -8,8 +8,8 @@ import pytest
 from conftest import import_plugin
 from fake_kube import CORE, LABELS, NAME, NAMESPACE, FakeKube, add_pod, pod
 
-api = import_plugin("module_utils._k8s_api")
-lists = import_plugin("module_utils._k8s_endpoints")
+api = import_plugin("module_utils._kube.api")
+lists = import_plugin("module_utils._kube.endpoints")
 
 PORTS = {"rest": 8080, "grpc": 9090}
 SYSTEMD = [{"ip": f"10.77.0.1{number}", "ports": PORTS} for number in (1, 2, 3)]

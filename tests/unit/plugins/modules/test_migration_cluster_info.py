@@ -11,7 +11,7 @@ import pytest
 from conftest import import_plugin
 from fake_kube import NAME, NAMESPACE, FakeKube, add_daemonset, add_pod, pod
 
-api = import_plugin("module_utils._k8s_api")
+api = import_plugin("module_utils._kube.api")
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/default/leases/pi-controller-raft-migration"
 Look = Callable[..., dict[str, Any]]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import import_plugin
 
-journals = import_plugin("module_utils._journal")
+journals = import_plugin("module_utils._core.journal")
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_a_kill_while_writing_leaves_the_old_journal(mark, read, path, monkeypat
     def killed(_descriptor):
         raise KeyboardInterrupt
 
-    durable = import_plugin("module_utils._durable")
+    durable = import_plugin("module_utils._core.durable")
     monkeypatch.setattr(durable.os, "fsync", killed)
     with pytest.raises(KeyboardInterrupt):
         journals.save(path, {"format": 1, "phases": {}, "events": []})

@@ -16,10 +16,10 @@ import pytest
 from conftest import import_plugin
 from fake_kube import FakeKube, api_error
 
-api = import_plugin("module_utils._k8s_api")
-leases = import_plugin("module_utils._k8s_lease")
-processes = import_plugin("module_utils._processes")
-failures = import_plugin("module_utils._failures")
+api = import_plugin("module_utils._kube.api")
+leases = import_plugin("module_utils._kube.lease")
+processes = import_plugin("module_utils._core.processes")
+failures = import_plugin("module_utils._core.failures")
 
 NAME = "pi-controller-raft-migration"
 FOLDER = "/apis/coordination.k8s.io/v1/namespaces/default/leases"

@@ -13,7 +13,7 @@ import pytest
 import report_inputs as given
 from conftest import import_plugin
 
-status_of = import_plugin("module_utils._status")
+status_of = import_plugin("module_utils._report.status")
 RunModule = Callable[..., dict[str, Any]]
 
 

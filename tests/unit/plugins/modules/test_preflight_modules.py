@@ -15,7 +15,7 @@ from conftest import import_plugin
 from fake_kube import APPS, CORE, NAME, NAMESPACE, FakeKube, add_pod, api_error, pod
 from preflight_world import HOSTS, healthy, owner, settings
 
-api = import_plugin("module_utils._k8s_api")
+api = import_plugin("module_utils._kube.api")
 filters = {
     name: import_plugin(f"filter.{name}").FilterModule().filters()[name]
     for name in ("preflight_findings", "preflight_view", "findings_table", "new_listeners")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils import _raft_membership
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft import membership
 from fake_raft import FakeCluster
 
 NEW = "127.0.2.2:9091"
@@ -76,7 +76,7 @@ def test_a_plain_address_update_is_not_believed_before_the_voter_has_caught_up(c
 
 
 def test_replace_starts_over_with_a_member_the_leader_does_not_reach(change, cluster, monkeypatch):
-    monkeypatch.setattr(_raft_membership, "SILENCE", 0.3)
+    monkeypatch.setattr(membership, "SILENCE", 0.3)
     cluster.nodes["n2"].listens = NEW
     cluster.members["n2"] = (NEW, True)
     result = change(cluster, address=NEW, replace=True)
@@ -116,7 +116,7 @@ def test_a_node_killed_between_remove_and_add_is_added_by_the_next_run(change, c
 
 @pytest.mark.parametrize("trouble", ["down", "behind", "unheard"])
 def test_nothing_changes_while_another_voter_is_not_well(change, cluster, trouble, monkeypatch):
-    monkeypatch.setattr(_raft_membership, "SILENCE", 0.3)
+    monkeypatch.setattr(membership, "SILENCE", 0.3)
     cluster.nodes["n2"].listens = NEW
     if trouble == "down":
         cluster.nodes["n3"].alive = False
@@ -137,7 +137,7 @@ def test_nothing_changes_while_another_voter_is_not_well(change, cluster, troubl
 
 
 def test_force_goes_ahead(change, upstream, monkeypatch):
-    monkeypatch.setattr(_raft_membership, "SILENCE", 0.2)
+    monkeypatch.setattr(membership, "SILENCE", 0.2)
     upstream.nodes["n3"].alive = False
     result = change(upstream, state="absent", force=True, wait_caught_up=0.2)
     # Two voters are left and only one of them answers: the removal was done, and that is said.
@@ -173,7 +173,7 @@ def test_a_leader_that_restarts_is_followed_to_its_new_address(change, cluster):
 
 def test_a_leader_deposed_before_its_update_is_replaced_like_any_other(change, cluster, monkeypatch):
     # Its successor was in power already when the update came, and goes on sending to the old address.
-    monkeypatch.setattr(_raft_membership, "SILENCE", 0.3)
+    monkeypatch.setattr(membership, "SILENCE", 0.3)
     new, node = "127.0.2.1:9091", cluster.nodes["n1"]
 
     def depose(asked, _method, _path):

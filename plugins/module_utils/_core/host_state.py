@@ -1,0 +1,82 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What one Pi can say of itself without asking anybody else: who listens, the unit, the gate's target, the backups."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from .._gate.rules import Table, show, state_of
+from .failures import RaftError
+from .journal import load
+from .procfs import PROC, listeners
+
+OTHER = "other"
+
+
+def holders(ports: Collection[int], unit: str, proc: Path = PROC) -> dict[int, dict[str, Any]]:
+    """Who holds each of these TCP ports: `{port: {"held_by": "unit", "pid": 123, "command": "pi-controller"}}`."""
+    found: dict[int, dict[str, Any]] = {}
+    # Of several sockets on a port one whose process can be seen tells more.
+    for one in sorted(listeners(ports, unit, proc), key=lambda one: one.pid is not None):
+        # A port whose process cannot be seen is held all the same.
+        held_by = one.owner if one.pid is not None else OTHER
+        found[one.port] = {"held_by": held_by, "pid": one.pid, "command": one.command or None}
+    return found
+
+
+def gate_state(tables: dict[str, Table]) -> dict[str, Any]:
+    """The state of the traffic gate and, where it forwards, to whom."""
+    state = state_of(tables)
+    target = re.search(r"--to-destination (\d+\.\d+\.\d+\.\d+)(?:\s|$)", show(tables)) if state == "forwarded" else None
+    return {"state": state, "forward_to": target[1] if target else None}
+
+
+def backups(folder: Path, now: float) -> list[dict[str, Any]]:
+    """The backups below the backup folder, newest last, each with its age by this Pi's own clock."""
+    found = []
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
+        with contextlib.suppress(OSError):
+            seen = path.stat()
+            if path.is_file() and path.name in ("pi-controller.db", "state.bin", "manifest.json"):
+                found.append(
+                    {
+                        "path": str(path),
+                        "phase": path.relative_to(folder).parts[0],
+                        "bytes": seen.st_size,
+                        "at": round(seen.st_mtime, 3),
+                        "age_seconds": round(max(0.0, now - seen.st_mtime), 1),
+                    }
+                )
+    return sorted(found, key=lambda one: one["at"])
+
+
+def last_journal(folder: Path) -> dict[str, Any] | None:
+    """The journal that was put aside last, by a rollback that came to its end."""
+    aside = sorted(folder.glob("journal.*.json"), key=lambda path: path.stat().st_mtime) if folder.is_dir() else []
+    for path in reversed(aside):
+        with contextlib.suppress(OSError, RaftError):
+            return load(path)
+    return None
+
+
+def manifest(folder: Path) -> dict[str, Any] | None:
+    """What prepare wrote down of this Pi before anything was changed; None where there is none that can be read."""
+    try:
+        found = json.loads((folder / "prepare" / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def os_release(text: str) -> str:
+    """The name of the operating system from /etc/os-release."""
+    named = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return named.get("PRETTY_NAME", "").strip('"') or "unknown"

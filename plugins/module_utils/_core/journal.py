@@ -1,0 +1,176 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The journal of a migration: one JSON file on each Pi that says which phases are behind it.
+
+It lies on the Pis so that any control node finds where the migration stands. A killed run leaves a whole journal, the
+old one or the new one.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from .durable import fsync, replacing
+from .failures import RaftError
+
+FORMAT = 1
+PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
+# Not a phase of the migration but the way out of it: it may begin after any of them, and nothing follows it.
+ROLLBACK = "rollback"
+STATES = ("started", "done", "failed", "rolled_back")
+PENDING = "pending"
+
+Journal = dict  # dict[str, Any], but Python 3.9 evaluates aliases
+
+
+class JournalError(RaftError):
+    """A journal that cannot be read, or that belongs to another migration."""
+
+
+def load(path: Path) -> Journal | None:
+    """The journal; None where there is none. Anything but a journal of this format is refused, never replaced."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _refused(path, str(error)) from error
+    try:
+        journal = json.loads(text)
+    except ValueError as error:
+        raise _refused(path, f"it is not JSON ({error})") from error
+    if not isinstance(journal, dict) or journal.get("format") != FORMAT:
+        seen = journal.get("format") if isinstance(journal, dict) else type(journal).__name__
+        raise _refused(path, f"its format is {seen!r}, this collection reads {FORMAT}")
+    _check(path, journal)
+    return journal
+
+
+def _check(path: Path, journal: Journal) -> None:
+    phases, events = journal.get("phases"), journal.get("events")
+    if not isinstance(phases, dict) or not isinstance(events, list):
+        raise _refused(path, "it has no phases or no events")
+    for name, entry in phases.items():
+        if name not in (*PHASES, ROLLBACK) or not isinstance(entry, dict) or entry.get("state") not in STATES:
+            raise _refused(path, f"phase {name!r} is unknown or has no known state")
+
+
+def _refused(path: Path, why: str) -> JournalError:
+    return JournalError(
+        f"the journal {path} cannot be used: {why}",
+        seen=why,
+        wanted=f"a journal of format {FORMAT}",
+        next_step=(
+            "look at the file. If another release of the collection wrote it, go on with that one. If it is damaged, "
+            "copy the journal of another Pi that stands at the same phase over it. Only when no phase has changed "
+            f"anything yet, move {path} away"
+        ),
+    )
+
+
+def save(path: Path, journal: Journal) -> None:
+    """Replace the journal as a whole and make it durable."""
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True)
+        path.parent.chmod(0o700)
+    with replacing(path, 0o600) as new:
+        new.write_text(json.dumps(journal, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def archive(path: Path, journal: Journal) -> Path:
+    """Put the journal aside, so that another migration can begin. Nothing is deleted."""
+    aside = archived_at(path, journal)
+    path.rename(aside)
+    fsync(path.parent)
+    return aside
+
+
+def archived_at(path: Path, journal: Journal) -> Path:
+    """A free name beside `path` that carries the migration's id."""
+    stem = f"{path.stem}.{journal.get('migration_id') or 'unnamed'}"
+    aside, number = path.with_name(f"{stem}{path.suffix}"), 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{stem}.{number}{path.suffix}")
+    return aside
+
+
+def now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def marked(
+    journal: Journal | None, phase: str, state: str, facts: dict[str, Any], migration_id: str | None, at: str
+) -> Journal:
+    """The journal with `phase` in `state`; equal to what it was when that says nothing new.
+
+    A phase that is done stays done, with what was written down then, when a run starts it again or fails on another Pi.
+    """
+    after: Journal = (
+        copy.deepcopy(journal) if journal else {"format": FORMAT, "migration_id": None, "phases": {}, "events": []}
+    )
+    if migration_id:
+        known = after.get("migration_id")
+        if known not in (None, migration_id):
+            raise JournalError(
+                f"the journal belongs to migration {known}, not to {migration_id}",
+                seen=known,
+                wanted=migration_id,
+                next_step="go on with that one, or put its journal aside with state=archived",
+            )
+        after["migration_id"] = migration_id
+    entry = after["phases"].get(phase)
+    before = entry["state"] if entry else None
+    if (state == "rolled_back" and before is None) or (state in ("started", "failed") and before == "done"):
+        return after
+    if state != before:
+        entry = {**(entry or {"facts": {}}), "state": state}
+        if state == "started":
+            entry.update(started=at, finished=None)
+        else:
+            entry.update(started=entry.get("started") or at, finished=at)
+        after["phases"][phase] = entry
+        after["events"].append({"at": at, "phase": phase, "state": state})
+    entry["facts"] = {**entry.get("facts", {}), **facts}
+    return after
+
+
+def phase_states(journal: Journal | None) -> dict[str, str]:
+    """The state of every phase, in order; `pending` for those nobody has begun."""
+    phases = journal["phases"] if journal else {}
+    return {phase: phases[phase]["state"] if phase in phases else PENDING for phase in PHASES}
+
+
+def current_phase(journal: Journal | None) -> str | None:
+    """The first phase that is not done; None when all are."""
+    return next((phase for phase, state in phase_states(journal).items() if state != "done"), None)
+
+
+def conflicts(journals: dict[str, Journal | None]) -> list[str]:
+    """What the Pis' journals (host: journal) cannot all be right about, a sentence each; empty when they agree.
+
+    A run records each phase everywhere before it goes on, so a Pi that is behind while another is two steps ahead
+    has lost its journal or has another one. Only the ports change one Pi after the other.
+    """
+    found = []
+    named = {host: journal.get("migration_id") for host, journal in journals.items() if journal}
+    if len(set(named.values())) > 1:
+        found.append("the journals belong to different migrations: " + ", ".join(f"{h} {i}" for h, i in named.items()))
+    states = {host: phase_states(journal) for host, journal in journals.items()}
+    for number, phase in enumerate(PHASES):
+        begun = [
+            f"{host} {later}"
+            for host, state in states.items()
+            for later in PHASES[number + 1 :]
+            if state[later] != PENDING
+        ]
+        behind = [f"{host} {state[phase]}" for host, state in states.items() if state[phase] != "done"]
+        if begun and behind and len(behind) < len(states):
+            found.append(f"phase {phase} is not done everywhere ({', '.join(behind)}), yet begun was {', '.join(begun)}")
+    return found

@@ -1,0 +1,294 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is wrong with one Pi, from what M(preflight_host) has read there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .findings import WARNING, Finding, size
+from .plan import FRESH, Plan
+
+PYTHON = (3, 9)
+# Space for logs, journals and the growth of the pods' Raft log while the migration runs.
+SPARE_BYTES = 64 * 1024 * 1024
+SPARE_FILES = 1000
+COPIES = 2
+# What the migration writes into, with the setting's full name.
+WRITTEN = {
+    "backup_path": "migration.backup_path",
+    "archive_path": "migration.archive_path",
+    "pod_data_dir": "pi_controller_pod_data_dir",
+}
+SETTINGS = {
+    **WRITTEN,
+    "data_dir": "pi_controller_data_dir",
+    "database": "pi_controller_database",
+    "config_file": "pi_controller_config_file",
+}
+
+
+def host_findings(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    yield from _access(plan, host, seen)
+    yield from _paths(plan, host, seen["paths"])
+    yield from _disk(host, seen)
+    yield from _unit(plan, host, seen["unit"])
+    yield from _old_ports(plan, host, seen)
+    yield from _new_ports(plan, host, seen["listeners"])
+    yield from _database(host, seen)
+    yield from _memory(plan, host, seen)
+
+
+def is_down(seen: Mapping[str, Any]) -> bool:
+    """Whether the unit does not run: then there is one cause, and closed ports are no news."""
+    return bool(seen.get("unit")) and seen["unit"]["active"] != "active"
+
+
+def _access(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    if not seen["privileged"]:
+        yield Finding(host, "privileges", "not root", "root", "set ansible_become: true, or ansible_user: root")
+    version = tuple(int(part) for part in seen["python"].split(".")[:2])
+    if version < PYTHON:
+        wanted = ".".join(map(str, PYTHON))
+        yield Finding(
+            host, "Python", seen["python"], f"{wanted} or newer", "install it and set ansible_python_interpreter"
+        )
+    address = plan.places[host].address
+    if not seen["has_address"]:
+        yield Finding(
+            host,
+            "address",
+            f"{address} is no address of this host",
+            "the address its Raft member has",
+            "correct ansible_host, or set pi_controller_address",
+        )
+    for tool in seen["missing_tools"]:
+        yield Finding(host, f"command {tool}", "not installed", "installed", f"install the package that has {tool}")
+
+
+def _paths(plan: Plan, host: str, paths: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, path in paths.items():
+        if path["links"]:
+            yield Finding(
+                host,
+                f"path {name}",
+                f"{path['links'][0]} is a symbolic link",
+                "a path without links, so that no folder is inside another unseen",
+                f"set {SETTINGS[name]} to {path['real']}",
+            )
+    for name, kind in {"database": "file", "config_file": "file", "data_dir": "folder"}.items():
+        path = paths[name]
+        if path["kind"] not in (kind, "link"):
+            yield Finding(
+                host,
+                f"path {name}",
+                f"{path['path']} is {_is(path['kind'])}",
+                f"a {kind}",
+                f"correct {SETTINGS[name]}, or put it there",
+            )
+    yield from _new_paths(plan, host, paths)
+
+
+def _is(kind: str | None) -> str:
+    return {None: "not there", "other": "neither file nor folder"}.get(kind, f"a {kind}")
+
+
+def _new_paths(plan: Plan, host: str, paths: Mapping[str, Any]) -> Iterator[Finding]:
+    archive, backup, pods = paths["archive_path"], paths["backup_path"], paths["pod_data_dir"]
+    if archive["kind"] not in (None, "link"):
+        content = f" with {archive['entries']} entries" if archive["entries"] is not None else ""
+        yield Finding(
+            host,
+            "archive_path",
+            f"{archive['path']} exists{content}",
+            "nothing there: the unit's folder is moved to it",
+            "move it away, or set migration.archive_path to another folder",
+        )
+    if backup["kind"] not in (None, "folder", "link"):
+        yield Finding(
+            host,
+            "backup_path",
+            f"{backup['path']} is {_is(backup['kind'])}",
+            "a folder, or nothing yet",
+            "move it away, or set migration.backup_path to another folder",
+        )
+    # Left by an earlier try it is this migration's own, and the pods check that they know no member of the old cluster.
+    if plan.stage == FRESH and (pods["kind"] not in (None, "folder", "link") or pods["entries"]):
+        content = f" with {pods['entries']} entries" if pods["entries"] else ""
+        yield Finding(
+            host,
+            "pod_data_dir",
+            f"{pods['path']} exists{content}",
+            "nothing there: pods start with empty state",
+            "move it away, or set pi_controller_pod_data_dir to another folder",
+        )
+
+
+def _disk(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    """One finding a file system, since all that is written there adds up."""
+    paths, state = seen["paths"], seen["state_bytes"]
+    for name in WRITTEN:
+        if paths[name]["read_only"]:
+            yield Finding(
+                host,
+                f"disk for {name}",
+                f"{paths[name]['existing']} is mounted read-only",
+                "a file system that can be written to",
+                "mount it read-write (an SD card that is wearing out turns read-only: see dmesg)",
+            )
+    by_device: dict[int, list[str]] = {}
+    for name in WRITTEN:
+        # On one file system the archive is a rename.
+        if name != "archive_path" or paths[name]["device"] != paths["data_dir"]["device"]:
+            by_device.setdefault(paths[name]["device"], []).append(name)
+    for names in by_device.values():
+        path = paths[names[0]]
+        wanted = COPIES * state * len(names) + SPARE_BYTES
+        if path["free"] < wanted:
+            yield Finding(
+                host,
+                f"disk for {', '.join(names)}",
+                f"{size(path['free'])} free at {path['existing']}",
+                f"{size(wanted)}: twice the state ({size(state)}) for each folder, and {size(SPARE_BYTES)} to spare",
+                f"free {size(wanted - path['free'])} there, or set {SETTINGS[names[0]]} to a larger file system",
+            )
+        if path["free_files"] is not None and path["free_files"] < SPARE_FILES:
+            yield Finding(
+                host,
+                f"inodes for {', '.join(names)}",
+                f"{path['free_files']} free at {path['existing']}",
+                f"{SPARE_FILES}",
+                "remove small files there",
+            )
+
+
+def _unit(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Finding]:
+    name = plan.unit
+    if unit["load"] == "masked":
+        yield Finding(host, "unit", f"{name} is masked", "a unit that can be started", f"systemctl unmask {name}")
+    elif unit["load"] != "loaded":
+        yield Finding(
+            host, "unit", f"{name} is {unit['load'] or 'not there'}", "loaded", "install it, or correct pi_controller_unit"
+        )
+        return
+    if unit["active"] != "active":
+        yield Finding(
+            host,
+            "unit",
+            f"{name} is {unit['active']} ({unit['sub']})",
+            "active: every voter takes part",
+            f"systemctl start {name}; journalctl -u {name} says why it stopped",
+        )
+    if unit["load"] == "loaded" and unit["file"] != plan.unit_file:
+        yield Finding(
+            host, "unit file", unit["file"] or "none", plan.unit_file, f"set pi_controller_unit_file to {unit['file']}"
+        )
+    if unit["needs_reload"] or unit["unread_drop_ins"]:
+        added = f" ({', '.join(unit['unread_drop_ins'])})" if unit["unread_drop_ins"] else ""
+        yield Finding(
+            host,
+            "unit file",
+            f"edited since systemd has read it{added}",
+            "the unit runs as its file says",
+            f"look at the edit (systemctl cat {name}), then systemctl daemon-reload and restart, one Pi at a time",
+        )
+    if unit["load"] == "loaded" and unit["enabled"] not in ("enabled", ""):
+        yield Finding(
+            host,
+            "unit enabled",
+            unit["enabled"],
+            "enabled: it comes back when the Pi reboots before its shutdown",
+            f"systemctl enable {name}",
+            WARNING,
+        )
+    yield from _edits(plan, host, unit)
+
+
+def _edits(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Finding]:
+    # Other drop-ins are the distribution's own, for all services.
+    own = [path for path in unit["drop_ins"] if f"/{plan.unit}.d/" in path]
+    if own:
+        yield Finding(
+            host,
+            "unit drop-ins",
+            ", ".join(own),
+            "nothing that only the unit has",
+            f"see that the pods need none of it (systemctl cat {plan.unit})",
+            WARNING,
+        )
+    foreign = [name for name in unit["environment"] if name not in plan.environment]
+    if foreign:
+        yield Finding(
+            host,
+            "unit environment",
+            ", ".join(foreign),
+            "no settings that the pods do not get",
+            "write them into the configuration file, or into migration.standard_env",
+        )
+
+
+def _old_ports(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, port in plan.standard_ports.items():
+        holders = [one for one in seen["listeners"] if one["port"] == port]
+        strangers = [one for one in holders if one["owner"] not in ("unit", "unknown")]
+        if strangers or (not holders and not is_down(seen)):
+            yield Finding(
+                host,
+                f"port {port} ({name})",
+                _held_by(strangers) if strangers else "nobody listens",
+                f"{plan.unit} listens",
+                f"correct migration.standard_ports.{name}, or see who took the port",
+            )
+
+
+def _new_ports(plan: Plan, host: str, listeners: list[Mapping[str, Any]]) -> Iterator[Finding]:
+    for setting, port in plan.new_ports.items():
+        holders = [one for one in listeners if one["port"] == port]
+        # A re-run finds the pods of its first try there.
+        strangers = [one for one in holders if plan.stage == FRESH or one["owner"] != "pod"]
+        if strangers:
+            yield Finding(
+                host,
+                f"port {port} ({setting.rpartition('.')[2]})",
+                _held_by(strangers),
+                "free",
+                f"stop that process, or set migration.{setting} to another port on all Pis",
+            )
+
+
+def _held_by(listeners: list[Mapping[str, Any]]) -> str:
+    holders = [
+        f"{one['command']} (pid {one['pid']}{', ' + one['owner'] if one['owner'] != 'other' else ''})"
+        if one["pid"]
+        else f"a process of another user at {one['address']}"
+        for one in listeners
+    ]
+    return "held by " + ", ".join(dict.fromkeys(holders))
+
+
+def _database(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    # A missing file has its own finding.
+    if seen["paths"]["database"]["kind"] in ("file", "link") and seen["database"]["integrity"] != "ok":
+        yield Finding(
+            host,
+            "database",
+            seen["database"]["integrity"],
+            "SQLite's integrity check says ok",
+            "bring this Pi's database in order before anything is copied from it",
+        )
+
+
+def _memory(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    available, used = seen["memory_available"], seen["unit"]["memory"]
+    wanted = max(used or 0, plan.requests.get("memory", 0))
+    if plan.stage == FRESH and available is not None and available < wanted:
+        yield Finding(
+            host,
+            "memory",
+            f"{size(available)} available",
+            f"{size(wanted)} for a second daemon beside the unit",
+            "stop something else on this Pi",
+        )

@@ -1,0 +1,118 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All findings over all hosts, from everything that was seen. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .cluster import cluster_findings
+from .findings import EVERYWHERE, Finding, ordered
+from .host import host_findings, is_down
+from .kubernetes import kubernetes_findings
+from .network import network_findings
+from .plan import BEYOND, Plan, make_plan, states_of
+
+# What was seen, by the name under which the role hands it over.
+LOOKS = ("host", "ports", "cluster")
+# What only a look that came to its end has in its result.
+PROOF = {"host": "paths", "ports": "reached", "kubernetes": "nodes"}
+TASKS = {"host": "the look at this Pi", "ports": "the probe of the ports"}
+
+
+def evaluate(seen: Mapping[str, Any], config: Mapping[str, Any], owner: Mapping[str, Any]) -> list[Finding]:
+    """Every finding, in order.
+
+    `seen` has, for each host, the results of the tasks that looked (`journal`, `host`, `ports`, `cluster`), and that of
+    the one that looked at `kubernetes`; a result may be a failure, or missing.
+    """
+    plan = make_plan(config, owner, seen["journal"])
+    findings = [*_unseen(plan, seen), *_run(plan, seen["journal"])]
+    # Beyond prepare the pods and the unit have changed places, and these checks would report just that.
+    if plan.stage != BEYOND:
+        findings += _checks(plan, seen)
+    return ordered(findings, plan.hosts)
+
+
+def _good(name: str, result: Mapping[str, Any] | None) -> bool:
+    """Whether the look came to its end. The tasks never fail, so that the play goes on; their results tell."""
+    return PROOF[name] in (result or {})
+
+
+def _unseen(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    """Hosts that could not be reached, and looks that failed: nothing is taken for good that nobody has seen."""
+    for host in plan.hosts:
+        results = {name: seen[name].get(host) or {} for name in ("journal", *LOOKS)}
+        lost = [result for result in results.values() if result.get("unreachable")]
+        if lost:
+            yield Finding(
+                host,
+                "ssh",
+                _first_line(lost[0].get("msg", "no answer")),
+                "an answer over ssh",
+                "switch it on; correct ansible_host, ansible_user or the key; take a Pi that is gone out of the cluster first",
+            )
+            continue
+        for name in TASKS:
+            if plan.stage != BEYOND and not _good(name, results[name]):
+                said = results[name].get("module_stderr") or results[name].get("msg") or "it did not run"
+                yield Finding(host, TASKS[name], _last_line(said), "it runs to its end", "run it again with -vvv")
+    kubernetes = seen["kubernetes"]
+    if plan.stage != BEYOND and not _good("kubernetes", kubernetes):
+        yield Finding(
+            EVERYWHERE,
+            "Kubernetes API",
+            _first_line((kubernetes or {}).get("msg", "it was not asked")),
+            "an answer",
+            "start the API server (on K3s: the service k3s), and see that pi_controller_kubeconfig leads to it",
+        )
+
+
+def _first_line(text: Any) -> str:
+    return (str(text).strip() or "nothing said").splitlines()[0][:300]
+
+
+def _last_line(text: Any) -> str:
+    return (str(text).strip() or "nothing said").splitlines()[-1][:300]
+
+
+def _run(plan: Plan, journals: Mapping[str, Any]) -> Iterator[Finding]:
+    if plan.forks < len(plan.hosts):
+        yield Finding(
+            EVERYWHERE,
+            "forks",
+            str(plan.forks),
+            f"{len(plan.hosts)} or more: what concerns all Pis is done on all at once",
+            f"ansible-playbook --forks {len(plan.hosts)}, or forks in ansible.cfg",
+        )
+    if plan.stage != BEYOND:
+        return
+    for host in plan.hosts:
+        state = states_of(journals.get(host)).get("prepare")
+        if state is not None and state != "done":
+            yield Finding(
+                host,
+                "journal",
+                f"prepare is {state}, while other Pis are beyond it",
+                "all Pis at the same phase",
+                "was this Pi set up anew? Roll back, then start over",
+            )
+
+
+def _checks(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    hosts = {host: seen["host"][host] for host in plan.hosts if _good("host", seen["host"].get(host))}
+    ports = {host: seen["ports"][host] for host in plan.hosts if _good("ports", seen["ports"].get(host))}
+    lost = {host for host in plan.hosts if any((seen[name].get(host) or {}).get("unreachable") for name in ("journal", *LOOKS))}
+    down = lost | {host for host, result in hosts.items() if is_down(result)}
+    for host, result in hosts.items():
+        yield from host_findings(plan, host, result)
+    yield from network_findings(plan, ports, down)
+    yield from cluster_findings(
+        plan, seen["cluster"], {host: result["node_id"] for host, result in hosts.items()}, down
+    )
+    if _good("kubernetes", seen["kubernetes"]):
+        present = {host: result["image_present"] for host, result in hosts.items()}
+        yield from kubernetes_findings(plan, seen["kubernetes"], present)

@@ -1,0 +1,102 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What pre-flight measures a Pi, the network, the cluster and Kubernetes against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._core.config_faults import RESERVED_ENV
+from .._kube.facts import RESOURCES, quantity
+
+# What may be true already depends on how far a migration has come.
+FRESH, BEGUN, BEYOND = "fresh", "begun", "beyond"
+UNTOUCHED = ("pending", "rolled_back")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a Pi of the inventory is: the address of its daemon, and its name in Kubernetes."""
+
+    address: str
+    node: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The migration as configured. `places` is in the order of the inventory."""
+
+    places: Mapping[str, Place]
+    stage: str
+    unit: str
+    unit_file: str
+    standard_ports: Mapping[str, int]
+    new_ports: Mapping[str, int]
+    image: str
+    pull_policy: str
+    daemonset: str
+    forks: int = 0
+    requests: Mapping[str, float] = field(default_factory=dict)
+    # Settings in the daemon's environment that the pods get as well.
+    environment: frozenset[str] = frozenset()
+
+    @property
+    def hosts(self) -> list[str]:
+        return list(self.places)
+
+    def host_at(self, address: str) -> str | None:
+        return next((host for host, place in self.places.items() if place.address == address), None)
+
+    def port_names(self, port: int) -> str:
+        names = [name for name, number in (*self.standard_ports.items(), *self.new_ports.items()) if number == port]
+        return f"{port} ({', '.join(names)})" if names else str(port)
+
+
+def new_listeners(config: Mapping[str, Any]) -> dict[str, int]:
+    """Every port a pod listens on while the unit runs beside it, under the name of its setting."""
+    named = {f"temporary_ports.{name}": port for name, port in config["temporary_ports"].items()}
+    return {**named, **_env_ports(config, "temporary_env")}
+
+
+def _env_ports(config: Mapping[str, Any], section: str) -> dict[str, int]:
+    return {f"{section}.{name}": int(value) for name, value in config[section].items() if name.endswith("_PORT")}
+
+
+def make_plan(config: Mapping[str, Any], owner: Mapping[str, Any], journals: Mapping[str, Any]) -> Plan:
+    """`config` is the whole `migration`, `owner` the settings beside it, `journals` what each Pi's journal says."""
+    requests = (owner["resources"] or {}).get("requests") or {}
+    return Plan(
+        places={host: Place(str(address), str(owner["nodes"][host])) for host, address in owner["addresses"].items()},
+        stage=stage_of(journals),
+        unit=owner["unit"],
+        unit_file=owner["unit_file"],
+        standard_ports=dict(config["standard_ports"]),
+        new_ports=new_listeners(config),
+        image=owner["image"],
+        pull_policy=owner["pull_policy"],
+        daemonset=owner["daemonset"],
+        forks=int(owner["forks"]),
+        requests={resource: quantity(requests.get(resource)) for resource in RESOURCES},
+        environment=frozenset({*config["standard_env"], *RESERVED_ENV}),
+    )
+
+
+def states_of(journal: Mapping[str, Any] | None) -> Mapping[str, str]:
+    """State by phase; empty where the journal could not be read."""
+    states: Mapping[str, str] = (journal or {}).get("phase_states") or {}
+    return states
+
+
+def stage_of(journals: Mapping[str, Any]) -> str:
+    """Fresh, or `prepare` was begun on some Pi, or some Pi is beyond it."""
+    known = [states_of(journal) for journal in journals.values()]
+    later = [state for states in known for phase, state in states.items() if phase != "prepare"]
+    if any(state not in UNTOUCHED for state in later):
+        return BEYOND
+    if any(state != "pending" for states in known for state in states.values()):
+        return BEGUN
+    return FRESH

@@ -1,0 +1,211 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Changes of a Raft cluster's membership: one member at a time, and never at the price of the quorum."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from .._core.failures import RaftError
+from .._core.waiting import wait_until
+from .client import RaftClient
+from .cluster import MemberView, same_host
+from .leader import MAY_CALL_AGAIN, POLL, LeaderSession
+from .types import Member
+
+# How long a voter whose address is already right may go unheard before it counts as one the leader cannot reach.
+SILENCE = 5.0
+
+
+class MembershipChange(LeaderSession):
+    """One member's change."""
+
+    force = False
+
+    def present(self, node_id: str, address: str, *, voter: bool, replace: bool) -> None:
+        """Make `node_id` a member at `address`, caught up, with a vote or without one."""
+        wanted = Member(node_id, address, voter)
+        learners = "learners" in self.capabilities()
+        known = self.view.find(node_id)
+        itself = self.leader.id == node_id
+        unreached = False
+        if known and known.member == wanted:
+            if self._settled(wanted, replace):
+                return
+            unreached = True
+        self._refuse_impossible(wanted, known, learners, replace)
+        self._others_healthy(node_id)
+        if itself and not unreached:
+            # The leader is never removed. It listens at the new address after its restart, led by another by then: a
+            # leader that comes to power knows the new address, one that already was in power may not reach it.
+            self._add(wanted, voter_field=None)
+            if self.limits.listener <= 0 or self.dry_run or self._settled(wanted, replace):
+                return
+            unreached = True
+        if known and replace and (unreached or known.member.address != address or known.member.voter > voter):
+            if known.member.address != address:
+                self._down(known.member.address)
+            self._remove(node_id)
+            known = None
+        self._listening(address)
+        if voter and learners and (known is None or not known.member.voter):
+            learner = Member(node_id, address, False)
+            if known is None or known.member != learner:
+                self._add(learner, voter_field=False)
+            self.caught_up(learner)
+        self._add(wanted, voter_field=voter if learners else None)
+        self.caught_up(wanted)
+
+    def absent(self, node_id: str) -> None:
+        """Make sure that `node_id` is no member."""
+        if self.view.find(node_id) is None:
+            return
+        if self.leader.id == node_id:
+            raise self._never_removed(node_id)
+        self._others_healthy(node_id)
+        self._remove(node_id)
+
+    def lead(self, node_id: str) -> None:
+        """Hand leadership to `node_id` and wait until it has it."""
+        if self.leader.id == node_id:
+            return
+        heir = self.view.find(node_id)
+        if heir is None or not heir.member.voter:
+            raise self.error(f"{node_id} cannot lead: it is no voter", wanted=f"{node_id} as a voter")
+        self.caught_up(heir.member)
+        self.change(
+            f"hand leadership from {self.leader.id} to {node_id}",
+            lambda client: client.transfer(node_id),
+            lambda view: bool(view.leader and view.leader.id == node_id and view.quorate),
+            # 500: the heir stood for election and another won it; nothing is lost by asking again.
+            MAY_CALL_AGAIN | {500},
+        )
+
+    def can_transfer(self) -> bool:
+        return "transfer" in self.capabilities()
+
+    def _refuse_impossible(self, wanted: Member, known: MemberView | None, learners: bool, replace: bool) -> None:
+        """Everything that would fail half-way is refused before the first change."""
+        itself = self.leader.id == wanted.id
+        if not wanted.voter and not learners:
+            raise self.error(
+                f"{wanted.id} cannot join without a vote: this release knows no learners and would give it one",
+                wanted="capability learners",
+                next_step="use voter=true",
+            )
+        if known and known.member.voter and not wanted.voter and (itself or not replace):
+            raise self.error(
+                f"{wanted.id} has a vote, and there is no call that takes only the vote away",
+                wanted=f"{wanted.id} as a learner",
+                next_step="use replace=true on a member that does not lead",
+            )
+        host = wanted.address.rpartition(":")[0].strip("[]")
+        waits = not itself and self.limits.caught_up > 0
+        if waits and not any(same_host(client.host, host) for client in self.clients):
+            raise self.error(
+                f"none of the URLs is on {host}, so nobody could tell when {wanted.id} has caught up",
+                wanted=f"a URL on {host}",
+                next_step="add the REST URL of that node to `urls`, or set wait_caught_up=0",
+            )
+
+    def _settled(self, wanted: Member, replace: bool) -> bool:
+        """Whether a member that is already configured as wanted has caught up as well.
+
+        False is "the leader does not reach it, start over": it may still send to an older address.
+        """
+        if self.limits.caught_up <= 0 or (self.leader.id == wanted.id and self.limits.listener <= 0):
+            return True
+        self._listening(wanted.address)
+        patience = min(self.limits.caught_up, SILENCE)
+        heard = self.wait_member(wanted.id, lambda one, leader, target: one.in_contact(leader), patience)
+        if not heard and replace:
+            return False
+        self.caught_up(wanted)
+        return True
+
+    def _others_healthy(self, node_id: str) -> None:
+        """Wait until every other voter has caught up: one member changes at a time, on firm ground."""
+        target = self.leader.commit_index or 0
+        # With continuous writes a follower is always a few entries behind: never judge it by a single look.
+        patience = max(SILENCE, self.limits.caught_up)
+        waited = wait_until(self.look, lambda view: not view.why_behind(target, without=node_id), patience, POLL)
+        if waited.met or self.force:
+            return
+        reasons = waited.value.why_behind(target, without=node_id)
+        raise self.error(
+            f"{node_id} stays as it is while another voter is not well: {'; '.join(reasons)}",
+            seen=reasons,
+            wanted=f"every voter but {node_id} answering, in contact, and at index {target} or above",
+            next_step="bring these back first, then run this again",
+        )
+
+    def _listening(self, address: str) -> None:
+        """Wait for the Raft listener, so that the leader's first message arrives before the node starts an election."""
+        if self.limits.listener <= 0 or self.dry_run:
+            return
+        began = time.monotonic()
+        waited = wait_until(lambda: _refusal(address), lambda error: error is None, self.limits.listener, POLL)
+        if not waited.met:
+            raise self.error(
+                f"nothing listens on {address} after {self.limits.listener:g} s ({waited.value})",
+                seen=str(waited.value),
+                wanted=f"a Raft listener on {address}",
+                next_step="start that daemon and run this again: a member already removed is added then",
+            )
+        self.steps.add(f"{address} listens", began)
+
+    def _down(self, address: str) -> None:
+        """Wait until the daemon has left its old address.
+
+        One that is removed while it still runs hears nothing any more: it shows its clients rows that grow old, and
+        stands for election in ever higher terms.
+        """
+        if self.limits.listener <= 0 or self.dry_run:
+            return
+        began = time.monotonic()
+        waited = wait_until(lambda: _refusal(address), lambda error: error is not None, self.limits.listener, POLL)
+        if not waited.met:
+            raise self.error(
+                f"{address} still listens after {self.limits.listener:g} s, and a member is removed while it is down",
+                seen=f"a Raft listener on {address}",
+                wanted="none",
+                next_step="see why that daemon has not been stopped, then run this again",
+            )
+        self.steps.add(f"{address} is down", began)
+
+    def _add(self, wanted: Member, *, voter_field: bool | None) -> None:
+        what = "voter" if wanted.voter else "learner"
+        self.change(
+            f"add {wanted.id} at {wanted.address} as {what}",
+            lambda client: client.add_member(wanted.id, wanted.address, voter_field),
+            lambda view: any(one.member == wanted for one in view.members),
+        )
+
+    def _remove(self, node_id: str) -> None:
+        def call(client: RaftClient) -> None:
+            # It may have come to lead since we looked.
+            if self.leader.id == node_id:
+                raise self._never_removed(node_id)
+            client.remove_member(node_id)
+
+        self.change(f"remove {node_id}", call, lambda view: view.find(node_id) is None)
+
+    def _never_removed(self, node_id: str) -> RaftError:
+        return self.error(
+            f"{node_id} leads: a leader is never removed",
+            wanted=f"another leader than {node_id}",
+            next_step="hand leadership over first (state=leader for another member, or stop this daemon)",
+        )
+
+
+def _refusal(address: str) -> OSError | None:
+    """Why nothing listens at this address (host:port), or None where something does."""
+    host, _colon, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=1.0).close()
+    except OSError as error:
+        return error
+    return None

@@ -1,0 +1,173 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Snapshot folders as HashiCorp Raft's FileSnapshotStore writes them: `<raft>/snapshots/<term>-<index>-<msec>/`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from .._core.failures import RaftError
+from .crc64 import Crc64
+from .types import Member
+
+STATE, META = "state.bin", "meta.json"
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What `meta.json` says."""
+
+    folder: Path
+    id: str
+    index: int
+    term: int
+    size: int
+    crc: bytes
+    version: int
+    members: tuple[Member, ...]
+
+    @property
+    def state(self) -> Path:
+        return self.folder / STATE
+
+
+def read_snapshot(folder: Path) -> Snapshot:
+    """The snapshot in this folder; an error where it is none or was never finished."""
+    try:
+        meta = json.loads((folder / META).read_bytes())
+        crc = base64.b64decode(meta["CRC"] or "", validate=True)
+        if len(crc) != 8 or meta["Version"] not in (0, 1):
+            raise ValueError(f"Version {meta['Version']}, CRC {meta['CRC']}")
+        servers = (meta.get("Configuration") or {}).get("Servers") or ()
+        return Snapshot(
+            folder=folder,
+            id=str(meta["ID"]),
+            index=int(meta["Index"]),
+            term=int(meta["Term"]),
+            size=int(meta["Size"]),
+            crc=crc,
+            version=int(meta["Version"]),
+            # Suffrage: 0 votes, 1 does not, 2 does not yet.
+            members=tuple(Member(str(s["ID"]), str(s["Address"]), s.get("Suffrage", 0) == 0) for s in servers),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+        raise RaftError(
+            f"{folder} holds no finished snapshot ({type(error).__name__}: {error})",
+            seen=str(error),
+            wanted=f"{META} with Version, ID, Index, Term, Size and CRC",
+            next_step="take another snapshot",
+        ) from error
+
+
+def list_snapshots(raft_dir: Path) -> list[Snapshot]:
+    """Finished snapshots, the newest first, in the order Raft itself prefers them: term, index, ID."""
+    found = []
+    folder = raft_dir / "snapshots"
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        # `*.tmp` is being written, or was when the daemon died.
+        if not entry.is_dir() or entry.name.endswith(".tmp"):
+            continue
+        try:
+            found.append(read_snapshot(entry))
+        except RaftError:
+            continue
+    return sorted(found, key=lambda one: (one.term, one.index, one.id), reverse=True)
+
+
+def verify(snapshot: Snapshot) -> str:
+    """Read the state once, compare it with what `meta.json` says of it, and return its SHA-256."""
+    return _copy_state(snapshot, None)
+
+
+def copy(snapshot: Snapshot, dest: Path) -> str:
+    """Copy state and meta to `dest`, verified on the way and safe on disk when this returns the SHA-256.
+
+    The files get their names only when they are complete: what is in `dest` under these names was verified.
+    """
+    try:
+        # One by one: mkdir gives its mode to the last folder only.
+        dest.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        dest.mkdir(mode=0o700, exist_ok=True)
+        dest.chmod(0o700)
+        # Read now: Raft may reap this snapshot while we copy, the open state file survives that and this would not.
+        meta = (snapshot.folder / META).read_bytes()
+        parts = {name: dest / f".{name}.part" for name in (STATE, META)}
+        try:
+            digest = _copy_state(snapshot, parts[STATE])
+            with _create(parts[META]) as target:
+                target.write(meta)
+                target.flush()
+                os.fsync(target.fileno())
+            for name, part in parts.items():
+                part.replace(dest / name)
+        finally:
+            for part in parts.values():
+                part.unlink(missing_ok=True)
+        for folder in (dest, dest.parent):
+            _sync_folder(folder)
+    except OSError as error:
+        raise RaftError(
+            f"cannot copy snapshot {snapshot.id} to {dest} ({error})",
+            seen=str(error),
+            wanted=f"{STATE} and {META} of {snapshot.id} in {dest}",
+            next_step="make room or repair the permissions there, then run this again",
+        ) from error
+    return digest
+
+
+def _copy_state(snapshot: Snapshot, target_path: Path | None) -> str:
+    digest, crc, size = hashlib.sha256(), Crc64(), 0
+    target = _create(target_path) if target_path else None
+    try:
+        with snapshot.state.open("rb") as source:
+            while chunk := source.read(_CHUNK):
+                digest.update(chunk)
+                crc.update(chunk)
+                size += len(chunk)
+                if target:
+                    target.write(chunk)
+        if target:
+            target.flush()
+            os.fsync(target.fileno())
+    except OSError as error:
+        raise RaftError(
+            f"cannot read {snapshot.state} ({error})",
+            seen=str(error),
+            wanted=f"{snapshot.size} bytes",
+            next_step="take another snapshot",
+        ) from error
+    finally:
+        if target:
+            target.close()
+    seen = {"size": size, "crc": crc.digest().hex()}
+    wanted = {"size": snapshot.size, "crc": snapshot.crc.hex()}
+    if seen != wanted:
+        raise RaftError(
+            f"{snapshot.state} is not what {META} says: {seen}, wanted {wanted}",
+            seen=seen,
+            wanted=wanted,
+            next_step="do not use this snapshot; check the storage, then take another one",
+        )
+    return digest.hexdigest()
+
+
+def _create(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

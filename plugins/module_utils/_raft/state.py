@@ -1,0 +1,138 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Taking the state of one daemon, and giving a state to a cluster."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Callable
+
+from .._core.failures import RaftError
+from .._core.waiting import Waited, wait_until
+from . import snapshots
+from .client import RaftClient
+from .cluster import MemberView
+from .leader import POLL, LeaderSession
+
+
+def take(client: RaftClient, raft_dir: str | None, timeout: float) -> tuple[snapshots.Snapshot | None, str]:
+    """Ask the daemon on this host for a snapshot; returns it and how it was come by (`api` or `folder`)."""
+    try:
+        taken = client.snapshot(timeout=timeout)
+    except RaftError as error:
+        # Raft refuses where nothing was written since the last one: that one is as good.
+        if error.status == 409 or "nothing new to snapshot" in str(error):
+            return newest(raft_dir), "folder"
+        raise
+    places = [Path(taken.path)] if taken.path else []
+    if raft_dir:
+        places.append(Path(raft_dir) / "snapshots" / taken.id)
+    for place in places:
+        if (place / snapshots.META).exists():
+            return snapshots.read_snapshot(place), "api"
+    raise RaftError(
+        f"{client.url} took snapshot {taken.id}, which is not on this host",
+        url=client.url,
+        seen=taken.path,
+        wanted=f"a folder among {', '.join(map(str, places)) or 'none: neither a path nor raft_dir'}",
+        next_step="run this on the daemon's own host, with its `raft_dir`",
+    )
+
+
+def newest(raft_dir: str | None) -> snapshots.Snapshot | None:
+    """The newest finished snapshot in a daemon's Raft folder."""
+    if not raft_dir:
+        raise RaftError(
+            "without `raft_dir` there is nowhere to look for a snapshot",
+            wanted="the daemon's Raft folder",
+            next_step="give `raft_dir`",
+        )
+    return next(iter(snapshots.list_snapshots(Path(raft_dir))), None)
+
+
+def _applied(
+    session: LeaderSession, target: int, timeout: float, whom: Callable[[MemberView], bool] = lambda one: True
+) -> Waited[list[str]]:
+    """Wait until members, learners too, have applied `target`; the value is why some have not."""
+
+    def behind() -> list[str]:
+        view = session.look()
+        if view.leader is None:
+            return [view.describe()]
+        reasons = [member.why_behind(view.leader, target) for member in view.members if whom(member)]
+        return [reason for reason in reasons if reason]
+
+    return wait_until(behind, lambda reasons: not reasons, timeout, POLL)
+
+
+def settle(session: LeaderSession, timeout: float) -> None:
+    """Wait until every member follows one leader and has applied what it had committed.
+
+    A restore leaves a hole in the leader's log, and is over once others have it as well. A leader that is deposed in
+    between keeps a log that no other leader can continue (see `free`). The moment to see one coming is before: a member
+    that was cut off comes back with a higher term, and deposes the leader as soon as it is heard.
+    """
+    target = session.leader.commit_index or 0
+    waited = _applied(session, target, timeout)
+    if not waited.met:
+        raise session.error(
+            f"not restored, since the cluster is not at rest after {waited.elapsed:.1f} s: {'; '.join(waited.value)}",
+            seen=waited.value,
+            wanted=f"every member in contact with one leader, and at index {target} or above",
+            next_step="bring the named members back, then run this again",
+        )
+
+
+def free(session: LeaderSession, patience: float, timeout: float) -> list[str]:
+    """Have the leader take a snapshot where a member that answers stays behind for longer than `patience` (seconds).
+
+    After a restore that was cut short by an election the deposed leader refuses every entry ("failed to get previous
+    log"), is sent the leader's last snapshot, which is older than its own log, and so on without an end, hundreds of
+    times a second, until its disk is full. A restart does not help. A snapshot that is newer than its log does.
+
+    Returns why members were behind, and nothing where none was or where this release has no call for a snapshot.
+    """
+
+    def answers(member: MemberView) -> bool:
+        return member.status is not None
+
+    target = session.leader.commit_index or 0
+    waited = _applied(session, target, patience, answers)
+    if waited.met or "snapshot" not in session.capabilities():
+        return []
+    if session.dry_run:
+        return waited.value
+    until = time.monotonic() + timeout
+    while True:
+        # The first one can be older still than what the deposed leader wrote last.
+        session.client().snapshot(timeout=timeout)
+        after = _applied(session, target, patience, answers)
+        if after.met:
+            return waited.value
+        if time.monotonic() > until:
+            raise session.error(
+                f"still behind after the leader took a snapshot: {'; '.join(after.value)}",
+                seen=after.value,
+                wanted=f"every member that answers at index {target} or above",
+                next_step="read the log of the named daemons",
+            )
+
+
+def restore(session: LeaderSession, src: Path, timeout: float) -> int:
+    """Send a state to the leader and wait until every member, learners too, has applied it; returns the index."""
+    settle(session, timeout)
+    session.client().restore(src, timeout=timeout)
+    session.view, session.leader = session.find_leader()
+    target = session.leader.commit_index or 0
+    waited = _applied(session, target, timeout)
+    if not waited.met:
+        raise session.error(
+            f"restored, but not applied everywhere after {waited.elapsed:.1f} s: {'; '.join(waited.value)}",
+            seen=waited.value,
+            wanted=f"every member at index {target} or above",
+            next_step="bring the named members back; they apply it then",
+        )
+    return target

@@ -1,0 +1,123 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The checks of a report: each holds or does not, with what was seen. Also as JUnit for CI systems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+from .._core import words
+
+CLUSTER_NAMES = {"old": "the systemd cluster", "new": "the cluster of pods"}
+
+
+def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """`ok` is null where nothing was there to judge by."""
+    state, figures, watch = report["state"], report["figures"], report["watch"]
+    found: list[dict[str, Any]] = []
+
+    def check(group: str, title: str, ok: bool | None, seen: str, fault: str | None = None) -> None:
+        """`fault` says in one sentence what it means when this does not hold."""
+        found.append({"group": group, "title": title, "ok": ok, "seen": seen, "fault": fault if ok is False else None})
+
+    for phase in report["phases"]:
+        if phase["state"] == "pending" and report["outcome"] != "migrated":
+            continue
+        took = words.seconds(phase["seconds"])
+        told = f"{phase['state'].replace('_', ' ')} after {took}" if phase["seconds"] is not None else phase["state"]
+        check("phases", phase["title"], phase["state"] in ("done", "rolled_back"), phase["message"] or told)
+
+    serving = {"systemd": "old", "pods": "new"}.get(state["served_by"])
+    served = f"served by {state['served_by']}"
+    check("state", "One kind of daemon serves all clients", serving is not None, served, "Not all clients are served by one cluster.")
+    if serving:
+        cluster = state["clusters"][serving]
+        seen = f"leader {cluster['leader']}, term {cluster['term']}"
+        check("state", f"Quorum in {CLUSTER_NAMES[serving]}", cluster["quorate"], seen, "The cluster that serves has no quorum.")
+        answering = f"{cluster['answering']} of {words.plural(cluster['voters'], 'voter')}"
+        check("state", "All voters answer", cluster["answering"] == cluster["voters"] > 0, answering, f"Only {answering} answer.")
+    if report["outcome"] in ("migrated", "rolled_back"):
+        wanted = "pods" if report["outcome"] == "migrated" else "systemd"
+        check("state", f"Clients reach {wanted}", state["served_by"] == wanted, served, f"Not all clients reach {wanted}.")
+        led = [f"{name} {one['gate']}" for name, one in state["hosts"].items() if one["gate"] != "open"]
+        listed = ", ".join(led)
+        check("state", "No client is led round any more", not led, listed or "every gate is open", f"Gates are still set: {listed}.")
+
+    before = [one["id"] for one in report["members"]["before"]]
+    after = [one["id"] for one in report["members"]["after"]]
+    same = sorted(before) == sorted(after) if before and after else None
+    check("data", "The same members as before", same, _listed(after), f"The members are not those from before: {_listed(after)}.")
+    digests = {row["digest_after"] for row in report["content"] if row["digest_after"]}
+    seen = f"{words.plural(len(digests), 'digest')} on {words.plural(len(report['content']), 'Pi')}"
+    equal: bool | None = len(digests) == 1 if digests else None
+    if equal is False and not report["content_at_rest"]:
+        # Read one after the other while clients write, equal databases differ.
+        equal, seen = None, f"{seen}, while clients were writing"
+    check("data", "Every Pi holds the same content", equal, seen, "The Pis do not hold the same content.")
+    if report["write_pause"]:
+        digest = report["write_pause"]["content_digest"]
+        check("data", "Both sides held the same content at the cutover", bool(digest), digest or "not written down")
+
+    grace = float((report["configuration"].get("timeouts_seconds") or {}).get("quorum_lost_after") or 0)
+    for name, one in watch.items():
+        if one["samples"]:
+            # An election that was to be expected is no loss; the watch's own limit tells the two apart.
+            longest = max((lost["to"] - lost["from"] for lost in one["without_quorum"]), default=0.0)
+            kept = longest == 0 or longest < grace
+            seen = f"in {one['samples']} looks" if longest == 0 else f"an election of {words.seconds(longest)}" if kept else ""
+            told = words.seconds(one["without_quorum_seconds"])
+            fault = f"{CLUSTER_NAMES[name].capitalize()} was without a quorum for {told}."
+            check("availability", f"Quorum all the time in {CLUSTER_NAMES[name]}", kept, seen or f"without it for {told}", fault)
+    if not figures["quorum_samples"]:
+        check("availability", "Quorum all the time", None, "nobody watched")
+    alerts = words.plural(len(report["alerts"]), "alert")
+    check("availability", "No alert", not report["alerts"], alerts, f"There was {alerts}." if len(report["alerts"]) == 1 else f"There were {alerts}.")
+    restarts = words.plural(figures["pod_restarts"], "restart")
+    check("availability", "No pod was restarted", figures["pod_restarts"] == 0, restarts, f"Kubernetes counts {restarts} of pods.")
+    witness = report["witness"]
+    if witness:
+        lost = words.plural(witness["lost_writes"], "acknowledged write")
+        check("availability", "No acknowledged write was lost", not witness["lost_writes"], f"of {witness['acknowledged_writes']}", f"Lost: {lost}.")
+        failed = words.plural(witness["failed_reads"], "read") + " failed"
+        check("availability", "No read failed", not witness["failed_reads"], failed, f"{failed.capitalize()}.")
+        others = [one["text"] for one in witness["findings"] if one["kind"] != "failed_read" and not one["kind"].startswith("lost")]
+        seen = words.plural(len(others), "other finding")
+        check("availability", "The witness found nothing else", not others, seen, f"The witness has {seen}.")
+    return found
+
+
+def _listed(names: Sequence[Any]) -> str:
+    return ", ".join(str(name) for name in names) or "none seen"
+
+
+def junit(report: Mapping[str, Any]) -> str:
+    """The checks as JUnit XML."""
+    root = ElementTree.Element("testsuites", name="pi-controller migration")
+    groups = dict.fromkeys(check["group"] for check in report["checks"])
+    for group in groups:
+        own = [check for check in report["checks"] if check["group"] == group]
+        suite = ElementTree.SubElement(
+            root,
+            "testsuite",
+            name=group,
+            tests=str(len(own)),
+            failures=str(sum(check["ok"] is False for check in own)),
+            skipped=str(sum(check["ok"] is None for check in own)),
+            errors="0",
+            timestamp=report["ended"][:19],
+        )
+        taken = {phase["title"]: phase["seconds"] for phase in report["phases"]} if group == "phases" else {}
+        for check in own:
+            case = ElementTree.SubElement(
+                suite, "testcase", classname=f"migration.{group}", name=check["title"], time=str(taken.get(check["title"]) or 0)
+            )
+            if check["ok"] is False:
+                ElementTree.SubElement(case, "failure", message=check["seen"]).text = check["seen"]
+            elif check["ok"] is None:
+                ElementTree.SubElement(case, "skipped", message=check["seen"])
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"

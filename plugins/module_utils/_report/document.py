@@ -1,0 +1,291 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The facts of a migration's report, put together from what was written down while it ran. Pure.
+
+The result is what migration-report.json holds; its shape is published in docs/report.schema.json.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from .._core.journal import PHASES
+from .._core.words import PHASE_TITLES
+from . import series
+from .checks import checks
+from .status import moment
+from .status import phases as phases_of
+from .verdict import verdict
+
+FORMAT = 1
+OUTCOMES = ("migrated", "rolled_back", "failed", "paused")
+# Keys of the configuration whose values stay out of every report, wherever they stand.
+_SECRET = re.compile(r"token|password|passwd|secret|credential|private|api_?key|\bkey\b", re.IGNORECASE)
+HIDDEN = "(left out)"
+# A little of what was before the first phase belongs to the picture.
+LEAD = 5.0
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a report is made from."""
+
+    outcome: str
+    status: Mapping[str, Any]
+    hosts: Mapping[str, Mapping[str, Any]]
+    config: Mapping[str, Any]
+    now: float
+    samples: Sequence[Mapping[str, Any]] = ()
+    alerts: Sequence[Mapping[str, Any]] = ()
+    contents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    contents_again: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)
+    failure: Mapping[str, Any] | None = None
+    witness: Mapping[str, Any] | None = None
+    witness_history: Any = None
+
+
+def gather(inputs: Inputs) -> dict[str, Any]:
+    """The whole report."""
+    inputs = replace(inputs, hosts=_of_this_migration(inputs))
+    phases = _phases(inputs)
+    begun = [phase["started_at"] for phase in phases if phase["started_at"] is not None]
+    ended_at = [phase["finished_at"] for phase in phases if phase["finished_at"] is not None]
+    began = min(begun) if begun else inputs.now
+    # A report made again later ends where the migration ended.
+    open_end = any(phase["state"] == "started" for phase in phases) or not ended_at
+    ended = inputs.now if open_end else max(ended_at)
+    window = (began - LEAD, ended + LEAD)
+    # Behind a gate a cluster cannot be seen from outside; such a look says nothing of it.
+    samples = [one for one in series.within(inputs.samples, *window) if one["quorum"] is not None]
+    watch = {cluster: series.watched([one for one in samples if one["cluster"] == cluster], *window) for cluster in series.CLUSTERS}
+    alerts = series.alerts([one for one in inputs.alerts if window[0] <= float(one.get("began") or one["at"]) <= window[1]])
+    report: dict[str, Any] = {
+        "format": FORMAT,
+        "generated": _iso(inputs.now),
+        "migration_id": _migration_id(inputs.hosts),
+        "outcome": inputs.outcome,
+        "began": _iso(began),
+        "ended": _iso(ended),
+        "window": {"from": round(window[0], 3), "to": round(window[1], 3)},
+        "state": _state(inputs.status),
+        "failure": dict(inputs.failure) if inputs.failure else _recorded_failure(phases),
+        "phases": phases,
+        "write_pause": _write_pause(inputs.hosts),
+        "hardware": _hardware(inputs.hosts),
+        "watch": watch,
+        "witness": None,
+        "content": _content(inputs),
+        "content_at_rest": _at_rest(inputs),
+        "members": _members(inputs),
+        "pods": [{name: pod.get(name) for name in ("node", "pod", "ready", "restarts", "images")} for pod in inputs.status["pods"]],
+        "alerts": alerts,
+        "versions": without_secrets(dict(inputs.versions)),
+        "configuration": without_secrets(dict(inputs.config)),
+        "next": dict(inputs.status["next"]),
+        "not_seen": list(inputs.status["faults"]),
+    }
+    if inputs.witness:
+        report["witness"] = series.witness_summary(inputs.witness)
+        if inputs.witness_history is not None:
+            report["witness"]["series"] = series.witness_series(inputs.witness_history, *window)
+    report["figures"] = _figures(report, round(ended - began, 1))
+    report["checks"] = checks(report)
+    report["verdict"] = verdict(report)
+    return report
+
+
+def without_secrets(value: Any, name: str = "") -> Any:
+    """The structure with every value left out whose key names a secret."""
+    if isinstance(value, Mapping):
+        return {str(key): without_secrets(one, str(key)) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_secrets(one, name) for one in value]
+    return HIDDEN if value not in (None, "") and not isinstance(value, bool) and _SECRET.search(name) else value
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="seconds")
+
+
+def _of_this_migration(inputs: Inputs) -> dict[str, dict[str, Any]]:
+    """The Pis with the journal the report is about: a rollback puts it aside when it is done."""
+    back = inputs.outcome == "rolled_back"
+    return {name: {**info, "journal": info.get("journal") or (info.get("last_journal") if back else None)} for name, info in inputs.hosts.items()}
+
+
+def _migration_id(hosts: Mapping[str, Mapping[str, Any]]) -> str | None:
+    named = [(info.get("journal") or {}).get("migration_id") for info in hosts.values()]
+    return next((one for one in named if one), None)
+
+
+def _phases(inputs: Inputs) -> list[dict[str, Any]]:
+    limit = (inputs.config.get("timeouts_seconds") or {}).get("phase_timeout")
+    found = []
+    for name, phase in phases_of(inputs.hosts).items():
+        began, ended = moment(phase["started"]), moment(phase["finished"])
+        lasted = None if began is None else (ended if ended is not None else inputs.now) - began
+        found.append(
+            {
+                "name": name,
+                "title": PHASE_TITLES[name],
+                "state": phase["state"],
+                "started": phase["started"],
+                "finished": phase["finished"],
+                "started_at": began,
+                "finished_at": ended,
+                "seconds": None if lasted is None else round(lasted, 1),
+                "timeout_seconds": limit,
+                "hosts": dict(phase["hosts"]),
+                "task": phase["task"],
+                "message": phase["message"],
+            }
+        )
+    return found
+
+
+def _recorded_failure(phases: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    for phase in phases:
+        if phase["state"] == "failed":
+            return {"phase": phase["name"], "task": phase["task"], "message": phase["message"], "host": None}
+    return None
+
+
+def _state(status: Mapping[str, Any]) -> dict[str, Any]:
+    """What is true now, of both clusters and of the way clients take."""
+    clusters = {}
+    for name, cluster in status["clusters"].items():
+        voters = [one for one in cluster["members"] if one["voter"]]
+        clusters[name] = {
+            "exists": cluster["exists"] and bool(cluster["members"]),
+            "leader": cluster["leader"] or cluster["leader_address"],
+            "term": cluster["term"],
+            "quorate": cluster["quorate"],
+            "voters": len(voters),
+            "answering": sum(one["reachable"] for one in voters),
+        }
+    return {
+        "word": status["state"],
+        "phase": status["phase"],
+        "served_by": status["traffic"]["served_by"],
+        "clusters": clusters,
+        "hosts": {name: dict(one) for name, one in status["traffic"]["hosts"].items()},
+    }
+
+
+def _facts(hosts: Mapping[str, Mapping[str, Any]], phase: str) -> list[Mapping[str, Any]]:
+    journals = [(info.get("journal") or {}).get("phases") or {} for info in hosts.values()]
+    return [journal[phase].get("facts") or {} for journal in journals if phase in journal]
+
+
+def _write_pause(hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """When writes waited in the cutover, as the playbook measured it."""
+    told: dict[str, Any] = {}
+    for facts in _facts(hosts, "cutover"):
+        told.update(facts)
+    if told.get("write_pause_seconds") in (None, "") or told.get("fenced_at") in (None, ""):
+        return None
+    began, lasted = float(told["fenced_at"]), float(told["write_pause_seconds"])
+    return {
+        "from": round(began, 3),
+        "to": round(began + lasted, 3),
+        "seconds": round(lasted, 3),
+        "fence": told.get("fence"),
+        "carried_by": told.get("carried_by"),
+        "content_digest": told.get("content_digest"),
+    }
+
+
+def _hardware(hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How long each Pi's hardware had no owner: from the beginning of the unit's stop until its pod stands in its place.
+
+    The journal has whole seconds and the phases' ends, so the truth is a little shorter.
+    """
+    found = []
+    for name, info in hosts.items():
+        phases = (info.get("journal") or {}).get("phases") or {}
+        began = moment((phases.get("systemd_shutdown") or {}).get("started"))
+        ended = moment((phases.get("port_migration") or {}).get("finished"))
+        if began is not None and ended is not None and ended >= began:
+            found.append({"host": name, "from": began, "to": ended, "seconds": round(ended - began, 1)})
+    return found
+
+
+def _content(inputs: Inputs) -> list[dict[str, Any]]:
+    """Checksums and digests of every Pi: what was backed up before, and what is there now."""
+    rows = []
+    for name, info in inputs.hosts.items():
+        before = (info.get("manifest") or {}).get("database") or {}
+        snapshot = (info.get("manifest") or {}).get("snapshot") or {}
+        after = inputs.contents.get(name) or {}
+        rows.append(
+            {
+                "host": name,
+                "backup_sha256": before.get("sha256"),
+                "digest_before": before.get("digest"),
+                "rows_before": _rows(before.get("tables")),
+                "snapshot_sha256": snapshot.get("sha256") or None,
+                "snapshot_index": snapshot.get("index") or None,
+                "digest_after": after.get("digest"),
+                "rows_after": _rows(after.get("tables")),
+            }
+        )
+    return rows
+
+
+def _at_rest(inputs: Inputs) -> bool | None:
+    """Whether no Pi's content changed between two looks; None where there was one look only."""
+    twice = [
+        (one["digest"], again["digest"])
+        for name, one in inputs.contents.items()
+        for again in [inputs.contents_again.get(name) or {}]
+        if one.get("digest") and again.get("digest")
+    ]
+    return all(first == second for first, second in twice) if twice else None
+
+
+def _rows(tables: Any) -> int | None:
+    """How many rows a manifest or sqlite_info counts in all tables together."""
+    if not isinstance(tables, Mapping):
+        return None
+    counts = [one.get("rows") if isinstance(one, Mapping) else one for one in tables.values()]
+    return sum(int(one) for one in counts if one is not None)
+
+
+def _members(inputs: Inputs) -> dict[str, list[dict[str, Any]]]:
+    told = [(info.get("manifest") or {}).get("members") for info in inputs.hosts.values()]
+    before: list[dict[str, Any]] = next((members for members in told if members), [])
+    clusters = inputs.status["clusters"]
+    after = clusters["new"]["members"] if inputs.status["traffic"]["served_by"] == "pods" else clusters["old"]["members"]
+    after = after or clusters["new"]["members"] or clusters["old"]["members"]
+    keep = ("id", "address", "voter", "role", "term", "last_index", "applied_index", "lag")
+    return {
+        "before": sorted(({key: one.get(key) for key in keep} for one in before), key=lambda one: str(one["id"])),
+        "after": [{key: one.get(key) for key in keep} for one in after],
+    }
+
+
+def _figures(report: Mapping[str, Any], lasted: float) -> dict[str, Any]:
+    """The key figures, flat."""
+    watch, witness, pause = report["watch"], report["witness"], report["write_pause"]
+    return {
+        "duration_seconds": lasted,
+        "phases_done": sum(phase["state"] == "done" for phase in report["phases"] if phase["name"] in PHASES),
+        "phases": len(PHASES),
+        "write_pause_seconds": pause["seconds"] if pause else None,
+        "quorum_samples": sum(one["samples"] for one in watch.values()),
+        "without_quorum_seconds": round(sum(one["without_quorum_seconds"] for one in watch.values()), 3),
+        "leader_changes": sum(one["leader_changes"] for one in watch.values()),
+        "unanswered": sum(one["unanswered"] for one in watch.values()),
+        "alerts": len(report["alerts"]),
+        "pod_restarts": sum(pod["restarts"] or 0 for pod in report["pods"]),
+        "lost_writes": witness["lost_writes"] if witness else None,
+        "failed_reads": witness["failed_reads"] if witness else None,
+        "client_write_pause_seconds": witness["write_pause_seconds"] if witness else None,
+    }

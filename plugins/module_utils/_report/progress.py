@@ -1,0 +1,194 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A running migration as the terminal shows it: what is known, the lines it makes, and the events worth a line of their own.
+
+Pure: times come with the events, and nothing is read or printed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._core import words
+from .._core.commands import STATUS
+from .._core.journal import PHASES, ROLLBACK
+from .status import phase_of
+
+MARKS = {"done": "✓", "started": "▸", "failed": "✗", "rolled_back": "↩", "pending": "·"}
+CLUSTERS = {"old": "systemd", "new": "pods"}
+# A cluster that was not seen for so long is not shown as if it were there now.
+STALE = 5.0
+# What a task may take before a line says what is waited for, and how often it says so again.
+PATIENCE = 20.0
+
+
+@dataclass
+class Event:
+    """One line for the log. `kind` decides its colour: info, good, bad, alert, text."""
+
+    kind: str
+    text: str
+    at: float
+
+
+@dataclass
+class Task:
+    name: str
+    since: float
+    hosts: set[str] = field(default_factory=set)
+    said_at: float = 0.0
+
+
+@dataclass
+class Progress:
+    """Takes events in and gives lines out."""
+
+    began: float
+    phases: dict[str, dict[str, str]] = field(default_factory=dict)
+    times: dict[str, tuple[float, float | None]] = field(default_factory=dict)
+    limit: float | None = None
+    clusters: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    task: Task | None = None
+    status: Mapping[str, Any] | None = None
+    failures: list[str] = field(default_factory=list)
+    _alerts: set[tuple[Any, ...]] = field(default_factory=set)
+
+    # --- what happens ----------------------------------------------------------------------------
+
+    def journal(self, host: str, states: Mapping[str, str], at: float, *, first: bool = False) -> list[Event]:
+        """A Pi's journal. `first` is what was written before this run, which is no event."""
+        before = self.states()
+        for phase, state in states.items():
+            self.phases.setdefault(phase, {})[host] = state
+        events = []
+        for phase, state in self.states().items():
+            if first or state == before.get(phase, "pending"):
+                continue
+            title = words.PHASE_TITLES[phase]
+            began = self.times.get(phase, (at, None))[0]
+            if state == "started":
+                self.times[phase] = (at, None)
+                events.append(Event("info", f"{title} begins", at))
+            else:
+                self.times[phase] = (began, at)
+                kind = "good" if state == "done" else "bad"
+                events.append(Event(kind, f"{title} {state.replace('_', ' ')} after {words.seconds(at - began)}", at))
+        return events
+
+    def sample(self, sample: Mapping[str, Any]) -> list[Event]:
+        """A look of the quorum watch; an event where quorum, leader or term are other than before."""
+        name = sample["cluster"]
+        before, self.clusters[name] = self.clusters.get(name), sample
+        if before is not None and _essence(before) == _essence(sample):
+            return []
+        kind = "bad" if sample["quorum"] is False else "info"
+        return [Event(kind, f"{CLUSTERS[name]}: {describe(sample)}", float(sample["at"]))]
+
+    def alert(self, alert: Mapping[str, Any]) -> list[Event]:
+        """A line of the watch's alerts: raised, or over."""
+        key = (alert.get("kind"), alert.get("cluster"), alert.get("began"), alert.get("ended") is None)
+        if key in self._alerts:
+            return []
+        self._alerts.add(key)
+        if alert.get("ended") is None:
+            return [Event("alert", f"ALERT: {alert['message']}", float(alert["at"]))]
+        lasted = words.seconds(float(alert["ended"]) - float(alert["began"]))
+        return [Event("good", f"over after {lasted}: {alert['message']}", float(alert["at"]))]
+
+    def task_begins(self, name: str, at: float) -> None:
+        self.task = Task(name, at, said_at=at)
+
+    def waiting(self, at: float) -> list[Event]:
+        """Says from time to time what is being waited for."""
+        if self.task is None or at - self.task.said_at < PATIENCE:
+            return []
+        self.task.said_at = at
+        return [Event("info", f"still at: {self._now(at)}", at)]
+
+    def failed(self, host: str, task: str, message: str, at: float) -> list[Event]:
+        line = f"{host}: {task}: {message}".strip()
+        self.failures.append(line)
+        return [Event("bad", f"FAILED {line}", at)]
+
+    # --- what there is to show -------------------------------------------------------------------
+
+    def states(self) -> dict[str, str]:
+        shown = (*PHASES, ROLLBACK) if ROLLBACK in self.phases else PHASES
+        return {phase: phase_of(list(self.phases.get(phase, {}).values()) or ["pending"]) for phase in shown}
+
+    def panel(self, at: float, *, over: bool = False) -> list[tuple[str, str]]:
+        """(kind, line) of everything that is true now; of a run that is over only what became of the phases."""
+        if not self.phases:
+            return [("info", f"  {self._now(at)}")] if self.task else []
+        lines = [("title", f"pi-controller migration  {words.seconds(at - self.began)}")]
+        kinds = {"done": "good", "failed": "bad", "started": "active", "rolled_back": "bad", "pending": "dim"}
+        for phase, state in self.states().items():
+            lines.append((kinds[state], f"  {MARKS[state]} {words.PHASE_TITLES[phase]:<18} {self._took(phase, state, at)}".rstrip()))
+        if over:
+            return lines
+        lines.append(("dim", ""))
+        for name, title in CLUSTERS.items():
+            sample = self.clusters.get(name)
+            if sample is None or at - float(sample["at"]) > STALE:
+                lines.append(("dim", f"  {title:<8} not watched now"))
+            else:
+                lines.append(("bad" if sample["quorum"] is False else "info", f"  {title:<8} {describe(sample)}"))
+        if self.task:
+            lines += [("dim", ""), ("info", f"  {self._now(at)}")]
+        return lines
+
+    def _took(self, phase: str, state: str, at: float) -> str:
+        if phase not in self.times:
+            # Done by an earlier run, or not begun.
+            return "" if state == "pending" else "earlier" if state == "done" else state.replace("_", " ")
+        began, ended = self.times[phase]
+        took = words.seconds((ended if ended is not None else at) - began)
+        if state == "started":
+            return f"{took} of {words.seconds(self.limit)}" if self.limit else took
+        return took if state == "done" else f"{state.replace('_', ' ')} after {took}"
+
+    def _now(self, at: float) -> str:
+        if self.task is None:
+            raise AssertionError("nothing runs now")
+        who = f" on {', '.join(sorted(self.task.hosts))}" if self.task.hosts else ""
+        return f"{self.task.name}{who}, for {words.seconds(max(0.0, round(at - self.task.since, 1)))}"
+
+    def closing(self) -> list[tuple[str, str]]:
+        """After a failure: what is true now, and how to go on or back."""
+        if not self.failures:
+            return []
+        if self.status is None:
+            # It ended before its last play, as when no Pi answers any more; then nobody has looked.
+            return [("text", ""), ("title", "To see what is true now, and the command to go on or back"), ("text", f"  {STATUS}")]
+        lines = [("text", ""), ("title", "What is true now")]
+        lines.append(("text", f"  Clients are served by: {self.status['traffic']['served_by']}"))
+        for name, title in CLUSTERS.items():
+            cluster = self.status["clusters"][name]
+            if cluster["members"]:
+                quorum = "quorum" if cluster["quorate"] else "NO QUORUM"
+                lines.append(("text", f"  {title}: {quorum}, leader {cluster['leader'] or 'none'}, term {cluster['term']}"))
+        step = self.status["next"]
+        if step["command"]:
+            lines += [("title", f"To go on ({step['why']})"), ("text", f"  {step['command']}")]
+        if step["back"]:
+            lines += [("title", "To go back to systemd"), ("text", f"  {step['back']}")]
+        return lines
+
+
+def _essence(sample: Mapping[str, Any]) -> tuple[Any, ...]:
+    return sample["quorum"], sample.get("leader") or sample.get("leader_address"), sample.get("term")
+
+
+def describe(sample: Mapping[str, Any]) -> str:
+    """`quorum, 3 of 3 answer, leader pi-1, term 2`; or why nothing can be said."""
+    if sample["quorum"] is None:
+        return str(sample.get("why") or "cannot be seen from here")
+    leader = sample.get("leader") or sample.get("leader_address")
+    quorum = "quorum" if sample["quorum"] else "NO QUORUM"
+    told = f"leader {leader}" if leader else "no leader"
+    term = f", term {sample['term']}" if sample.get("term") is not None else ""
+    return f"{quorum}, {sample['answering']} of {sample['voters']} answer, {told}{term}"

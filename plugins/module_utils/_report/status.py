@@ -1,0 +1,259 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where a migration stands, put together from what each Pi and Kubernetes say. Pure: nothing is asked here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from .._core import commands
+from .._core.journal import PHASES, ROLLBACK
+from .._raft.client import RaftClient
+from .._raft.cluster import Answer, assemble
+from .._raft.types import parse_status
+
+FORMAT = 1
+TAGS = {"systemd_shutdown": "complete", "port_migration": "complete", "cleanup": "complete"}
+
+Info = Mapping  # Mapping[str, Any], but Python 3.9 evaluates aliases
+
+
+def phase_of(states: list[str]) -> str:
+    """One state of a phase from those of all Pis."""
+    known = set(states)
+    for state in ("failed", "started", "rolled_back"):
+        if state in known:
+            return state
+    if known == {"done"}:
+        return "done"
+    return "started" if "done" in known else "pending"
+
+
+def phases(hosts: Mapping[str, Info]) -> dict[str, dict[str, Any]]:
+    """Every phase: its state, the state on each Pi, and when it was begun and finished."""
+    journals = {name: (info.get("journal") or {}).get("phases") or {} for name, info in hosts.items() if _seen(info)}
+    result = {}
+    for phase in (*PHASES, ROLLBACK):
+        entries = {name: journal[phase] for name, journal in journals.items() if phase in journal}
+        if phase == ROLLBACK and not entries:
+            continue
+        began = [entry["started"] for entry in entries.values() if entry.get("started")]
+        ended = [entry["finished"] for entry in entries.values() if entry.get("finished")]
+        state = phase_of([entries[name]["state"] if name in entries else "pending" for name in journals])
+        told = [entry.get("facts") or {} for entry in entries.values() if entry.get("state") == "failed"]
+        result[phase] = {
+            "state": state,
+            "hosts": {name: entries[name]["state"] if name in entries else "pending" for name in journals},
+            "started": min(began) if began else None,
+            "finished": max(ended) if ended and state not in ("started", "pending") else None,
+            "task": next((facts["task"] for facts in told if facts.get("task")), None),
+            "message": next((facts["message"] for facts in told if facts.get("message")), None),
+        }
+    return result
+
+
+def cluster(hosts: Mapping[str, Info], held_by: str) -> dict[str, Any]:
+    """The Raft cluster of all daemons that run under the unit, or of all that run in pods."""
+    answers, homes = [], {}
+    for name, info in hosts.items():
+        for daemon in info.get("daemons") or [] if _seen(info) else []:
+            if daemon["held_by"] != held_by:
+                continue
+            client = RaftClient(daemon["url"])
+            homes[client.url] = (name, daemon)
+            answers.append(Answer(client, parse_status(daemon["status"]) if daemon["status"] else None))
+    view = assemble(tuple(answers))
+    members = [{**one.as_dict(view.leader), "host": homes[one.url][0] if one.url in homes else None} for one in view.members]
+    return {
+        "exists": bool(answers),
+        "leader": view.leader.id if view.leader else None,
+        "leader_address": view.leader.address if view.leader else None,
+        "term": view.term,
+        "quorate": view.quorate,
+        "members": sorted(members, key=lambda one: one["id"]),
+        "answering": sum(answer.status is not None for answer in answers),
+    }
+
+
+def way(name: str, hosts: Mapping[str, Info], config: Info, port: int | None = None, hops: int = 0) -> str:
+    """Which daemon a client reaches that uses this Pi's standard port (or this `port`) from another machine."""
+    info = hosts.get(name) or {}
+    if not _seen(info):
+        return "unknown"
+    standard, temporary = config["standard_ports"]["rest"], config["temporary_ports"]["rest"]
+    gate = info["gate"]
+    if port in (None, standard):
+        if gate["state"] == "redirected":
+            port = temporary
+        elif gate["state"] in ("fenced", "mixed", "unknown"):
+            return "nobody" if gate["state"] == "fenced" else gate["state"]
+        elif gate["state"] == "forwarded":
+            other = next((one for one, its in hosts.items() if its.get("address") == gate["forward_to"]), None)
+            if other is None or hops > len(hosts):
+                return f"forwarded to {gate['forward_to']}"
+            return way(other, hosts, config, None, hops + 1)
+    held = (info["listeners"].get(str(port or standard)) or {}).get("held_by")
+    return f"{held} on {name}" if held else "nobody"
+
+
+def traffic(hosts: Mapping[str, Info], kube: Info, config: Info) -> dict[str, Any]:
+    """Where clients of the Service and of each Pi's own address end up."""
+    service = kube.get("service") or {"mode": "unknown", "endpoints": []}
+    by_address = {info.get("address"): name for name, info in hosts.items()}
+    leads_to = []
+    for endpoint in service["endpoints"]:
+        port = endpoint["ports"].get("rest", next(iter(endpoint["ports"].values()), None))
+        name = by_address.get(endpoint["ip"])
+        reached = way(name, hosts, config, int(str(port).split(",", maxsplit=1)[0])) if name and port else "unknown"
+        leads_to.append({"endpoint": f"{endpoint['ip']}:{port}", "reaches": reached})
+    per_host: dict[str, dict[str, Any]] = {}
+    for name, info in hosts.items():
+        seen = _seen(info)
+        per_host[name] = {
+            "address": info.get("address"),
+            "gate": info["gate"]["state"] if seen else "unknown",
+            "forward_to": info["gate"]["forward_to"] if seen else None,
+            "reaches": way(name, hosts, config),
+            "unit": f"{info['unit']['active']}, {info['unit']['enabled']}" if seen else "unknown",
+            "standard_port": _holder(info, config["standard_ports"]["rest"]),
+            "temporary_port": _holder(info, config["temporary_ports"]["rest"]),
+        }
+    sides = {one["reaches"].split(" ")[0] for one in [*leads_to, *per_host.values()]} - {"unknown"}
+    served_by = {frozenset({"unit"}): "systemd", frozenset({"pod"}): "pods"}.get(frozenset(sides), "mixed" if sides else "unknown")
+    return {"served_by": served_by, "service": {"mode": service["mode"], "leads_to": leads_to}, "hosts": per_host}
+
+
+def owner(kube: Info, now: float) -> dict[str, Any] | None:
+    """Who holds the lock of the migration, and whether that is still good; None where nobody does."""
+    lock = kube.get("lock")
+    if not lock:
+        return None
+    renewed = moment(lock["renewed"])
+    age = None if renewed is None else round(max(0.0, now - renewed), 1)
+    expired = age is not None and lock["duration_seconds"] is not None and age > lock["duration_seconds"]
+    return {**lock, "renewed_seconds_ago": age, "expired": expired}
+
+
+def moment(text: str | None) -> float | None:
+    """Epoch seconds of an ISO time as Kubernetes and the journal write it."""
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def newest_backups(hosts: Mapping[str, Info]) -> dict[str, Any]:
+    """The newest database backup of each Pi, and the age of the oldest of these."""
+    found = {}
+    for name, info in hosts.items():
+        databases = [one for one in info.get("backups") or [] if one["path"].endswith(".db")] if _seen(info) else []
+        found[name] = databases[-1] if databases else None
+    ages = [one["age_seconds"] for one in found.values() if one]
+    return {"hosts": found, "oldest_age_seconds": max(ages) if ages else None}
+
+
+def overall(states: Mapping[str, Info], held: Info | None) -> tuple[str, str | None]:
+    """The state of the whole migration in one word, and the phase it stands at."""
+    current = next((phase for phase in PHASES if states[phase]["state"] != "done"), None)
+    back = states.get(ROLLBACK, {}).get("state")
+    running = held is not None and not held["expired"]
+    if back in ("started", "failed"):
+        return ("rolling_back" if running else "rollback_unfinished"), ROLLBACK
+    if current is None:
+        return "migrated", None
+    state = states[current]["state"]
+    if state == "failed":
+        return "failed", current
+    if state == "started":
+        return ("running" if running else "interrupted"), current
+    if "rolled_back" in {states[phase]["state"] for phase in PHASES}:
+        return "rolled_back", current
+    if all(states[phase]["state"] == "pending" for phase in PHASES):
+        return "not_started", current
+    return ("running" if running else "paused"), current
+
+
+def next_step(state: str, phase: str | None, held: Info | None, unseen: Sequence[str] = ()) -> dict[str, Any]:
+    """The command that goes on, the one that goes back, and why."""
+    tag = TAGS.get(phase or "", phase or "")
+    going = commands.play("migrate", "--tags", tag, *([commands.CONFIRM] if phase == "cutover" else []))
+    start, way_back = commands.MIGRATE, commands.ROLLBACK
+    if state in ("running", "rolling_back"):
+        holder = held["holder"] if held else "somebody"
+        return {"command": None, "back": None, "why": f"{holder} is at it; wait until that run ends"}
+    table: dict[str, tuple[str | None, str | None, str]] = {
+        "unknown": (None, None, "no Pi could be asked, so nothing is known of the migration"),
+        "migrated": (None, way_back, "the migration is complete, nothing is left to do"),
+        "not_started": (start, None, "nothing has been changed yet"),
+        "rolled_back": (start, None, "the systemd cluster serves; a new run starts over"),
+        "rollback_unfinished": (way_back, None, "the way back stopped half-way; finish it first"),
+        "paused": (going, way_back, "the last phase is done; the next one has not begun"),
+        "failed": (going, way_back, "mend the cause, then the phase starts over; or go back"),
+        "interrupted": (going, way_back, "a run ended in the middle; the same command finishes the phase, or go back"),
+    }
+    command, back, why = table[state]
+    if unseen and state != "unknown":
+        why += f"; {', '.join(unseen)} could not be asked, so bring that back first"
+    return {"command": command, "back": back, "why": why}
+
+
+def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: float) -> dict[str, Any]:
+    """The whole status. A host is what migration_host_info returned plus its `address`; one not seen has `error`."""
+    states = phases(hosts)
+    held = owner(kube, now)
+    state, phase = overall(states, held)
+    unseen = [name for name, info in hosts.items() if not _seen(info)]
+    if len(unseen) == len(hosts):
+        # Journals that nobody could read are no sign that nothing has begun.
+        state, phase = "unknown", None
+    if state == "not_started" and any(_came_back(info) for info in hosts.values()):
+        state = "rolled_back"
+    events = sorted(
+        ({**event, "host": name} for name, info in hosts.items() for event in (info.get("journal") or {}).get("events") or []),
+        key=lambda event: event["at"],
+    )
+    clocks = [float(info["clock"] - now) for info in hosts.values() if _seen(info)]
+    furthest: float = max(clocks, key=abs, default=0.0)
+    faults = [f"{name}: {info['error']}" for name, info in hosts.items() if not _seen(info)]
+    faults += [f"{name}: {fault}" for name, info in hosts.items() for fault in info.get("faults") or []]
+    faults += [f"Kubernetes: {fault}" for fault in kube.get("faults") or []]
+    return {
+        "format": FORMAT,
+        "at": datetime.fromtimestamp(now, timezone.utc).isoformat(timespec="seconds"),
+        "state": state,
+        "phase": phase,
+        "step": states[phase]["task"] if phase and phase in states else None,
+        "message": states[phase]["message"] if phase and phase in states else None,
+        "last_event": events[-1] if events else None,
+        "owner": held,
+        "phases": states,
+        "clusters": {"old": cluster(hosts, "unit"), "new": cluster(hosts, "pod")},
+        "pods": kube.get("pods") or [],
+        "traffic": traffic(hosts, kube, config),
+        "backups": newest_backups(hosts),
+        "not_seen": unseen,
+        "clock_difference_seconds": round(furthest, 1) if clocks else None,
+        "next": next_step(state, phase, held, unseen),
+        "faults": faults,
+    }
+
+
+def _came_back(info: Info) -> bool:
+    """Whether the last migration ended with a rollback; its journal is put aside then."""
+    return (((info.get("last_journal") or {}).get("phases") or {}).get(ROLLBACK) or {}).get("state") == "done"
+
+
+def _seen(info: Info) -> bool:
+    return not info.get("error") and "gate" in info
+
+
+def _holder(info: Info, port: int) -> str | None:
+    """Who holds a port; None where nobody does."""
+    return (info["listeners"].get(str(port)) or {}).get("held_by") if _seen(info) else "unknown"

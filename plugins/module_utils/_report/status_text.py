@@ -1,0 +1,118 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The status as a table for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .._core import words
+
+MARKS = {"done": "✓", "started": "…", "failed": "✗", "rolled_back": "↩", "pending": "·"}
+CLUSTERS = (("old", "systemd"), ("new", "pods"))
+
+
+def columns(rows: Iterable[Sequence[Any]], indent: str = "  ") -> list[str]:
+    """Rows of cells with every column as wide as its widest cell."""
+    texts = [["–" if cell is None else str(cell) for cell in row] for row in rows]
+    if not texts:
+        return []
+    widths = [max(len(row[index]) for row in texts) for index in range(len(texts[0]))]
+    return [(indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths))).rstrip() for row in texts]
+
+
+def render(status: Mapping[str, Any]) -> list[str]:
+    """The status, line by line."""
+    lines = [f"Migration: {words.STATE_TITLES[status['state']]}{_at(status)}", f"Next:      {_next(status)}"]
+    if status["next"]["back"] and status["next"]["command"]:
+        lines.append(f"Or back:   {status['next']['back']}")
+    lines += [f"Owner:     {_owner(status['owner'])}", f"Served by: {status['traffic']['served_by']}", ""]
+    for title, part in (
+        ("PHASES", _phases(status)),
+        *((f"CLUSTER OF {name.upper()}", _cluster(status["clusters"][which], status["state"] != "unknown")) for which, name in CLUSTERS),
+        ("TRAFFIC", _traffic(status)),
+        ("BACKUPS", _backups(status)),
+        ("COULD NOT BE SEEN", [f"  {fault}" for fault in status["faults"]]),
+    ):
+        if part:
+            lines += [title, *part, ""]
+    return "\n".join(lines[:-1]).splitlines()
+
+
+def _at(status: Mapping[str, Any]) -> str:
+    if not status["phase"]:
+        return ""
+    where = f" at {words.PHASE_TITLES[status['phase']].lower()}" if status["state"] != "not_started" else ""
+    step = f', step "{status["step"]}"' if status["step"] else ""
+    why = f"\n           {status['message']}" if status["message"] else ""
+    return f"{where}{step}{why}"
+
+
+def _next(status: Mapping[str, Any]) -> str:
+    step = status["next"]
+    return f"{step['command']}\n           ({step['why']})" if step["command"] else step["why"]
+
+
+def _owner(owner: Mapping[str, Any] | None) -> str:
+    if owner is None:
+        return "nobody holds the lock"
+    word = "expired" if owner["expired"] else "holds the lock"
+    return f"{owner['holder']} ({word}, renewed {words.seconds(owner['renewed_seconds_ago'])} ago)"
+
+
+def _phases(status: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for name, phase in status["phases"].items():
+        differing = [f"{host} {state}" for host, state in phase["hosts"].items() if state != phase["state"]]
+        rows.append(
+            (
+                MARKS[phase["state"]],
+                words.PHASE_TITLES[name],
+                phase["state"].replace("_", " "),
+                (phase["started"] or "")[:19].replace("T", " "),
+                ", ".join(differing),
+            )
+        )
+    return columns(rows)
+
+
+def _cluster(cluster: Mapping[str, Any], seen: bool) -> list[str]:
+    if not cluster["exists"]:
+        return ["  no daemon was seen to listen" if seen else "  not known"]
+    if not cluster["members"]:
+        return [f"  {words.plural(cluster['answering'], 'daemon')} without a cluster yet"]
+    quorum = "quorum" if cluster["quorate"] else "NO QUORUM"
+    head = f"  {quorum}, leader {cluster['leader'] or cluster['leader_address'] or 'none'}, term {cluster['term']}"
+    rows: list[Sequence[Any]] = [("ID", "ADDRESS", "ROLE", "TERM", "INDEX", "APPLIED", "LAG", "HOST")]
+    for one in cluster["members"]:
+        role = one["role"] or "no answer"
+        rows.append(
+            (one["id"], one["address"], role if one["voter"] else f"{role} (learner)", one["term"], one["last_index"],
+             one["applied_index"], one["lag"], one["host"])
+        )  # fmt: skip
+    return [head, *columns(rows)]
+
+
+def _traffic(status: Mapping[str, Any]) -> list[str]:
+    traffic = status["traffic"]
+    rows: list[Sequence[Any]] = [("CLIENTS OF", "GATE", "REACH", "STANDARD PORT", "TEMPORARY PORT", "UNIT")]
+    rows += [
+        (name, one["gate"], one["reaches"], one["standard_port"] or "free", one["temporary_port"] or "free", one["unit"])
+        for name, one in traffic["hosts"].items()
+    ]
+    service = traffic["service"]
+    led = columns(((one["endpoint"], one["reaches"]) for one in service["leads_to"]), "    ") or ["    nowhere"]
+    return [*columns(rows), f"  the Service, which leads by {service['mode']} to", *led]
+
+
+def _backups(status: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for name, one in status["backups"]["hosts"].items():
+        if one is None:
+            rows.append((name, "unknown" if name in status["not_seen"] else "none", "", ""))
+        else:
+            rows.append((name, f"{words.seconds(one['age_seconds'])} old", words.size(one["bytes"]), one["path"]))
+    return columns(rows)

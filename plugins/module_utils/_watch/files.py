@@ -1,0 +1,88 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The folder through which the quorum watch, the playbook and its readers speak to each other.
+
+    samples.jsonl  what was seen, one line a sample
+    alerts.jsonl   what was wrong, one line when an alert is raised and a second one when it ends; missing while all is well
+    watch.json     the watching process about itself
+    order.json     what the playbook wants to be watched now
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from .._core.durable import replacing
+
+SAMPLES = "samples.jsonl"
+ALERTS = "alerts.jsonl"
+ABOUT = "watch.json"
+ORDER = "order.json"
+# Runs whose samples and alerts are kept beside those of the current one: a migration verb by verb, some of them tried more than
+# once, and the report at its end still has all of it. A run of four minutes leaves some hundred kilobytes.
+KEPT_RUNS = 40
+
+
+class WatchFolder:
+    """0700, its files 0600: they tell addresses and states of a cluster, which is nobody else's business."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def make(self) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.chmod(0o700)
+
+    def begin_run(self) -> None:
+        """What an earlier run wrote gets the time of its last line in its name, and the oldest of those are removed."""
+        self.make()
+        for name in (SAMPLES, ALERTS):
+            file = self.path / name
+            if file.exists():
+                written = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc)
+                file.replace(file.with_name(f"{file.stem}-{written:%Y%m%dT%H%M%S.%f}Z{file.suffix}"))
+            for old in sorted(self.path.glob(f"{file.stem}-*{file.suffix}"))[:-KEPT_RUNS]:
+                old.unlink()
+        (self.path / ORDER).unlink(missing_ok=True)
+
+    def append(self, name: str, record: Mapping[str, Any]) -> None:
+        """One write a line, so that a reader never sees two lines mixed."""
+        descriptor = os.open(self.path / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, json.dumps(record).encode() + b"\n")
+        finally:
+            os.close(descriptor)
+
+    def write(self, name: str, record: Mapping[str, Any]) -> None:
+        with replacing(self.path / name, 0o600) as new:
+            new.write_text(json.dumps(record))
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """The record, or None where there is none that can be read."""
+        try:
+            found = json.loads((self.path / name).read_text())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        """The whole lines of a file; a last line that is still being written is left out."""
+        try:
+            text = (self.path / name).read_text()
+        except OSError:
+            return []
+        return [json.loads(line) for line in text.split("\n")[:-1] if line]
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Every alert of this run once, with its end where it has one."""
+        alerts: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for line in self.lines(ALERTS):
+            alerts[(line["kind"], line["cluster"], line["began"])] = line
+        return list(alerts.values())

@@ -1,0 +1,323 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The watching process: asks every member on its own, judges what it hears, and keeps the lock alive.
+
+It is a process of its own because Ansible does one task after the other: a task that waits for a member that is frozen would
+be the last to notice. It ends by itself when the run it watches is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .._core.failures import LockTaken, RaftError
+from .._core.processes import Process, identify
+from .._raft.client import RaftClient
+from .._raft.cluster import MemberView
+from .files import ABOUT, ALERTS, ORDER, SAMPLES, WatchFolder
+from .judge import LOCK_LOST, Alert, ClusterJudge, Limits, PhaseJudge
+from .plan import NEW, OLD, Expectation
+from .sample import Reading, take
+
+# The playbook and the daemons go first.
+NICENESS = 5
+RENEW_EVERY = 10.0
+RENEW_AGAIN = 2.0
+NAME = "quorum-watch"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What stays the same from the start of a watch to its end."""
+
+    limits: Limits
+    # Seconds that one answer may take.
+    timeout: float
+    lifetime: float
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What the process can do with the migration's lock. Any of it may raise."""
+
+    take: Callable[..., object]
+    renew: Callable[[], None]
+    release: Callable[[], object]
+
+
+class Poller(threading.Thread):
+    """Asks one member, over and over: a member that is slow keeps nobody waiting but its own poller."""
+
+    def __init__(self, client: RaftClient, interval: float, clock: Callable[[], float]) -> None:
+        super().__init__(daemon=True)
+        self.client = client
+        self.interval = interval
+        self.clock = clock
+        self.wanted = threading.Event()
+        self.last: Reading | None = None
+
+    def run(self) -> None:
+        while True:
+            self.wanted.wait()
+            began = self.clock()
+            try:
+                status = self.client.status()
+                ended = self.clock()
+                self.last = Reading(self.client, ended, status, ended - began)
+            except Exception:  # noqa: BLE001 - whatever an answer does to us, the next one is asked for
+                ended = self.clock()
+                self.last = Reading(self.client, ended)
+            time.sleep(max(0.05, self.interval - (ended - began)))
+
+    def reading(self, at: float, patience: float) -> Reading | None:
+        """The newest answer, or that there is none; None before the first attempt has ended."""
+        last = self.last
+        if last is not None and last.status is not None and at - last.at > patience:
+            return Reading(self.client, last.at)
+        return last
+
+
+class Keeper(threading.Thread):
+    """Renews the lock. An API server that is away for a while is no reason to stop; another owner is."""
+
+    def __init__(self, renew: Callable[[], None], lost: Callable[[str], None]) -> None:
+        super().__init__(daemon=True)
+        self.renew = renew
+        self.lost = lost
+
+    def run(self) -> None:
+        while True:
+            wait = RENEW_EVERY
+            try:
+                self.renew()
+            except LockTaken as error:
+                self.lost(str(error))
+                return
+            # The libraries may end a module where they cannot connect; this is none any more.
+            except (Exception, SystemExit):  # noqa: BLE001 - the next attempt may do better, the lock lasts for several of them
+                wait = RENEW_AGAIN
+            time.sleep(wait)
+
+
+class Watch:
+    """One run's watch, and the lock it holds, where there is one."""
+
+    def __init__(
+        self,
+        folder: WatchFolder,
+        clients: Mapping[str, RaftClient],
+        settings: Settings,
+        run: Process,
+        lock: Lock | None = None,
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.run_process = run
+        self._lock = lock
+        # Steps of the wall clock must not look like silence, so only its start is taken from it.
+        self._epoch = time.time() - time.monotonic()
+        self._pollers = {url: Poller(client, settings.limits.interval, self.clock) for url, client in clients.items()}
+        self._judges = {cluster: ClusterJudge(cluster, settings.limits) for cluster in (OLD, NEW)}
+        self._phase_judge = PhaseJudge()
+        self._known: dict[str, tuple[MemberView, ...]] = {OLD: (), NEW: ()}
+        self._order: dict[str, Any] = {}
+        self._order_stamp: tuple[int, int] | None = None
+        self._expectations: dict[str, Expectation] = {}
+        self._lost_lock: str | None = None
+        self._asked_to_stop = False
+        self._about = {
+            "pid": os.getpid(),
+            "process": dict(this.as_dict()) if (this := identify(os.getpid())) else None,
+            "started": self.clock(),
+            "run": dict(run.as_dict()),
+            "urls": sorted(clients),
+            "phase": None,
+            "phase_started": None,
+            "config": {
+                "quorum_grace": settings.limits.quorum,
+                "leader_grace": settings.limits.leader,
+                "interval": settings.limits.interval,
+                "timeout": settings.timeout,
+                "lifetime": settings.lifetime,
+            },
+            "order": None,
+            "ended": None,
+        }
+
+    def clock(self) -> float:
+        return self._epoch + time.monotonic()
+
+    def watch(self, ready: Callable[[], None]) -> None:
+        """Until the run is gone, somebody says stop, or the watch has lived long enough."""
+        bell, rope = os.pipe()
+        os.set_blocking(rope, False)
+        os.set_blocking(bell, False)
+        # A full pipe has rung already.
+        signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        # An order waits to be read.
+        signal.signal(signal.SIGHUP, lambda _signal, _frame: None)
+        for thread in self._pollers.values():
+            thread.start()
+        if self._lock is not None:
+            Keeper(self._lock.renew, self._lock_is_lost).start()
+        self.folder.write(ABOUT, self._about)
+        ready()
+        why = "it could not go on"
+        try:
+            why = self._go_on(bell)
+        finally:
+            if self._lock is not None:
+                # What cannot be given back runs out.
+                with contextlib.suppress(Exception, SystemExit):
+                    self._lock.release()
+            self.folder.write(ABOUT, {**self._about, "ended": self.clock(), "why": why})
+
+    def _go_on(self, bell: int) -> str:
+        """Watch until there is a reason to end, which is returned."""
+        end = self.clock() + self.settings.lifetime
+        while not self._asked_to_stop:
+            if not self.run_process.alive:
+                return "the run is gone"
+            if self.clock() >= end:
+                return "its lifetime is over"
+            self._obey()
+            self._look()
+            if select.select([bell], [], [], self.settings.limits.interval)[0]:
+                os.read(bell, 4096)
+        return "stopped"
+
+    def _stop(self, _signal: int, _frame: Any) -> None:
+        self._asked_to_stop = True
+
+    def _lock_is_lost(self, text: str) -> None:
+        self._lost_lock = text
+
+    def _obey(self) -> None:
+        """Take up a new order, where there is one."""
+        try:
+            stat = (self.folder.path / ORDER).stat()
+        except OSError:
+            return
+        if self._order_stamp == (stat.st_ino, stat.st_mtime_ns):
+            return
+        self._order_stamp = (stat.st_ino, stat.st_mtime_ns)
+        self._order = self.folder.read(ORDER) or {}
+        wanted = {name: Expectation.from_dict(one) for name, one in self._order.get("watch", {}).items()}
+        for cluster, judge in self._judges.items():
+            if wanted.get(cluster) != self._expectations.get(cluster):
+                self._tell(judge.renew(self.clock()) if cluster in wanted else judge.stop(self.clock()))
+        self._expectations = wanted
+        asked = {url for one in wanted.values() for url in one.urls}
+        for url, poller in self._pollers.items():
+            if url in asked and not poller.wanted.is_set():
+                # What it heard before it was last sent to sleep is long out of date.
+                poller.last = None
+                poller.wanted.set()
+            elif url not in asked:
+                poller.wanted.clear()
+        self._about.update(
+            phase=self._order.get("phase"), phase_started=self._order.get("phase_started"), order=self._order.get("number")
+        )
+        self.folder.write(ABOUT, self._about)
+
+    def _look(self) -> None:
+        at = self.clock()
+        patience = self.settings.limits.interval + self.settings.timeout
+        for cluster, expectation in self._expectations.items():
+            readings = [self._pollers[url].reading(at, patience) for url in expectation.urls]
+            heard = [one for one in readings if one is not None]
+            if len(heard) < len(readings):
+                # Some have not had the time for a first answer.
+                continue
+            sample, self._known[cluster] = take(at, cluster, expectation, heard, self._known[cluster])
+            self.folder.append(SAMPLES, sample.record())
+            self._tell(self._judges[cluster].hear(sample, expectation))
+        phase = self._order.get("phase")
+        self._tell(self._phase_judge.hear(at, phase, self._order.get("phase_started") or at, self._order.get("phase_timeout")))
+        if self._lost_lock is not None:
+            self._tell([Alert(LOCK_LOST, None, self._lost_lock, at, at)])
+            self._lost_lock = None
+
+    def _tell(self, alerts: list[Alert]) -> None:
+        for alert in alerts:
+            self.folder.append(ALERTS, replace(alert, phase=self._order.get("phase")).record())
+
+
+def detach(watch: Callable[[Callable[[], None]], None], log: Path) -> int:
+    """Run `watch` in a process of its own, outside of this session; returns its number once it has called its argument.
+
+    Forked and not started anew, so that the token never leaves the memory it is in.
+    """
+    hear, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _detached(watch, hear, tell, log)
+    os.close(tell)
+    os.waitpid(child, 0)
+    with os.fdopen(hear, "rb") as pipe:
+        said = pipe.read().decode()
+    try:
+        answer = json.loads(said)
+    except ValueError:
+        answer = {"message": f"the quorum watch did not start; {log} may say why", "seen": said[-500:]}
+    if "pid" not in answer:
+        raise RaftError(**answer)
+    return int(answer["pid"])
+
+
+def _detached(watch: Callable[[Callable[[], None]], None], hear: int, tell: int, log: Path) -> NoReturn:
+    # Nothing of the module may run on in here, so the only way out is _exit.
+    status = 1
+    try:
+        os.close(hear)
+        os.setsid()
+        if os.fork() == 0:
+            tell = _make_daemon(tell, log)
+
+            def ready() -> None:
+                os.write(tell, json.dumps({"pid": os.getpid()}).encode())
+                os.close(tell)
+
+            watch(ready)
+        status = 0
+    except RaftError as error:
+        with contextlib.suppress(OSError):
+            os.write(tell, json.dumps({"message": str(error), **error.failure}).encode())
+    except BaseException:  # noqa: BLE001 - there is nobody above who could report it
+        with contextlib.suppress(OSError):
+            log.write_text(traceback.format_exc())
+    finally:
+        os._exit(status)
+
+
+def _make_daemon(tell: int, log: Path) -> int:
+    """Let go of everything that belongs to the module; returns where `tell` is now."""
+    os.chdir("/")
+    os.umask(0o077)
+    os.nice(NICENESS)
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    os.dup2(tell, 3)
+    os.closerange(4, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 65536 else 65536)
+    with contextlib.suppress(OSError):
+        log.unlink()
+    with contextlib.suppress(OSError):
+        # What ps shows.
+        Path("/proc/self/comm").write_text(NAME)
+    return 3

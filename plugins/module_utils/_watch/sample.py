@@ -1,0 +1,189 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One sample of one cluster, from what its members answered last. Pure: no request is made here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._core.failures import RaftError
+from .._raft.client import RaftClient
+from .._raft.cluster import FRESH_CONTACT, Answer, ClusterView, MemberView, assemble, host_of, same_host, speaks_for_itself
+from .._raft.types import NodeStatus
+from .plan import GATED, MOVING, Expectation
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How one attempt to ask a URL ended. `at` is when it ended."""
+
+    client: RaftClient
+    at: float
+    status: NodeStatus | None = None
+    latency: float | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look at one cluster. Where it is not `watched`, our own gate hides it, and `why` says so."""
+
+    at: float
+    cluster: str
+    watched: bool = True
+    why: str | None = None
+    quorum: bool = False
+    leader: str | None = None
+    leader_address: str | None = None
+    # When the leader was last known to be at work: its own answer, or in GATED its followers' word.
+    leader_at: float | None = None
+    term: int | None = None
+    last_index: int | None = None
+    commit_index: int | None = None
+    voters: int = 0
+    members: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def answering(self) -> int:
+        return sum(bool(member["answers"]) for member in self.members.values())
+
+    def answers_of(self, host: str) -> bool:
+        return any(member["answers"] for address, member in self.members.items() if host_of(address) == host)
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "at": round(self.at, 3),
+            "cluster": self.cluster,
+            "watched": self.watched,
+            "why": self.why,
+            "quorum": self.quorum if self.watched else None,
+            "leader": self.leader,
+            "leader_address": self.leader_address,
+            "term": self.term,
+            "voters": self.voters,
+            "answering": self.answering,
+            "members": self.members,
+        }
+
+
+def take(
+    at: float, cluster: str, expectation: Expectation, readings: list[Reading], known: tuple[MemberView, ...] = ()
+) -> tuple[Sample, tuple[MemberView, ...]]:
+    """The sample, and the members to give to the next one as `known`, for when nobody tells them."""
+    latencies = {reading.client.url: reading for reading in readings}
+    own, why = _own_words(expectation, readings)
+    if why:
+        return Sample(at, cluster, watched=False, why=why), known
+    view = assemble(tuple(_answer(reading) for reading in own))
+    members = view.members or tuple(MemberView(one.member, one.url, None) for one in known)
+    if expectation.mode == MOVING and not _others_can_decide(members, expectation.replaced):
+        return Sample(at, cluster, watched=False, why="without the Pi that is being replaced there is no majority"), members
+    leader_at, agreeing = _at_work(view, expectation, latencies, at)
+    voters = [one for one in members if one.member.voter]
+    if leader_at is not None and view.leader and view.leader.client is None:
+        # The gate hides the leader, its followers speak for it.
+        agreeing += 1
+    return (
+        Sample(
+            at,
+            cluster,
+            quorum=agreeing * 2 > len(voters) if voters else False,
+            leader=view.leader.id if view.leader else None,
+            leader_address=view.leader.address if view.leader else None,
+            leader_at=leader_at,
+            term=view.term,
+            last_index=_of_leader(view, "last_index"),
+            commit_index=_of_leader(view, "commit_index"),
+            voters=len(voters),
+            members={one.member.address: _member(one, latencies) for one in members},
+        ),
+        members,
+    )
+
+
+def _answer(reading: Reading) -> Answer:
+    if reading.status is not None:
+        return Answer(reading.client, status=reading.status)
+    return Answer(reading.client, error=RaftError("did not answer", url=reading.client.url))
+
+
+def _own_words(expectation: Expectation, readings: list[Reading]) -> tuple[list[Reading], str | None]:
+    """The readings that tell of the member they were asked of; or why the cluster cannot be seen from here."""
+    if expectation.mode == MOVING:
+        return [one for one in readings if one.client.url not in expectation.led_away], None
+    if expectation.mode != GATED:
+        return readings, None
+    if any(one.status and _foreign(one.status, expectation.foreign_port) for one in readings):
+        return [], "the gate leads clients to the pods, the units cannot be seen from here"
+    if len(readings) == 1 and readings[0].status is None:
+        return [], "the gate may hide the only unit"
+    return [one if not _stands_in(one) else Reading(one.client, one.at) for one in readings], None
+
+
+def _foreign(status: NodeStatus, port: int | None) -> bool:
+    return port is not None and any(member.address.endswith(f":{port}") for member in status.members)
+
+
+def _stands_in(reading: Reading) -> bool:
+    """Whether it shows that another member answers than the one that was asked: the gate leads that one's port there."""
+    return reading.status is not None and not speaks_for_itself(reading.client, reading.status)
+
+
+def _others_can_decide(members: tuple[MemberView, ...], replaced: str | None) -> bool:
+    voters = [one for one in members if one.member.voter]
+    if not voters or replaced is None:
+        return True
+    others = [one for one in voters if not same_host(host_of(one.member.address), replaced)]
+    return len(others) * 2 > len(voters)
+
+
+def _at_work(
+    view: ClusterView, expectation: Expectation, latencies: Mapping[str, Reading], at: float
+) -> tuple[float | None, int]:
+    """When the leader was last known to be at work, and how many voters follow it by their own word."""
+    if view.leader is None:
+        return None, 0
+    leader = view.leader
+    agreeing = [one for one in view.voters if one.follows(leader)]
+    if leader.client is not None:
+        return latencies[leader.client.url].at, len(agreeing)
+    home = host_of(leader.address)
+    hidden = expectation.mode == GATED or (
+        expectation.mode == MOVING
+        and (
+            (expectation.replaced is not None and same_host(home, expectation.replaced))
+            # An earlier run may have left it behind its gate.
+            or any(_stands_in(one) for one in latencies.values() if same_host(one.client.host, home))
+        )
+    )
+    heard = [
+        latencies[one.url].at
+        for one in agreeing
+        if one.url and one.status and one.status.last_contact is not None and one.status.last_contact < FRESH_CONTACT
+    ]
+    return (max(heard) if hidden and heard else None), len(agreeing)
+
+
+def _of_leader(view: ClusterView, name: str) -> int | None:
+    if view.leader is None or view.leader.client is None:
+        return None
+    statuses = [one.status for one in view.answers if one.client is view.leader.client and one.status]
+    return getattr(statuses[0], name) if statuses else None
+
+
+def _member(view: MemberView, latencies: Mapping[str, Reading]) -> dict[str, Any]:
+    status = view.status
+    reading = latencies.get(view.url or "")
+    latency = reading.latency if status is not None and reading else None
+    return {
+        "answers": status is not None,
+        "latency_ms": round(latency * 1000, 1) if latency is not None else None,
+        "state": status.role if status else None,
+        "term": status.term if status else None,
+        "last_log_index": status.last_index if status else None,
+        "commit_index": status.commit_index if status else None,
+        "applied_index": status.applied_index if status else None,
+    }
