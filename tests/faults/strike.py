@@ -170,6 +170,20 @@ def api_down(pis: Pis, blow: Blow, migration: Migration) -> None:
     blow.recovered = time.time()
 
 
+def k3s_stopped(pis: Pis, blow: Blow, migration: Migration) -> None:
+    """API, kubelet, proxy and runtime of the server's Pi stop at one stroke; the containers run on."""
+    node = _host(pis, blow)
+    try:
+        faults.stop_kubernetes(node, pis.provider)
+        time.sleep(max(0.0, blow.struck + blow.case.heal - time.time()))
+    finally:
+        faults.start_units(node, pis.provider)
+    # A pod that was being replaced is only started now.
+    _recover(pis, blow, node)
+    # Its proxy's rules stay and are those of the time before: its own clients of the Service may be routed to a pod that is gone.
+    _explains(blow, node.name, f"service@{node.name}", "service", stale=False)
+
+
 def disk_full(pis: Pis, blow: Blow, migration: Migration) -> None:
     node = _host(pis, blow)
     try:
@@ -374,6 +388,7 @@ FAULTS: dict[str, Callable[[Pis, Blow, Migration], None]] = {
     "corrupt": corrupt,
     "disk-full": disk_full,
     "api-down": api_down,
+    "k3s-stopped": k3s_stopped,
     "reboot": reboot,
     "pi-dead": pi_dead,
     "follower-lagging": follower_lagging,

@@ -76,6 +76,15 @@ CASES = [
     Case("port_migration",   "api-down",          at="Step aside | Lead the Service away from it", heal=20),
     Case("cleanup",          "api-down",          at="Cleanup | The cluster stands on the standard ports", heal=20),
 
+    # As `systemctl stop k3s` on the server: API, kubelet, proxy and runtime of its Pi are away, containers run on.
+    Case("prepare",          "k3s-stopped",       at="Apply it on the ports", on="server", heal=20),
+    Case("transfer",         "k3s-stopped",       at="Bootstrap | Replace the pod on the old leader's Pi", on="server", heal=20),
+    Case("validate",         "k3s-stopped",       at="Validate | Read every pod's content", on="server", heal=20),
+    Case("cutover",          "k3s-stopped",       at="Flip | Every way into a Pi leads to its pod", on="server", heal=20),
+    Case("systemd_shutdown", "k3s-stopped",       at="Shutdown | Stop and disable", on="server", heal=20),
+    Case("port_migration",   "k3s-stopped",       at="Step aside | Lead the Service away from it", on="server", heal=20),
+    Case("cleanup",          "k3s-stopped",       at="Cleanup | The cluster stands on the standard ports", on="server", heal=20),
+
     # Power off and on again, of a Pi that does not carry the API server.
     Case("prepare",          "reboot",            at="Wait until every pod answers"),
     Case("transfer",         "reboot",            at="Carry | Restore it through the pods' leader"),

@@ -21,7 +21,9 @@ from tests.faults.verdict import headless, line_of, way_back
 from tests.lab.state import Node
 from tests.lab.witness_history import History, Operation
 
-EVERY_PHASE = ("pod-killed", "old-leader-killed", "partition", "play-killed", "corrupt", "disk-full", "api-down", "reboot", "random-kill")
+EVERY_PHASE = (
+    "pod-killed", "old-leader-killed", "partition", "play-killed", "corrupt", "disk-full", "api-down", "k3s-stopped", "reboot", "random-kill",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", EVERY_PHASE)
