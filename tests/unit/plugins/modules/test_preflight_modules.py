@@ -158,7 +158,7 @@ def kube(monkeypatch) -> FakeKube:
     fake = FakeKube(lag=0)
     monkeypatch.setattr(import_plugin("modules.preflight_kubernetes"), "connect", lambda _module: api.KubeApi(fake))
     monkeypatch.setattr(api, "READ_PATIENCE", 0)
-    fake.objects["/version"] = {"gitVersion": "v1.33.4+k3s1"}
+    fake.objects["/version"] = {"gitVersion": "v1.35.2+k3s1"}
     fake.objects["/api/v1/nodes"] = {"items": [{"metadata": {"name": "pi-1"}, "status": {"allocatable": {"cpu": "4"}}}]}
     fake.objects["/api/v1/pods"] = {"items": []}
     return fake
@@ -170,7 +170,7 @@ ARGS = {"namespace": NAMESPACE, "daemonset": NAME, "service": NAME}
 def test_an_empty_kubernetes(run_module, kube):
     result = run_module("preflight_kubernetes", ARGS)
 
-    assert result["version"] == "v1.33.4+k3s1"
+    assert result["version"] == "v1.35.2+k3s1"
     assert [(node["name"], node["ready"], node["allocatable"]["cpu"]) for node in result["nodes"]] == [("pi-1", False, 4)]
     assert (result["daemonset"], result["service"], result["namespace"]) == (None, None, None)
     assert kube.writes == []
