@@ -47,13 +47,20 @@ table ip6 kube-proxy {
   }
 }
 """
+STRANGER = """\
+table ip nat {
+  chain x {
+    type nat hook prerouting priority -100
+    tcp dport 80 redirect to :8080
+    tcp dport 81 dnat to 10.77.0.11:8080
+  }
+}
+"""
 BOTH = ["10.77.0.11:8080", "[fd00::11]:8080"]
 
 
 def run(*command: str, data: str | None = None) -> str:
-    done = subprocess.run(
-        ["ip", "netns", "exec", NAMESPACE, *command], input=data, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run(["ip", "netns", "exec", NAMESPACE, *command], input=data, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, f"{command}: {done.stderr}"
     return done.stdout
 
@@ -122,6 +129,6 @@ def test_k4_nftables(look):
 
 @pytest.mark.usefixtures("pi")
 def test_k4_no_proxy_beside_rules_of_others(look):
-    run("nft", "-f", "-", data="table ip nat { chain x {\ntype nat hook prerouting priority -100\ntcp dport 80 redirect to :8080\n } }")
+    run("nft", "-f", "-", data=STRANGER)
 
     assert look("nft") == {"mode": "none", "endpoints": [], "unreadable": None}

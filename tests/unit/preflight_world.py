@@ -89,6 +89,7 @@ def host(name: str) -> dict[str, Any]:
         "has_address": True,
         "missing_tools": [],
         "image_present": True,
+        "kube_proxy": {"mode": "iptables", "unreadable": None},
     }
 
 

@@ -75,9 +75,7 @@ def of_nat_rules(rules: Iterable[NatRule]) -> frozenset[str] | None:
         if chain not in reached:
             reached.add(chain)
             ahead += [rule.jump for rule in by_chain.get(chain, []) if rule.jump]
-    return frozenset(
-        rule.destination for chain in reached for rule in by_chain.get(chain, []) if rule.destination
-    )
+    return frozenset(rule.destination for chain in reached for rule in by_chain.get(chain, []) if rule.destination)
 
 
 def parse_iptables_save(saved: str) -> list[NatRule]:
@@ -129,11 +127,7 @@ def of_ip_vs(listed: str) -> frozenset[str] | None:
     """
     if not re.search(r"^(TCP|UDP|SCTP) ", listed, re.MULTILINE):
         return None
-    return frozenset(
-        endpoint(_ip_vs_address(address), int(port, 16))
-        for address, port, weight in _REAL_SERVER.findall(listed)
-        if int(weight)
-    )
+    return frozenset(endpoint(_ip_vs_address(address), int(port, 16)) for address, port, weight in _REAL_SERVER.findall(listed) if int(weight))
 
 
 def _ip_vs_address(text: str) -> str:

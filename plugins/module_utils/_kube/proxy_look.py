@@ -73,9 +73,7 @@ class ProxyLook:
         families = [item["table"]["family"] for item in tables if (item.get("table") or {}).get("name") == TABLE]
         if not families:
             return None
-        return frozenset().union(
-            *(of_nft_table(_run([nft, "-j", "list", "table", family, TABLE])) for family in families)
-        )
+        return frozenset().union(*(of_nft_table(_run([nft, "-j", "list", "table", family, TABLE])) for family in families))
 
     def _ipvs(self) -> frozenset[str] | None:
         return of_ip_vs(_text(self.proc / "net/ip_vs"))

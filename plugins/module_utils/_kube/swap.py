@@ -227,9 +227,7 @@ class Swap:
 
     def _missing_of_pods(self, view: View) -> list[str]:
         wanted = self.route.wanted_targets(view)
-        return self.route.doubts(view) + _difference(
-            "its pods' EndpointSlices", lists.of_slices(view.of(lists.OF_PODS)), wanted
-        )
+        return self.route.doubts(view) + _difference("its pods' EndpointSlices", lists.of_slices(view.of(lists.OF_PODS)), wanted)
 
     def _surplus_of_pods(self, view: View) -> list[str]:
         if view.handmade or view.of(lists.OWN):
@@ -269,8 +267,7 @@ class Swap:
         view, missing = waited.value
         if not waited.met:
             raise KubeError(
-                f"the Service {self.route.service} does not point to {GOALS[self.route.lead_to]} within `wait_timeout`: "
-                + "; ".join(missing),
+                f"the Service {self.route.service} does not point to {GOALS[self.route.lead_to]} within `wait_timeout`: " + "; ".join(missing),
                 url=self.route.path,
                 seen=lists.summary(view.targets),
                 wanted=lists.summary(self.route.wanted_targets(view)),

@@ -372,12 +372,8 @@ def test_a_service_port_with_another_number_is_matched_by_its_target(kube, swap)
     kube.put(f"{kube.slices_path}/by-hand-1", item)
     three_pods(kube)
 
-    assert swap("endpoints", endpoints=SYSTEMD)["after"]["endpoints"] == [
-        {"ip": item["ip"], "ports": {"web": 8080}} for item in SYSTEMD
-    ]
-    assert swap("pods", selector=LABELS, expected=3)["after"]["endpoints"] == [
-        {"ip": item["ip"], "ports": {"web": 8082}} for item in SYSTEMD
-    ]
+    assert swap("endpoints", endpoints=SYSTEMD)["after"]["endpoints"] == [{"ip": item["ip"], "ports": {"web": 8080}} for item in SYSTEMD]
+    assert swap("pods", selector=LABELS, expected=3)["after"]["endpoints"] == [{"ip": item["ip"], "ports": {"web": 8082}} for item in SYSTEMD]
     assert swap("endpoints", endpoints=SYSTEMD)["after"]["ports"] == {"web": 80}
 
 

@@ -59,9 +59,7 @@ def test_a_proxy_that_comes_late_is_waited_for(read):
     assert (result["mode"], result["endpoints"]) == ("iptables", [POD])
 
 
-@pytest.mark.parametrize(
-    "seen", [proxy.ProxyRules("none"), proxy.ProxyRules("unknown", unreadable="iptables: no iptables-legacy-save")]
-)
+@pytest.mark.parametrize("seen", [proxy.ProxyRules("none"), proxy.ProxyRules("unknown", unreadable="iptables: no iptables-legacy-save")])
 def test_what_cannot_be_seen_gets_the_grace(read, seen):
     result = read([seen], leads_to=[POD])
 

@@ -16,6 +16,7 @@ from fake_kube import APPS, CORE, NAME, NAMESPACE, FakeKube, add_pod, api_error,
 from preflight_world import HOSTS, healthy, owner, settings
 
 api = import_plugin("module_utils._kube.api")
+proxy = import_plugin("module_utils._kube.proxy")
 filters = {
     name: import_plugin(f"filter.{name}").FilterModule().filters()[name]
     for name in ("preflight_findings", "preflight_view", "findings_table", "new_listeners")
@@ -37,6 +38,7 @@ def bin_folder(tmp_path: Path, monkeypatch) -> Path:
         return str(folder / name) if (folder / name).exists() else None
 
     monkeypatch.setattr(module.AnsibleModule, "get_bin_path", found)
+    monkeypatch.setattr(module, "ProxyLook", lambda: lambda: proxy.ProxyRules("nftables", frozenset({"10.77.0.11:8080"})))
     return folder
 
 
@@ -96,6 +98,7 @@ def test_all_of_a_pi_in_one_look(run_module, pi, bin_folder):
     assert result["state_bytes"] > 0
     assert result["has_address"] is True
     assert result["image_present"] is True
+    assert result["kube_proxy"] == {"mode": "nftables", "unreadable": None}
     assert result["missing_tools"] == ["iptables-save", "iptables-restore", "ss"]
 
 
