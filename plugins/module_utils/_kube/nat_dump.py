@@ -64,7 +64,7 @@ def request(family: int) -> bytes:
 
 def parse(answer: bytes) -> tuple[list[NatRule], bool]:
     """The rules in one answer of the kernel, and whether more answers follow."""
-    rules = []
+    rules: list[NatRule] = []
     while len(answer) >= 16:
         length, kind, flags = struct.unpack_from("=IHH", answer)
         body, answer = answer[16:length], answer[length + 3 & ~3 :]

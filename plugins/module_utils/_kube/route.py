@@ -19,6 +19,7 @@ from .service import (
     PODS,
     daemon_ports,
     differs,
+    has_selector_of_owner,
     mode,
     owners_service,
     ports_of,
@@ -196,7 +197,10 @@ class Route:
             if not self.to_give_back(view):
                 return view, False
             mirrored = lists.of_subsets((saved(view.service).get("endpoints") or {}).get("subsets"))
-            predicted = lists.of_slices([*view.not_own, *view.parked]) | mirrored
+            # With another selector, or none, nothing keeps the slices of the pods.
+            gone = [] if has_selector_of_owner(view.service) else view.of(lists.OF_PODS)
+            kept = [item for item in view.not_own if item not in gone]
+            predicted = lists.of_slices([*kept, *view.parked]) | mirrored
             if not self.owner_has_targets(view):
                 predicted = view.targets
             return replace(view, service=self.wanted_service(view), predicted=predicted), True

@@ -137,7 +137,9 @@ class Kernel:
     """What programs and the kernel answer, in place of this machine's own."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        self.proc, self.answers, self.rules = tmp_path / "proc", {}, []
+        self.proc = tmp_path / "proc"
+        self.answers: dict[tuple[str, ...], str | Exception] = {}
+        self.rules: list[Any] = []
         (self.proc / "net").mkdir(parents=True)
         monkeypatch.setattr(look, "_run", self.run)
         monkeypatch.setattr(look.nat_dump, "nat_rules", lambda: list(self.rules))

@@ -262,6 +262,7 @@ def test_k7_no_deprecated_call_without_an_endpoints_object_of_the_owner(kube, sw
     assert kube.managers() == ["", "staff"]
 
 
+@pytest.mark.parametrize("kube", ["mirror, endpoints, slices", "slices, endpoints, mirror"], indirect=True)
 @pytest.mark.parametrize("killed_after", range(1, 9))
 def test_k7_a_run_killed_between_two_writes_is_finished_by_the_next(world, swap, killed_after):
     before = of_owner(world)
