@@ -125,7 +125,25 @@ def test_slices_of_pods_have_the_targets_and_nodes_of_the_pods():
     assert not services.has_selector_of_owner(service)
 
 
-def test_own_slices_say_what_those_of_the_controllers_say():
+def test_own_slices_come_back_from_the_api_as_they_were_written():
+    service, (present,) = load("service-to-endpoints"), load("endpointslices-own")["items"]
+    (of_mirror,) = load("endpointslices-to-endpoints")["items"]
+
+    (wanted,) = lists.own_slices(service, lists.of_slices([of_mirror]), {})
+
+    assert lists.same_endpoints(present, wanted)
+    assert {key: present["metadata"][key] for key in wanted["metadata"]} == wanted["metadata"]
+
+
+def test_a_service_in_the_api_has_what_its_owner_had():
+    given_back = services.owners_service(load("service-to-pods"))
+
+    assert services.saved(load("service-to-pods"))["endpoints"]["subsets"] == load("endpoints-to-endpoints")["subsets"]
+    assert given_back["spec"] == load("service-to-endpoints")["spec"]
+    assert given_back["metadata"].keys() == load("service-to-endpoints")["metadata"].keys()
+
+
+def test_own_slices_have_what_those_of_the_controllers_have():
     service, (of_pods,) = load("service-to-pods"), load("endpointslices-to-pods")["items"]
 
     (own,) = lists.own_slices(service, lists.of_slices([of_pods]), lists.node_names([of_pods]))
