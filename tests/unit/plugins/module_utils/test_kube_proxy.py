@@ -88,6 +88,16 @@ def test_k4_nftables_mode_has_single_endpoints_maps_and_affinity():
     }
 
 
+def test_k4_what_a_kube_proxy_of_1_37_has_written_is_read_in_both_modes():
+    """One endpoint with two ports, one that took the place of two, one with client affinity that another has left."""
+    saved = (FIXTURES / "kube-proxy-1.37-iptables-save.txt").read_text()
+    listed = (FIXTURES / "kube-proxy-1.37-nft.json").read_text()
+    endpoints = {"10.77.0.11:28082", "10.77.0.11:29093", "10.77.0.23:8080", "10.77.0.32:8080"}
+
+    assert proxy.of_nft_table(listed) == endpoints
+    assert proxy.of_nat_rules(proxy.parse_iptables_save(saved)) == endpoints
+
+
 def test_k4_ipvs_mode_has_the_real_servers_that_get_new_connections():
     assert proxy.of_ip_vs(IP_VS) == {"10.77.0.11:8080", "[fd00::11]:8080"}
     assert proxy.of_ip_vs("\n".join(IP_VS.splitlines()[:3])) is None
