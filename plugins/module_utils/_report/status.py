@@ -33,6 +33,11 @@ def phase_of(states: list[str]) -> str:
     return "started" if "done" in known else "pending"
 
 
+def differing(phase: Info) -> list[str]:
+    """`["pi-2 pending"]`: the Pis on which a phase is in another state than the whole."""
+    return [f"{host} {state}" for host, state in phase["hosts"].items() if state != phase["state"]]
+
+
 def phases(hosts: Mapping[str, Info]) -> dict[str, dict[str, Any]]:
     """Every phase: its state, the state on each Pi, and when it was begun and finished."""
     journals = {name: (info.get("journal") or {}).get("phases") or {} for name, info in hosts.items() if _seen(info)}

@@ -5,16 +5,34 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import report_inputs as given
-from conftest import import_plugin
+from ansible.playbook.task import Task
+from conftest import CHECKOUT, import_plugin
 
+action = import_plugin("action.migration_report")
 status_of = import_plugin("module_utils._report.status")
-RunModule = Callable[..., dict[str, Any]]
+Write = Callable[..., dict[str, Any]]
+# What Ansible keeps of a connection that is never made.
+UNUSED = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None))
+
+
+@pytest.fixture
+def write() -> Write:
+    def run(args: dict[str, Any], *, check_mode: bool = False) -> dict[str, Any]:
+        task = Task()
+        task.args, task.check_mode = args, check_mode
+        result: dict[str, Any] = action.ActionModule(task, UNUSED, None, None, None, None).run(task_vars={})
+        return json.loads(json.dumps(result))
+
+    return run
 
 
 @pytest.fixture
@@ -31,8 +49,8 @@ def arguments(tmp_path: Path) -> dict[str, Any]:
     return {"status": status, "hosts": hosts, "config": given.CONFIG, "watch_dir": str(watch), "dest": str(tmp_path / "state" / "reports")}
 
 
-def test_report_and_json_are_private_and_say_the_same(run_module: RunModule, arguments: dict[str, Any]) -> None:
-    result = run_module("migration_report", arguments)
+def test_report_and_json_are_private_and_say_the_same(write: Write, arguments: dict[str, Any]) -> None:
+    result = write(arguments)
     assert result["changed"]
     folder = Path(result["path"])
     assert folder.name.endswith("Z-migrated")
@@ -47,24 +65,24 @@ def test_report_and_json_are_private_and_say_the_same(run_module: RunModule, arg
 
 
 def test_a_second_report_of_the_same_second_takes_no_ones_place(
-    run_module: RunModule, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    write: Write, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.time", lambda: given.BEGAN + 150)
-    first, second = (run_module("migration_report", arguments)["path"] for _attempt in range(2))
+    first, second = (write(arguments)["path"] for _attempt in range(2))
     assert first != second
     assert Path(first).is_dir()
     assert Path(second).is_dir()
 
 
-def test_check_mode_writes_nothing(run_module: RunModule, arguments: dict[str, Any]) -> None:
-    result = run_module("migration_report", arguments, check_mode=True)
+def test_check_mode_writes_nothing(write: Write, arguments: dict[str, Any]) -> None:
+    result = write(arguments, check_mode=True)
     assert result["changed"]
     assert not Path(arguments["dest"]).exists()
 
 
-def test_junit_and_metrics_on_demand(run_module: RunModule, arguments: dict[str, Any], tmp_path: Path) -> None:
+def test_junit_and_metrics_on_demand(write: Write, arguments: dict[str, Any], tmp_path: Path) -> None:
     extra = {"junit": str(tmp_path / "ci" / "checks.xml"), "prometheus": str(tmp_path / "textfile" / "migration.prom")}
-    run_module("migration_report", {**arguments, **extra})
+    write({**arguments, **extra})
     assert "<testsuites" in Path(extra["junit"]).read_text()
     assert "pi_controller_migration_info" in Path(extra["prometheus"]).read_text()
     assert Path(extra["prometheus"]).stat().st_mode & 0o777 == 0o644
@@ -81,14 +99,33 @@ def test_junit_and_metrics_on_demand(run_module: RunModule, arguments: dict[str,
         ("running", "paused"),
     ],
 )
-def test_the_outcome_follows_the_status(run_module: RunModule, arguments: dict[str, Any], state: str, outcome: str) -> None:
+def test_the_outcome_follows_the_status(write: Write, arguments: dict[str, Any], state: str, outcome: str) -> None:
     arguments["status"]["state"] = state
-    assert run_module("migration_report", arguments)["outcome"] == outcome
+    assert write(arguments)["outcome"] == outcome
 
 
-def test_a_verdict_that_is_none_is_refused(run_module: RunModule, arguments: dict[str, Any], tmp_path: Path) -> None:
+def test_a_verdict_that_is_none_is_refused(write: Write, arguments: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "verdict.json").write_text("[]")
-    result = run_module("migration_report", {**arguments, "witness_verdict": str(tmp_path / "verdict.json")})
+    result = write({**arguments, "witness_verdict": str(tmp_path / "verdict.json")})
     assert result["failed"]
     assert "no verdict of a witness" in result["msg"]
     assert not Path(arguments["dest"]).exists()
+
+
+def test_a_report_that_cannot_be_written_says_where_and_what_to_do(write: Write, arguments: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = write({**arguments, "dest": str(tmp_path / "file" / "reports")})
+    assert result["failed"]
+    assert str(tmp_path / "file") in result["msg"]
+    assert "run the same command again" in result["msg"]
+
+
+def test_ansible_runs_it_on_the_control_node_without_a_connection(arguments: dict[str, Any], tmp_path: Path, ansible_playbook: str) -> None:
+    task = {"pi_controller.raft_migration.migration_report": {**arguments, "versions": {"a": "<b>{{ 1 + 1 }}</b>"}}}
+    (tmp_path / "play.json").write_text(json.dumps([{"hosts": "pi-1", "gather_facts": False, "tasks": [task]}]))
+    command = [ansible_playbook, "play.json", "-i", "pi-1,", "-e", "ansible_host=192.0.2.1"]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = Path(arguments["dest"]).iterdir()
+    assert "&lt;b&gt;2&lt;/b&gt;" in (folder / "migration-report.html").read_text()
