@@ -128,13 +128,13 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import host_state as host
-from ..module_utils._core.arguments import clients_of, rest_options
 from ..module_utils._core.failures import RaftError, fail
 from ..module_utils._core.journal import load
 from ..module_utils._core.systemd import in_words, parse_show, show_command
 from ..module_utils._gate.rules import parse
+from ..module_utils._raft.arguments import clients_of, rest_options
 from ..module_utils._raft.client import RaftClient
+from ..module_utils._report import host_state as host
 
 
 class Looker:

@@ -64,8 +64,8 @@ failure:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.arguments import clients_of, rest_options
 from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._raft.arguments import clients_of, rest_options
 
 
 def main() -> None:

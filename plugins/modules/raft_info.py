@@ -160,9 +160,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.arguments import clients_of, rest_options
 from ..module_utils._core.failures import RaftError, fail
 from ..module_utils._core.waiting import wait_until
+from ..module_utils._raft.arguments import clients_of, rest_options
 from ..module_utils._raft.client import RaftClient
 from ..module_utils._raft.cluster import LEADER_UNSEEN, ClusterView, look_at
 
