@@ -186,26 +186,26 @@ def overall(states: Mapping[str, Info], held: Info | None) -> tuple[str, str | N
 
 
 def next_step(state: str, phase: str | None, held: Info | None, unseen: Sequence[str] = ()) -> dict[str, Any]:
-    """The command that goes on, the one that goes back, and why."""
+    """The command that continues, the one that rolls back, and why."""
     tag = TAGS.get(phase or "", phase or "")
     going = commands.play("migrate", "--tags", tag, *([commands.CONFIRM] if phase == "cutover" else []))
     start, way_back = commands.MIGRATE, commands.ROLLBACK
     if state in ("running", "rolling_back"):
-        holder = held["holder"] if held else "somebody"
-        return {"command": None, "back": None, "why": f"{holder} is at it; wait until that run ends"}
+        holder = held["holder"] if held else "another run"
+        return {"command": None, "back": None, "why": f"{holder} holds the lock; wait until that run ends"}
     table: dict[str, tuple[str | None, str | None, str]] = {
-        "unknown": (None, None, "no Pi could be asked, so nothing is known of the migration"),
-        "migrated": (None, way_back, "the migration is complete, nothing is left to do"),
+        "unknown": (None, None, "no Pi answers, so the state of the migration is unknown"),
+        "migrated": (None, way_back, "the migration is complete"),
         "not_started": (start, None, "nothing has been changed yet"),
         "rolled_back": (start, None, "the systemd cluster serves; a new run starts over"),
-        "rollback_unfinished": (way_back, None, "the way back stopped half-way; finish it first"),
+        "rollback_unfinished": (way_back, None, "the rollback did not finish; finish it first"),
         "paused": (going, way_back, "the last phase is done; the next one has not begun"),
-        "failed": (going, way_back, "mend the cause, then the phase starts over; or go back"),
-        "interrupted": (going, way_back, "a run ended in the middle; the same command finishes the phase, or go back"),
+        "failed": (going, way_back, "fix the cause, then the phase starts over; or roll back"),
+        "interrupted": (going, way_back, "a run was interrupted; the same command finishes the phase, or roll back"),
     }
     command, back, why = table[state]
     if unseen and state != "unknown":
-        why += f"; {', '.join(unseen)} could not be asked, so bring that back first"
+        why += f"; {', '.join(unseen)} did not answer, so bring that back first"
     return {"command": command, "back": back, "why": why}
 
 

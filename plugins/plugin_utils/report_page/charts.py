@@ -146,7 +146,7 @@ def timeline(report: Mapping[str, Any], narrow: bool) -> Chart:
     pause = report["write_pause"]
     rows.gap()
     rows.row(
-        "Writes waited",
+        "Write pause",
         words.seconds(pause["seconds"]) if pause else "not measured",
         [(pause["from"], pause["to"], "pause", "")] if pause else [],
     )
@@ -165,7 +165,7 @@ def timeline(report: Mapping[str, Any], narrow: bool) -> Chart:
     return Chart(
         f"timeline-{'narrow' if narrow else 'wide'}",
         "Time line of the migration",
-        "Bars over the time since the beginning: one for each phase, the stretch in which writes waited, and who led each"
+        "Bars over the time since the beginning: one for each phase, the write pause, and the leaders of each"
         " cluster. The tables below hold the same numbers.",
         number(width),
         number(bottom + 22),

@@ -83,7 +83,7 @@ def test_each_pis_hardware_is_without_an_owner_from_the_units_stop_to_its_pod() 
 
 
 def test_what_nobody_saw_is_not_told_as_fact() -> None:
-    assert VARIANTS["nothing known"]()["verdict"]["now"] == ["Who serves the clients could not be seen."]
+    assert VARIANTS["nothing known"]()["verdict"]["now"] == ["Which daemons serve the clients is unknown."]
 
 
 def test_after_a_rollback_the_journal_put_aside_is_the_one_told_of() -> None:
