@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...module_utils._core import words
@@ -80,6 +80,17 @@ def shape(element: str, text_: str = "", **attributes: Any) -> Shape:
 
 def text(x: float, y: float, written: str, class_: str = "", anchor: str | None = None) -> Shape:
     return shape("text", written, x=x, y=y, class_=f"t {class_}".strip(), text_anchor=anchor)
+
+
+class Drawings(NamedTuple):
+    """The same chart for both widths."""
+
+    wide: Chart
+    narrow: Chart
+
+
+def drawings(draw: Callable[..., Chart], *given: Any) -> Drawings:
+    return Drawings(draw(*given, narrow=False), draw(*given, narrow=True))
 
 
 def axis(scale: Scale, top: float, bottom: float) -> list[Shape]:
