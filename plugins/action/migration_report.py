@@ -16,6 +16,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils._core.durable import replacing
 from ..module_utils._core.failures import RaftError
+from ..module_utils._core.modules import explained
 from ..module_utils._report.checks import junit
 from ..module_utils._report.document import OUTCOMES, Inputs, gather
 from ..module_utils._report.metrics import prometheus
@@ -142,9 +143,7 @@ class ActionModule(ActionBase):
         _validated, params = self.validate_argument_spec(argument_spec=OPTIONS)
         try:
             result.update(make(params, self._task.check_mode))
-        except RaftError as error:
-            return {**result, "failed": True, "msg": error.told, "failure": error.failure}
-        except OSError as error:
-            text = f"the report cannot be written: {error}. Next: fix that and run the same command again"
-            return {**result, "failed": True, "msg": text}
+        except (RaftError, OSError) as error:
+            found = explained(error, "writing the report")
+            return {**result, "failed": True, "msg": found.told, "failure": found.failure}
         return result

@@ -61,14 +61,48 @@ elapsed:
   description: Seconds waited.
   returned: always
   type: float
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
 """
 
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core.failures import RaftError
+from ..module_utils._core.modules import run_module
 from ..module_utils._core.waiting import wait_until
 from ..module_utils._kube.proxy import ProxyRules, parse_nat
+
+
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    leads_to, forgotten = set(module.params["leads_to"]), set(module.params["forgotten"])
+    iptables_save = module.get_bin_path("iptables-save", required=True)
+
+    def look() -> ProxyRules:
+        _rc, saved, _err = module.run_command([iptables_save, "-t", "nat"], check_rc=True)
+        return parse_nat(saved)
+
+    waited = wait_until(
+        look, lambda rules: not rules.known or rules.settled(leads_to, forgotten), module.params["wait_timeout"]
+    )
+    rules, elapsed = waited.value, waited.elapsed
+    if not rules.known and (leads_to or forgotten):
+        # The one wait without a condition: this proxy shows nothing that could be waited for.
+        time.sleep(module.params["grace"])
+        elapsed += module.params["grace"]
+    result.update(known=rules.known, endpoints=sorted(rules.endpoints), elapsed=round(elapsed, 3))
+    if not waited.met:
+        raise RaftError(
+            f"After {elapsed:.1f} s kube-proxy leads to {sorted(rules.endpoints)}; wanted: {sorted(leads_to)} among them, "
+            f"{sorted(forgotten)} not",
+            seen=sorted(rules.endpoints),
+            wanted={"leads_to": sorted(leads_to), "forgotten": sorted(forgotten)},
+            next_step="check that kube-proxy (on K3s: k3s itself) runs on this host and reaches the API server",
+        )
 
 
 def main() -> None:
@@ -81,27 +115,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    leads_to, forgotten = set(module.params["leads_to"]), set(module.params["forgotten"])
-    iptables_save = module.get_bin_path("iptables-save", required=True)
-
-    def look() -> ProxyRules:
-        _rc, saved, _err = module.run_command([iptables_save, "-t", "nat"], check_rc=True)
-        return parse_nat(saved)
-
-    waited = wait_until(look, lambda rules: not rules.known or rules.settled(leads_to, forgotten), module.params["wait_timeout"])
-    rules, elapsed = waited.value, waited.elapsed
-    if not rules.known and (leads_to or forgotten):
-        # The one wait without a condition: this proxy shows nothing that could be waited for.
-        time.sleep(module.params["grace"])
-        elapsed += module.params["grace"]
-    result = {"known": rules.known, "endpoints": sorted(rules.endpoints), "elapsed": round(elapsed, 3)}
-    if not waited.met:
-        module.fail_json(
-            msg=f"After {elapsed:.1f} s kube-proxy leads to {sorted(rules.endpoints)}; wanted: {sorted(leads_to)} among them, "
-            f"{sorted(forgotten)} not. Next: check that kube-proxy (on K3s: k3s itself) runs on this host and reaches the API server",
-            **result,
-        )
-    module.exit_json(changed=False, **result)
+    run_module(module, run, doing="reading kube-proxy's rules")
 
 
 if __name__ == "__main__":

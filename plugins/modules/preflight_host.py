@@ -139,6 +139,10 @@ image_present:
   description: Whether the container runtime has O(image); null where it cannot be asked.
   returned: success
   type: bool
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
 """
 
 import os
@@ -152,6 +156,7 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.failures import RaftError
+from ..module_utils._core.modules import run_module
 from ..module_utils._core.paths import describe, size_of
 from ..module_utils._core.procfs import (
     environment_names,
@@ -258,6 +263,10 @@ class Look:
         }
 
 
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    result.update(Look(module).everything())
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -270,7 +279,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    module.exit_json(changed=False, **Look(module).everything())
+    run_module(module, run, doing="looking at this Pi")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.structure import counts, expressions, graph
-from tests.structure.__main__ import judged
+from tests.structure.__main__ import idioms_judged, judged
 
 
 def write(path: Path, document: Any) -> None:
@@ -150,3 +150,10 @@ def test_global_names_and_the_files_that_set_them_are_counted(tmp_path: Path) ->
 def test_a_module_is_known_by_what_becomes_of_an_error(body: str, kind: str) -> None:
     assert counts.idiom(f"def main() -> None:\n    {body}\n") == kind
     assert counts.idiom('DOCUMENTATION = ""') == "action plugin"
+
+
+def test_a_module_with_another_idiom_and_a_listed_one_without_are_faults() -> None:
+    found = {"run_module": ["a"], "try and fail": ["b"], "action plugin": ["c"]}
+    assert idioms_judged(found, frozenset({"b"})) == []
+    assert idioms_judged(found, frozenset()) == ["b does not end by run_module"]
+    assert idioms_judged(found, frozenset({"a", "b"})) == ["a ends by run_module; delete it from OTHER_IDIOMS"]
