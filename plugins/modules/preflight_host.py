@@ -44,10 +44,6 @@ options:
     description: The image to look for in the container runtime.
     type: str
     default: ""
-  busy_timeout:
-    description: Seconds to wait for a database that is locked.
-    type: float
-    default: 10.0
 notes:
   - Of the daemon's environment only the names are returned, since values may be secrets.
   - SQLite itself may leave an empty C(-wal) and a C(-shm) beside a database in WAL mode that nobody else has open.
@@ -170,6 +166,8 @@ from ..module_utils._kube.images import full_name, names
 from ..module_utils._sqlite.database import check_integrity, reading
 
 PREFIX = "PI_CONTROLLER_"
+# Seconds to wait for a database that is locked.
+BUSY_TIMEOUT = 10.0
 NODE_ID = "PI_CONTROLLER_CLUSTER_CONTROLLER_ID"
 TOOLS = ("systemctl", "iptables-save", "iptables-restore", "ss")
 # K3s brings its own; elsewhere it is containerd's.
@@ -212,7 +210,7 @@ class Look:
     def database(self) -> dict[str, Any]:
         path, began = Path(self.paths["database"]), time.monotonic()
         try:
-            with reading(path, self.params["busy_timeout"]) as connection:
+            with reading(path, BUSY_TIMEOUT) as connection:
                 check_integrity(connection, path)
         except (RaftError, OSError) as error:
             return {"integrity": str(error), "seconds": round(time.monotonic() - began, 3)}
@@ -275,7 +273,6 @@ def main() -> None:
             "ports": {"type": "list", "elements": "int", "required": True},
             "address": {"type": "str", "required": True},
             "image": {"type": "str", "default": ""},
-            "busy_timeout": {"type": "float", "default": 10.0},
         },
         supports_check_mode=True,
     )
