@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import report_inputs as given
+import yaml
 from ansible.playbook.task import Task
 from conftest import CHECKOUT, import_plugin
 
@@ -129,3 +130,36 @@ def test_ansible_runs_it_on_the_control_node_without_a_connection(arguments: dic
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = Path(arguments["dest"]).iterdir()
     assert "&lt;b&gt;2&lt;/b&gt;" in (folder / "migration-report.html").read_text()
+
+
+def test_the_tasks_of_the_role_write_it_from_what_each_pi_says(arguments: dict[str, Any], tmp_path: Path, ansible_playbook: str) -> None:
+    look, write = (yaml.safe_load((CHECKOUT / f"roles/common/tasks/{name}.yml").read_text()) for name in ("look", "report"))
+    tasks = [task for task in (*look, *write[0]["block"]) if task["name"] in ("Look | Put it together", "Report | Write it")]
+    assert len(tasks) == 2
+    (tmp_path / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+    content = {"raft_migration_report_content": {"digest": "9a", "tables": {"nodes": 3}}, "raft_migration_report_again": {}}
+    hosts = {name: {"raft_migration_seen": info, **content} for name, info in given.migrated().items()}
+    variables = {
+        "ansible_host": "192.0.2.1",
+        "raft_migration": given.CONFIG,
+        "raft_migration_peers": list(given.NAMES),
+        "raft_migration_kube": given.kube(mode="pods"),
+        "raft_migration_failures": [],
+        "raft_migration_watch_dir": arguments["watch_dir"],
+        "raft_migration_control_dir": str(tmp_path / "control"),
+        "pi_controller_image": "pi-controller:lab",
+        "pi_controller_namespace": "default",
+    }
+    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}))
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections")}
+    command = [ansible_playbook, "play.json", "-i", "hosts.json"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = (tmp_path / "control" / "reports").iterdir()
+    report = json.loads((folder / "migration-report.json").read_text())
+    assert report["outcome"] == "migrated"
+    assert [row["rows_after"] for row in report["content"]] == [3, 3, 3]
+    assert report["versions"]["hosts"]["pi-2"]["os"] == "Debian GNU/Linux 12"
+    page = (folder / "migration-report.html").read_text()
+    assert "Migrated to Kubernetes" in page
+    assert "hunter2" not in page
