@@ -168,7 +168,7 @@ def _finish(threads: Sequence[Client], stop: threading.Event, recorder: Recorder
     for client in threads:
         client.join(max(0.0, deadline - time.monotonic()))
     stuck = [client.name for client in threads if client.is_alive()]
-    recorder.line("end", {"reason": reason, "at": time.monotonic(), "stuck": stuck})
+    recorder.line("end", {"reason": reason, "at": time.monotonic(), "stuck": stuck, "cpu": round(time.process_time(), 2)})
     print(f"ended ({reason})" + (f", still busy: {', '.join(stuck)}" if stuck else ""), flush=True)
     if crashes:
         print(f"these clients broke: {', '.join(crashes)}", file=sys.stderr)

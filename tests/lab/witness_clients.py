@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from .witness_history import FAIL, NAME_PREFIX, OK, READS, REDIRECTED, TABLES, UNKNOWN, Operation, Recorder, describe
 from .witness_http import HttpClient, Reply, Route, lab_address
 
-OBJECTS_AT_START = 2  # of each writer, in each table
-OBJECTS_AT_MOST = 4
+OBJECTS_AT_START = 3  # of each writer, in each table
+OBJECTS_AT_MOST = 5
 CREATE_SHARE, DELETE_SHARE = 0.05, 0.05  # the rest of the writes are updates
 REDIRECTS_IN_A_ROW = 3
 AFTER_REFUSAL = 10.0  # seconds to be fast for
@@ -151,12 +151,14 @@ class Client(threading.Thread):
 class Reader(Client):
     """Reads one row and the list in turn, of both tables in turn, through one route."""
 
-    def __init__(self, route: Route, shared: Shared, keep_alive: bool, place: float) -> None:
+    def __init__(self, first_turn: int, route: Route, shared: Shared, keep_alive: bool, place: float) -> None:
         # Two readers share a route.
         super().__init__(f"read-{route.label}-{'kept' if keep_alive else 'fresh'}", shared, keep_alive, 2 * shared.tempo.fast_interval,
                          shared.tempo.reads_every, place)
         self.route = route
-        self.turns = itertools.cycle([(op, table) for op in READS for table in TABLES])
+        # Not all at once: a table's lists are spread over the time in which an object keeps its value.
+        turns = [(op, table) for table in TABLES for op in READS]
+        self.turns = itertools.cycle(turns[first_turn % len(turns):] + turns[:first_turn % len(turns)])
 
     def turn(self) -> None:
         op, table = next(self.turns)
@@ -326,5 +328,5 @@ def clients(shared: Shared) -> list[Client]:
     result: list[Client] = []
     for index, route in enumerate(shared.routes):
         # The two readers of a route take turns, and so do the routes.
-        result += [Reader(route, shared, keep_alive, (index / count + 0.5 * keep_alive) % 1) for keep_alive in (False, True)]
+        result += [Reader(index + 2 * keep_alive, route, shared, keep_alive, (index / count + 0.5 * keep_alive) % 1) for keep_alive in (False, True)]
     return result + [Writer(index + 1, route, shared, index % 2 == 1, (index + 0.5) / count) for index, route in enumerate(shared.routes)]

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .witness_figures import by_label
-from .witness_history import FAIL, OK, READS, WRITES, History, Operation
+from .witness_history import FAIL, OK, READS, REDIRECTED, WRITES, History, Operation
 from .witness_judge import STALENESS, row_findings
 
-OLD = 2.0  # seconds; how far behind the wrong cluster is in what it shows
+OLD = 4.0  # seconds; how far behind the wrong cluster is in what it shows
 AROUND = 5.0  # seconds of reads after the fault that are judged; the final state is judged always
 FAST = 5  # writes a second through each route, from which on a history counts as fast
 LULL = 3  # seconds of less than that which do not end a fast stretch
@@ -81,7 +81,8 @@ def fast_stretch(history: History, routes: int) -> Window:
                 first = second
             last = second
             best = max(best, (first, last + 1), key=lambda stretch: stretch[1] - stretch[0])
-    return (begin + best[0], min(end, begin + best[1])) if best[1] else (begin, end)
+    # It begins and ends somewhere in the first and the last of these seconds.
+    return (begin + best[0] + 1, begin + best[1] - 1) if best[1] - best[0] > 3 else (begin, end)
 
 
 def nearby(history: History, moment: float) -> History:
@@ -103,9 +104,10 @@ def lose_writes(history: History, final: Sequence[Operation], window: Window, la
             if "create" in lost.get(key, ()):
                 continue  # there is no row to write to
             inside = window[0] <= operation.start < window[1] and history.label(operation) in labels
-            if inside and (operation.outcome == OK or (operation.outcome == FAIL and operation.op != "create")):
+            # What was refused, or sent to the leader, has an answer there.
+            if inside and (operation.outcome == OK or (operation.outcome in (FAIL, REDIRECTED) and operation.op != "create")):
                 lost.setdefault(key, set()).add("create" if operation.op == "create" else operation.value)
-                if operation.outcome == FAIL:
+                if operation.outcome != OK:
                     answered.add((operation.client, operation.seq))
                     operation = replace(operation, outcome=OK, status=200, error="")
         operations.append(operation)

@@ -18,7 +18,8 @@ from .witness_figures import Gap
 from .witness_finding import NO_EVIDENCE, OVER_LIMIT, WITNESS_BROKE, Finding
 from .witness_history import OK, READS, UNKNOWN, WRITES, History, Operation
 
-STILL_REFUSED = 2.0  # seconds; a way that ends with a longer stretch of refused writes has not been seen to take writes
+# A way that ends with so many refused writes, for longer than so many seconds, has not been seen to take writes at the end.
+STILL_REFUSED, REFUSALS = 2.0, 3
 
 
 @dataclass(frozen=True)
@@ -82,46 +83,50 @@ class Demands:
 
 def missing(history: History, final_state: Sequence[Operation] | None, demands: Demands, allowances: Sequence[Allowance]) -> list[Finding]:
     """What is missing for a verdict."""
-    texts = [*_record(history), *_successes(history), *_holes(history, demands), *_ways_that_take_writes(history, demands, allowances),
-             *_unknown(history, demands), *_final(history, final_state)]
-    broken = [Finding(WITNESS_BROKE, f"a client of the witness broke: {crash}") for crash in history.crashes]
-    return [*(Finding(NO_EVIDENCE, text, route) for text, route in texts), *broken]
+    return [*_record(history), *_successes(history), *_holes(history, demands), *_ways_that_take_writes(history, demands, allowances),
+            *_unknown(history, demands), *_final(history, final_state)]
 
 
-def _record(history: History) -> Iterator[tuple[str, str]]:
+def _lack(text: str, route: str = "", client: str = "", at: str = "") -> Finding:
+    return Finding(NO_EVIDENCE, text, route, client, at)
+
+
+def _record(history: History) -> Iterator[Finding]:
     if not history.ended:
-        yield "the record has no end line: the witness was killed, and what it would have seen afterwards is missing", ""
+        yield _lack("the record has no end line: the witness was killed, and what it would have seen afterwards is missing")
     if history.stuck:
-        yield f"clients still had no answer when the witness ended: {', '.join(history.stuck)}", ""
+        yield _lack(f"clients still had no answer when the witness ended: {', '.join(history.stuck)}")
     if not history.routes:
-        yield "the history names no routes", ""
+        yield _lack("the history names no routes")
+    for crash in history.crashes:
+        yield Finding(WITNESS_BROKE, f"a client of the witness broke: {crash}")
 
 
-def _successes(history: History) -> Iterator[tuple[str, str]]:
+def _successes(history: History) -> Iterator[Finding]:
     if not any(operation.op in WRITES and operation.outcome == OK for operation in history.operations):
-        yield "no write was acknowledged", ""
+        yield _lack("no write was acknowledged")
     seen = {operation.route for operation in history.operations if operation.op in READS and operation.outcome == OK}
     for route in history.routes:
         if route not in seen:
-            yield f"no read succeeded through {route}", route
+            yield _lack(f"no read succeeded through {route}", route)
     well = {operation.client for operation in history.operations if operation.outcome == OK}
     for client in history.clients:
         if client not in well:
-            yield f"{client} never succeeded at anything", ""
+            yield _lack(f"{client} never succeeded at anything", client=client)
 
 
-def _holes(history: History, demands: Demands) -> Iterator[tuple[str, str]]:
+def _holes(history: History, demands: Demands) -> Iterator[Finding]:
     by_client: dict[str, list[Operation]] = {client: [] for client in history.clients}
     for operation in history.operations:
         by_client.setdefault(operation.client, []).append(operation)
     for client, operations in by_client.items():
         for start, end in _idle(history, operations, demands.hole):
-            yield (f"{client} did nothing for {end - start:.1f} s from {history.clock(start)} to {history.clock(end)}; "
-                   f"wanted an operation every {demands.hole:g} s"), ""
+            yield _lack(f"{client} did nothing for {end - start:.1f} s until {history.clock(end)}; wanted an operation every "
+                        f"{demands.hole:g} s", client=client, at=history.clock(start))
         for phase in demands.phases:
             if not any(operation.start <= phase.end and operation.end >= phase.start for operation in operations):
-                yield (f"{client} did nothing in the phase {phase.name}, from {history.clock(phase.start)} to "
-                       f"{history.clock(phase.end)}"), ""
+                yield _lack(f"{client} did nothing in the phase {phase.name}, which ended at {history.clock(phase.end)}", client=client,
+                            at=history.clock(phase.start))
 
 
 def _idle(history: History, operations: Iterable[Operation], longest: float) -> Iterator[tuple[float, float]]:
@@ -135,49 +140,51 @@ def _idle(history: History, operations: Iterable[Operation], longest: float) -> 
         yield now, end
 
 
-def _ways_that_take_writes(history: History, demands: Demands, allowances: Sequence[Allowance]) -> Iterator[tuple[str, str]]:
+def _ways_that_take_writes(history: History, demands: Demands, allowances: Sequence[Allowance]) -> Iterator[Finding]:
     writes = witness_figures.by_label(history, WRITES)
     for label in dict.fromkeys((*history.writers.values(), *writes)):
         route, attempts = label.partition("@")[0], writes.get(label, [])
         taken = [operation for operation in attempts if operation.outcome == OK]
         if not taken:
-            yield f"no write was acknowledged through {label}: {len(attempts)} attempts", route
+            if any(operation.outcome == OK for operations in writes.values() for operation in operations):
+                yield _lack(f"no write was acknowledged through {label}: {len(attempts)} attempts", route)
             continue
         if label not in history.writers.values():  # else this is a hole of the one writer that keeps to it
             for start, end in _idle(history, attempts, demands.hole):
-                yield (f"no write was sent through {label} for {end - start:.1f} s from {history.clock(start)} to {history.clock(end)}; "
-                       f"wanted one every {demands.hole:g} s"), route
+                yield _lack(f"no write was sent through {label} for {end - start:.1f} s until {history.clock(end)}; wanted one every "
+                            f"{demands.hole:g} s", route, at=history.clock(start))
         last = max(operation.end for operation in taken)
         for phase in demands.phases:
             if phase.name == "cutover" and last < phase.end:
-                yield (f"no write was acknowledged through {label} after the cutover: the last one at {history.clock(last)}, "
-                       f"the cutover ended at {history.clock(phase.end)}"), route
+                yield _lack(f"no write was acknowledged through {label} after the cutover: the last one at {history.clock(last)}, "
+                            f"the cutover ended at {history.clock(phase.end)}", route)
         pause = witness_figures.longest_pause(attempts, open_only=True)
-        if pause.open and unexplained(pause, label, allowances) > STILL_REFUSED:
-            yield (f"no write was acknowledged through {label} in the last {pause.seconds:.1f} s, from {history.clock(pause.start)} on; "
-                   f"wanted one in the last {STILL_REFUSED:g} s"), route
+        refused = sum(operation.start >= pause.start for operation in attempts)
+        if pause.open and refused >= REFUSALS and unexplained(pause, label, allowances) > STILL_REFUSED:
+            yield _lack(f"no write was acknowledged through {label} in the last {pause.seconds:.1f} s, {refused} attempts; wanted one in the "
+                        f"last {STILL_REFUSED:g} s", route, at=history.clock(pause.start))
 
 
-def _unknown(history: History, demands: Demands) -> Iterator[tuple[str, str]]:
+def _unknown(history: History, demands: Demands) -> Iterator[Finding]:
     writes = [operation for operation in history.operations if operation.op in WRITES and operation.outcome in (OK, UNKNOWN)]
     unknown = sum(operation.outcome == UNKNOWN for operation in writes)
     if unknown >= demands.unknown_at_least and unknown > demands.unknown_share * len(writes):
-        yield (f"{unknown} of {len(writes)} writes have an unknown outcome; wanted at most {demands.unknown_share:.0%}: "
-               "neither their loss nor their appearance could be held against the cluster"), ""
+        yield _lack(f"{unknown} of {len(writes)} writes have an unknown outcome; wanted at most {demands.unknown_share:.0%}: "
+                    "neither their loss nor their appearance could be held against the cluster")
 
 
-def _final(history: History, final_state: Sequence[Operation] | None) -> Iterator[tuple[str, str]]:
+def _final(history: History, final_state: Sequence[Operation] | None) -> Iterator[Finding]:
     if final_state is None:
-        yield "no final state: the last list of every table through every route was not saved", ""
+        yield _lack("no final state: the last list of every table through every route was not saved")
         return
     ended = history.span[1]
     for table in sorted({operation.table for operation in history.operations}):
         for route in history.routes or [""]:
             reads = [operation for operation in final_state if operation.table == table and operation.route == route]
             if not reads:
-                yield f"no final read of {table} through {route}", route
+                yield _lack(f"no final read of {table} through {route}", route)
             elif min(operation.start for operation in reads) < ended:
-                yield f"the final read of {table} through {route} began before the witness ended", route
+                yield _lack(f"the final read of {table} through {route} began before the witness ended", route)
 
 
 def over_limits(history: History, limits: Limits, allowances: Sequence[Allowance]) -> Iterator[Finding]:

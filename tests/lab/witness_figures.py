@@ -54,13 +54,15 @@ def pauses(writes: Sequence[Operation]) -> list[Gap]:
 
 
 def gaps(operations: Sequence[Operation]) -> list[Gap]:
-    """The stretches between successes. One that no success ended is open; without any success it begins with the first attempt."""
+    """The stretches without a success, from the first attempt on. One that no success ended is open, and lasts to the last attempt."""
+    if not operations:
+        return []
     ends = sorted(operation.end for operation in operations if operation.outcome == OK)
+    ends.insert(0, min(operation.start for operation in operations))
     found = [Gap(after - before, before, after) for before, after in itertools.pairwise(ends)]
-    last = max((operation.end for operation in operations if math.isfinite(operation.end)), default=0.0)
-    begin = ends[-1] if ends else min((operation.start for operation in operations), default=last)
-    if last > begin:
-        found.append(Gap(last - begin, begin, last, open=True))
+    last = max((operation.end for operation in operations if math.isfinite(operation.end)), default=ends[-1])
+    if last > ends[-1]:
+        found.append(Gap(last - ends[-1], ends[-1], last, open=True))
     return found
 
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from . import witness_evidence, witness_figures
-from .witness_evidence import Allowance, Demands, Limits
+from .witness_evidence import Allowance, Demands, Limits, Phase
 from .witness_finding import ACQUITTED, CONVICTED, EVIDENCE_KINDS, REFUSED, Finding
 from .witness_finding import (DUPLICATE_ID, FAILED_READ, LOST_DELETE, LOST_UPDATE, LOST_WRITE, NO_EVIDENCE, OVER_LIMIT, PHANTOM, STALE_READ,
                               WITNESS_BROKE)
@@ -26,7 +26,8 @@ from .witness_subjects import Key, Subject, Version
 
 # The names of this module's own interface, some of which live elsewhere.
 __all__ = ["DUPLICATE_ID", "FAILED_READ", "LOST_DELETE", "LOST_UPDATE", "LOST_WRITE", "NO_EVIDENCE", "OVER_LIMIT", "PHANTOM", "STALE_READ",
-           "WITNESS_BROKE", "Allowance", "Demands", "Finding", "Limits", "Verdict", "judge"]
+           "WITNESS_BROKE", "Allowance", "Demands", "Finding", "Limits", "Phase", "Verdict",
+           "judge"]
 
 # Calm runs of profile `full` measure p99 0.07 s and at most 0.16 s.
 STALENESS = 0.3
@@ -93,11 +94,30 @@ def row_findings(history: History, final_state: Sequence[Operation], staleness: 
 
 @dataclass
 class _Shown:
-    """The newest write that was shown: whoever has it has all that was known before it began."""
+    """What was shown: whoever has a write has all that was known before it began, and never again less than it."""
 
-    since: float = -math.inf  # when that write began
+    since: float = -math.inf  # when the newest of these writes began
     what: str = ""
     version: Version | None = None
+    rows: dict[Key, Version] = field(default_factory=dict)  # the newest version of each object
+
+    def show(self, operation: Operation, subject: Subject, version: Version) -> None:
+        if version.start > operation.end:
+            return  # shown before it was written, which is reported as that
+        if self.since < version.start:
+            self.since, self.what, self.version = version.start, "/".join(subject.key), version
+        before = self.rows.get(subject.key)
+        if before is None or before.start < version.start:
+            self.rows[subject.key] = version
+
+    def certainly_made(self, subject: Subject, certain: float) -> bool:
+        """Whether this object was there for whoever showed this: what is absent now is deleted."""
+        return subject.unborn.overwritten < max(certain, self.since) or subject.key in self.rows
+
+    def after(self, subject: Subject, version: Version) -> Version | None:
+        """The version shown that must have come after this one, if there is any."""
+        newest = self.rows.get(subject.key)
+        return newest if newest is not None and version.known < newest.start else None
 
 
 class _Case:
@@ -238,11 +258,11 @@ class _Case:
             if operation.object in values:
                 version = self._version(subject, values[operation.object][1])
             else:
-                version = subject.absent(operation.end, max(horizon, connection.since))
+                version = subject.absent(operation.end, math.inf if subject.key in connection.rows else max(horizon, connection.since))
             if version is None:
                 return []
-            if version.value is not None or (version is not subject.unborn and subject.unborn.overwritten < max(certain, connection.since)):
-                self._show(connection, operation, subject, version)
+            if version.value is not None or (version is not subject.unborn and connection.certainly_made(subject, certain)):
+                connection.show(operation, subject, version)
             return [(subject, version)]
         seen: list[tuple[Subject, Version]] = []
         table = operation.table
@@ -251,26 +271,21 @@ class _Case:
             version = self._version(subject, row[1]) if subject is not None else None
             if subject is not None and version is not None:
                 seen.append((subject, version))
-                self._show(connection, operation, subject, version)
+                connection.show(operation, subject, version)
         # An absence that only a delete explains shows that delete, and with it all that was known before it began; the latest first.
         starts, deleted = self.deletes.get(table, ([], []))
         for position in range(bisect.bisect_right(starts, operation.end), bisect.bisect_right(starts, connection.since), -1):
             subject = deleted[position - 1]
-            if subject.key[1] not in values and subject.unborn.overwritten < max(certain, connection.since):
+            if subject.key[1] not in values and connection.certainly_made(subject, certain):
                 delete = subject.versions[None]
                 seen.append((subject, delete))
-                self._show(connection, operation, subject, delete)
+                connection.show(operation, subject, delete)
         bound = max(horizon, connection.since)
         # Long histories are mostly rows that are gone, or not yet made: their absence needs no thought.
         for subject in self.by_table.get(table, [])[bisect.bisect_right(self.gone.get(table, []), operation.end):]:
-            if subject.unborn.overwritten < bound and subject.key[1] not in values:
-                seen.append((subject, subject.absent(operation.end, bound)))
+            if subject.key[1] not in values and (subject.unborn.overwritten < bound or subject.key in connection.rows):
+                seen.append((subject, subject.absent(operation.end, math.inf if subject.key in connection.rows else bound)))
         return seen
-
-    @staticmethod
-    def _show(connection: _Shown, operation: Operation, subject: Subject, version: Version) -> None:
-        if connection.since < version.start <= operation.end:
-            connection.since, connection.what, connection.version = version.start, "/".join(subject.key), version
 
     @staticmethod
     def _version(subject: Subject, value: str | None) -> Version | None:
@@ -280,6 +295,7 @@ class _Case:
 
     def _check_rows_seen(self, operation: Operation, seen: Sequence[tuple[Subject, Version]], connection: _Shown) -> None:
         horizon = operation.start - self.staleness
+        back = [(pair, newest) for pair in seen if (newest := connection.after(*pair)) is not None]
         lost = [pair for pair in seen if pair[1].overwritten < connection.since]
         stale = [pair for pair in seen if connection.since <= pair[1].overwritten < horizon]
         if lost:
@@ -288,9 +304,14 @@ class _Case:
                     f"{_shown(connection.version.value)} was begun at {self.history.clock(connection.since)}{_line(connection.version)}, which was "
                     f"shown with it or before on this connection; wanted the earlier write, or a newer one, with the later one{_more(lost)}")
             self._find(LOST_UPDATE, operation, text)
+        elif back:
+            (subject, version), newest = back[0]
+            text = (f"{_where(operation)} showed {'/'.join(subject.key)} as {_shown(version.value)}, after {_shown(newest.value)}, begun at "
+                    f"{self.history.clock(newest.start)}{_line(newest)}, was shown on this connection; wanted that one or a newer one{_more(back)}")
+            self._find(LOST_UPDATE, operation, text)
         if stale:
-            text = (f"{_where(operation)} showed {self._what(stale[0], horizon)}, {operation.start - stale[0][1].overwritten:.2f} s after "
-                    f"which the read began; wanted that one or a newer one after {self.staleness:g} s{_more(stale)}")
+            text = (f"{_where(operation)} showed {self._what(stale[0], horizon)}, {operation.start - stale[0][1].overwritten:.2f} s before "
+                    f"the read began; wanted that one or a newer one after {self.staleness:g} s{_more(stale)}")
             finding = self._finding(STALE_READ, operation, text)
             (self.allowed_stale if any(allowance.covers(operation) for allowance in self.lags) else self.findings).append(finding)
 
@@ -306,10 +327,11 @@ class _Case:
         if operation.route == SERVICE:
             return
         session = self.sessions.setdefault((operation.client, operation.route), _Shown())
-        self.regressions += sum(version.overwritten < session.since for _, version in seen)
         for subject, version in seen:
+            # An absence that a delete may explain is no older value.
             if version.value is not None:
-                self._show(session, operation, subject, version)
+                session.show(operation, subject, version)
+            self.regressions += session.after(subject, version) is not None
 
     def check_final(self, operation: Operation) -> None:
         """The final state may not lag at all."""
