@@ -121,7 +121,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.durable import replacing
+from ..module_utils._core.durable import holding, replacing
 from ..module_utils._core.failures import RaftError, fail
 from ..module_utils._core.open_files import users_of
 from ..module_utils._core.procfs import listeners
@@ -191,6 +191,12 @@ class Takeover:
             self.note(f"start {self.unit}")
 
     def run(self) -> None:
+        """One at a time: a step whose connection was lost may still be at it when the next run comes."""
+        with holding(self.folders.data.parent):
+            self.check()
+            self._take_over()
+
+    def _take_over(self) -> None:
         if not self.folders.handed_over:
             self._wait_gone()
             self.note("the pod's daemon is gone")
@@ -292,8 +298,8 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     takeover = Takeover(module)
     try:
-        takeover.check()
         if module.check_mode:
+            takeover.check()
             takeover.predict()
         else:
             takeover.run()
