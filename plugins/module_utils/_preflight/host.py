@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .findings import WARNING, Finding, size
+from .findings import ERROR, WARNING, Finding, size
 from .plan import FRESH, Plan
 
 PYTHON = (3, 9)
@@ -271,13 +271,37 @@ def _held_by(listeners: list[Mapping[str, Any]]) -> str:
 
 def _database(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
     # A missing file has its own finding.
-    if seen["paths"]["database"]["kind"] in ("file", "link") and seen["database"]["integrity"] != "ok":
+    if seen["paths"]["database"]["kind"] not in ("file", "link"):
+        return
+    database = seen["database"]
+    needs, readable = database.get("needs", []), database["integrity"] == "ok"
+    for entry in needs:
+        yield Finding(
+            host,
+            f"database table {entry['table']}",
+            f"needs {entry['need']}",
+            f"a schema that SQLite {database['sqlite']} on this Pi has all of",
+            "upgrade SQLite on the Pi (libsqlite3), or declare the table without it",
+            # It can be checked and read all the same, which is all that the migration does with it.
+            WARNING if readable else ERROR,
+        )
+    # What a table needs is then the reason, and damage would show once SQLite can read it.
+    if not readable and not needs:
         yield Finding(
             host,
             "database",
-            seen["database"]["integrity"],
-            "SQLite's integrity check says ok",
+            database["integrity"],
+            "SQLite can read it, and its integrity check says ok",
             "bring this Pi's database in order before anything is copied from it",
+        )
+    if database.get("writes_waited") is not None:
+        yield Finding(
+            host,
+            "database journal mode",
+            f"not WAL: writes wait {database['writes_waited']:.2f} s whenever the database is copied or compared",
+            "WAL, where no write waits for a reader",
+            "see that clients repeat a write that fails with \"database is locked\", or have the daemon use WAL",
+            WARNING,
         )
 
 

@@ -44,8 +44,11 @@ def uri(path: Path, parameters: str) -> str:
 
 
 @contextlib.contextmanager
-def opened(path: Path, parameters: str, busy_timeout: float) -> Iterator[sqlite3.Connection]:
-    """A connection in autocommit mode; an error of SQLite's about `path` becomes a SqliteError.
+def opened(
+    path: Path, parameters: str, busy_timeout: float, shown: Path | None = None
+) -> Iterator[sqlite3.Connection]:
+    """A connection in autocommit mode; an error of SQLite's becomes a SqliteError about `shown`, which is `path` itself
+    where it is not a copy.
 
     The database and the files beside it are regular files, and no part of the path is a link: a pod that puts a link in
     place of its database must not have another one read or overwritten.
@@ -65,7 +68,7 @@ def opened(path: Path, parameters: str, busy_timeout: float) -> Iterator[sqlite3
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise SqliteError(f"{path}: {error}", seen=str(error), next_step=_next_step(error)) from error
+        raise SqliteError(f"{shown or path}: {error}", seen=str(error), next_step=_next_step(error)) from error
     except UnsafePath as error:
         raise SqliteError(str(error), **error.failure) from error
 
@@ -136,15 +139,15 @@ def _next_step(error: sqlite3.Error) -> str:
     text = str(error)
     if "locked" in text or "busy" in text:
         return "find the process that holds the database (fuser), or raise busy_timeout"
-    if "no such collation" in text or "no such function" in text or "no such module" in text:
+    if any(words in text for words in ("no such collation", "no such function", "unknown function", "no such module")):
         return (
             f"the database needs something of its application that SQLite {sqlite3.sqlite_version} on this host does not have;"
             " run preflight, which lists each table and what it needs"
         )
-    if "malformed database schema" in text and ("syntax error" in text or "unknown table option" in text):
+    if "malformed database schema" in text:
         return (
-            f"the database uses syntax that SQLite {sqlite3.sqlite_version} on this host is too old for; upgrade it"
-            " (libsqlite3), and run preflight, which lists each table"
+            f"SQLite {sqlite3.sqlite_version} on this host cannot read the schema; run preflight, which lists each table and"
+            " what it needs, and upgrade SQLite there (libsqlite3)"
         )
     if "readonly database" in text:
         return "a write was interrupted and is not rolled back yet; start the database's daemon once, which does it"
@@ -184,7 +187,7 @@ def isolated(path: Path, busy_timeout: float, scratch: Path = SCRATCH) -> Iterat
             copy = Path(private).resolve() / "copy.db"
             copy.touch(mode=0o600, exist_ok=False)
             waited = copy_live(path, copy, busy_timeout)
-            connection = stack.enter_context(opened(copy, "mode=ro&immutable=1", busy_timeout))
+            connection = stack.enter_context(opened(copy, "mode=ro&immutable=1", busy_timeout, path))
         yield connection, waited
 
 

@@ -87,9 +87,11 @@ def _check_utf8(table: str, identifier: str) -> None:
     try:
         identifier.encode()
     except UnicodeEncodeError:
-        shown = ascii(identifier.encode("utf-8", "surrogateescape"))[1:]
+        shown, of = (
+            name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name in (identifier, table)
+        )
         raise SqliteError(
-            f"table {table.encode('utf-8', 'backslashreplace').decode()}: the name {shown} is not UTF-8, so its rows cannot be read",
+            f"table {of}: the name {shown} is not UTF-8, so its rows cannot be read",
             seen=shown,
             wanted="names that are UTF-8",
             next_step="rename it with the tool that made it",
@@ -142,12 +144,12 @@ def _in_parts(
     while start is not None:
         read = 0
         with _length_limit(connection, table.limit):
-            cursor = connection.execute(f"{_select(table, '')} WHERE {rowid} >= ?{tail}", (start, *values))
+            found = _selected(connection, f"{_select(table, '')} WHERE {rowid} >= ?{tail}", (start, *values))
             stopped = False
             while not stopped:
                 batch: list[Row] = []
                 try:
-                    batch.extend(islice(cursor, size))
+                    batch.extend(islice(found, size))
                 except sqlite3.DataError:
                     stopped = True
                 read += len(batch)
@@ -159,6 +161,11 @@ def _in_parts(
         (large,) = connection.execute(behind, (start, *values, read)).fetchone()
         yield [_large_row(connection, table, large)]
         start = large + 1 if large < _LAST_ROWID else None
+
+
+def _selected(connection: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> Iterator[Row]:
+    """Executed when the first row is asked for: SQLite reads it, or refuses to, at once."""
+    yield from connection.execute(sql, values)
 
 
 @contextlib.contextmanager
