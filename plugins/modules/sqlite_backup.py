@@ -171,7 +171,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.durable import beside, sha256_of
-from ..module_utils._core.failures import fail
+from ..module_utils._core.failures import RaftError, fail
 from ..module_utils._sqlite.database import (
     NotNeeded,
     SqliteError,
@@ -351,7 +351,7 @@ def main() -> None:
     try:
         copy = Copy(module.params, module.check_mode)
         result = copy.present() if module.params["state"] == "present" else copy.restored()
-    except SqliteError as error:
+    except RaftError as error:
         fail(module, error)
     except (OSError, ValueError) as error:
         fail(module, SqliteError(f"{module.params['path']}: {error}", next_step="fix the problem above and run the same command again"))

@@ -153,8 +153,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.failures import fail
-from ..module_utils._sqlite.database import SqliteError, check_integrity, isolated, pages, pragma
+from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._sqlite.database import check_integrity, isolated, pages, pragma
 from ..module_utils._sqlite.digest import compare, content_of
 from ..module_utils._sqlite.rows import SEQUENCE
 
@@ -198,7 +198,7 @@ def main() -> None:
                 result["comparison"] = difference(
                     connection, Path(params["against"]), params["exclude_tables"], params["busy_timeout"]
                 )
-    except SqliteError as error:
+    except RaftError as error:
         fail(module, error)
     module.exit_json(changed=False, elapsed=round(time.monotonic() - started, 3), **result)
 

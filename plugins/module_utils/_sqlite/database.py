@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from .._core.durable import beside, replacing, sha256_of
 from .._core.failures import RaftError
-from .._core.safe_open import UnsafePath, folder, kind_of, open_file
+from .._core.safe_open import folder, kind_of, open_file
 
 # How a journal begins that SQLite would roll back.
 JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
@@ -48,7 +48,7 @@ def opened(
     path: Path, parameters: str, busy_timeout: float, shown: Path | None = None
 ) -> Iterator[sqlite3.Connection]:
     """A connection in autocommit mode; an error of SQLite's becomes a SqliteError about `shown`, which is `path` itself
-    where it is not a copy.
+    where that is not a copy. Raises UnsafePath as well.
 
     The database and the files beside it are regular files, and no part of the path is a link: a pod that puts a link in
     place of its database must not have another one read or overwritten.
@@ -69,8 +69,6 @@ def opened(
             connection.close()
     except sqlite3.Error as error:
         raise SqliteError(f"{shown or path}: {error}", seen=str(error), next_step=_next_step(error)) from error
-    except UnsafePath as error:
-        raise SqliteError(str(error), **error.failure) from error
 
 
 class _Pinned:
@@ -204,8 +202,6 @@ def _raw(path: Path) -> Iterator[int]:
         raise SqliteError(
             f"{path} does not exist", seen="no such file", next_step="check the path and the host it is read on"
         ) from None
-    except UnsafePath as error:
-        raise SqliteError(str(error), **error.failure) from error
     try:
         yield descriptor
     finally:
@@ -288,8 +284,6 @@ def _check_no_leftover(path: Path, suffix: str) -> None:
         descriptor = open_file(leftover)
     except FileNotFoundError:
         return
-    except UnsafePath as error:
-        raise SqliteError(str(error), **error.failure) from error
     try:
         size = os.fstat(descriptor).st_size
         # With journal_mode=persist a journal that is done with stays, its header overwritten with zeros.
@@ -391,18 +385,22 @@ def write_standalone(
 ) -> float:
     """Copy `source`, a backup or the path of a live database, into a new file at `path`.
 
-    One file without WAL, checked and inspected before it has the name. Returns the seconds for which writes to a live
+    The copy is one file without WAL, checked and inspected before it has the name, and reached without following a link. Returns the seconds for which writes to a live
     database waited.
     """
     waited = 0.0
+    with folder(path.parent):
+        pass
     with replacing(path, mode) as new:
         if isinstance(source, Path):
             waited = copy_live(source, new, busy_timeout)
-        with opened(new, "mode=rw", busy_timeout) as target:
-            if not isinstance(source, Path):
+        else:
+            with opened(new, "mode=rw", busy_timeout) as target:
                 _copy_into_standalone(source, target, path, busy_timeout)
-            check_integrity(target, new)
-            inspect(target)
+        # Read-only: otherwise SQLite evaluates CHECK constraints as well, with functions that only their application has.
+        with opened(new, "mode=ro&immutable=1", busy_timeout, source if isinstance(source, Path) else path) as copy:
+            check_integrity(copy, path)
+            inspect(copy)
     # Of what was there before, and of it alone: SQLite would play them into the new file.
     for suffix in SIDE_FILES:
         beside(path, suffix).unlink(missing_ok=True)

@@ -115,6 +115,22 @@ def test_s3_no_module_ends_in_a_traceback(run_module, database, tmp_path, case, 
         assert "copy.db:" not in result["msg"], "the copy is ours; the owner knows the database"
 
 
+@pytest.mark.parametrize("wal", [True, False])
+@pytest.mark.parametrize("case", CASES)
+def test_s3_what_preflight_passes_can_be_backed_up_and_restored(run_module, tmp_path, case, wal):
+    path = make(tmp_path / "pi-controller.db", wal=wal)
+    with session(path) as connection:
+        CASES[case][0](connection)
+    paths = {"data_dir": str(tmp_path), "database": str(path)}
+    seen = run_module("preflight_host", {"paths": paths, "unit": "none.service", "ports": [], "address": "127.0.0.1"})
+    taken = run_module("sqlite_backup", {"path": str(path), "dest": str(tmp_path / "copy.db")})
+    assert bool(taken.get("failed")) is (seen["database"]["integrity"] != "ok"), taken
+    if not taken.get("failed"):
+        for live in (path, tmp_path / "new.db"):
+            args = {"state": "restored", "path": str(live), "src": str(tmp_path / "copy.db")}
+            assert not run_module("sqlite_backup", args).get("failed")
+
+
 def test_s3_1101_columns_are_no_obstacle(run_module, database, tmp_path):
     path = database(declared(wide(1101), f"INSERT INTO t VALUES ({', '.join(['1'] * 1101)})"))
     assert needs_of(path, 5) == []
