@@ -154,7 +154,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.failures import RaftError, fail
-from ..module_utils._sqlite.database import check_integrity, isolated, pages, pragma
+from ..module_utils._sqlite.database import SqliteError, check_integrity, isolated, pages, pragma
 from ..module_utils._sqlite.digest import compare, content_of
 from ..module_utils._sqlite.rows import SEQUENCE
 
@@ -200,6 +200,8 @@ def main() -> None:
                 )
     except RaftError as error:
         fail(module, error)
+    except OSError as error:
+        fail(module, SqliteError(f"{path}: {error}", next_step="fix the problem above and run the same command again"))
     module.exit_json(changed=False, elapsed=round(time.monotonic() - started, 3), **result)
 
 
