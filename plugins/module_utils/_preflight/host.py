@@ -9,20 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .disk import WRITTEN, disk_findings
 from .findings import ERROR, WARNING, Finding, size
 from .plan import FRESH, Plan
 
 PYTHON = (3, 9)
-# Space for logs, journals and the growth of the pods' Raft log while the migration runs.
-SPARE_BYTES = 64 * 1024 * 1024
-SPARE_FILES = 1000
-COPIES = 2
-# What the migration writes into, with the setting's full name.
-WRITTEN = {
-    "backup_path": "migration.backup_path",
-    "archive_path": "migration.archive_path",
-    "pod_data_dir": "pi_controller_pod_data_dir",
-}
 SETTINGS = {
     **WRITTEN,
     "data_dir": "pi_controller_data_dir",
@@ -34,7 +25,7 @@ SETTINGS = {
 def host_findings(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _access(plan, host, seen)
     yield from _paths(plan, host, seen["paths"])
-    yield from _disk(host, seen)
+    yield from disk_findings(host, seen)
     yield from _unit(plan, host, seen["unit"])
     yield from _old_ports(plan, host, seen)
     yield from _new_ports(plan, host, seen["listeners"])
@@ -125,44 +116,6 @@ def _new_paths(plan: Plan, host: str, paths: Mapping[str, Any]) -> Iterator[Find
             "nothing there: pods start with empty state",
             "move it away, or set pi_controller_pod_data_dir to another folder",
         )
-
-
-def _disk(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
-    """One finding a file system, since all that is written there adds up."""
-    paths, state = seen["paths"], seen["state_bytes"]
-    for name in WRITTEN:
-        if paths[name]["read_only"]:
-            yield Finding(
-                host,
-                f"disk for {name}",
-                f"{paths[name]['existing']} is mounted read-only",
-                "a file system that can be written to",
-                "mount it read-write (an SD card that is wearing out turns read-only: see dmesg)",
-            )
-    by_device: dict[int, list[str]] = {}
-    for name in WRITTEN:
-        # On one file system the archive is a rename.
-        if name != "archive_path" or paths[name]["device"] != paths["data_dir"]["device"]:
-            by_device.setdefault(paths[name]["device"], []).append(name)
-    for names in by_device.values():
-        path = paths[names[0]]
-        wanted = COPIES * state * len(names) + SPARE_BYTES
-        if path["free"] < wanted:
-            yield Finding(
-                host,
-                f"disk for {', '.join(names)}",
-                f"{size(path['free'])} free at {path['existing']}",
-                f"{size(wanted)}: twice the state ({size(state)}) for each folder, and {size(SPARE_BYTES)} to spare",
-                f"free {size(wanted - path['free'])} there, or set {SETTINGS[names[0]]} to a larger file system",
-            )
-        if path["free_files"] is not None and path["free_files"] < SPARE_FILES:
-            yield Finding(
-                host,
-                f"inodes for {', '.join(names)}",
-                f"{path['free_files']} free at {path['existing']}",
-                f"{SPARE_FILES}",
-                "remove small files there",
-            )
 
 
 def _unit(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Finding]:
