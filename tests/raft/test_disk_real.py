@@ -18,6 +18,7 @@ from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._preflight import disk
 from standin import Cluster, Daemon
 
+
 class Peak:
     """The most that a folder had while the block ran, in copies of the database."""
 
@@ -58,7 +59,9 @@ def fill(node: Daemon) -> int:
 
 
 @pytest.mark.parametrize("profile", ["full"], indirect=True)
-def test_p11_no_daemon_takes_more_disk_than_preflight_counts_on(cluster: Cluster, run_module, tmp_path: Path) -> None:
+def test_p11_no_daemon_takes_more_disk_than_preflight_counts_on(
+    cluster: Cluster, binary: Path, run_module, tmp_path: Path
+) -> None:
     cluster.write(3)
     leader = cluster.leader
     database = fill(leader)
@@ -76,9 +79,17 @@ def test_p11_no_daemon_takes_more_disk_than_preflight_counts_on(cluster: Cluster
             state = take()
         assert taken.copies < counted["data_dir"] + 1.5, f"snapshot {number + 1}"
         cluster.write(1)
-    # That of the pods' leader: restored in transfer and in cutover. This one has two snapshots of its own before.
-    for number in range(2):
-        with watched(leader.folder, database) as restored:
-            result = run_module("raft_snapshot", {"state": "restored", "urls": cluster.urls, "src": str(state)})
-        assert not result.get("failed"), result
-        assert restored.copies < counted["pod_data_dir"] + 1.5, f"restore {number + 1}"
+    # The pods' part: empty, then restored in transfer and in cutover.
+    cluster.stop()
+    pods = Cluster(binary, tmp_path / "pods", "full")
+    try:
+        pods.start()
+        for number in range(2):
+            folder = pods.leader.folder
+            with watched(folder, database) as restored:
+                result = run_module("raft_snapshot", {"state": "restored", "urls": pods.urls, "src": str(state)})
+            assert not result.get("failed"), result
+            assert restored.copies < counted["pod_data_dir"] + 0.5, f"restore {number + 1}"
+            pods.write(1)
+    finally:
+        pods.stop()

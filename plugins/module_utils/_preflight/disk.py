@@ -33,7 +33,7 @@ STEPS = (
     ("transfer", {"backup_path": 2, "data_dir": 3}),
     ("transfer", {"backup_path": 3, "data_dir": 2, "pod_data_dir": 4}),
     ("cutover", {"backup_path": 3, "data_dir": 4, "pod_data_dir": 3}),
-    ("cutover", {"backup_path": 4, "data_dir": 2, "pod_data_dir": 5}),
+    ("cutover", {"backup_path": 4, "data_dir": 2, "pod_data_dir": 6}),
 )
 
 

@@ -33,14 +33,14 @@ def test_p11_a_database_of_137_mb_does_not_pass_with_735_mb_free():
     assert "137 MiB" in finding.wanted
 
 
-@pytest.mark.parametrize(("phase", "copies"), [("prepare", 3), ("transfer", 9), ("cutover", 11)])
+@pytest.mark.parametrize(("phase", "copies"), [("prepare", 3), ("transfer", 9), ("cutover", 12)])
 def test_p11_each_phase_has_its_peak(phase, copies):
     assert max(sum(each.values()) for name, each in disk.STEPS if name == phase) == copies
 
 
 def test_p11_exactly_what_is_needed_is_enough():
-    assert findings(11 * 20 + 64, 20) == []
-    (finding,) = findings(11 * 20 + 63, 20)
+    assert findings(12 * 20 + 64, 20) == []
+    (finding,) = findings(12 * 20 + 63, 20)
     assert finding.fix.startswith("free 1.0 MiB")
 
 
@@ -55,13 +55,13 @@ def test_p11_the_disk_of_the_unit_is_counted_where_it_is_alone():
 
 def test_p11_what_an_earlier_run_left_is_not_asked_for_again():
     """Else a Pi whose first try used the space could not try again. One of each is written anew, and the unit's are new."""
-    left = {"backup_path": 80 * MIB, "pod_data_dir": 100 * MIB}
-    assert findings(84, 20) != []
+    left = {"backup_path": 80 * MIB, "pod_data_dir": 120 * MIB}
+    assert findings(6 * 20 + 64, 20) != []
     assert findings(6 * 20 + 64, 20, held_bytes=left) == []
     (finding,) = findings(6 * 20 + 63, 20, held_bytes=left)
     assert "of an earlier run" in finding.wanted
 
 
 def test_p11_other_files_in_a_folder_are_not_taken_for_copies():
-    (finding,) = findings(143, 20, held_bytes={"backup_path": 5000 * MIB, "pod_data_dir": 0})
-    assert finding.wanted.startswith("224 MiB")
+    (finding,) = findings(163, 20, held_bytes={"backup_path": 5000 * MIB, "pod_data_dir": 0})
+    assert finding.wanted.startswith("244 MiB")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ METAS = {
 
 
 @pytest.fixture
-def bounded() -> None:
+def bounded() -> Iterator[None]:
     """A read that does not end, or takes all memory, fails here rather than with the machine."""
     import resource
     import signal
@@ -127,11 +127,19 @@ def bounded() -> None:
 def test_m8_a_state_is_a_regular_file_of_the_declared_size(folder, tmp_path, trick, action):
     if trick == "a device" and os.geteuid():
         pytest.skip("making a device needs root")
-    before = snapshots.read_snapshot(folder)
+    declared_before = snapshots.read_snapshot(folder)
     STATES[trick](folder)
+
+    def act() -> None:
+        # What was a folder when its meta was read is a link when its state is.
+        found = declared_before if trick == "a linked folder" else snapshots.read_snapshot(folder)
+        if action == "verify":
+            snapshots.verify(found)
+        else:
+            snapshots.copy(found, tmp_path / "dest")
+
     with pytest.raises(failures.RaftError) as refused:
-        found = snapshots.read_snapshot(folder) if trick != "a linked folder" else before
-        snapshots.verify(found) if action == "verify" else snapshots.copy(found, tmp_path / "dest")
+        act()
     assert refused.value.failure["next_step"]
     dest = tmp_path / "dest"
     assert not dest.exists() or list(dest.iterdir()) == []
