@@ -59,8 +59,12 @@ def replacing(path: Path, mode: int) -> Iterator[Path]:
 
     discard()
     # Made empty with its final mode first: the data is never readable by others, not even for a moment.
-    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
-    new.chmod(mode)
+    descriptor = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
+    try:
+        # By its descriptor: the name may be another file's by now.
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
     try:
         yield new
         fsync(new)

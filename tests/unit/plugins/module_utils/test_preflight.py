@@ -157,23 +157,23 @@ def test_drop_ins_for_all_services_are_the_distributions():
 
 
 def test_space_is_added_up_on_each_file_system():
-    """Twice 10 MiB for two folders and 64 MiB to spare is 104 MiB; each alone would fit."""
+    """Twelve copies of 10 MiB and 64 MiB to spare are 184 MiB; each folder alone would fit."""
     seen = healthy()
     for name in ("data_dir", "backup_path", "archive_path", "pod_data_dir"):
-        seen["host"]["pi-2"]["paths"][name]["free"] = 103 * MIB
+        seen["host"]["pi-2"]["paths"][name]["free"] = 183 * MIB
     finding = only(seen)
     assert finding["check"] == "disk for backup_path, pod_data_dir"
-    assert finding["seen"].startswith("103 MiB free")
-    assert finding["wanted"].startswith("104 MiB")
+    assert finding["seen"].startswith("183 MiB free")
+    assert finding["wanted"].startswith("184 MiB")
 
     for name in ("data_dir", "backup_path", "archive_path", "pod_data_dir"):
-        seen["host"]["pi-2"]["paths"][name]["free"] = 104 * MIB
+        seen["host"]["pi-2"]["paths"][name]["free"] = 184 * MIB
     assert found(seen) == []
 
 
 def test_an_archive_on_another_file_system_is_a_copy_and_needs_its_own_space():
     seen = healthy()
-    seen["host"]["pi-2"]["paths"]["archive_path"].update(path("/mnt/x", None, device=2), free=83 * MIB)
+    seen["host"]["pi-2"]["paths"]["archive_path"].update(path("/mnt/x", None, device=2), free=73 * MIB)
 
     assert only(seen)["check"] == "disk for archive_path"
 
