@@ -1,4 +1,4 @@
-# Two commands are all a user needs: `make demo` and `make test`. Both do their own set-up, as root on Debian 12.
+# Two commands are all a user needs: `make demo` and `make test`. Both do their own set-up, as root on Debian 12 or 13.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
@@ -8,6 +8,8 @@ NODES ?= 3
 PROFILE ?= full
 LAB := python3 -m tests.lab
 ENVIRONMENT = $$(tests/lab/environment.sh)
+# What kind of lab: see tests/lab/options.py.
+export KUBERNETES SUITE PROXY DATASTORE CPU
 
 .PHONY: help
 help: ## Show what can be made
@@ -21,8 +23,12 @@ root:
 packages: root
 	@$(LAB) packages
 
+.PHONY: lab-packages
+lab-packages: root
+	@$(LAB) packages run build
+
 .PHONY: lab-up
-lab-up: packages ## Boot the lab: NODES=3, PROFILE=full or upstream
+lab-up: lab-packages ## Boot the lab: NODES=3, PROFILE=full or upstream, KUBERNETES=newest or oldest, SUITE=trixie or bookworm, PROXY=iptables, nftables or ipvs, DATASTORE=etcd or kine, CPU=0.2 (slow Pis)
 	@$(LAB) up --nodes $(NODES) --profile $(PROFILE)
 
 .PHONY: lab-down
@@ -57,6 +63,12 @@ test-faults: packages ## The whole matrix phase x fault; ONLY="phase/fault ..." 
 	trap '$(LAB) down' EXIT
 	$(LAB) up --nodes 3 --profile full
 	"$$venv/bin/python" -m tests.faults $(addprefix --only ,$(ONLY))
+
+.PHONY: matrix
+matrix: packages ## Migration and rollback on each combination of versions that is supported; ONLY="name ..." runs some of them
+	@venv=$(ENVIRONMENT)
+	trap '$(LAB) down' EXIT
+	"$$venv/bin/python" -m tests.matrix $(ONLY)
 
 .PHONY: molecule
 molecule: packages ## Molecule's scenarios on hosts of the lab; SCENARIO=name runs one of them

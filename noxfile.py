@@ -5,12 +5,17 @@
 from __future__ import annotations
 
 import filecmp
-import os
-import shutil
+import sys
 from pathlib import Path
 
 import antsibull_nox
 import nox
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from tests.lab import golang  # noqa: E402
+from tests.lab.progress import Progress  # noqa: E402
+from tests.lab.settings import CACHE  # noqa: E402
 
 # One environment has all the tools, in versions that fit together; tests/lint.sh runs nox from it.
 nox.options.default_venv_backend = "none"
@@ -64,19 +69,15 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def go(session: nox.Session) -> None:
-    """The lab's stand-in for pi-controller: gofmt, go vet"""
-    if not shutil.which("go"):
-        session.skip("there is no Go here; `python3 -m tests.lab packages` installs it")
-    source = Path("tests/lab/picontroller")
-    unformatted = session.run("gofmt", "-l", str(source), silent=True)
+    """The lab's stand-in for pi-controller: gofmt, go vet, staticcheck, its tests; and the format of the lab's other Go"""
+    program = golang.go(Progress())
+    unformatted = session.run(str(program.with_name("gofmt")), "-l", "tests/lab", silent=True, external=True)
     if unformatted:
         session.error(f"run gofmt -w on {unformatted}")
-    # Debian's Go packages lie in a GOPATH, so the stand-in is looked at in one as well.
-    path = Path(session.create_tmp(), "go").resolve()
-    shutil.copytree(source, path / "src/picontroller")
-    cache = os.environ.get("GOCACHE") or f"{os.environ.get('PI_LAB_CACHE', '/var/cache/pi-lab')}/go-vet"
-    with session.chdir(path / "src/picontroller"):
-        session.run("go", "vet", "./...", env={"GO111MODULE": "off", "GOFLAGS": "", "GOCACHE": cache, "GOPATH": f"{path}:/usr/share/gocode"})
+    env = golang.environment(program, GOCACHE=str(CACHE / "go-lint"), CGO_ENABLED="1")
+    with session.chdir("tests/lab/picontroller"):
+        for command in (("vet", "./..."), ("tool", "staticcheck", "./..."), ("test", "./...")):
+            session.run(str(program), *command, env=env, external=True)
 
 
 @nox.session

@@ -8,6 +8,11 @@ fail() { say "FAILED: $*"; exit 1; }
 venv=$(tests/lab/environment.sh) || fail "no Python environment; the lines above say what to do"
 logs=$(mktemp -d /tmp/pi-migration-tests-XXXXXX)
 
+# A silent minute looks like a program that hangs.
+every_minute() {  # what is waited for
+    while sleep 60; do say "$* ..."; done
+}
+
 part() {  # name, command: its log is kept, and shown if it fails
     local began=$SECONDS
     if "${@:2}" >"$logs/$1.log" 2>&1; then
@@ -19,17 +24,20 @@ part() {  # name, command: its log is kept, and shown if it fails
     fi
 }
 
+# What is installed here by hand is out of sight of these: nothing but the declared packages is on their PATH.
+fresh() { env PATH="$logs/path:$venv/bin" PI_LAB_FRESH_PATH="$logs/path" "$@"; }
+
 suites() {  # folders below tests/
     local one result=0
     for one in "$@"; do
-        part "$one" "$venv/bin/python" -m pytest -q "tests/$one" || result=1
+        part "$one" fresh "$venv/bin/python" -m pytest -q "tests/$one" || result=1
     done
     return "$result"
 }
 
 beside() {
     local result=0
-    part lint tests/lint.sh || result=1
+    part lint fresh tests/lint.sh || result=1
     part sanity tests/sanity.sh || result=1
     suites browser || result=1
     return "$result"
@@ -41,30 +49,40 @@ on_the_lab() {  # what it is, pytest's arguments
 }
 
 other=
+reminder=
 ended() {
+    [ -z "$reminder" ] || kill "$reminder" 2>/dev/null
     [ -z "$other" ] || { kill -TERM -- "-$other" && wait "$other"; } 2>/dev/null
     python3 -m tests.lab down
 }
 trap ended EXIT
-say "the lab comes up (the first time it builds Kubernetes, up to 15 minutes)"
-python3 -m tests.lab up --nodes 3 --profile full || fail "the lab did not come up; the line above says why"
-say "tests without the lab, and linters beside them, about 7 minutes; their logs are in $logs"
+python3 -m tests.lab fresh-path "$logs/path" || fail "a declared package is missing; the line above says which"
+fresh python3 -m tests.lab build || fail "the lab cannot be built; the line above says why"
+say "tests without the lab, and linters beside them, about 5 minutes; their logs are in $logs"
 # In a process group of its own, so that all of it can be ended.
 set -m
 beside &
 other=$!
+every_minute "tests without the lab" &
+reminder=$!
 set +m
 suites unit lab network raft faults
 passed=$?
 wait "$other" || passed=1
 other=
+kill "$reminder"
+reminder=
 [ "$passed" = 0 ] || fail "what needs no lab is not as wanted; see above"
-on_the_lab "migrations of both profiles, and one without a fence, about 12 minutes" tests/e2e/test_migration.py
-on_the_lab "the way back, also with the collection from its tarball, about 10 minutes" tests/e2e/test_rollback.py
-on_the_lab "pre-flight, check mode, TLS and rights, the report, about 10 minutes" \
+say "the lab comes up"
+python3 -m tests.lab up --nodes 3 --profile full || fail "the lab did not come up; the line above says why"
+on_the_lab "migrations of both profiles, and one without a fence, about 6 minutes" tests/e2e/test_migration.py
+on_the_lab "the way back, also with the collection from its tarball, about 6 minutes" tests/e2e/test_rollback.py
+on_the_lab "pre-flight, check mode, TLS and rights, the report, about 6 minutes" \
     tests/e2e/test_preflight.py tests/e2e/test_check.py tests/e2e/test_secured.py tests/e2e/test_report.py
-say "a dozen faults in two migrations, about 15 minutes"
+say "a dozen faults in two migrations, about 6 minutes"
 "$venv/bin/python" -m tests.faults --chosen --folder "$logs/chosen" || fail "faults: not as wanted; see the matrix above and $logs/chosen"
 on_the_lab "the lab goes down and leaves nothing" tests/e2e/test_lab_down.py
-say "not part of this run, each with a command of its own: make test-longer, test-faults (all of them), molecule, versions"
+say "Molecule's scenarios, about 10 minutes"
+tests/molecule.sh || fail "Molecule: not as wanted; see above"
+say "not part of this run, each with a command of its own: make test-longer, test-faults (all of them), matrix, versions"
 say "all tests passed"

@@ -181,6 +181,9 @@ def main() -> None:
         done("read")
     except RaftError as error:
         fail(module, error, steps=steps)
+    except OSError as error:
+        failed = RaftError(str(error), seen=str(error), next_step="fix the problem above and run the same command again")
+        fail(module, failed, steps=steps)
     module.exit_json(
         changed=True, id=snapshot.id, state_size=snapshot.size, sha256=sha256, digest=digest, index=index, steps=steps
     )

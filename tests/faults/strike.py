@@ -65,7 +65,8 @@ def strike(pis: Pis, blow: Blow, migration: Migration) -> None:
 
 def _host(pis: Pis, blow: Blow, of: str | None = None) -> Node:
     whom = blow.case.on
-    node = pis.leader(of) if whom == "leader" else pis.nodes[0] if whom == "server" else pis.follower(of)
+    choices: dict[str, Callable[[], Node]] = {"turn": lambda: pis.in_turn(), "leader": lambda: pis.leader(of), "server": lambda: pis.nodes[0]}
+    node = choices.get(whom, lambda: pis.follower(of))()
     blow.host = node.name
     blow.led_here = pis.led_to(node)
     blow.struck = time.time()  # finding the host took a moment
@@ -139,6 +140,19 @@ def reboot(pis: Pis, blow: Blow, migration: Migration) -> None:
     _explains(blow, node.name, "service")
 
 
+def turn_reboot(pis: Pis, blow: Blow, migration: Migration) -> None:
+    """The Pi may have neither pod nor unit until the next run, which is only begun once the Pi answers again."""
+    node = _host(pis, blow)
+    machines.power_off(node)
+    world.reboot(pis.lab, node, pis.provider)
+    blow.over.set()
+    at = pis.wait_caught_up(node, timeout=180)
+    if at is None:
+        blow.wrong = f"180 s after the fault: {pis.behind(node, pis.serving())}"
+    blow.recovered = at or time.time()
+    _explains(blow, node.name, f"service@{node.name}", "service")
+
+
 def pi_dead(pis: Pis, blow: Blow, migration: Migration) -> None:
     """No power and no word until its owner sees to it: the run has to end by itself."""
     node = _host(pis, blow)
@@ -168,6 +182,20 @@ def api_down(pis: Pis, blow: Blow, migration: Migration) -> None:
     finally:
         faults.start_api(pis.lab, pis.provider)
     blow.recovered = time.time()
+
+
+def k3s_stopped(pis: Pis, blow: Blow, migration: Migration) -> None:
+    """API, kubelet, proxy and runtime of the server's Pi stop at one stroke; the containers run on."""
+    node = _host(pis, blow)
+    try:
+        faults.stop_kubernetes(node, pis.provider)
+        time.sleep(max(0.0, blow.struck + blow.case.heal - time.time()))
+    finally:
+        faults.start_units(node, pis.provider)
+    # A pod that was being replaced is only started now.
+    _recover(pis, blow, node)
+    # Its proxy's rules stay and are those of the time before: its own clients of the Service may be routed to a pod that is gone.
+    _explains(blow, node.name, f"service@{node.name}", "service", stale=False)
 
 
 def disk_full(pis: Pis, blow: Blow, migration: Migration) -> None:
@@ -374,8 +402,13 @@ FAULTS: dict[str, Callable[[Pis, Blow, Migration], None]] = {
     "corrupt": corrupt,
     "disk-full": disk_full,
     "api-down": api_down,
+    "k3s-stopped": k3s_stopped,
     "reboot": reboot,
     "pi-dead": pi_dead,
+    "turn-killed": play_killed,
+    "turn-killed-late": play_killed,
+    "turn-reboot": turn_reboot,
+    "turn-api-down": api_down,
     "follower-lagging": follower_lagging,
     "follower-dead": follower_dead,
     "wrong-image": wrong_image,
@@ -384,4 +417,4 @@ FAULTS: dict[str, Callable[[Pis, Blow, Migration], None]] = {
     "leadership-change": leadership_change,
     "second-operator": second_operator,
 }
-BY_THEMSELVES = ("follower-lagging",)  # these say themselves when they are over
+BY_THEMSELVES = ("follower-lagging", "turn-reboot")  # these say themselves when they are over

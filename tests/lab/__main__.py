@@ -11,8 +11,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from . import faults, kubernetes, lock, machines, network, packages, settings, state, world
+from . import faults, fresh_path, kubernetes, lock, machines, network, packages, settings, state, world
 from .progress import Progress
 from .shell import LabError
 
@@ -23,7 +24,12 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("up", help="boot the hosts, Kubernetes and the systemd cluster; safe to run twice")
     verb.add_argument("--nodes", type=int, default=3, choices=range(1, settings.MAX_NODES + 1), metavar="N")
     verb.add_argument("--profile", choices=settings.PROFILES, default="full")
-    verbs.add_parser("packages", help="install what the machine itself needs, from Debian")
+    verb = verbs.add_parser("packages", help="install what the machine itself needs, from Debian")
+    verb.add_argument("group", nargs="*", help=f"{', '.join(packages.GROUPS)}; all of them if none is named")
+    verb = verbs.add_parser("fresh-path", help="fill a folder with the programs a fresh machine has once the packages are installed")
+    verb.add_argument("folder", type=Path)
+    verb.add_argument("group", nargs="*", help="with the packages of these groups; of all if none is named")
+    verbs.add_parser("build", help="build what the lab runs, into the cache")
     verb = verbs.add_parser("reset", help="back to the systemd cluster, without a boot")
     verb.add_argument("--profile", choices=settings.PROFILES, default="full")
     verbs.add_parser("down", help="take it down and leave nothing behind")
@@ -34,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("kubectl", help="kubectl with the lab's kubeconfig")
     verb.add_argument("command", nargs=argparse.REMAINDER)
     for name, text in (("partition", "pull a host's cable"), ("heal", "plug it in again, thaw it, make room"), ("stop-pod", "delete a host's pod"),
-                       ("reboot", "pull a host's plug and power it on")):  # fmt: skip
+                       ("reboot", "pull a host's plug and power it on"),
+                       ("stop-kubernetes", "stop all of Kubernetes on a host, as `systemctl stop k3s` does"),
+                       ("start-kubernetes", "start it again")):  # fmt: skip
         verbs.add_parser(name, help=text).add_argument("name")
     for name, text in (("fill", "leave no room on a host's disk"), ("unfill", "make room again")):
         verb = verbs.add_parser(name, help=text)
@@ -72,11 +80,17 @@ def run(options: argparse.Namespace) -> int:
             else:
                 world.down(progress)
         return 0
+    if options.verb == "build":
+        world.build(progress)
+        return 0
+    if options.verb == "fresh-path":
+        print(f"{fresh_path.make(options.folder, options.group)} programs in {options.folder}")
+        return 0
     if options.verb == "packages":
-        packages.ensure(tuple(dict.fromkeys((*packages.RUN, *packages.BUILD_KUBERNETES, *packages.BUILD_STAND_IN, *packages.BROWSER))), progress)
+        packages.ensure(packages.of(options.group), progress)
         return 0
     lab = state.require()
-    provider = kubernetes.named(lab.provider)
+    provider = kubernetes.named(lab.provider, lab.options)
     command = [word for position, word in enumerate(getattr(options, "command", [])) if word != "--" or position]
     if options.verb == "status":
         for node in lab.nodes:
@@ -99,6 +113,10 @@ def run(options: argparse.Namespace) -> int:
         faults.heal(node)
     elif options.verb == "reboot":
         world.reboot(lab, node, provider)
+    elif options.verb == "stop-kubernetes":
+        faults.stop_kubernetes(node, provider)
+    elif options.verb == "start-kubernetes":
+        faults.start_units(node, provider)
     elif options.verb == "stop-pod":
         print(faults.stop_pod(node, provider))
     elif options.verb == "kill":

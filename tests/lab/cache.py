@@ -48,13 +48,13 @@ def obtain(kind: str, key: str, make: Callable[[Path], None], progress: Progress
     folder = entry(kind, key)
     if folder.is_dir():
         return folder
-    progress.say(f"{kind}: {why} (once; kept in {CACHE})")
     CACHE.mkdir(parents=True, exist_ok=True)
     building = CACHE / f"{kind}-{key}.building"
     if building.exists():
         shutil.rmtree(building)
     building.mkdir()
-    make(building)
+    with progress.waiting(f"{kind}: {why} (once; kept in {CACHE})"):
+        make(building)
     building.rename(folder)
     return folder
 

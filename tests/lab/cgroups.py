@@ -16,6 +16,9 @@ from pathlib import Path
 from .shell import LabError
 
 PARENT = "pi-lab"
+CPU_PERIOD = 20_000  # microseconds
+# All hosts are in one group, which would get as much as one process of the machine: each of them is a machine of its own.
+SHARES = 8192
 
 
 def hierarchies() -> list[tuple[Path, str]]:
@@ -40,6 +43,8 @@ def create(name: str) -> list[Path]:
             group.mkdir(exist_ok=True)
             if kind == "cgroup":
                 _inherit_cpuset(parent, group)
+            if part == PARENT and (group / "cpu.shares").exists():
+                (group / "cpu.shares").write_text(str(SHARES))
         groups.append(group)
     return groups
 
@@ -56,6 +61,26 @@ def _delegate(parent: Path) -> None:
         # A controller that v1 holds, or that cannot be passed on, is not one the lab needs.
         with contextlib.suppress(OSError):
             (parent / "cgroup.subtree_control").write_text(f"+{controller}")
+
+
+def legacy() -> bool:
+    """The machine's controllers are those of cgroup v1, so its hosts' must be as well."""
+    return any(kind == "cgroup" for _, kind in hierarchies())
+
+
+def limit_cpu(name: str, share: float) -> None:
+    """Hold a host to a share of one core: 0.2 is 4 of every 20 ms."""
+    quota = round(share * CPU_PERIOD)
+    for point, kind in hierarchies():
+        group = point / PARENT / name
+        if kind == "cgroup" and (group / "cpu.cfs_quota_us").exists():
+            (group / "cpu.cfs_period_us").write_text(str(CPU_PERIOD))
+            (group / "cpu.cfs_quota_us").write_text(str(quota))
+            return
+        if kind == "cgroup2" and (group / "cpu.max").exists():
+            (group / "cpu.max").write_text(f"{quota} {CPU_PERIOD}")
+            return
+    raise LabError("This machine has no cpu controller for control groups: bring the lab up without CPU=.")
 
 
 def groups_of(name: str | None = None) -> Iterator[Path]:

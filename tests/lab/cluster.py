@@ -25,7 +25,8 @@ ROWS = {"nodes": 60, "gpio": 120, "clusters": 20}
 UNIT_TEXT = f"""\
 [Unit]
 Description=Pi Controller
-After=network.target
+# What is built with a current Go keeps a file of the cpu controller open, which the host's set-up mounts anew.
+After=network.target pi-lab-setup.service
 
 [Service]
 Type=simple

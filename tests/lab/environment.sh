@@ -46,8 +46,17 @@ if [ ! -e "$venv/.complete" ]; then
         echo "Making a Python environment in $venv ($("$python" -V); about a minute, once) ..." >&2
         rm -rf "$venv"
         "$python" -m venv "$venv"
-        if ! "$venv/bin/pip" install --quiet --disable-pip-version-check \
-            -r "$here/requirements.txt" -r "$here/tests/requirements.txt" "${controller[@]}" >"$cache/pip.log" 2>&1; then
+        "$venv/bin/pip" install --quiet --disable-pip-version-check \
+            -r "$here/requirements.txt" -r "$here/tests/requirements.txt" "${controller[@]}" >"$cache/pip.log" 2>&1 &
+        pip=$!
+        waited=0
+        # A silent minute looks like a program that hangs.
+        while kill -0 "$pip" 2>/dev/null; do
+            sleep 1
+            waited=$((waited + 1))
+            [ $((waited % 8)) -ne 0 ] || echo "[$waited s] pip installs Ansible and the test tools ..." >&2
+        done
+        if ! wait "$pip"; then
             tail -n 5 "$cache/pip.log" >&2
             echo "pip could not install the requirements: see $cache/pip.log, check the network, and try again." >&2
             exit 1

@@ -133,6 +133,14 @@ def start_api(state: State, provider: Provider) -> None:
     machines.execute(state.nodes[0], ["systemctl", "start", provider.api_unit], timeout=120)
 
 
+def stop_kubernetes(node: Node, provider: Provider) -> None:
+    """Everything of Kubernetes on one Pi at one stroke, as `systemctl stop k3s` does: API, kubelet, proxy, runtime. Containers run on."""
+    units = provider.units(node)
+    machines.execute(node, ["systemctl", "stop", "--no-block", *units])
+    # Asked to stop, an API server waits a minute for its clients to let go.
+    machines.execute(node, ["systemctl", "kill", "--signal=KILL", "--kill-whom=main", *units], check=False)
+
+
 def start_units(node: Node, provider: Provider) -> None:
     """Everything that makes this host a node runs, whatever was stopped or has given up."""
     units = provider.units(node)

@@ -55,6 +55,10 @@ WantedBy=multi-user.target
 # The stand-in's hardware: a device that is there at every boot and has one owner at a time.
 GPIO_TMPFILES = "f /dev/gpiochip0 0660 root root -\n"
 CONSOLE = "console.log"
+# Of the share of a core that an agent gets: what etcd and the API server take.
+SERVER_SHARE = 1.8
+# A host whose controllers are v1 must be told so: systemd 256 and later refuse them otherwise.
+LEGACY = "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class Boot:
     lower: Path
     disk_folders: tuple[str, ...]
     read_only: tuple[tuple[Path, str], ...]
+    cpu: float = 0.0
+    """Share of one core; 0 is no limit."""
 
 
 def root(node: Node) -> Path:
@@ -106,6 +112,9 @@ def _hosts_file() -> str:
 def start(node: Node, boot: Boot) -> None:
     """Power on. Returns at once; the host is there when its sshd answers."""
     groups = cgroups.create(node.name)
+    if boot.cpu:
+        # The server runs the control plane, too: on real Pis it is no slower than the others for that.
+        cgroups.limit_cpu(node.name, boot.cpu * (SERVER_SHARE if node.is_server else 1))
     binds: list[str] = []
     for path in boot.disk_folders:
         source = node.folder / "data" / path.strip("/").replace("/", "-")
@@ -125,8 +134,11 @@ def start(node: Node, boot: Boot) -> None:
         "--timezone=off",
         "--link-journal=no",
         *binds,
+        f"--setenv={LEGACY}",
         "--boot",
     ]
+    if cgroups.legacy():
+        command += ["systemd.unified_cgroup_hierarchy=0", LEGACY]
     # A shell moves itself into the host's groups and then becomes nspawn, so that nothing of it starts elsewhere.
     script = "".join(f"echo $$ > '{group}/cgroup.procs'\n" for group in groups) + 'exec "$@"\n'
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network", "TERM": "dumb"}

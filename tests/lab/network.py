@@ -16,6 +16,17 @@ from .state import Node, State
 NETNS_FOLDER = Path("/run/netns")
 INSIDE = "eth0"
 UNANSWERED_SECONDS = 5
+# Behind every DNAT, so that what still has a Service's address was turned to no endpoint. Replaced as a whole each time.
+REFUSE = """\
+table inet pi-lab
+delete table inet pi-lab
+table inet pi-lab {{
+    chain output {{
+        type filter hook output priority filter + 10; policy accept;
+        ip daddr {services} meta l4proto tcp reject with tcp reset
+    }}
+}}
+"""
 
 
 def cable(node: Node) -> str:
@@ -70,10 +81,8 @@ def _refuse_what_is_not_led(node: Node) -> None:
     slip through. With nobody to refuse it the kernel remembers for two minutes that this port of the client leads to the
     Service's own address, and whatever client is given the port next waits in vain.
     """
-    rule = ["OUTPUT", "-d", settings.SERVICE_RANGE, "-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset"]
-    iptables = ["ip", "netns", "exec", node.name, "iptables", "-w", "10"]
-    if run([*iptables, "-C", *rule], check=False).returncode:
-        run([*iptables, "-A", *rule])
+    rules = REFUSE.format(services=settings.SERVICE_RANGE)
+    run(["ip", "netns", "exec", node.name, "nft", "-f", "-"], stdin=rules)
 
 
 def _forget_the_unanswered(node: Node) -> None:
@@ -100,13 +109,8 @@ def plugged(node: Node) -> bool:
 def forget(node: Node) -> None:
     """What a host loses with its power: packet filter rules and tracked connections. Its namespace outlives it in the lab."""
     inside = ["ip", "netns", "exec", node.name]
-    for family in ("iptables", "ip6tables"):
-        saved = run([*inside, f"{family}-save"], check=False).stdout
-        tables = dict.fromkeys(line for line in saved.splitlines() if line.startswith("*"))
-        # Without --noflush, restoring an empty table empties it.
-        if tables:
-            run([*inside, f"{family}-restore"], stdin="".join(f"{table}\nCOMMIT\n" for table in tables))
-    run([*inside, "conntrack", "-F"], check=False)
+    run([*inside, "nft", "flush", "ruleset"])
+    run([*inside, "conntrack", "-F"])
 
 
 def remove(state: State) -> None:

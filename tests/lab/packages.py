@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .progress import Progress
 from .settings import CACHE
 from .shell import LabError, run, run_logged
@@ -14,7 +16,8 @@ RUN = (
     "mmdebstrap",
     "systemd-container",
     "iproute2",
-    "iptables",
+    "nftables",
+    "conntrack",
     "openssl",
     "openssh-client",
     "util-linux",
@@ -23,20 +26,21 @@ RUN = (
     "ca-certificates",
     "python3-venv",
 )
-BUILD_KUBERNETES = ("golang-go", "gcc", "libc6-dev", "make", "rsync", "dpkg-dev", "xz-utils", "golang-github-modern-go-reflect2-dev")
-BUILD_STAND_IN = (
-    "golang-go",
-    "gcc",
-    "libc6-dev",
-    "libsqlite3-dev",
-    "golang-github-hashicorp-raft-dev",
-    "golang-github-hashicorp-raft-boltdb-dev",
-    "golang-github-mattn-go-sqlite3-dev",
-    "golang-google-grpc-dev",
-    "golang-gopkg-yaml.v2-dev",
-)
+# The test daemon holds SQLite, which is C; so is the pause program. Go itself: golang.py.
+BUILD = ("gcc", "libc6-dev")
 # For the tests of the report's page; the lab itself does without.
 BROWSER = ("chromium", "fonts-dejavu-core")
+# Rules of other programs, which the gate is tested beside.
+NETWORK = ("iptables",)
+GROUPS = {"run": RUN, "build": BUILD, "browser": BROWSER, "network": NETWORK}
+
+
+def of(groups: Sequence[str]) -> tuple[str, ...]:
+    """The packages of these groups, or of all where none is named; each once."""
+    unknown = [group for group in groups if group not in GROUPS]
+    if unknown:
+        raise LabError(f"There are no packages for {', '.join(unknown)}: the groups are {', '.join(GROUPS)}.")
+    return tuple(dict.fromkeys(name for group in groups or GROUPS for name in GROUPS[group]))
 
 
 def missing(packages: tuple[str, ...]) -> list[str]:
@@ -49,11 +53,11 @@ def ensure(packages: tuple[str, ...], progress: Progress) -> None:
     wanted = missing(packages)
     if not wanted:
         return
-    progress.say(f"packages: apt-get installs {', '.join(wanted)}")
     log = CACHE / "logs" / "apt.log"
     env = {"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
-    run_logged(["apt-get", "update"], log, timeout=600, env=env)
-    run_logged(["apt-get", "install", "--yes", "--no-install-recommends", *wanted], log, timeout=1800, env=env)
+    with progress.waiting(f"packages: apt-get installs {', '.join(wanted)}"):
+        run_logged(["apt-get", "update"], log, timeout=600, env=env)
+        run_logged(["apt-get", "install", "--yes", "--no-install-recommends", *wanted], log, timeout=1800, env=env)
     left = missing(packages)
     if left:
         raise LabError(f"apt-get ended well but {', '.join(left)} is not installed: read {log}.")

@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 from . import cache
 from .progress import Progress
-from .shell import run_logged
+from .shell import LabError, run_logged
 
-SUITE = "bookworm"
 PACKAGES = (
     "systemd",
     "systemd-sysv",
@@ -22,6 +22,7 @@ PACKAGES = (
     "python3",
     "iproute2",
     "iptables",
+    "nftables",
     "conntrack",
     "curl",
     "ca-certificates",
@@ -56,19 +57,22 @@ MASKED = (
 )
 
 
-def key() -> str:
-    return cache.digest(SUITE, *PACKAGES, "masked", *MASKED)
+def key(suite: str) -> str:
+    return cache.digest(suite, *PACKAGES, "masked", *MASKED)
 
 
-def build(progress: Progress) -> Path:
-    return cache.obtain("root", key(), _make, progress, "mmdebstrap installs Debian for the Pis, about a minute")
+def build(suite: str, progress: Progress) -> Path:
+    """The cache's folder that holds `root`, Debian of this suite."""
+    return cache.obtain("root", key(suite), lambda folder: _make(suite, folder), progress, f"mmdebstrap installs Debian {suite}, about a minute")
 
 
-def _make(folder: Path) -> None:
+def _make(suite: str, folder: Path) -> None:
     root = folder / "root"
+    entries = folder / "sources"
+    entries.mkdir()
     # Run from a folder that every user may enter: mmdebstrap's sandboxed helpers inherit it.
     run_logged(
-        ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, root, *_sources()],
+        ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, root, *sources(suite, entries)],
         cache.log_file("root"),
         timeout=1800,
         cwd=Path("/"),
@@ -76,11 +80,34 @@ def _make(folder: Path) -> None:
     adapt(root)
 
 
-def _sources() -> list[Path]:
-    """The machine's own Debian entries: the lab asks the mirror the machine asks, and no other."""
-    files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    candidates = {path: path.read_text() for path in files if path.suffix in (".list", ".sources") and path.is_file()}
-    return [path for path, text in candidates.items() if SUITE in text and "debian" in text]
+def sources(suite: str, folder: Path, apt: Path = Path("/etc/apt")) -> list[Path]:
+    """The machine's own Debian entries for another suite, written to `folder`: the lab asks the mirror the machine asks, and no other.
+
+    Raises:
+        LabError: the machine has no entry of Debian for its own suite.
+    """
+    own = _own_suite()
+    written: list[Path] = []
+    for path in [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]:
+        if path.suffix not in (".list", ".sources") or not path.is_file():
+            continue
+        text = path.read_text()
+        # Entries of other vendors name the suite at most in a name of their own.
+        if re.search(rf"(?<![\w-]){own}(?![\w])", text) and "debian" in text:
+            target = folder / path.name
+            target.write_text(re.sub(rf"(?<![\w-]){own}(?![\w])", suite, text))
+            target.chmod(0o644)
+            written.append(target)
+    if not written:
+        raise LabError(f"{apt} has no entry for Debian {own}: add one, then run the command again.")
+    return written
+
+
+def _own_suite(release: Path = Path("/etc/os-release")) -> str:
+    found = re.search(r"^VERSION_CODENAME=(\w+)$", release.read_text(), re.MULTILINE)
+    if not found:
+        raise LabError(f"{release} names no Debian suite: the lab runs on Debian 12 and 13.")
+    return found[1]
 
 
 def adapt(root: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import settings
+from .options import Options
 from .shell import LabError
 
 
@@ -44,6 +45,7 @@ class State:
     node_count: int
     profile: str
     provider: str
+    options: Options
     boot_id: str
     complete: bool = False
     kernel_settings: dict[str, str] = field(default_factory=dict)
@@ -86,8 +88,9 @@ def load() -> State | None:
         return None
     try:
         content = json.loads(text)
-        return State(**{name: content[name] for name in State.__dataclass_fields__})
-    except (ValueError, KeyError) as error:
+        fields = {name: content[name] for name in State.__dataclass_fields__}
+        return State(**{**fields, "options": Options(**fields["options"])})
+    except (ValueError, KeyError, TypeError) as error:
         raise LabError(f"{state_file()} cannot be read ({error!r}): it was not written by this version of the lab.") from error
 
 

@@ -8,13 +8,15 @@ import hashlib
 import importlib.util
 import io
 import json
+import re
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
 
-from tests.lab import cache, image, settings, sysctl
-from tests.lab.kubernetes import debian_build
+from tests.lab import cache, golang, image, options, packages, rootfs, settings, sysctl
+from tests.lab.kubernetes import programs
 from tests.lab.progress import Progress
 from tests.lab.shell import LabError
 from tests.lab.state import State
@@ -22,7 +24,7 @@ from tests.lab.state import State
 
 def content(archive: tarfile.TarFile, name: str) -> bytes:
     member = archive.extractfile(name)
-    assert member is not None, f"{name} is no file"
+    assert member is not None, f"{name} is not a file"
     return member.read()
 
 
@@ -64,7 +66,7 @@ def test_kernel_settings_are_written_down_before_they_are_changed(tmp_path: Path
     proc = tmp_path / "proc"
     (proc / "vm").mkdir(parents=True)
     (proc / "vm/overcommit_memory").write_text("0\n")
-    state = State(3, "full", "debian", "boot")
+    state = State(3, "full", "upstream", options.Options(), "boot")
     sysctl.apply(state, proc)
     assert (proc / "vm/overcommit_memory").read_text() == "1"
     assert json.loads((tmp_path / "state/state.json").read_text())["kernel_settings"] == {"vm/overcommit_memory": "0"}
@@ -72,23 +74,95 @@ def test_kernel_settings_are_written_down_before_they_are_changed(tmp_path: Path
     assert (proc / "vm/overcommit_memory").read_text() == "0"
 
 
+DEB822 = "Types: deb\nURIs: http://mirror/debian\nSuites: {0} {0}-updates\nSigned-By: /usr/share/keyrings/debian.gpg\n"
+
+
+def test_another_suite_comes_from_the_mirror_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rootfs, "_own_suite", lambda: "bookworm")
+    apt, out = tmp_path / "apt", tmp_path / "out"
+    (apt / "sources.list.d").mkdir(parents=True)
+    out.mkdir()
+    (apt / "sources.list").write_text("# a comment\ndeb http://mirror/debian bookworm main\n")
+    (apt / "sources.list.d/debian.sources").write_text(DEB822.format("bookworm"))
+    (apt / "sources.list.d/vendor.list").write_text("deb http://vendor/debian sdk-bookworm main\n")
+    written = rootfs.sources("trixie", out, apt)
+    assert [path.name for path in written] == ["sources.list", "debian.sources"]
+    assert written[0].read_text() == "# a comment\ndeb http://mirror/debian trixie main\n"
+    assert written[1].read_text() == DEB822.format("trixie")
+
+
+def test_a_machine_without_an_entry_for_debian_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sources.list.d").mkdir()
+    with pytest.raises(LabError, match="has no entry for Debian"):
+        rootfs.sources("trixie", tmp_path, tmp_path)
+
+
+def test_all_options_that_cannot_be_are_named_at_once() -> None:
+    with pytest.raises(LabError) as caught:
+        options.from_environment({"KUBERNETES": "1.2", "SUITE": "sid", "PROXY": "ipvs", "DATASTORE": "redis", "CPU": "fast"})
+    for part in ("KUBERNETES=1.2", "SUITE=sid", "DATASTORE=redis", "CPU=fast"):
+        assert part in str(caught.value)
+    assert "PROXY" not in str(caught.value)
+
+
+@pytest.mark.parametrize("release", options.RELEASES)
+def test_a_release_is_the_one_that_its_module_file_requires(release: str) -> None:
+    version, name = options.RELEASES[release]
+    module = (programs.KUBERNETES / name).read_text()
+    assert f"\tk8s.io/kubernetes v{version}\n" in module.replace("require k8s", "\tk8s")
+    staging = set(re.findall(r"=> k8s\.io/\S+ v(\S+)", module))
+    assert staging == {f"0.{version.partition('.')[2]}"}
+    assert options.from_environment({"KUBERNETES": version}) == options.from_environment({"KUBERNETES": release})
+
+
 @pytest.mark.parametrize(
-    ("text", "deb822", "wanted"),
-    [
-        ("Types: deb\nURIs: mirror\n", True, "Types: deb-src\nURIs: mirror\n"),
-        ("# a comment\ndeb mirror bookworm main\ndeb-src mirror bookworm main\n", False, "deb-src mirror bookworm main\n"),
-    ],
+    ("printed", "wanted"),
+    [("go1.26.8", (1, 26, 8)), ("go1.27", (1, 27)), ("go1.27rc1", (1, 27)), ("devel", (0,)), ("", (0,))],
 )
-def test_sources_are_asked_for_where_packages_are(text: str, deb822: bool, wanted: str) -> None:
-    assert debian_build.as_source_entries(text, deb822=deb822) == wanted
+def test_the_version_of_a_go(tmp_path: Path, printed: str, wanted: tuple[int, ...]) -> None:
+    program = tmp_path / "go"
+    program.write_text(f"#!/bin/sh\necho {printed}\n")
+    program.chmod(0o755)
+    assert golang.version(program) == wanted
 
 
-def test_another_source_is_refused(tmp_path: Path) -> None:
-    for name, _old, _new in debian_build.PERIODS:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("something else")
-    with pytest.raises(LabError, match="another version"):
-        debian_build.shorten_periods(tmp_path)
+def test_an_old_go_of_the_machine_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(golang.shutil, "which", lambda name: "/old/go")
+    monkeypatch.setattr(golang, "version", lambda program: (1, 19))
+    monkeypatch.setattr(cache, "CACHE", tmp_path)
+    monkeypatch.setattr(golang, "_install", lambda folder: (folder / "site").mkdir())
+    assert golang.go(Progress()).parts[-4:] == ("site", "go", "bin", "go")
+
+
+def test_every_module_of_the_lab_is_content_with_the_go_that_is_installed_for_it() -> None:
+    pinned = tuple(int(part) for part in golang.PACKAGE.partition("==")[2].split("."))
+    for path in (Path(__file__).parent).rglob("*.mod"):
+        wanted = tuple(int(part) for part in re.findall(r"^go (\S+)$", path.read_text(), re.MULTILINE)[0].split("."))
+        assert wanted <= golang.OLDEST <= pinned, path
+
+
+def test_a_group_of_packages_that_is_not_there_is_named() -> None:
+    with pytest.raises(LabError, match="for desktop"):
+        packages.of(["run", "desktop"])
+    assert set(packages.of([])) == {name for group in packages.GROUPS.values() for name in group}
+
+
+def test_a_wait_says_what_it_waits_for_and_the_innermost_one_speaks(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress()
+    spoken = threading.Event()
+
+    def text() -> str:
+        counted.append(1)
+        if len(counted) > 2:
+            spoken.set()
+        return f"inner {len(counted)}"
+
+    counted: list[int] = []
+    with progress.waiting("outer", every=0.01), progress.waiting(text, every=0.01):
+        assert spoken.wait(10)
+    lines = [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert lines[:3] == ["outer", "inner 1", "inner 2 ..."]
+    assert "outer ..." not in lines[: lines.index("inner 2 ...")]
 
 
 def test_the_inventory_has_the_groups_of_k3s_ansible() -> None:

@@ -20,7 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from .standin import HOST, SOURCE, Cluster, Node, free_ports, wait_for
+from . import image
+from .progress import Progress
+from .standin import HOST, Cluster, Node, free_ports, wait_for
 
 CAPABILITIES = ["capabilities", "learners", "read-only", "recovery", "restore", "snapshot", "transfer"]
 OPTIONAL = [("POST", "snapshot"), ("POST", "restore"), ("POST", "leader/transfer"), ("GET", "read-only"), ("PUT", "read-only"),
@@ -29,14 +31,8 @@ both_profiles = pytest.mark.parametrize("profile", ["full", "upstream"])
 
 
 @pytest.fixture(scope="module")
-def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    missing = [tool for tool in ("go", "gcc") if not (shutil.which(tool) or Path("/usr/bin", tool).exists())]
-    if missing:
-        pytest.skip(f"needs {', '.join(missing)}")
-    out = tmp_path_factory.mktemp("standin") / "pi-controller"
-    built = subprocess.run([SOURCE / "build.sh", out], capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
-    return out
+def binary() -> Path:
+    return image.build_stand_in(Progress())
 
 
 Form = Callable[..., Cluster]

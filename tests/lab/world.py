@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from . import cgroups, cluster, faults, image, kubernetes, machines, network, objects, packages, rootfs, settings, ssh, sysctl
+from . import cgroups, cluster, faults, image, kubernetes, machines, network, objects, options, packages, rootfs, settings, ssh, sysctl
 from . import state as states
 from .kubernetes.provider import Provider
 from .progress import Progress
-from .shell import LabError, in_parallel
+from .shell import in_parallel
 from .state import Node, State
 
 # What a migration leaves on a Pi.
@@ -38,31 +39,31 @@ systemctl daemon-reload
 
 
 def up(nodes: int, profile: str, progress: Progress) -> None:
-    provider = kubernetes.choose()
+    wanted = options.from_environment()
+    provider = kubernetes.choose(wanted)
     name = provider.name
     known = states.load()
     if known and (known.boot_id != states.boot_id() or not known.complete):
         progress.say("an earlier lab did not get up, or did not go down: it is cleaned first")
         down(progress)
         known = None
-    if known and (known.node_count != nodes or known.provider != name):
-        raise LabError(f"A lab of {known.node_count} with {known.provider} is up: run `python3 -m tests.lab down` first, or ask for the same.")
+    if known and (known.node_count, known.provider, known.options) != (nodes, name, wanted):
+        progress.say(f"the lab that is up is another one ({known.node_count} hosts, {known.options}): it is taken down first")
+        down(progress)
+        known = None
     if known:
         _verify(known, provider, progress)
         if known.profile != profile:
             reset(profile, progress)
         return
-    packages.ensure(packages.RUN, progress)
-    lower = rootfs.build(progress) / "root"
-    provider.build(progress)
-    archives = image.archives(progress)
-    state = State(nodes, profile, name, states.boot_id(), netns_folder_mounted=network.netns_folder_mounted())
+    lower, archives = build(progress)
+    state = State(nodes, profile, name, wanted, states.boot_id(), netns_folder_mounted=network.netns_folder_mounted())
     state.save()
     sysctl.apply(state)
     network.ensure(state)
     ssh.prepare(state)
     provider.prepare(state)
-    boot = machines.Boot(lower, provider.disk_folders, provider.read_only_folders())
+    boot = machines.Boot(lower, provider.disk_folders, provider.read_only_folders(), wanted.cpu)
     progress.say(f"hosts: booting {', '.join(node.name for node in state.nodes)}")
     in_parallel(lambda node: _boot(node, state, provider, boot, progress), state.nodes)
     provider.write_kubeconfig(state)
@@ -71,7 +72,16 @@ def up(nodes: int, profile: str, progress: Progress) -> None:
     _old_world(state, provider, progress)
     state.complete = True
     state.save()
-    progress.say("the lab is up")
+    progress.say(f"the lab is up: {len(state.nodes)} hosts, profile {profile}, {wanted}")
+
+
+def build(progress: Progress) -> tuple[Path, dict[str, bytes]]:
+    """Make what is missing in the cache; returns the hosts' root file system and the archives of the images."""
+    wanted = options.from_environment()
+    packages.ensure(packages.RUN, progress)
+    lower = rootfs.build(wanted.suite, progress) / "root"
+    kubernetes.choose(wanted).build(progress)
+    return lower, image.archives(progress)
 
 
 def _boot(node: Node, state: State, provider: Provider, boot: machines.Boot, progress: Progress) -> None:
@@ -116,15 +126,15 @@ def reboot(state: State, node: Node, provider: Provider) -> None:
     """Pull the plug and power on again."""
     if machines.running(node):
         machines.power_off(node)
-    lower = rootfs.build(Progress()) / "root"
-    machines.start(node, machines.Boot(lower, provider.disk_folders, provider.read_only_folders()))
+    lower = rootfs.build(state.options.suite, Progress()) / "root"
+    machines.start(node, machines.Boot(lower, provider.disk_folders, provider.read_only_folders(), state.options.cpu))
     machines.wait_booted(node)
 
 
 def reset(profile: str, progress: Progress) -> None:
     """Back to the old world, from anything: as if no migration had ever been tried and nothing had gone wrong."""
     state = states.require()
-    provider = kubernetes.named(state.provider)
+    provider = kubernetes.named(state.provider, state.options)
     state = replace(state, profile=profile)
     state.save()
     progress.say("reset: the namespace goes, and what a migration left on the Pis")

@@ -23,8 +23,8 @@ run_module = _unit.run_module
 
 
 @pytest.fixture(scope="session")
-def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_standin(tmp_path_factory.mktemp("standin"))
+def binary() -> Path:
+    return build_standin()
 
 
 @pytest.fixture(params=["full", "upstream"])

@@ -18,7 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-STANDIN = Path(__file__).resolve().parents[1] / "lab" / "picontroller"
+from tests.lab import image
+from tests.lab.progress import Progress
 
 # Two port sets, as before and after a pod's port change. Each node has a loopback address of its own, so that both
 # the ports and the way from a member's address to its URL are those of a real cluster.
@@ -26,14 +27,10 @@ TEMPORARY = {"rest": 8082, "grpc": 9093, "websocket": 8181, "raft": 9092}
 STANDARD = {"rest": 8080, "grpc": 9090, "websocket": 8081, "raft": 9091}
 
 
-def build_standin(folder: Path) -> Path:
-    """The stand-in's binary: PI_CONTROLLER_BINARY, or built now."""
+def build_standin() -> Path:
+    """The stand-in's binary: PI_CONTROLLER_BINARY, or the lab's."""
     given = os.environ.get("PI_CONTROLLER_BINARY")
-    if given:
-        return Path(given)
-    binary = folder / "pi-controller"
-    subprocess.run([str(STANDIN / "build.sh"), str(binary)], check=True)
-    return binary
+    return Path(given) if given else image.build_stand_in(Progress())
 
 
 def eventually(condition: Callable[[], Any], what: str, timeout: float = 20.0) -> Any:

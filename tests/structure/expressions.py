@@ -62,7 +62,7 @@ def wide_lines(path: Path) -> list[int]:
 
 
 def faults(path: Path) -> list[str]:
-    """Nested ternaries, patterns with a variable that is not escaped, and dictionaries zipped by hand; each with its line."""
+    """Nested ternaries, patterns with a variable that is not escaped, and variables of hosts zipped by hand; each with its line."""
     return [f"{node.start_mark.line + 1}: {fault}" for text, node in scalars(path) for fault in faults_of(text)]
 
 
@@ -80,8 +80,9 @@ def faults_of(text: str) -> list[str]:
             found.append("a variable is part of a pattern; put it through regex_escape, or compare without a pattern")
     for call in tree.find_all(nodes.Call):
         zipped = call.args and isinstance(call.args[0], nodes.Filter) and call.args[0].name == "zip"
-        if zipped and isinstance(call.node, nodes.Name) and call.node.name == "dict":
-            found.append("a dictionary is zipped by hand; use the filter by_host")
+        by_hand = zipped and any(constant.value == "extract" for constant in call.find_all(nodes.Const))
+        if by_hand and isinstance(call.node, nodes.Name) and call.node.name == "dict":
+            found.append("a variable of several hosts is zipped by hand; use the filter by_host")
     return found
 
 

@@ -110,6 +110,7 @@ def test_what_makes_an_expression_hard_or_wrong_is_a_fault(text: str, fault: str
         "{{ members | selectattr('address', 'match', (own | regex_escape) ~ ':[0-9]+$') | list }}",
         "{{ text | regex_replace(':[0-9]+$', ':' ~ port) }}",
         "{{ members | selectattr('address', 'equalto', own) }}",
+        "{{ dict(addresses | zip(peers)) }}",
     ],
 )
 def test_what_can_be_read_is_no_fault(text: str) -> None:

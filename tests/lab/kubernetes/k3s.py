@@ -4,8 +4,7 @@
 
 """K3s in the lab's hosts: one binary of the user's, a server on pi-1 and agents elsewhere.
 
-Not tried: the machines this lab was written on cannot get the binary. It follows K3s's documented options; expect to
-mend a detail on the first run.
+Not tried: no machine that this lab runs on can get the binary. It follows the documented options of K3s 1.34 and later.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ class K3s(Provider):
 
     def __init__(self, binary: Path) -> None:
         if not binary.is_file():
-            raise LabError(f"K3S_BINARY={binary} is no file: give the path of the k3s program.")
+            raise LabError(f"K3S_BINARY={binary} is not a file: give the path of the k3s program.")
         self.binary = binary.resolve()
         self.name = f"k3s:{self.binary}"
         self.kubectl = (str(self.binary), "kubectl")
 
     def build(self, progress: Progress) -> None:
-        progress.say(f"Kubernetes: K3s from {self.binary}")
+        progress.say(f"Kubernetes: K3s from {self.binary} (not tried)")
 
     def read_only_folders(self) -> tuple[tuple[Path, str], ...]:
         return ((self.binary.parent, str(Path(BINARY).parent)),)

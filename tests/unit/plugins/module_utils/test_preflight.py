@@ -44,6 +44,18 @@ HOST_CASES = {
     "old Python": (lambda host: host.update(python="3.8.10"), "Python", "3.8.10", "error"),
     "another's address": (lambda host: host.update(has_address=False), "address", "10.77.0.12", "error"),
     "no iptables": (lambda host: host.update(missing_tools=["iptables-save"]), "command iptables-save", "not installed", "error"),
+    "K4 no kube-proxy": (
+        lambda host: host.update(kube_proxy={"mode": "none", "unreadable": None}),
+        "kube-proxy",
+        "no rules of kube-proxy in this Pi's kernel",
+        "warning",
+    ),
+    "K4 rules that cannot be read": (
+        lambda host: host.update(kube_proxy={"mode": "unknown", "unreadable": "iptables: no iptables-legacy-save"}),
+        "kube-proxy",
+        "no iptables-legacy-save",
+        "warning",
+    ),
     "a link on the way": (
         lambda host: set_path(host, "backup_path", links=["/var/backups"], real="/mnt/ssd/x"),
         "path backup_path",
@@ -122,6 +134,14 @@ def test_one_pi(case):
     assert finding["fix"]
 
 
+@pytest.mark.parametrize("mode", ["iptables", "nftables", "ipvs"])
+def test_k4_every_mode_that_can_be_read_is_fine(mode):
+    seen = healthy()
+    seen["host"]["pi-2"]["kube_proxy"] = {"mode": mode, "unreadable": None}
+
+    assert found(seen) == []
+
+
 def test_settings_that_the_pods_get_as_well_are_no_finding():
     seen = healthy()
     seen["host"]["pi-2"]["unit"]["environment"] = ["PI_CONTROLLER_LOG_LEVEL"]
@@ -137,23 +157,23 @@ def test_drop_ins_for_all_services_are_the_distributions():
 
 
 def test_space_is_added_up_on_each_file_system():
-    """Twice 10 MiB for two folders and 64 MiB to spare is 104 MiB; each alone would fit."""
+    """Twelve copies of 10 MiB and 64 MiB to spare are 184 MiB; each folder alone would fit."""
     seen = healthy()
     for name in ("data_dir", "backup_path", "archive_path", "pod_data_dir"):
-        seen["host"]["pi-2"]["paths"][name]["free"] = 103 * MIB
+        seen["host"]["pi-2"]["paths"][name]["free"] = 183 * MIB
     finding = only(seen)
     assert finding["check"] == "disk for backup_path, pod_data_dir"
-    assert finding["seen"].startswith("103 MiB free")
-    assert finding["wanted"].startswith("104 MiB")
+    assert finding["seen"].startswith("183 MiB free")
+    assert finding["wanted"].startswith("184 MiB")
 
     for name in ("data_dir", "backup_path", "archive_path", "pod_data_dir"):
-        seen["host"]["pi-2"]["paths"][name]["free"] = 104 * MIB
+        seen["host"]["pi-2"]["paths"][name]["free"] = 184 * MIB
     assert found(seen) == []
 
 
 def test_an_archive_on_another_file_system_is_a_copy_and_needs_its_own_space():
     seen = healthy()
-    seen["host"]["pi-2"]["paths"]["archive_path"].update(path("/mnt/x", None, device=2), free=83 * MIB)
+    seen["host"]["pi-2"]["paths"]["archive_path"].update(path("/mnt/x", None, device=2), free=73 * MIB)
 
     assert only(seen)["check"] == "disk for archive_path"
 
