@@ -76,7 +76,10 @@ def stopped(failures: list[dict[str, Any]], opening: bool, rollback: str) -> Out
     return Outcome(
         headline="The rollback stopped" if phase == "rollback" else "The migration stopped and its rollback stopped too",
         happened=(*happened, f"Rollback: {rollback}"),
-        state=("nothing was deleted. What the pods had taken is in their data folders, or in rollback.state in the backup folder.",),
+        state=(
+            "nothing was deleted. What the pods had taken is in their data folders, in those of units that have taken over, or in "
+            "rollback.state in the backup folder.",
+        ),
         command=ROLLBACK,
         goal="To finish the rollback",
         why="fix the cause first",
