@@ -11,7 +11,7 @@ short_description: Move a folder of state in one step
 description:
   - Renames a folder, so that it is at one place or at the other and never half at both, whatever happens meanwhile.
   - Nothing is ever overwritten or merged. A folder at both places is refused, as is another file system, where a
-    rename would be a copy.
+    rename would be a copy, and a symbolic link in any part of a path.
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -64,12 +64,14 @@ failure:
   type: dict
 """
 
+import os
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.durable import fsync
 from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._core.safe_open import folder
 
 
 class FolderError(RaftError):
@@ -83,16 +85,16 @@ def to_move(src: Path, dest: Path, required: bool) -> bool:
             raise FolderError(f"{path} is not an absolute path without `..`", seen=str(path))
         if path.is_symlink():
             raise FolderError(
-                f"{path} is a symbolic link", seen=str(path), wanted="a folder", next_step="name the folder it leads to"
+                f"{path} is a symbolic link", seen=str(path), wanted="a folder", next_step="give the path of the folder it points to"
             )
     if not src.exists():
         if not dest.exists() and required:
             raise FolderError(
-                f"there is neither {src} nor {dest}", wanted="a folder at one of them", next_step="see who moved it"
+                f"there is neither {src} nor {dest}", wanted="a folder at one of them", next_step="find out what moved it"
             )
         return False
     if not src.is_dir():
-        raise FolderError(f"{src} is no folder", seen=str(src), wanted="a folder")
+        raise FolderError(f"{src} is not a directory", seen=str(src), wanted="a folder")
     if dest.exists():
         raise FolderError(
             f"{src} and {dest} both exist",
@@ -101,7 +103,7 @@ def to_move(src: Path, dest: Path, required: bool) -> bool:
             next_step="look into both, move the one aside that is not wanted, and run this again",
         )
     if not dest.parent.is_dir():
-        raise FolderError(f"{dest.parent} is no folder", wanted=str(dest.parent), next_step="make it")
+        raise FolderError(f"{dest.parent} is not a directory", wanted=str(dest.parent), next_step="make it")
     if src.stat().st_dev != dest.parent.stat().st_dev:
         raise FolderError(
             f"{src} and {dest.parent} lie on different file systems, so moving would be copying",
@@ -109,7 +111,17 @@ def to_move(src: Path, dest: Path, required: bool) -> bool:
             wanted=f"a path on the file system of {src}",
             next_step="choose another destination, beside the folder itself for example",
         )
-    return True
+    # Through no link in either path; this raises where there is one.
+    with folder(src.parent), folder(dest.parent):
+        return True
+
+
+def move(src: Path, dest: Path) -> None:
+    """Rename by the folders that were reached without a link, so that no part of a path can be replaced meanwhile."""
+    with folder(src.parent) as here, folder(dest.parent) as there:
+        os.rename(src.name, dest.name, src_dir_fd=here, dst_dir_fd=there)
+    fsync(dest.parent)
+    fsync(src.parent)
 
 
 def main() -> None:
@@ -125,13 +137,11 @@ def main() -> None:
     try:
         moving = to_move(src, dest, module.params["required"])
         if moving and not module.check_mode:
-            src.rename(dest)
-            fsync(dest.parent)
-            fsync(src.parent)
+            move(src, dest)
     except RaftError as error:
         fail(module, error)
     except OSError as error:
-        fail(module, FolderError(f"{src} could not be moved to {dest}: {error}", next_step="mend that, then run this again"))
+        fail(module, FolderError(f"{src} could not be moved to {dest}: {error}", next_step="fix the problem above and run the same command again"))
     module.exit_json(
         changed=moving,
         found=moving or dest.exists(),

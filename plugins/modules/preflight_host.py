@@ -44,10 +44,6 @@ options:
     description: The image to look for in the container runtime.
     type: str
     default: ""
-  busy_timeout:
-    description: Seconds to wait for a database that is locked.
-    type: float
-    default: 10.0
 notes:
   - Of the daemon's environment only the names are returned, since values may be secrets.
   - SQLite itself may leave an empty C(-wal) and a C(-shm) beside a database in WAL mode that nobody else has open.
@@ -99,6 +95,11 @@ state_bytes:
   description: Bytes below the data folder.
   returned: success
   type: int
+held_bytes:
+  description: Bytes below C(backup_path) and C(pod_data_dir), which are there when an earlier run has left copies.
+  returned: success
+  type: dict
+  sample: {backup_path: 0, pod_data_dir: 0}
 unit:
   description: State of the unit as systemd has it, with memory and names of the environment of its process.
   returned: success
@@ -118,10 +119,16 @@ listeners:
   elements: dict
   sample: [{address: 0.0.0.0, command: pi-controller, owner: unit, pid: 198, port: 8080}]
 database:
-  description: What SQLite's integrity check said, C(ok) when all is well, and the seconds it took.
+  description: >-
+    What SQLite's integrity check said, C(ok) when all is well and a digest of all rows could be made; the seconds both
+    took, and those of the digest alone (C(digest_seconds)); the seconds for which writes wait whenever the database is
+    copied (C(writes_waited), null in WAL mode, where they do not); what each table needs that SQLite on this Pi
+    (C(sqlite)) does not have (C(needs)); and its bytes (C(bytes)).
   returned: success
   type: dict
-  sample: {integrity: ok, seconds: 0.011}
+  sample:
+    {integrity: ok, bytes: 4194304, seconds: 0.011, digest_seconds: 0.004, writes_waited: null, sqlite: 3.40.1,
+     needs: [{table: nodes, need: "the collation own, which its application registers"}]}
 memory_available:
   description: Bytes a new process can have without swapping.
   returned: success
@@ -144,12 +151,17 @@ image_present:
   description: Whether the container runtime has O(image); null where it cannot be asked.
   returned: success
   type: bool
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
 """
 
 import os
 import platform
 import re
 import socket
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any, Optional
@@ -157,6 +169,7 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.failures import RaftError
+from ..module_utils._core.modules import run_module
 from ..module_utils._core.paths import describe, size_of
 from ..module_utils._core.procfs import (
     environment_names,
@@ -168,11 +181,17 @@ from ..module_utils._core.procfs import (
 from ..module_utils._core.systemd import parse_show, show_command, unread_drop_ins
 from ..module_utils._kube.images import full_name, names
 from ..module_utils._kube.proxy_look import ProxyLook
-from ..module_utils._sqlite.database import check_integrity, reading
+from ..module_utils._sqlite.database import check_integrity, in_wal_mode, isolated, pages
+from ..module_utils._sqlite.digest import content_of
+from ..module_utils._sqlite.needs import needs
 
 PREFIX = "PI_CONTROLLER_"
+# Seconds to wait for a database that is locked.
+BUSY_TIMEOUT = 10.0
 NODE_ID = "PI_CONTROLLER_CLUSTER_CONTROLLER_ID"
 TOOLS = ("systemctl", "iptables-save", "iptables-restore", "ss")
+# What an earlier run, or one that is going on, has left copies in.
+HELD = ("backup_path", "pod_data_dir")
 # K3s brings its own; elsewhere it is containerd's.
 RUNTIMES = (("k3s", "ctr"), ("ctr",))
 
@@ -211,13 +230,22 @@ class Look:
         return match[1] if match else None
 
     def database(self) -> dict[str, Any]:
-        path, began = Path(self.paths["database"]), time.monotonic()
+        path, busy, began = Path(self.paths["database"]), BUSY_TIMEOUT, time.monotonic()
+        seen: dict[str, Any] = {"integrity": "ok", "needs": [], "sqlite": sqlite3.sqlite_version}
         try:
-            with reading(path, self.params["busy_timeout"]) as connection:
+            seen["needs"] = needs(path, busy)
+            with isolated(path, busy) as (connection, waited):
+                # In WAL mode no write waits for a reader, and it is not looked at how long the others would.
+                seen["writes_waited"] = None if in_wal_mode(connection) else round(waited, 3)
+                count = pages(connection)
+                seen["bytes"] = count["page_count"] * count["page_size"]
                 check_integrity(connection, path)
+                read = time.monotonic()
+                content_of(connection)
+                seen["digest_seconds"] = round(time.monotonic() - read, 3)
         except (RaftError, OSError) as error:
-            return {"integrity": str(error), "seconds": round(time.monotonic() - began, 3)}
-        return {"integrity": "ok", "seconds": round(time.monotonic() - began, 3)}
+            seen["integrity"] = str(error)
+        return {**seen, "seconds": round(time.monotonic() - began, 3)}
 
     def has_address(self) -> bool:
         """Only an own address can be bound; no packet is sent."""
@@ -257,6 +285,7 @@ class Look:
             "python": platform.python_version(),
             "paths": {name: describe(path) for name, path in self.paths.items()},
             "state_bytes": size_of(self.paths["data_dir"]),
+            "held_bytes": {name: size_of(self.paths[name]) for name in HELD if name in self.paths},
             "unit": unit,
             "node_id": self.node_id(unit["pid"]),
             "listeners": [one.as_dict() for one in listeners(set(self.params["ports"]), self.params["unit"])],
@@ -269,6 +298,10 @@ class Look:
         }
 
 
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    result.update(Look(module).everything())
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -277,11 +310,10 @@ def main() -> None:
             "ports": {"type": "list", "elements": "int", "required": True},
             "address": {"type": "str", "required": True},
             "image": {"type": "str", "default": ""},
-            "busy_timeout": {"type": "float", "default": 10.0},
         },
         supports_check_mode=True,
     )
-    module.exit_json(changed=False, **Look(module).everything())
+    run_module(module, run, doing="looking at this Pi")
 
 
 if __name__ == "__main__":

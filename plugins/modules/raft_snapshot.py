@@ -13,6 +13,8 @@ description:
     newest finished one from the daemon's Raft folder.
   - The copy is compared with the size and the CRC-64 in C(meta.json) while it is made, and is on disk when the module
     returns. A snapshot that fails this is never given its name in O(dest).
+  - A snapshot is taken from C(snapshots) in O(raft_dir) alone, whatever path the daemon answers. Its files are regular files
+    and reached without symbolic links, and the state has the size that C(meta.json) declares before any of it is read.
   - V(restored) sends a state to the leader, once all members follow it, and waits until they have applied it.
   - V(caught_up) frees members that a restore has left behind. When the leader is deposed while it restores, HashiCorp
     Raft leaves it with a log that no later leader can continue. It is sent the same older snapshot again and again,
@@ -36,7 +38,7 @@ attributes:
     details:
       - A daemon that is asked takes a new snapshot every time, unless nothing was written since.
       - A restore is never skipped, since a state says nothing of what was written after it.
-      - V(caught_up) changes nothing where nobody is behind.
+      - V(caught_up) changes nothing where no member is behind.
 options:
   state:
     description: What to do; see above.
@@ -46,7 +48,7 @@ options:
   urls:
     description: With O(state=present) the one daemon on this host, or nothing to read O(raft_dir) of a stopped one.
   raft_dir:
-    description: The daemon's Raft folder, the one that contains C(snapshots).
+    description: The daemon's Raft folder, the one that contains C(snapshots). Required to take a snapshot.
     type: path
   dest:
     description: Folder for C(state.bin) and C(meta.json); made with mode 0700, the files with 0600.
@@ -174,15 +176,17 @@ failure:
   type: dict
 """
 
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.arguments import clients_of, rest_options
 from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._core.safe_open import open_file
 from ..module_utils._raft import snapshots
+from ..module_utils._raft.arguments import clients_of, rest_options
 from ..module_utils._raft.leader import LeaderSession, Limits
 from ..module_utils._raft.state import free, newest, restore, take
 
@@ -212,7 +216,7 @@ class RaftSnapshot:
             id=snapshot.id,
             index=snapshot.index,
             term=snapshot.term,
-            members=[{"id": one.id, "address": one.address, "voter": one.voter} for one in snapshot.members],
+            members=[{"id": member.id, "address": member.address, "voter": member.voter} for member in snapshot.members],
             # Not `size`: beside a `path`, Ansible overwrites that with the size of the folder.
             state_size=snapshot.size,
             crc_ok=False,
@@ -232,8 +236,7 @@ class RaftSnapshot:
 
     def restored(self) -> None:
         src = Path(self.wanted["src"])
-        if not src.is_file():
-            raise RaftError(f"{src} is no file", seen=None, wanted=f"a state in {src}", next_step="correct `src`")
+        _check_file(src)
         if (src.parent / snapshots.META).exists() and src.name == snapshots.STATE:
             snapshots.verify(snapshots.read_snapshot(src.parent))
         if self.wanted["alone"]:
@@ -305,6 +308,19 @@ class RaftSnapshot:
     def _diff(self, before: dict[str, Any], after: dict[str, Any]) -> None:
         if self.module._diff:
             self.result["diff"] = {"before": before, "after": after}
+
+
+def _check_file(src: Path) -> None:
+    """A regular file that can be opened, and is reached without a link."""
+    try:
+        os.close(open_file(src))
+    except OSError as error:
+        raise RaftError(
+            f"{src} cannot be read ({error.strerror})",
+            seen=error.strerror,
+            wanted=f"a state in {src}",
+            next_step="correct `src`",
+        ) from error
 
 
 def _snapshot_in(folder: Path) -> snapshots.Snapshot | None:

@@ -13,6 +13,9 @@ description:
     module uses
     SQLite's online backup in both directions, so the daemon may have the database open and go on.
   - With O(state=present), one complete file without WAL is written beside O(dest), checked, made durable and renamed.
+  - A database in another journal mode than WAL keeps every writer out while it is read. There, the file is copied under
+    SQLite's lock and nothing else is done; checks and digests are made on the copy.
+  - Symbolic links are not followed, in no part of a path, and a database is a regular file or it is refused.
   - With O(state=restored), O(src) is verified first and then replaces the content of O(path) in B(one) transaction.
     Readers
     see all of the old content or all of the new.
@@ -145,6 +148,11 @@ page_size:
   description: Bytes in a page.
   returned: success
   type: int
+writes_waited:
+  description: Seconds for which writers of a live database that is not in WAL mode had to wait for the copy.
+  returned: with O(state=present)
+  type: float
+  sample: 0.041
 elapsed:
   description: Seconds it took.
   returned: success
@@ -155,6 +163,7 @@ failure:
   type: dict
 """
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -162,13 +171,15 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.durable import beside, sha256_of
-from ..module_utils._core.failures import fail
+from ..module_utils._core.failures import RaftError, fail
 from ..module_utils._sqlite.database import (
+    NotNeeded,
     SqliteError,
     check_integrity,
     check_sha256,
     check_space,
     copy_online,
+    isolated,
     opened,
     pages,
     pragma,
@@ -193,18 +204,42 @@ class Copy:
     def present(self) -> dict[str, Any]:
         dest = Path(self.params["dest"])
         before = self._backup_at(dest)
-        with reading(self.path, self.busy) as source:
-            facts: dict[str, Any] = pages(source)
-            wanted = content_of(source, self.exclude)
-            changed = self.params["force"] or before is None or not before.equals(wanted)
-            if changed and not self.check_mode:
-                dest.parent.mkdir(mode=int(self.params["directory_mode"], 8), parents=True, exist_ok=True)
-                check_space(dest.parent, facts["page_count"] * facts["page_size"])
-                write_standalone(source, dest, self.mode, self.busy, lambda copy: self._same(copy, dest, wanted))
+        wanted: list[Content] = []
+        if self.check_mode:
+            with isolated(self.path, self.busy) as (source, waited):
+                facts: dict[str, Any] = pages(source)
+                wanted.append(content_of(source, self.exclude))
+            changed = self._differs(before, wanted[0])
+        else:
+            with reading(self.path, self.busy) as source:
+                facts = pages(source)
+            dest.parent.mkdir(mode=int(self.params["directory_mode"], 8), parents=True, exist_ok=True)
+            check_space(dest.parent, facts["page_count"] * facts["page_size"])
+
+            def inspect(copy: Any) -> None:
+                # Read from the copy: while the live database is read, its writers may have to wait.
+                wanted.append(content_of(copy, self.exclude))
+                if not self._differs(before, wanted[0]):
+                    raise NotNeeded
+
+            changed, waited = True, 0.0
+            try:
+                waited = write_standalone(self.path, dest, self.mode, self.busy, inspect)
+            except NotNeeded:
+                changed = False
         if not (changed and self.check_mode):
             with standalone(dest, self.busy) as backup:
                 facts = {**pages(backup), "sha256": sha256_of(dest), "size": dest.stat().st_size}
-        return {**facts, **wanted.result(), "changed": changed, "diff": self._diff(dest, before, wanted)}
+        return {
+            **facts,
+            **wanted[0].result(),
+            "changed": changed,
+            "writes_waited": round(waited, 3),
+            "diff": self._diff(dest, before, wanted[0]),
+        }
+
+    def _differs(self, before: Content | None, wanted: Content) -> bool:
+        return self.params["force"] or before is None or not before.equals(wanted)
 
     def _backup_at(self, dest: Path) -> Content | None:
         """The content of an earlier backup; None where there is none, or none that is any good."""
@@ -238,14 +273,18 @@ class Copy:
                 else:
                     with opened(self.path, "mode=rw", self.busy) as live:
                         self._into(source, live, facts["page_size"])
-                    with reading(self.path, self.busy) as live:
+                    with isolated(self.path, self.busy) as (live, _waited):
                         check_integrity(live, self.path)
                         self._same(live, self.path, wanted)
         return {**facts, **wanted.result(), "changed": changed, "diff": self._diff(self.path, before, wanted)}
 
     def _live(self) -> Content | None:
-        if self.path.exists():
-            with reading(self.path, self.busy) as live:
+        if os.path.lexists(self.path):
+            if not self.check_mode:
+                # A write that a crash interrupted is rolled back by the first connection that may write.
+                with opened(self.path, "mode=rw", self.busy) as live:
+                    live.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            with isolated(self.path, self.busy) as (live, _waited):
                 return content_of(live, self.exclude)
         if not self.path.parent.is_dir():
             raise SqliteError(f"{self.path.parent} does not exist", next_step="create the daemon's data folder first")
@@ -281,7 +320,7 @@ class Copy:
                 f"{path} holds other content than it was given: digest {seen.digest}, wanted {wanted.digest}",
                 seen=seen.result(),
                 wanted=wanted.result(),
-                next_step="fence off whoever writes to it, then run this again",
+                next_step="stop or fence the client that writes to it, then run this again",
             )
 
     def _diff(self, path: Path, before: Content | None, after: Content) -> dict[str, Any]:
@@ -312,10 +351,10 @@ def main() -> None:
     try:
         copy = Copy(module.params, module.check_mode)
         result = copy.present() if module.params["state"] == "present" else copy.restored()
-    except SqliteError as error:
+    except RaftError as error:
         fail(module, error)
     except (OSError, ValueError) as error:
-        fail(module, SqliteError(f"{module.params['path']}: {error}", next_step="mend that, then run this again"))
+        fail(module, SqliteError(f"{module.params['path']}: {error}", next_step="fix the problem above and run the same command again"))
     module.exit_json(elapsed=round(time.monotonic() - started, 3), **result)
 
 

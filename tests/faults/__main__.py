@@ -22,7 +22,7 @@ from pathlib import Path
 from tests.e2e import rehearsal
 
 from . import table
-from .case import PHASES, Case, Chain, chained
+from .case import ORDER, Case, Chain, chained
 from .chain import Runner
 from .pis import Pis
 from .verdict import Line, judge
@@ -96,7 +96,7 @@ def run(chain: Chain, folder: Path) -> list[Line]:
 def matrix(lines: Sequence[Line]) -> str:
     """Phase by fault: outcome, seconds to safety, longest write pause, runs it took."""
     out = ["", f"{'phase':<17} {'fault':<23} {'profile':<9} {'outcome':<24} {'safe after':>10} {'write pause':>12} {'runs':>5} {'reads excused':>14}"]
-    for line in sorted(lines, key=lambda line: (PHASES.index(line.case.phase), line.case.fault)):
+    for line in sorted(lines, key=lambda line: (ORDER.index(line.case.phase), line.case.fault)):
         out.append(f"{line.case.phase:<17} {line.case.fault:<23} {line.case.profile:<9} {line.outcome:<24} {_seconds(line.safety):>10} "
                    f"{_seconds(line.pause):>12} {line.runs:>5} {line.allowed:>14}")
         out += [f"    {fault}" for fault in line.faults[:8]]

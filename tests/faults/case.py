@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
+ROLLBACK = "rollback"  # instead of a phase: the way back of a finished migration, Pi by Pi
+ORDER = (*PHASES, ROLLBACK)
 START = "start"  # instead of a phase's task: before the play begins
 
 MIGRATED, SAFE = "migrated", "safe"
@@ -18,8 +20,9 @@ class Case:
     """One line of the table.
 
     `at` is part of the name of the task during which the fault strikes, the `nth` time the phase comes to it; without one
-    it strikes `after` seconds of the phase. `on` says whom: the leader of the cluster that serves, a follower of it, or
-    the server that also carries Kubernetes' control plane. What does not pass by itself is mended after `heal` seconds.
+    it strikes `after` seconds of the phase. `on` says whom: the leader of the cluster that serves, a follower of it, the
+    server that also carries Kubernetes' control plane, or on the way back the Pi whose turn it is. What does not pass by
+    itself is mended after `heal` seconds.
     Without `rollback` a run that fails stops where it is, and the case must end migrated by going on from there.
     """
 
@@ -54,6 +57,11 @@ class Chain:
     def rollback(self) -> bool:
         return self.cases[0].rollback
 
+    @property
+    def goes_back(self) -> bool:
+        """Whether the faults befall the way back of a migration that is finished by then."""
+        return self.cases[0].phase == ROLLBACK
+
 
 def chained(cases: Sequence[Case], together: bool = False) -> list[Chain]:
     """The fewest migrations for these cases: one for each fault that strikes every phase and one for the others, or all `together`."""
@@ -62,8 +70,9 @@ def chained(cases: Sequence[Case], together: bool = False) -> list[Chain]:
         everywhere = {other.phase for other in cases if other.fault == case.fault and _setting(other) == _setting(case)} == set(PHASES)
         groups.setdefault("-".join(filter(None, (case.fault if everywhere and not together else "mixed", _setting(case)))), []).append(case)
     # The order of the phases; what must be there before the play comes first.
-    return [Chain(name, tuple(sorted(members, key=lambda case: (case.at != START, PHASES.index(case.phase))))) for name, members in groups.items()]
+    return [Chain(name, tuple(sorted(members, key=lambda case: (case.at != START, ORDER.index(case.phase))))) for name, members in groups.items()]
 
 
 def _setting(case: Case) -> str:
-    return "-".join(filter(None, (case.profile if case.profile != "full" else "", "rollback" if case.rollback else "")))
+    words = (case.profile if case.profile != "full" else "", "rollback" if case.rollback else "", "turns" if case.phase == ROLLBACK else "")
+    return "-".join(filter(None, words))

@@ -16,12 +16,12 @@ from pathlib import Path
 from tests.e2e import rehearsal
 from tests.lab.shell import LabError
 
-from .case import PHASES, START, Case, Chain
+from .case import ORDER, ROLLBACK, START, Case, Chain
 from .pis import Pis
 from .strike import Blow, strike
 
 PLAYS = {"PREPARE": "prepare", "TRANSFER": "transfer", "VALIDATE": "validate", "CUTOVER": "cutover", "SHUTDOWN": "systemd_shutdown",
-         "PORTS": "port_migration", "CLEANUP": "cleanup"}  # fmt: skip
+         "PORTS": "port_migration", "CLEANUP": "cleanup", "ROLLBACK": ROLLBACK}  # fmt: skip
 BEGINS = "Record that the phase has started"
 HANGS = 420.0  # seconds; a run that takes longer than this will not end
 MIGRATE, BACK = "playbooks/migrate.yml", "playbooks/rollback.yml"
@@ -38,6 +38,7 @@ class Attempt:
     killed: bool
     went_back: bool
     message: str
+    together: bool = True  # a way back that stops all pods before a unit starts
 
 
 @dataclass
@@ -53,6 +54,11 @@ class Course:
     def done(self) -> bool:
         last = self.attempts[-1]
         return last.playbook == MIGRATE and last.returncode == 0
+
+    @property
+    def back(self) -> bool:
+        """Whether the way back is done that the chain is about."""
+        return self.chain.goes_back and self.attempts[-1].playbook == BACK and self.attempts[-1].returncode == 0
 
 
 class Runner:
@@ -76,6 +82,8 @@ class Runner:
         for case in [case for case in self.pending if case.at == START]:
             self._strike(case, "before the play")
         limit = len(self.course.chain.cases) + 3
+        if self.course.chain.goes_back:
+            return self._go_back(limit)
         playbook = MIGRATE
         for _ in range(limit):
             attempt = self._attempt(playbook)
@@ -85,6 +93,16 @@ class Runner:
             # Its own message says which way to go on.
             begun_back = "way back has begun" in attempt.message and playbook == MIGRATE
             playbook = BACK if begun_back or (playbook == BACK and attempt.returncode) else MIGRATE
+        return self.course
+
+    def _go_back(self, limit: int) -> Course:
+        """Migrated without a fault; then a rollback, run again until it is done."""
+        if self._attempt(MIGRATE).returncode == 0:
+            for _ in range(limit):
+                attempt = self._attempt(BACK)
+                self._mend()
+                if attempt.returncode == 0:
+                    break
         return self.course
 
     def _attempt(self, playbook: str) -> Attempt:
@@ -113,7 +131,8 @@ class Runner:
             here[-1].moved_on = now  # it is what stopped the run, and only now the run has come to rest
         errors = re.findall(r'"msg": "(.*?)"[,}\n]', run.output)
         went_back = "TASK [pi_controller.raft_migration.rollback : " in run.output
-        attempt = Attempt(playbook, began, now, run.returncode, self.killed, went_back, errors[-1] if errors else "")
+        attempt = Attempt(playbook, began, now, run.returncode, self.killed, went_back, errors[-1] if errors else "",
+                          together="TASK [pi_controller.raft_migration.rollback : Turn" not in run.output)
         self.course.attempts.append(attempt)
         how = "killed" if self.killed else "done" if run.returncode == 0 else f"stopped: {attempt.message[:300]}"
         self.say(f"run {number} of {playbook}: {run.seconds:.0f} s, {how}")
@@ -138,7 +157,8 @@ class Runner:
         if not found:
             return
         if found[1] == "PLAY":
-            word = re.match(r"\(\d/\d\) ([A-Z]+)", found[2])
+            # A way back is a phase only where the chain is about it.
+            word = re.match(r"(?:\(\d/\d\)" + (" |" if self.course.chain.goes_back else " ") + ")([A-Z]+)", found[2])
             self.phase = PLAYS.get(word[1], "") if word else ""
             return
         self.task = found[2]
@@ -172,7 +192,7 @@ class Runner:
     def _moved_on(self, now: float, phase: str | None = None) -> None:
         """The play got past the task that was under way, has stopped, or (after a kill) is in that phase again."""
         for blow in self.course.blows:
-            again = phase is None or blow.run == len(self.course.attempts) + 1 or (phase and PHASES.index(phase) >= PHASES.index(blow.case.phase))
+            again = phase is None or blow.run == len(self.course.attempts) + 1 or (phase and ORDER.index(phase) >= ORDER.index(blow.case.phase))
             if blow.moved_on is None and again and not self.killed:
                 blow.moved_on = now
 

@@ -14,12 +14,13 @@ from typing import Any
 
 from tests.lab import faults, kubernetes, machines, state
 from tests.lab.kubernetes.provider import Provider
-from tests.lab.shell import run
+from tests.lab.shell import LabError, run
 from tests.lab.state import Node
 from tests.lab.witness_http import socket_in
 
 OPERATOR = "127.0.9.91"  # no gate closes for it
 UNIT_PORT, TEMPORARY_PORT = 8080, 8082
+EITHER = "daemon"
 BACKUPS = "var/backups/pi-controller-migration"
 
 
@@ -71,8 +72,22 @@ class Pis:
         except (OSError, http.client.HTTPException, ValueError):
             return None
 
+    def by_turns(self) -> bool:
+        """Whether a rollback has begun in which the Pis go back one by one: pods and units are one cluster then."""
+        facts = [self.journal(node).get("phases", {}).get("rollback", {}) for node in self.nodes]
+        return any(found.get("state") != "done" and found.get("facts", {}).get("way") == "turns" for found in facts)
+
+    def in_turn(self) -> Node:
+        """The Pi whose turn it is on the way back."""
+        for node in self.nodes:
+            if self.journal(node).get("phases", {}).get("rollback", {}).get("facts", {}).get("turn") == "started":
+                return node
+        raise LabError("no journal says whose turn it is")
+
     def status(self, node: Node, of: str) -> dict[str, Any] | None:
-        """Raft status of the unit or of the pod on this Pi."""
+        """Raft status of the unit or of the pod on this Pi, or of whichever of the two it has."""
+        if of == EITHER:
+            return self.ask(node, UNIT_PORT)
         unit_runs = bool(faults.processes(node, owner=faults.UNIT))
         if of == faults.UNIT:
             return self.ask(node, UNIT_PORT) if unit_runs else None
@@ -81,6 +96,8 @@ class Pis:
         return self.ask(node, TEMPORARY_PORT) or (None if unit_runs else self.ask(node, UNIT_PORT))
 
     def serving(self) -> str:
+        if self.by_turns():
+            return EITHER
         return faults.POD if self.pods_serve() else faults.UNIT
 
     def leader(self, of: str | None = None, timeout: float = 20) -> Node:

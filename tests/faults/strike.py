@@ -65,7 +65,8 @@ def strike(pis: Pis, blow: Blow, migration: Migration) -> None:
 
 def _host(pis: Pis, blow: Blow, of: str | None = None) -> Node:
     whom = blow.case.on
-    node = pis.leader(of) if whom == "leader" else pis.nodes[0] if whom == "server" else pis.follower(of)
+    choices: dict[str, Callable[[], Node]] = {"turn": lambda: pis.in_turn(), "leader": lambda: pis.leader(of), "server": lambda: pis.nodes[0]}
+    node = choices.get(whom, lambda: pis.follower(of))()
     blow.host = node.name
     blow.led_here = pis.led_to(node)
     blow.struck = time.time()  # finding the host took a moment
@@ -137,6 +138,19 @@ def reboot(pis: Pis, blow: Blow, migration: Migration) -> None:
     world.reboot(pis.lab, node, pis.provider)
     _recover(pis, blow, node, service=True)
     _explains(blow, node.name, "service")
+
+
+def turn_reboot(pis: Pis, blow: Blow, migration: Migration) -> None:
+    """The Pi may have neither pod nor unit until the next run, which is only begun once the Pi answers again."""
+    node = _host(pis, blow)
+    machines.power_off(node)
+    world.reboot(pis.lab, node, pis.provider)
+    blow.over.set()
+    at = pis.wait_caught_up(node, timeout=180)
+    if at is None:
+        blow.wrong = f"180 s after the fault: {pis.behind(node, pis.serving())}"
+    blow.recovered = at or time.time()
+    _explains(blow, node.name, f"service@{node.name}", "service")
 
 
 def pi_dead(pis: Pis, blow: Blow, migration: Migration) -> None:
@@ -391,6 +405,10 @@ FAULTS: dict[str, Callable[[Pis, Blow, Migration], None]] = {
     "k3s-stopped": k3s_stopped,
     "reboot": reboot,
     "pi-dead": pi_dead,
+    "turn-killed": play_killed,
+    "turn-killed-late": play_killed,
+    "turn-reboot": turn_reboot,
+    "turn-api-down": api_down,
     "follower-lagging": follower_lagging,
     "follower-dead": follower_dead,
     "wrong-image": wrong_image,
@@ -399,4 +417,4 @@ FAULTS: dict[str, Callable[[Pis, Blow, Migration], None]] = {
     "leadership-change": leadership_change,
     "second-operator": second_operator,
 }
-BY_THEMSELVES = ("follower-lagging",)  # these say themselves when they are over
+BY_THEMSELVES = ("follower-lagging", "turn-reboot")  # these say themselves when they are over

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 
-from .case import PHASES, SAFE, START, Case, Chain
+from .case import PHASES, ROLLBACK, SAFE, START, Case, Chain
 
 # Roughly how long a phase lasts, for faults that strike at a random moment of it.
 LASTS = {"prepare": 14, "transfer": 20, "validate": 4, "cutover": 8, "systemd_shutdown": 6, "port_migration": 35, "cleanup": 3}
@@ -115,6 +115,12 @@ CASES = [
     Case("port_migration",   "reboot-back",            at="Ports | Its member stands at the new address", ends=SAFE, rollback=True),
     # With a Pi whose pod has moved, whose member has not, and which leads by the time of the next run. That is no reason to go back.
     Case("port_migration",   "play-killed-usurper",    at="Ports | Replace the pod", nth=2, rollback=True),
+
+    # On the way back Pi by Pi, in one rollback: killed in the first turn, rebooted and killed in later ones, without the API server.
+    Case(ROLLBACK,           "turn-killed",            at="Takeover | Stop this Pi's pod for good", ends=SAFE),
+    Case(ROLLBACK,           "turn-reboot",            at="Takeover | Start the unit with the pod's data", nth=2, on="turn", ends=SAFE),
+    Case(ROLLBACK,           "turn-killed-late",       at="Takeover | Wait until the unit is the caught-up member", nth=2, ends=SAFE),
+    Case(ROLLBACK,           "turn-api-down",          at="Takeover | Stop this Pi's pod for good", nth=6, heal=20, ends=SAFE),
 
     # Alone: one that is dead besides would cost the quorum.
     Case("prepare",          "follower-lagging",  at=START, heal=8, profile="upstream"),

@@ -168,6 +168,17 @@ def test_reads_may_fail_on_the_way_back_from_the_standard_ports_and_from_nowhere
     back.attempts[0].went_back = True
     excused = way_back(back, FakePis())  # type: ignore[arg-type]
     assert {(one["route"], one["from"], one["to"]) for one in excused} == {(route, 50.0, 200.0) for route in ("pi-1", "pi-2", "pi-3", "service")}
+    # Nor Pi by Pi, where reads go on.
+    back.attempts[0].together = False
+    assert way_back(back, FakePis()) == []  # type: ignore[arg-type]
+
+
+def test_a_rollback_that_faults_befall_has_to_be_finished() -> None:
+    one = blow("rollback", 50.0)
+    unfinished = course(one)
+    assert any("was not finished" in fault for fault in line_of(one, unfinished, NOTHING, acknowledged()).faults)
+    unfinished.attempts[0].playbook = "playbooks/rollback.yml"
+    assert line_of(one, unfinished, NOTHING, acknowledged()).outcome == "rolled back"
 
 
 def test_a_run_that_ends_without_a_word_is_a_failure() -> None:
@@ -216,7 +227,7 @@ def test_the_task_a_fault_waits_for_exists(case: Case) -> None:
 
 def test_the_runner_knows_the_plays_and_the_beginning_of_a_phase() -> None:
     plays = "".join(path.read_text() for path in Path(__file__).parents[2].glob("playbooks/**/*.yml"))
-    assert {word for word in PLAYS if re.search(rf'name: "?\(\d/\d\) {word}', plays)} == set(PLAYS)
+    assert {word for word in PLAYS if re.search(rf'name: "?(\(\d/\d\) )?{word}', plays)} == set(PLAYS)
     assert BEGINS in TASKS
 
 

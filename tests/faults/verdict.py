@@ -22,7 +22,7 @@ from tests.e2e.test_migration import assert_migrated, restarts
 from tests.lab import faults, machines
 from tests.lab.witness_history import OK, WRITES, History, load
 
-from .case import MIGRATED, PHASES, Case
+from .case import MIGRATED, Case
 from .chain import Course
 from .pis import Pis
 from .strike import Blow
@@ -32,7 +32,7 @@ AFTERMATH = 5.0
 UNLED = 0.5  # seconds; a shorter time without a leader keeps the others within the witness's second
 UNLED_SAYS = "not the leader"  # Raft's own word where nobody else leads; a fence refuses with another
 # What a run that did not reach its end says last: where it has left things, or that it did not begin.
-SAID = re.compile(r"migration is paused|rolled back|way back|nothing (was|has been) changed", re.IGNORECASE)
+SAID = re.compile(r"migration is paused|rolled back|rollback stopped|way back|nothing (was|has been) changed", re.IGNORECASE)
 
 
 @dataclass
@@ -104,10 +104,10 @@ def ended(blow: Blow, course: Course) -> float:
 
 
 def way_back(course: Course, pis: Pis) -> list[dict[str, Any]]:
-    """Once a pod has been on the standard ports, units and pods must not run at once: on the way back from there reads wait, too."""
+    """Where only some pods are on the standard ports, all stop before a unit starts: on the way back from there reads wait, too."""
     return [{"route": route, "from": blow.struck, "to": attempt.ended, "why": f"{blow.case.name}: the way back"}
-            for number, attempt in enumerate(course.attempts, 1) if attempt.went_back
-            for blow in course.blows if blow.run == number and PHASES.index(blow.case.phase) >= PHASES.index("port_migration")
+            for number, attempt in enumerate(course.attempts, 1) if attempt.went_back and attempt.together
+            for blow in course.blows if blow.run == number and blow.case.phase in ("port_migration", "cleanup")
             for route in (*(node.name for node in pis.nodes), "service")]
 
 
@@ -124,6 +124,9 @@ def line_of(blow: Blow, course: Course, verdict: dict, acknowledged: list[float]
     line.runs = len(after)
     back = any(attempt.went_back for attempt in after)
     line.outcome = ("rolled back, " if back else "") + ("migrated" if course.done else "not migrated")
+    if course.chain.goes_back:
+        line.outcome = "rolled back" if course.back else "not rolled back"
+        line.faults += [] if course.back else ["the rollback was not finished"]
     line.allowed = sum(len([one for one in verdict[kind] if blow.struck - 1 <= moment(one["at"]) < until])
                        for kind in ("allowed_failed_reads", "allowed_stale_reads"))
     if blow.wrong:

@@ -5,15 +5,19 @@
 
     python3 -m tests.lab.witness run --state /var/lib/pi-lab/state.json --service 10.96.0.17 --out history.jsonl \\
         --ready-file ready.json --for 120
-    python3 -m tests.lab.witness judge history.jsonl --json verdict.json
+    python3 -m tests.lab.witness judge history.jsonl --max-write-pause 15 --json verdict.json
+    python3 -m tests.lab.witness detection history.jsonl.gz --final-state history.final.jsonl.gz
 
-`run` ends at --for, at --limit, or cleanly at SIGTERM and SIGINT. `judge` exits 0 for an acquittal, 1 for a conviction; both exit 2
-when they cannot do their work.
+`run` ends at --for, at --limit, or cleanly at SIGTERM and SIGINT, and saves the final state beside the history (history.final.jsonl).
+SIGUSR1 says that the cutover is near: for a while every route is written to and read ten times a second and more.
+`judge` exits 0 for an acquittal, 1 for a conviction, and 3 when the evidence is not enough for either. `detection` puts short faults
+into a recorded history and prints how many of them the judge finds. All exit 2 when they cannot do their work.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import os
 import secrets
@@ -26,13 +30,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from . import witness_judge
-from .witness_clients import Client, Settings, Shared, clients, read
+from . import witness_detection, witness_judge
+from .witness_clients import Client, Settings, Shared, Tempo, Writer, clients, read
+from .witness_evidence import Allowance, Demands, Limits, Phase
+from .witness_finding import ACQUITTED, CONVICTED, REFUSED
 from .witness_history import OK, SERVICE, TABLES, History, Operation, Recorder, load
 from .witness_http import REST_PORT, HttpClient, Route, parse_route
 
 AGREEMENT_TIMEOUT = 15.0  # for all routes to show the same rows, before and after
 POLL = 0.2
+EXIT = {ACQUITTED: 0, CONVICTED: 1, REFUSED: 3}
+HEADLINES = {ACQUITTED: "ACQUITTED", CONVICTED: "CONVICTED", REFUSED: "REFUSED, NO VERDICT for want of evidence"}
 
 
 class Trouble(Exception):
@@ -103,7 +111,7 @@ class Warmth:
 
 
 def run(options: argparse.Namespace) -> int:
-    settings = Settings(options.read_timeout, options.write_timeout, options.connect_timeout, options.retry_interval, options.rest_port,
+    settings = Settings(options.read_timeout, options.write_timeout, options.connect_timeout, options.rest_port,
                         options.token_file.read_text().strip() if options.token_file else "")
     routes = [parse_route(text) for text in options.route]
     if options.state:
@@ -112,8 +120,10 @@ def run(options: argparse.Namespace) -> int:
         raise Trouble("no routes: give --state, or --route for each way to the cluster")
     name = secrets.token_hex(3)
     stop = threading.Event()
+    tempo = Tempo(options.writes_per_second, options.reads_per_second, options.fast_per_second)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGUSR1, lambda *_: tempo.hurry(options.around))
     if options.ready_file:
         options.ready_file.unlink(missing_ok=True)  # a caller must not take an earlier run's for ours
     baseline = take_baseline(routes, settings)
@@ -126,16 +136,29 @@ def run(options: argparse.Namespace) -> int:
         stop.set()
 
     warmth = Warmth(options.ready_file, name)
-    shared = Shared(name, routes, recorder, settings, baseline, warmth.first_success, crashed, stop=stop)
-    threads = clients(shared, options.writers, options.writes_per_second, options.reads_per_second)
+    shared = Shared(name, routes, recorder, settings, baseline, warmth.first_success, crashed, tempo, stop=stop)
+    threads = clients(shared)
     warmth.waiting = {client.name for client in threads}
-    recorder.header(name, [route._asdict() for route in routes], baseline, clients=[client.name for client in threads])
+    recorder.header(name, [route._asdict() for route in routes], baseline, clients=[client.name for client in threads],
+                    writers={client.name: client.route.label for client in threads if isinstance(client, Writer)})
     bound = min(options.limit, options.seconds or options.limit)
     print(f"witness {name}: {len(threads)} clients, {len(routes)} routes, at most {bound:.0f} s, into {options.out}", flush=True)
     for client in threads:
         client.start()
     asked = stop.wait(bound)
-    return _finish(threads, stop, recorder, settings, warmth, crashes, "asked to" if asked and not crashes else "crash" if crashes else "time is up")
+    reason = "crash" if crashes else "asked to" if asked else "time is up"
+    status = _finish(threads, stop, recorder, settings, warmth, crashes, reason)
+    final = list_everywhere(routes, baseline, settings, options.final_timeout)
+    path = options.final_state or final_state_beside(options.out)
+    path.write_text("".join(json.dumps(operation.to_json()) + "\n" for operation in final))
+    print(f"final state: {path}" + ("" if agree(final) else f"; the routes did not agree within {options.final_timeout:g} s"), flush=True)
+    return status
+
+
+def final_state_beside(history: Path) -> Path:
+    """Where the final state of a history is kept: history.final.jsonl for history.jsonl, history.final.jsonl.gz for history.jsonl.gz."""
+    stem, dot, rest = history.name.partition(".")
+    return history.with_name(f"{stem}.final{dot}{rest}")
 
 
 def _finish(threads: Sequence[Client], stop: threading.Event, recorder: Recorder, settings: Settings, warmth: Warmth,
@@ -145,7 +168,7 @@ def _finish(threads: Sequence[Client], stop: threading.Event, recorder: Recorder
     for client in threads:
         client.join(max(0.0, deadline - time.monotonic()))
     stuck = [client.name for client in threads if client.is_alive()]
-    recorder.line("end", {"reason": reason, "at": time.monotonic(), "stuck": stuck})
+    recorder.line("end", {"reason": reason, "at": time.monotonic(), "stuck": stuck, "cpu": round(time.process_time(), 2)})
     print(f"ended ({reason})" + (f", still busy: {', '.join(stuck)}" if stuck else ""), flush=True)
     if crashes:
         print(f"these clients broke: {', '.join(crashes)}", file=sys.stderr)
@@ -156,38 +179,61 @@ def _finish(threads: Sequence[Client], stop: threading.Event, recorder: Recorder
 
 def judge(options: argparse.Namespace) -> int:
     history = load(options.history)
-    settings = Settings(token=options.token_file.read_text().strip() if options.token_file else "")
-    final: list[Operation] | None = None
-    if options.final_state:
-        final = [Operation(**json.loads(line)) for line in options.final_state.read_text().splitlines()]
-    elif not options.no_final:
-        routes = [parse_route(text) for text in options.final] or list(dict.fromkeys(
-            Route(**route) for header in history.headers for route in header["routes"]))
-        final = list_everywhere(routes, history.baseline, settings, options.final_timeout)
-    if options.save_final and final is not None:
-        options.save_final.write_text("".join(json.dumps(operation.to_json()) + "\n" for operation in final))
+    final = load_final(options.final_state or final_state_beside(options.history[-1]))
+    limits = Limits(options.max_write_pause, options.max_read_gap, options.max_recovery)
+    demands = Demands(options.max_hole, options.max_unknown_share, phases=phases(options, history))
     verdict = witness_judge.judge(history, final, staleness=options.staleness, allowances=allowances(options, history),
-                                  limits=witness_judge.Limits(options.max_write_pause, options.max_read_gap),
-                                  ignore_foreign=options.ignore_foreign)
+                                  limits=limits, demands=demands, ignore_foreign=options.ignore_foreign)
     if options.json:
         options.json.write_text(json.dumps(verdict.to_json(), indent=2) + "\n")
     print(summary(verdict))
-    return 0 if verdict.ok else 1
+    return EXIT[verdict.outcome]
 
 
-def allowances(options: argparse.Namespace, history: History) -> list[witness_judge.Allowance]:
+def load_final(path: Path) -> list[Operation] | None:
+    """The saved final state; None where there is none."""
+    try:
+        text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
+    except FileNotFoundError:
+        return None
+    try:
+        return [Operation(**json.loads(line)) for line in text.splitlines()]
+    except (TypeError, ValueError) as error:
+        raise Trouble(f"{path}: not the final state of a witness ({error})") from error
+
+
+def phases(options: argparse.Namespace, history: History) -> tuple[Phase, ...]:
+    """The phases of what was watched, as --phases gives them."""
+    given = json.loads(options.phases.read_text()) if options.phases else []
+    return tuple(Phase(phase["name"], history.monotonic(phase["from"]), history.monotonic(phase["to"])) for phase in given)
+
+
+def detect(options: argparse.Namespace) -> int:
+    final_path = options.final_state or final_state_beside(options.history)
+    final = load_final(final_path)
+    if final is None:
+        raise Trouble(f"{final_path} is missing; wanted the final state that the run saved beside {options.history}")
+    history = load([options.history])
+    between = tuple(history.monotonic(moment(text)) for text in options.between) if options.between else None
+    found = witness_detection.probabilities(history, final, windows=options.windows, seconds=options.window, seed=options.seed, between=between)
+    print(witness_detection.table(found))
+    worst = min(detection.probability for detection in found)
+    return 0 if worst >= options.at_least else 1
+
+
+def allowances(options: argparse.Namespace, history: History) -> list[Allowance]:
     if len(options.allow_failed_reads_at) != len(options.between):
         raise Trouble("--allow-failed-reads-at and --between come in pairs: an allowance without end would hide an outage")
     unknown = set(options.allow_failed_reads_at) - set(history.routes)
     if unknown:
         raise Trouble(f"--allow-failed-reads-at {', '.join(sorted(unknown))}: no such route; the history has {', '.join(history.routes)}")
-    given = [witness_judge.Allowance(route, history.monotonic(moment(start)), history.monotonic(moment(end)))
+    given = [Allowance(route, history.monotonic(moment(start)), history.monotonic(moment(end)))
              for route, (start, end) in zip(options.allow_failed_reads_at, options.between, strict=True)]
-    for one in json.loads(options.allowances.read_text()) if options.allowances else []:
-        if one["route"].partition("@")[0] not in history.routes:
-            raise Trouble(f"{options.allowances}: no such route: {one['route']}; the history has {', '.join(history.routes)}")
-        given.append(witness_judge.Allowance(one["route"], history.monotonic(one["from"]), history.monotonic(one["to"]),
-                                             bool(one.get("answered", False)), bool(one.get("stale", False)), bool(one.get("failed", True))))
+    for entry in json.loads(options.allowances.read_text()) if options.allowances else []:
+        if entry["route"].partition("@")[0] not in history.routes:
+            raise Trouble(f"{options.allowances}: no such route: {entry['route']}; the history has {', '.join(history.routes)}")
+        given.append(Allowance(entry["route"], history.monotonic(entry["from"]), history.monotonic(entry["to"]),
+                               bool(entry.get("answered", False)), bool(entry.get("stale", False)), bool(entry.get("failed", True))))
     return given
 
 
@@ -207,8 +253,8 @@ def moment(text: str) -> float:
 def summary(verdict: witness_judge.Verdict, at_most: int = 4) -> str:
     """The verdict for people; the JSON has all of it."""
     figures = verdict.figures
-    reads, writes, pause = figures["reads"], figures["writes"], figures["write_pause"]
-    lines = [f"{'ACQUITTED' if verdict.ok else 'CONVICTED'}: {figures['seconds']} s, {reads['count']} reads, "
+    reads, writes, pause, limits = figures["reads"], figures["writes"], figures["write_pause"], figures["limits"]
+    lines = [f"{HEADLINES[verdict.outcome]}: {figures['seconds']} s, {reads['count']} reads, "
              f"{writes['count']} write attempts on {writes['objects']} objects"
              + ("" if figures["ended_cleanly"] else " (the witness was killed)")]
     # By kind and route, so that a hundred failures at one address do not hide the one at another.
@@ -216,7 +262,7 @@ def summary(verdict: witness_judge.Verdict, at_most: int = 4) -> str:
         found = [finding for finding in verdict.findings if (finding.kind, finding.route) == (kind, route)]
         lines.append(f"  {kind}{f' [{route}]' if route else ''}: {len(found)}"
                      + (f", from {found[0].at} to {found[-1].at}" if len(found) > 1 and found[0].at else ""))
-        lines += ["    " + f"{finding.at} {finding.text}".strip() for finding in found[:at_most]]
+        lines += ["    " + f"{finding.at} {finding.client} {finding.text}".strip() for finding in found[:at_most]]
         if len(found) > at_most:
             lines.append(f"    ... and {len(found) - at_most} more")
     if verdict.allowed_failed_reads:
@@ -225,9 +271,15 @@ def summary(verdict: witness_judge.Verdict, at_most: int = 4) -> str:
         lines.append(f"  stale reads that were allowed: {len(verdict.allowed_stale_reads)}")
     lines.append(f"  writes: {_counts(writes)}, longest gap {_span(writes['longest_gap'])}")
     lines.append(f"  longest write pause: {_span(pause)}, {pause['attempts_refused_within']} attempts refused within")
+    for route, measured in writes["routes"].items():
+        lines.append(f"    {route}: {_counts(measured)}, longest write pause {_span(measured['pause'])}")
     lines.append(f"  reads: {_counts(reads)}, longest gap {_span(reads['longest_gap'])}")
     for route, measured in reads["routes"].items():
         lines.append(f"    {route}: {_counts(measured)}, longest gap {_span(measured['longest_gap'])}")
+    lines.append(f"  longest recovery: {_span(figures['recovery'])}" + (f" at {figures['recovery']['route']}" if figures["recovery"]["route"] else ""))
+    lines.append(f"  limits: write pause {limits['write_pause']:g} s, read gap {limits['read_gap']:g} s, recovery {limits['recovery']:g} s")
+    older = figures["older_values_seen_by_one_client_at_one_address"]
+    lines.append(f"  older values that one client saw at one address: {older}")
     lines.append(f"  the witness itself was at most {figures['witness_late_max_ms']} ms late")
     return "\n".join(lines)
 
@@ -255,34 +307,52 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--ready-file", type=Path, help="written once every client had a first success")
     verb.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="how long")
     verb.add_argument("--limit", type=float, default=1800, metavar="SECONDS", help="never longer than this (default %(default)s)")
-    verb.add_argument("--writers", type=int, default=4)
-    verb.add_argument("--writes-per-second", type=float, default=8, help="of all writers together (default %(default)s)")
-    verb.add_argument("--reads-per-second", type=float, default=40, help="of all readers together (default %(default)s)")
+    verb.add_argument("--writes-per-second", type=float, default=2, help="through each route (default %(default)s)")
+    verb.add_argument("--reads-per-second", type=float, default=6.25, help="through each route (default %(default)s)")
+    verb.add_argument("--fast-per-second", type=float, default=12.5,
+                      help="writes, and as many reads, through each route around the cutover and while writes are refused (default %(default)s)")
+    verb.add_argument("--around", type=float, default=60, metavar="SECONDS", help="how long SIGUSR1 makes it fast (default %(default)s)")
     verb.add_argument("--read-timeout", type=float, default=2, metavar="SECONDS")
     verb.add_argument("--write-timeout", type=float, default=5, metavar="SECONDS")
     verb.add_argument("--connect-timeout", type=float, default=1.5, metavar="SECONDS")
-    verb.add_argument("--retry-interval", type=float, default=0.1, metavar="SECONDS", help="between attempts at a refused write")
     verb.add_argument("--rest-port", type=int, default=REST_PORT, help="of every Pi, for the leader a follower names")
     verb.add_argument("--token-file", type=Path, help="file with the bearer token")
+    verb.add_argument("--final-state", type=Path, help="save the final state here (default: beside the history)")
+    verb.add_argument("--final-timeout", type=float, default=AGREEMENT_TIMEOUT, metavar="SECONDS", help="for the routes to agree at the end")
     verb = verbs.add_parser("judge", help="judge histories")
     verb.set_defaults(work=judge)
     verb.add_argument("history", type=Path, nargs="+")
-    verb.add_argument("--final", nargs="+", default=[], metavar="ROUTE", help="final reads go here (default: the routes of the history)")
-    verb.add_argument("--final-state", type=Path, help="take the final state from this file instead")
-    verb.add_argument("--no-final", action="store_true", help="judge the history alone: no lost write can be found at its end")
-    verb.add_argument("--save-final", type=Path, help="keep the final state in this file")
-    verb.add_argument("--final-timeout", type=float, default=AGREEMENT_TIMEOUT, metavar="SECONDS", help="for the routes to agree")
-    verb.add_argument("--staleness", type=float, default=1.0, metavar="SECONDS", help="a follower may lag this much (default %(default)s)")
+    verb.add_argument("--final-state", type=Path, help="the final state that the run saved (default: beside the last history)")
+    verb.add_argument("--staleness", type=float, default=witness_judge.STALENESS, metavar="SECONDS",
+                      help="a follower may lag this much (default %(default)s)")
     verb.add_argument("--allow-failed-reads-at", action="append", default=[], metavar="ROUTE")
     verb.add_argument("--between", action="append", default=[], nargs=2, metavar=("T1", "T2"), help="epoch seconds or ISO 8601, one pair a route")
     verb.add_argument("--allowances", type=Path, metavar="FILE",
                       help="JSON list of {route, from, to (epoch seconds), answered, stale, why}: what inflicted faults explain. Only reads "
                            "that got no answer, unless `answered`; older rows than known with `stale`")
-    verb.add_argument("--max-write-pause", type=float, metavar="SECONDS", help="convict a longer one")
-    verb.add_argument("--max-read-gap", type=float, metavar="SECONDS", help="convict a longer one on any route")
+    verb.add_argument("--max-write-pause", type=float, required=True, metavar="SECONDS",
+                      help="convict a longer one, of all writers or through any one route")
+    verb.add_argument("--max-read-gap", type=float, default=15, metavar="SECONDS", help="convict a longer one on any route (default %(default)s)")
+    verb.add_argument("--max-recovery", type=float, default=30, metavar="SECONDS",
+                      help="convict a longer time from a route's first failed attempt until it is well again (default %(default)s)")
+    verb.add_argument("--max-hole", type=float, default=15, metavar="SECONDS",
+                      help="refuse a verdict when a client did nothing for longer (default %(default)s)")
+    verb.add_argument("--max-unknown-share", type=float, default=0.1, metavar="SHARE",
+                      help="refuse a verdict when more of the writes have an unknown outcome (default %(default)s)")
+    verb.add_argument("--phases", type=Path, metavar="FILE",
+                      help="JSON list of {name, from, to (epoch seconds)}: refuse a verdict when a client did nothing in one of them, or a "
+                           "route took no write after the one named cutover")
     verb.add_argument("--ignore-foreign", action="store_true", help="others write to these tables too: do not judge their rows")
-    verb.add_argument("--token-file", type=Path, help="file with the bearer token")
     verb.add_argument("--json", type=Path, help="write the whole verdict here")
+    verb = verbs.add_parser("detection", help="how likely a short fault on one route, or on all, is found in a history like this one")
+    verb.set_defaults(work=detect)
+    verb.add_argument("history", type=Path)
+    verb.add_argument("--final-state", type=Path, help="the final state that the run saved (default: beside the history)")
+    verb.add_argument("--windows", type=int, default=300, help="faults of each kind (default %(default)s)")
+    verb.add_argument("--window", type=float, default=0.1, metavar="SECONDS", help="how long each lasts (default %(default)s)")
+    verb.add_argument("--between", nargs=2, metavar=("T1", "T2"), help="epoch seconds or ISO 8601 (default: where the history is fast)")
+    verb.add_argument("--seed", type=int, default=1)
+    verb.add_argument("--at-least", type=float, default=0.95, metavar="PROBABILITY", help="fail below this (default %(default)s)")
     return result
 
 

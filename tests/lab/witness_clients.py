@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The witness's clients: readers and writers, one thread each, on a timetable.
 
+Every route has a writer and two readers that keep to it, one of them over new connections. Each has a grid of moments of its own and
+acts on those alone, retries too: whatever holds all of them up, they are spread as before when it is over. Around the cutover they act
+on every moment of the grid, else on every few.
+
 A writer owns its objects and does one thing at a time, so the versions of an object have one order: the order they were issued in.
 An object whose last write has an unknown outcome is never written again; a new one takes its place. Otherwise a write that lands
 late would be indistinguishable from a lost one, and the judge would have to acquit both.
@@ -11,20 +15,22 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .witness_history import FAIL, NAME_PREFIX, OK, READS, REDIRECTED, TABLES, UNKNOWN, Operation, Recorder, describe
 from .witness_http import HttpClient, Reply, Route, lab_address
 
-OBJECTS_AT_START = 2  # of each writer, in each table
-OBJECTS_AT_MOST = 4
+OBJECTS_AT_START = 3  # of each writer, in each table
+OBJECTS_AT_MOST = 5
 CREATE_SHARE, DELETE_SHARE = 0.05, 0.05  # the rest of the writes are updates
 REDIRECTS_IN_A_ROW = 3
+AFTER_REFUSAL = 10.0  # seconds to be fast for
 RETRYABLE_NOTHING_SENT = "connect: "
 
 
@@ -33,8 +39,6 @@ class Settings:
     read_timeout: float = 2.0
     write_timeout: float = 5.0
     connect_timeout: float = 1.5
-    # The witness measures how long writes are refused, so it asks again sooner than Retry-After would have it.
-    retry_interval: float = 0.1
     rest_port: int = 8080
     token: str = ""
 
@@ -62,6 +66,24 @@ class Registry:
         return choice.choice(gone) if gone and choice.random() < 0.1 else choice.choice(live) if live else None
 
 
+class Tempo:
+    """How often clients act, per route and second: calm, and fast for as long as somewhere around the cutover."""
+
+    def __init__(self, writes_per_second: float, reads_per_second: float, fast_per_second: float) -> None:
+        self.fast_interval = 1 / fast_per_second  # seconds between two writes, or two reads, through one route
+        self.writes_every = max(1, round(fast_per_second / writes_per_second))  # so many moments of the grid, when calm
+        self.reads_every = max(1, round(fast_per_second / reads_per_second))
+        self._fast_until = 0.0
+
+    @property
+    def fast(self) -> bool:
+        return time.monotonic() < self._fast_until
+
+    def hurry(self, seconds: float) -> None:
+        """Be fast for this long from now on, at least."""
+        self._fast_until = max(self._fast_until, time.monotonic() + seconds)
+
+
 @dataclass
 class Shared:
     """What all clients of one witness have in common."""
@@ -73,34 +95,49 @@ class Shared:
     baseline: dict[str, dict[str, str]]
     first_success: Callable[[str], None]
     crashed: Callable[[str, BaseException], None]
+    tempo: Tempo
     registry: Registry = field(default_factory=Registry)
     stop: threading.Event = field(default_factory=threading.Event)
+    epoch: float = field(default_factory=time.monotonic)  # where all grids begin
 
 
 class Client(threading.Thread):
-    """A thread that does something every `interval` seconds, beginning at `offset`."""
+    """A thread that acts on moments of a grid: every `interval` seconds when fast, on every `every`th of these when calm.
 
-    def __init__(self, name: str, shared: Shared, keep_alive: bool, interval: float, offset: float) -> None:
+    `place` (0 to 1) is where its grid lies among those of its kind, fast or calm.
+    """
+
+    def __init__(self, name: str, shared: Shared, keep_alive: bool, interval: float, every: int, place: float) -> None:
         super().__init__(name=name, daemon=True)
-        self.shared, self.interval, self.offset = shared, interval, offset
+        self.shared, self.interval, self.every = shared, interval, every
+        self.origin = shared.epoch + place * interval
+        self.calm_step = int(place * every) % every  # which of the moments are its own when calm
         self.http = HttpClient(keep_alive, shared.settings.connect_timeout, shared.settings.token)
         self.random = random.Random(f"{shared.run} {name}")
         self.late = 0.0
         self._warm = False
 
     def run(self) -> None:
-        due = time.monotonic() + self.offset
         try:
-            while not self.shared.stop.wait(max(0.0, due - time.monotonic())):
-                now = time.monotonic()
-                self.late = now - due
+            while self.wait_turn():
                 self.turn()
-                # A slow answer makes this client skip its turns, not catch up in a burst.
-                due = max(due + self.interval, time.monotonic())
         except BaseException as error:  # noqa: BLE001 - whatever it was, a witness with a silent client proves nothing
             self.shared.crashed(self.name, error)
         finally:
             self.http.close()
+
+    def wait_turn(self) -> bool:
+        """Wait for the next moment of the grid; False when the witness stops. A slow answer costs moments, never the grid."""
+        due = self.next_moment(time.monotonic())
+        stopped = self.shared.stop.wait(max(0.0, due - time.monotonic()))
+        self.late = time.monotonic() - due
+        return not stopped
+
+    def next_moment(self, now: float) -> float:
+        number = math.floor((now - self.origin) / self.interval) + 1
+        if not self.shared.tempo.fast:
+            number += (self.calm_step - number) % self.every
+        return self.origin + number * self.interval
 
     def turn(self) -> None:
         raise NotImplementedError
@@ -114,10 +151,14 @@ class Client(threading.Thread):
 class Reader(Client):
     """Reads one row and the list in turn, of both tables in turn, through one route."""
 
-    def __init__(self, route: Route, shared: Shared, keep_alive: bool, interval: float, offset: float) -> None:
-        super().__init__(f"read-{route.label}-{'kept' if keep_alive else 'fresh'}", shared, keep_alive, interval, offset)
+    def __init__(self, first_turn: int, route: Route, shared: Shared, keep_alive: bool, place: float) -> None:
+        # Two readers share a route.
+        super().__init__(f"read-{route.label}-{'kept' if keep_alive else 'fresh'}", shared, keep_alive, 2 * shared.tempo.fast_interval,
+                         shared.tempo.reads_every, place)
         self.route = route
-        self.turns = itertools.cycle([(op, table) for op in READS for table in TABLES])
+        # Not all at once: a table's lists are spread over the time in which an object keeps its value.
+        turns = [(op, table) for table in TABLES for op in READS]
+        self.turns = itertools.cycle(turns[first_turn % len(turns):] + turns[:first_turn % len(turns)])
 
     def turn(self) -> None:
         op, table = next(self.turns)
@@ -163,15 +204,17 @@ class Owned:
 
 
 class Writer(Client):
-    """Creates, updates and deletes its own objects through every route in turn, following followers to their leader."""
+    """Creates, updates and deletes its own objects through one route, following followers to their leader.
 
-    def __init__(self, name: str, shared: Shared, keep_alive: bool, interval: float, offset: float, first_route: int) -> None:
-        super().__init__(name, shared, keep_alive, interval, offset)
-        routes = shared.routes
-        self.routes: Iterator[Route] = itertools.cycle(routes[first_route % len(routes):] + routes[:first_route % len(routes)])
-        self.own_routes = {route.target: route.name for route in routes if not route.netns}
+    It takes the object that it has not written to for longest, so that a lost update stays visible for as long as can be.
+    """
+
+    def __init__(self, number: int, route: Route, shared: Shared, keep_alive: bool, place: float) -> None:
+        super().__init__(f"write-{route.label}", shared, keep_alive, shared.tempo.fast_interval, shared.tempo.writes_every, place)
+        self.route, self.short = route, f"w{number}"  # the short name is in every row of every list
+        self.own_routes = {other.target: other.name for other in shared.routes if not other.netns}
         self.tables = itertools.cycle(TABLES)
-        self.owned: dict[str, list[Owned]] = {table: [] for table in TABLES}
+        self.owned: dict[str, list[Owned]] = {table: [] for table in TABLES}  # the one written to first, first
         self.seq = 0
         self.objects = 0
 
@@ -182,31 +225,28 @@ class Writer(Client):
         if len(owned) < OBJECTS_AT_START or (dice < CREATE_SHARE and len(owned) < OBJECTS_AT_MOST):
             self._create(table)
             return
-        item = self.random.choice(owned)
-        if dice > 1 - DELETE_SHARE and len(owned) > OBJECTS_AT_START:
-            outcome, _ = self._write("delete", table, item.name, item.number)
-            if outcome == OK:
-                self.shared.registry.remove(table, item.name)
-                owned.remove(item)
-                return
-        else:
-            outcome, _ = self._write("update", table, item.name, item.number)
-        if outcome in (FAIL, UNKNOWN):
-            owned.remove(item)  # never written again, but readers go on asking for it
+        item = owned.pop(0)
+        op = "delete" if dice > 1 - DELETE_SHARE and len(owned) >= OBJECTS_AT_START else "update"
+        outcome, _ = self._write(op, table, item.name, item.number)
+        if outcome == OK and op == "delete":
+            self.shared.registry.remove(table, item.name)
+        elif outcome == OK:
+            owned.append(item)
+        # Else it is never written again, but readers go on asking for it.
 
     def _create(self, table: str) -> None:
         self.objects += 1
-        name = f"{NAME_PREFIX}{self.shared.run}-{self.name}-{self.objects}"
+        name = f"{NAME_PREFIX}{self.shared.run}-{self.short}-{self.objects}"
         outcome, number = self._write("create", table, name, None)
         if outcome == OK and number is not None:
             self.owned[table].append(Owned(table, name, number))
             self.shared.registry.add(table, name, number)
 
     def _write(self, op: str, table: str, name: str, number: int | None) -> tuple[str, int | None]:
-        """Attempt until acknowledged, refused for good, unknown, or told to stop; every attempt goes into the history."""
+        """Attempt until acknowledged, refused for good, unknown, or stopped; every attempt goes into the history."""
         self.seq += 1
-        value = None if op == "delete" else f"{self.name}-{self.seq}"
-        route, via, redirects = next(self.routes), "", 0
+        value = None if op == "delete" else f"{self.short}-{self.seq}"
+        route, via, redirects = self.route, "", 0
         for attempt in itertools.count(1):
             operation, leader, created = self._attempt(Operation(
                 self.name, self._route_name(route, via), route.target, op, table, 0.0, 0.0, UNKNOWN, object=name, id=number,
@@ -222,9 +262,11 @@ class Writer(Client):
                 continue
             if operation.outcome == FAIL and not _worth_retrying(operation):
                 return FAIL, None
-            if self.shared.stop.wait(self.shared.settings.retry_interval):
+            if operation.status is not None:
+                self.shared.tempo.hurry(AFTER_REFUSAL)  # a fence, or no leader: how long it lasts, and what comes after it, matters most
+            if not self.wait_turn():
                 return "stopped", None
-            route, via, redirects = next(self.routes), "", 0
+            route, via, redirects = self.route, "", 0
         raise AssertionError("unreachable")
 
     def _route_name(self, route: Route, via: str) -> str:
@@ -280,15 +322,11 @@ def _worth_retrying(operation: Operation) -> bool:
     return operation.status in (403, 503) or operation.error.startswith(RETRYABLE_NOTHING_SENT)
 
 
-def clients(shared: Shared, writers: int, writes_per_second: float, reads_per_second: float) -> list[Client]:
-    """Every reader and writer; each route gets a fresh-connection and a keep-alive reader."""
-    pairs = [(route, keep_alive) for route in shared.routes for keep_alive in (False, True)]
-    result: list[Client] = [
-        Reader(route, shared, keep_alive, len(pairs) / reads_per_second, index / reads_per_second)
-        for index, (route, keep_alive) in enumerate(pairs)
-    ]
-    result += [
-        Writer(f"write-{index + 1}", shared, index % 2 == 1, writers / writes_per_second, index / writes_per_second, index)
-        for index in range(writers)
-    ]
-    return result
+def clients(shared: Shared) -> list[Client]:
+    """Every reader and writer: a reader over new connections, one that keeps them, and a writer for each route."""
+    count = len(shared.routes)
+    result: list[Client] = []
+    for index, route in enumerate(shared.routes):
+        # The two readers of a route take turns, and so do the routes.
+        result += [Reader(index + 2 * keep_alive, route, shared, keep_alive, (index / count + 0.5 * keep_alive) % 1) for keep_alive in (False, True)]
+    return result + [Writer(index + 1, route, shared, index % 2 == 1, (index + 0.5) / count) for index, route in enumerate(shared.routes)]

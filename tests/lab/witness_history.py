@@ -12,6 +12,7 @@ All times are CLOCK_MONOTONIC seconds, which every process of one boot shares; t
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import itertools
 import json
 import math
@@ -64,11 +65,14 @@ class Operation:
     values: dict[str, list[Any]] | None = None  # reads: name -> [id, value] of every witness row in the answer
     duplicates: list[str] = field(default_factory=list)
     foreign: dict[str, str | None] = field(default_factory=dict)  # rows not of any witness that differ from the baseline
+    line: int = field(default=0, compare=False)  # of the history it was read from
 
     def to_json(self) -> dict[str, Any]:
         """The operation without the fields that say nothing; the ones a human greps for always stay."""
         line: dict[str, Any] = {}
         for item in dataclasses.fields(self):
+            if item.name == "line":
+                continue
             value = getattr(self, item.name)
             required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
             if required or item.name in ALWAYS_WRITTEN or value not in (item.default, [], {}):
@@ -84,6 +88,15 @@ class History:
     operations: list[Operation]
     crashes: list[str] = field(default_factory=list)
     ended: bool = True
+    stuck: list[str] = field(default_factory=list)  # clients that were still busy at the end
+    # The way to the cluster that a client keeps to: reads through it, and whose writes begin there. From the headers and the routes.
+    labels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """From the first attempt to the last answer (monotonic times)."""
+        ends = [operation.end for operation in self.operations if math.isfinite(operation.end)]
+        return min((operation.start for operation in self.operations), default=0.0), max(ends, default=0.0)
 
     @property
     def runs(self) -> set[str]:
@@ -93,6 +106,27 @@ class History:
     def routes(self) -> list[str]:
         """Route names in the order they were given."""
         return list(dict.fromkeys(route["name"] for header in self.headers for route in header["routes"]))
+
+    @property
+    def clients(self) -> list[str]:
+        """Every client that the headers name, or else that did anything."""
+        named = dict.fromkeys(client for header in self.headers for client in header.get("clients", ()))
+        return list(named or dict.fromkeys(operation.client for operation in self.operations))
+
+    @property
+    def writers(self) -> dict[str, str]:
+        """The route of each writer that keeps to one."""
+        return {client: label for header in self.headers for client, label in header.get("writers", {}).items()}
+
+    def label(self, operation: Operation) -> str:
+        """The way to the cluster that an operation took, as `name` or `name@namespace`; a redirected write's is the one it was first sent to."""
+        if not self.labels:
+            self.labels.update(self.writers)
+            for header in self.headers:
+                for route in header["routes"]:
+                    label = f"{route['name']}@{route['netns']}" if route.get("netns") else route["name"]
+                    self.labels |= {f"read-{label}-{kind}": label for kind in ("fresh", "kept")}
+        return self.labels.get(operation.client) or operation.via or operation.route
 
     @property
     def baseline(self) -> dict[str, dict[str, str]]:
@@ -172,14 +206,15 @@ def load(paths: Iterable[Path]) -> History:
                 run_header = True
                 history.headers.append(content)
             elif kind == "invoke":
-                pending[content["number"]] = content
+                pending[content["number"]] = {**content, "line": number}
             elif kind == "operation":
                 pending.pop(content.get("number", 0), None)
-                history.operations.append(Operation(**content))
+                history.operations.append(Operation(**content, line=number))
             elif kind == "crash":
                 history.crashes.append(f"{content['client']}: {content['error']}")
             elif kind == "end":
                 ended = True
+                history.stuck += content.get("stuck", [])
         if not run_header:
             raise ValueError(f"{path}: no header line, so this is no witness history")
         for content in pending.values():
@@ -194,7 +229,7 @@ def load(paths: Iterable[Path]) -> History:
 
 
 def _lines(path: Path) -> Iterable[tuple[str, bool]]:
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             yield line, line.endswith("\n")
 

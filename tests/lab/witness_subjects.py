@@ -4,9 +4,12 @@
 
 Every object has one writer that does one thing at a time, so its versions are ordered by their start. A version is *known* from
 the moment it was acknowledged, or was seen by any read. Being known, it has landed and cannot land again; one of unknown outcome
-that nobody saw may still land at any time. So a version is overwritten for certain if it was known before a newer one, known
+that no read has shown may still land at any time. So a version is overwritten for certain if it was known before a newer one, known
 itself, was even begun. An unknown write is thus never held against the cluster, whether it landed, did not, or lands late; but
 once seen it must not vanish.
+
+Before its create an object is absent, and after its delete. An absent row is the state before the create as long as no version is
+known, and the delete from the moment that began; in between it is a lost row.
 """
 
 from __future__ import annotations
@@ -23,15 +26,16 @@ class Version:
     """A value an object was given (None: deleted), over all attempts at it."""
 
     value: str | None
-    start: float
+    start: float  # of the first attempt that may have landed
     acknowledged: float = math.inf
     seen: float = math.inf
     possible: bool = False  # some attempt was not refused
     refusal: str = ""
-
-    @property
-    def known(self) -> float:
-        return min(self.acknowledged, self.seen)
+    line: int = 0  # in the history, of the attempt that was acknowledged, or of the first
+    # Set by Subject.index: when it was known, and from when on it was known to be overwritten and what by.
+    known: float = math.inf
+    overwritten: float = math.inf
+    overwritten_by: Version | None = None
 
 
 @dataclass
@@ -40,38 +44,44 @@ class Subject:
 
     key: Key
     versions: dict[str | None, Version] = field(default_factory=dict)
-    ids: set[int] = field(default_factory=set)
-    # For times ascending: the newest version known by then.
-    floor_times: list[float] = field(default_factory=list)
-    floor_versions: list[Version] = field(default_factory=list)
+    id: int | None = None
+    # What it was before its create: absent, and known to be from the beginning.
+    unborn: Version = field(default_factory=lambda: Version(None, -math.inf, possible=True, known=-math.inf))
 
     @property
-    def born(self) -> float:
-        """When its first write began."""
-        return next(iter(self.versions.values())).start
+    def delete(self) -> Version | None:
+        """Its delete, if one may have landed."""
+        version = self.versions.get(None)
+        return version if version is not None and version.possible else None
 
     @property
     def gone(self) -> float:
-        """When its delete was acknowledged; nothing is written to it after that."""
-        return self.versions[None].acknowledged if None in self.versions else math.inf
+        """From when on its absence needs no other reason."""
+        delete = self.delete
+        return delete.start if delete is not None and delete.overwritten == math.inf else math.inf
 
     def index(self) -> None:
+        """Find out from when on each version was known to be overwritten, by the earliest known of those that began after it was known."""
+        for version in self.versions.values():
+            version.known = min(version.acknowledged, version.seen)
         known = sorted((version for version in self.versions.values() if version.possible and version.known < math.inf),
-                       key=lambda version: version.known)
-        self.floor_times, self.floor_versions = [], []
-        for version in known:
-            if not self.floor_versions or version.start > self.floor_versions[-1].start:
-                self.floor_times.append(version.known)
-                self.floor_versions.append(version)
+                       key=lambda version: version.start)
+        starts = [version.start for version in known]
+        earliest: list[Version] = []  # of known[i:]
+        for version in reversed(known):
+            earliest.append(version if not earliest or version.known <= earliest[-1].known else earliest[-1])
+        earliest.reverse()
+        for version in (self.unborn, *self.versions.values()):
+            position = bisect.bisect_right(starts, version.known)
+            version.overwritten_by = earliest[position] if position < len(earliest) else None
+            version.overwritten = version.overwritten_by.known if version.overwritten_by else math.inf
 
-    def floor(self, moment: float) -> Version | None:
-        """The newest version known before a moment."""
-        position = bisect.bisect_left(self.floor_times, moment)
-        return self.floor_versions[position - 1] if position else None
+    def absent(self, end: float, horizon: float) -> Version:
+        """What an absent row shows in a read that ended at `end` and must know all that was known before `horizon`."""
+        delete = self.delete
+        return self.unborn if delete is None or delete.start > end or self.unborn.overwritten >= horizon else delete
 
-    def overwritten(self, observed: str | None, floor: Version) -> bool:
-        """Whether what was observed must have been replaced by `floor`, or by something after it."""
-        version = self.versions.get(observed)
-        if version is None or not version.possible:
-            return True  # absent, and nobody deleted it: from before the row was made
-        return version.known < floor.start
+    def newest(self, horizon: float) -> Version | None:
+        """The newest version that was known before a moment."""
+        known = [version for version in self.versions.values() if version.possible and version.known < horizon]
+        return max(known, key=lambda version: version.start, default=None)

@@ -91,3 +91,74 @@ class Writer:
             raise
         assert self.process.returncode == 0, out
         self.transactions, self.nodes = map(int, out.split())
+
+
+# Writes one transaction after the other, waiting for a lock no longer than given, until its stdin ends. Prints how many
+# were written, how many failed with "database is locked", and the longest one in seconds, of the first hundred and since.
+_TIMED_WRITER = """
+import sqlite3, sys, threading, time
+ended = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+connection = sqlite3.connect(sys.argv[1], timeout=float(sys.argv[2]), isolation_level=None)
+written = locked = 0
+idle = longest = 0.0
+while not ended.is_set():
+    began = time.monotonic()
+    try:
+        connection.execute("UPDATE raft_applied SET idx = idx + 1")
+        written += 1
+    except sqlite3.OperationalError as error:
+        assert "locked" in str(error), error
+        locked += 1
+    longest = max(longest, time.monotonic() - began)
+    if written == 120 and not idle:
+        print("ready", flush=True)
+        idle, longest = longest, 0.0
+    # As a daemon with some clients: most of the time it does not write.
+    ended.wait(0.002)
+print(written, locked, idle, longest)
+"""
+
+
+class TimedWriter:
+    """Another process that writes, and measures how long each write takes."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        command = [sys.executable, "-c", _TIMED_WRITER, str(path), str(timeout)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.written = self.locked = 0
+        # Seconds of the longest write: before the block, when no other process has the database, and within it.
+        self.idle = self.longest = 0.0
+
+    def __enter__(self) -> TimedWriter:
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline().strip() == "ready"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            out, _err = self.process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        assert self.process.returncode == 0, out
+        written, locked, idle, longest = out.split()
+        self.written, self.locked, self.idle, self.longest = int(written), int(locked), float(idle), float(longest)
+
+
+# Leaves a hot journal: pages of the new content are in the database, the old ones in the journal.
+_INTERRUPTED = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size=5")
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("UPDATE nodes SET name = 'half-written', data = 'half-written'")
+os._exit(0)
+"""
+
+
+def interrupt_a_write(path: Path) -> None:
+    """Kill a process in the middle of a transaction whose pages are in the database already."""
+    subprocess.run([sys.executable, "-c", _INTERRUPTED, str(path)], check=True)
+    journal = path.with_name(path.name + "-journal")
+    assert journal.read_bytes()[:4] == b"\xd9\xd5\x05\xf9", "the journal is hot"

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -36,6 +37,17 @@ def fsync(path: Path) -> None:
 
 
 @contextlib.contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Alone with what is in this folder, as far as others ask for it in the same way. Waits for whoever came first."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def replacing(path: Path, mode: int) -> Iterator[Path]:
     """A new file beside `path` that durably takes its place when the block ends well, and is gone when it does not."""
     new = beside(path, ".tmp")
@@ -47,8 +59,12 @@ def replacing(path: Path, mode: int) -> Iterator[Path]:
 
     discard()
     # Made empty with its final mode first: the data is never readable by others, not even for a moment.
-    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
-    new.chmod(mode)
+    descriptor = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
+    try:
+        # By its descriptor: the name may be another file's by now.
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
     try:
         yield new
         fsync(new)

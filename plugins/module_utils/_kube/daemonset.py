@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from .pods import REVISION_LABEL, Pod, is_terminating, node_of
 # How long the DaemonSet controller may take to notice a changed template.
 SETTLE_TIMEOUT = 30.0
 EVENTS_SHOWN = 5
+# A term that no node matches: Kubernetes refuses an empty list of terms.
+NO_NODE = {"matchExpressions": [{"key": "raft-migration/no-node", "operator": "Exists"}]}
 
 
 def is_settled(daemonset: dict[str, Any]) -> bool:
@@ -41,6 +44,22 @@ def by_node(pods: list[Pod]) -> dict[str, Pod]:
     """The pod that counts on each node: the youngest, one that is stopping only where there is no other."""
     ordered = sorted(pods, key=lambda pod: (not is_terminating(pod), pod["metadata"].get("creationTimestamp", "")))
     return {node: pod for pod in ordered for node in [node_of(pod)] if node is not None}
+
+
+def required_terms(daemonset: dict[str, Any]) -> list[dict[str, Any]]:
+    """The terms of the template's required node affinity, of which a node has to match one; empty where any node may have a pod."""
+    affinity = (daemonset["spec"]["template"]["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    return list(required.get("nodeSelectorTerms") or [])
+
+
+def on_nodes_only(daemonset: dict[str, Any], nodes: list[str]) -> dict[str, Any]:
+    """The DaemonSet with pods on these nodes only; everything else of it, preferred affinities too, is kept."""
+    terms = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]} for node in nodes]
+    changed = copy.deepcopy(daemonset)
+    affinity = changed["spec"]["template"]["spec"].setdefault("affinity", {}).setdefault("nodeAffinity", {})
+    affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms or [NO_NODE]}
+    return changed
 
 
 @dataclass(frozen=True)

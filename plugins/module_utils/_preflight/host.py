@@ -10,20 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._kube.proxy import NONE
-from .findings import WARNING, Finding, size
+from .disk import WRITTEN, disk_findings
+from .findings import ERROR, WARNING, Finding, size
 from .plan import FRESH, Plan
 
 PYTHON = (3, 9)
-# Space for logs, journals and the growth of the pods' Raft log while the migration runs.
-SPARE_BYTES = 64 * 1024 * 1024
-SPARE_FILES = 1000
-COPIES = 2
-# What the migration writes into, with the setting's full name.
-WRITTEN = {
-    "backup_path": "migration.backup_path",
-    "archive_path": "migration.archive_path",
-    "pod_data_dir": "pi_controller_pod_data_dir",
-}
 SETTINGS = {
     **WRITTEN,
     "data_dir": "pi_controller_data_dir",
@@ -35,7 +26,7 @@ SETTINGS = {
 def host_findings(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _access(plan, host, seen)
     yield from _paths(plan, host, seen["paths"])
-    yield from _disk(host, seen)
+    yield from disk_findings(host, seen)
     yield from _unit(plan, host, seen["unit"])
     yield from _old_ports(plan, host, seen)
     yield from _new_ports(plan, host, seen["listeners"])
@@ -127,44 +118,6 @@ def _new_paths(plan: Plan, host: str, paths: Mapping[str, Any]) -> Iterator[Find
             "nothing there: pods start with empty state",
             "move it away, or set pi_controller_pod_data_dir to another folder",
         )
-
-
-def _disk(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
-    """One finding a file system, since all that is written there adds up."""
-    paths, state = seen["paths"], seen["state_bytes"]
-    for name in WRITTEN:
-        if paths[name]["read_only"]:
-            yield Finding(
-                host,
-                f"disk for {name}",
-                f"{paths[name]['existing']} is mounted read-only",
-                "a file system that can be written to",
-                "mount it read-write (an SD card that is wearing out turns read-only: see dmesg)",
-            )
-    by_device: dict[int, list[str]] = {}
-    for name in WRITTEN:
-        # On one file system the archive is a rename.
-        if name != "archive_path" or paths[name]["device"] != paths["data_dir"]["device"]:
-            by_device.setdefault(paths[name]["device"], []).append(name)
-    for names in by_device.values():
-        path = paths[names[0]]
-        wanted = COPIES * state * len(names) + SPARE_BYTES
-        if path["free"] < wanted:
-            yield Finding(
-                host,
-                f"disk for {', '.join(names)}",
-                f"{size(path['free'])} free at {path['existing']}",
-                f"{size(wanted)}: twice the state ({size(state)}) for each folder, and {size(SPARE_BYTES)} to spare",
-                f"free {size(wanted - path['free'])} there, or set {SETTINGS[names[0]]} to a larger file system",
-            )
-        if path["free_files"] is not None and path["free_files"] < SPARE_FILES:
-            yield Finding(
-                host,
-                f"inodes for {', '.join(names)}",
-                f"{path['free_files']} free at {path['existing']}",
-                f"{SPARE_FILES}",
-                "remove small files there",
-            )
 
 
 def _unit(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Finding]:
@@ -273,13 +226,37 @@ def _held_by(listeners: list[Mapping[str, Any]]) -> str:
 
 def _database(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
     # A missing file has its own finding.
-    if seen["paths"]["database"]["kind"] in ("file", "link") and seen["database"]["integrity"] != "ok":
+    if seen["paths"]["database"]["kind"] not in ("file", "link"):
+        return
+    database = seen["database"]
+    needs, readable = database.get("needs", []), database["integrity"] == "ok"
+    for entry in needs:
+        yield Finding(
+            host,
+            f"database table {entry['table']}",
+            f"needs {entry['need']}",
+            f"a schema that SQLite {database['sqlite']} on this Pi has all of",
+            "upgrade SQLite on the Pi (libsqlite3), or declare the table without it",
+            # It can be checked and read all the same, which is all that the migration does with it.
+            WARNING if readable else ERROR,
+        )
+    # What a table needs is then the reason, and damage would show once SQLite can read it.
+    if not readable and not needs:
         yield Finding(
             host,
             "database",
-            seen["database"]["integrity"],
-            "SQLite's integrity check says ok",
+            database["integrity"],
+            "SQLite can read it, and its integrity check says ok",
             "bring this Pi's database in order before anything is copied from it",
+        )
+    if database.get("writes_waited") is not None:
+        yield Finding(
+            host,
+            "database journal mode",
+            f"not WAL: writes wait {database['writes_waited']:.2f} s whenever the database is copied or compared",
+            "WAL, where no write waits for a reader",
+            "see that clients repeat a write that fails with \"database is locked\", or have the daemon use WAL",
+            WARNING,
         )
 
 

@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Snapshot folders as HashiCorp Raft's FileSnapshotStore writes them: `<raft>/snapshots/<term>-<index>-<msec>/`."""
+"""Snapshot folders as HashiCorp Raft's FileSnapshotStore writes them: `<raft>/snapshots/<term>-<index>-<msec>/`.
+
+A pod can write to its own Raft folder, and what is in it is not believed: files are regular and reached without links,
+`meta.json` is small, and the state has the size that it declares before any of it is read.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +19,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from .._core.durable import fsync
 from .._core.failures import RaftError
+from .._core.safe_open import open_file, read_bytes
 from .crc64 import Crc64
 from .types import Member
 
 STATE, META = "state.bin", "meta.json"
 _CHUNK = 1 << 20
+# Bytes. Some hundred for each member.
+_META_LIMIT = 1 << 20
+# A state of this size or more, of which less than one byte in so many is on the disk, is a file made of holes. Below it,
+# reading takes seconds, and some file systems say only later what a file takes.
+_LARGE, _SPARSE = 1 << 30, 100
+_SPARE_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class Snapshot:
 def read_snapshot(folder: Path) -> Snapshot:
     """The snapshot in this folder; an error where it is none or was never finished."""
     try:
-        meta = json.loads((folder / META).read_bytes())
+        meta = json.loads(read_bytes(folder / META, _META_LIMIT))
         crc = base64.b64decode(meta["CRC"] or "", validate=True)
         if len(crc) != 8 or meta["Version"] not in (0, 1):
             raise ValueError(f"Version {meta['Version']}, CRC {meta['CRC']}")
@@ -60,7 +72,7 @@ def read_snapshot(folder: Path) -> Snapshot:
             # Suffrage: 0 votes, 1 does not, 2 does not yet.
             members=tuple(Member(str(s["ID"]), str(s["Address"]), s.get("Suffrage", 0) == 0) for s in servers),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
         raise RaftError(
             f"{folder} holds no finished snapshot ({type(error).__name__}: {error})",
             seen=str(error),
@@ -75,13 +87,13 @@ def list_snapshots(raft_dir: Path) -> list[Snapshot]:
     folder = raft_dir / "snapshots"
     for entry in folder.iterdir() if folder.is_dir() else ():
         # `*.tmp` is being written, or was when the daemon died.
-        if not entry.is_dir() or entry.name.endswith(".tmp"):
+        if entry.name.endswith(".tmp"):
             continue
         try:
             found.append(read_snapshot(entry))
         except RaftError:
             continue
-    return sorted(found, key=lambda one: (one.term, one.index, one.id), reverse=True)
+    return sorted(found, key=lambda snapshot: (snapshot.term, snapshot.index, snapshot.id), reverse=True)
 
 
 def verify(snapshot: Snapshot) -> str:
@@ -100,7 +112,8 @@ def copy(snapshot: Snapshot, dest: Path) -> str:
         dest.mkdir(mode=0o700, exist_ok=True)
         dest.chmod(0o700)
         # Read now: Raft may reap this snapshot while we copy, the open state file survives that and this would not.
-        meta = (snapshot.folder / META).read_bytes()
+        meta = read_bytes(snapshot.folder / META, _META_LIMIT)
+        _check_space(dest, snapshot)
         parts = {name: dest / f".{name}.part" for name in (STATE, META)}
         try:
             digest = _copy_state(snapshot, parts[STATE])
@@ -114,23 +127,53 @@ def copy(snapshot: Snapshot, dest: Path) -> str:
             for part in parts.values():
                 part.unlink(missing_ok=True)
         for folder in (dest, dest.parent):
-            _sync_folder(folder)
+            fsync(folder)
     except OSError as error:
         raise RaftError(
             f"cannot copy snapshot {snapshot.id} to {dest} ({error})",
             seen=str(error),
             wanted=f"{STATE} and {META} of {snapshot.id} in {dest}",
-            next_step="make room or repair the permissions there, then run this again",
+            next_step="free space or correct the permissions there, then run the same command again",
         ) from error
     return digest
+
+
+def _check_space(dest: Path, snapshot: Snapshot) -> None:
+    filesystem = os.statvfs(dest)
+    free, wanted = filesystem.f_bavail * filesystem.f_frsize, snapshot.size + _SPARE_BYTES
+    if free < wanted:
+        raise RaftError(
+            f"{dest} has {free} bytes free, snapshot {snapshot.id} needs {wanted}",
+            seen=free,
+            wanted=wanted,
+            next_step=f"free {wanted - free} bytes there",
+        )
+
+
+def open_state(snapshot: Snapshot) -> BinaryIO:
+    """The state, open for reading: a regular file of the declared size. UnsafePath, OSError or RaftError where it is not."""
+    source = os.fdopen(open_file(snapshot.state), "rb")
+    status = os.fstat(source.fileno())
+    made_of_holes = status.st_size >= _LARGE and status.st_blocks * 512 * _SPARSE < status.st_size
+    if status.st_size != snapshot.size or made_of_holes:
+        source.close()
+        raise RaftError(
+            f"{snapshot.state} has {status.st_size} bytes, {status.st_blocks * 512} of them on the disk,"
+            f" and {META} declares {snapshot.size}",
+            seen={"size": status.st_size, "on disk": status.st_blocks * 512},
+            wanted={"size": snapshot.size},
+            next_step="do not use this snapshot; check the storage, then take another one",
+        )
+    return source
 
 
 def _copy_state(snapshot: Snapshot, target_path: Path | None) -> str:
     digest, crc, size = hashlib.sha256(), Crc64(), 0
     target = _create(target_path) if target_path else None
     try:
-        with snapshot.state.open("rb") as source:
-            while chunk := source.read(_CHUNK):
+        with open_state(snapshot) as source:
+            # One byte more than declared, so that a state that grows meanwhile is noticed, and read no further.
+            while chunk := source.read(min(_CHUNK, snapshot.size + 1 - size)):
                 digest.update(chunk)
                 crc.update(chunk)
                 size += len(chunk)
@@ -163,11 +206,3 @@ def _copy_state(snapshot: Snapshot, target_path: Path | None) -> str:
 
 def _create(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb")
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,16 +6,19 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Callable
 
 from .._core.failures import RaftError
+from .._core.safe_open import held_inside
 from .._core.waiting import Waited, wait_until
 from . import snapshots
 from .client import RaftClient
 from .cluster import MemberView
 from .leader import POLL, LeaderSession
+from .types import TakenSnapshot
 
 
 def take(client: RaftClient, raft_dir: str | None, timeout: float) -> tuple[snapshots.Snapshot | None, str]:
@@ -27,19 +30,28 @@ def take(client: RaftClient, raft_dir: str | None, timeout: float) -> tuple[snap
         if error.status == 409 or "nothing new to snapshot" in str(error):
             return newest(raft_dir), "folder"
         raise
-    places = [Path(taken.path)] if taken.path else []
-    if raft_dir:
-        places.append(Path(raft_dir) / "snapshots" / taken.id)
+    places = _places(taken, raft_dir)
     for place in places:
-        if (place / snapshots.META).exists():
+        if os.path.lexists(place / snapshots.META):
             return snapshots.read_snapshot(place), "api"
     raise RaftError(
-        f"{client.url} took snapshot {taken.id}, which is not on this host",
+        f"{client.url} took snapshot {taken.id!r}, which is not on this host in {raft_dir or '`raft_dir`, which is not given'}",
         url=client.url,
-        seen=taken.path,
-        wanted=f"a folder among {', '.join(map(str, places)) or 'none: neither a path nor raft_dir'}",
+        seen={"id": taken.id, "path": taken.path},
+        wanted=f"a folder among {', '.join(map(str, places))}" if places else "a snapshot in raft_dir/snapshots",
         next_step="run this on the daemon's own host, with its `raft_dir`",
     )
+
+
+def _places(taken: TakenSnapshot, raft_dir: str | None) -> list[Path]:
+    """Where the snapshot can be. The answer names it, and is not believed where it leads out of the Raft folder."""
+    if not raft_dir:
+        return []
+    base = Path(raft_dir) / "snapshots"
+    named = [str(taken.path)] if isinstance(taken.path, str) else []
+    candidates = [held_inside(base, path) for path in (*named, f"{base.absolute()}/{taken.id}")]
+    # The snapshot's own folder and nothing below it.
+    return [place for place in candidates if place and place.parent == base.absolute()]
 
 
 def newest(raft_dir: str | None) -> snapshots.Snapshot | None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from .database import SqliteError, reading
 from .digest import content_of
 
-# Seconds for a database that is locked. Writes may wait meanwhile, and nobody writes to it for long.
+# Seconds for a database that is locked. Clients' writes are fenced off by now, so that the database is read as it is and
+# not copied first: a write of the daemon's own may wait, and a copy would make the write pause longer.
 BUSY_TIMEOUT = 5.0
 
 
@@ -32,5 +33,5 @@ def prove(paths: Iterable[Path], digest: str, exclude: Iterable[str]) -> None:
                 f"{path} holds {seen}, wanted {digest}. A write reached one side only",
                 seen=seen,
                 wanted=digest,
-                next_step="see whether somebody else writes to one of the databases, then carry the state over again",
+                next_step="find out whether another client writes to one of the databases, then carry the state over again",
             )

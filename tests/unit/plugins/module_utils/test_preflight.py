@@ -157,23 +157,23 @@ def test_drop_ins_for_all_services_are_the_distributions():
 
 
 def test_space_is_added_up_on_each_file_system():
-    """Twice 10 MiB for two folders and 64 MiB to spare is 104 MiB; each alone would fit."""
+    """Twelve copies of 10 MiB and 64 MiB to spare are 184 MiB; each folder alone would fit."""
     seen = healthy()
     for name in ("data_dir", "backup_path", "archive_path", "pod_data_dir"):
-        seen["host"]["pi-2"]["paths"][name]["free"] = 103 * MIB
+        seen["host"]["pi-2"]["paths"][name]["free"] = 183 * MIB
     finding = only(seen)
     assert finding["check"] == "disk for backup_path, pod_data_dir"
-    assert finding["seen"].startswith("103 MiB free")
-    assert finding["wanted"].startswith("104 MiB")
+    assert finding["seen"].startswith("183 MiB free")
+    assert finding["wanted"].startswith("184 MiB")
 
     for name in ("data_dir", "backup_path", "archive_path", "pod_data_dir"):
-        seen["host"]["pi-2"]["paths"][name]["free"] = 104 * MIB
+        seen["host"]["pi-2"]["paths"][name]["free"] = 184 * MIB
     assert found(seen) == []
 
 
 def test_an_archive_on_another_file_system_is_a_copy_and_needs_its_own_space():
     seen = healthy()
-    seen["host"]["pi-2"]["paths"]["archive_path"].update(path("/mnt/x", None, device=2), free=83 * MIB)
+    seen["host"]["pi-2"]["paths"]["archive_path"].update(path("/mnt/x", None, device=2), free=73 * MIB)
 
     assert only(seen)["check"] == "disk for archive_path"
 
@@ -187,7 +187,7 @@ def test_a_stopped_unit_is_one_finding_and_not_one_for_each_of_its_ports():
         for port in ("8080", "9090", "9091"):
             seen["ports"][host]["reached"]["pi-3"][port] = {"result": "refused", "seconds": 0.001}
     for view in seen["cluster"].values():
-        view["members"][2]["reachable"] = False
+        view["members"][2].update(reachable=False, behind="http://10.77.0.13:8080 does not answer")
         view.update(caught_up=False, behind=["pi-3 (10.77.0.13:9091): http://10.77.0.13:8080 does not answer"])
         view["unanswered"] = [{"url": "http://10.77.0.13:8080", "error": "did not answer"}]
 
@@ -281,7 +281,7 @@ CLUSTER_CASES = {
     "no vote": (lambda view: view["members"][1].update(voter=False), ("pi-2", "members", "has no vote")),
     "behind": (
         lambda view: (
-            view["members"][1].update(lag=40),
+            view["members"][1].update(lag=40, behind="applied 60, wanted 100"),
             view.update(caught_up=False, behind=["pi-2 (10.77.0.12:9091): applied 60, wanted 100"]),
         ),
         ("pi-2", "caught up", "applied 60, wanted 100 (40 entries behind)"),

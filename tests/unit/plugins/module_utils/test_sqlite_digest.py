@@ -40,12 +40,8 @@ def content(path: Path, *exclude: str):
 
 
 def compared(here: Path, there: Path, *exclude: str):
-    connection = sqlite3.connect(f"file:{here}?mode=ro", uri=True)
-    digests.attach(connection, there)
-    try:
-        return digests.compare(connection, exclude)
-    finally:
-        connection.close()
+    with session(here) as ours, session(there) as theirs:
+        return digests.compare(ours, theirs, exclude)
 
 
 TABLE = "CREATE TABLE t (a, b)"

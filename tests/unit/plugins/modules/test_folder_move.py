@@ -81,3 +81,19 @@ def test_another_file_system_is_refused(move, src):
     result = move(dest=str(other / "pi-controller-folder-move-test"))
     assert "different file systems" in result["msg"]
     assert (src / "state").exists()
+
+
+@pytest.mark.parametrize("end", ["src", "dest"])
+def test_m2_a_link_in_any_part_of_a_path_is_not_followed(move, src, tmp_path, end):
+    real = tmp_path / "real"
+    real.mkdir()
+    (tmp_path / "linked").symlink_to(real)
+    if end == "src":
+        inside = src.rename(real / "data")
+        result = move(src=str(tmp_path / "linked" / "data"))
+    else:
+        inside = src
+        result = move(dest=str(tmp_path / "linked" / "archive"))
+    assert result["failed"] is True
+    assert "linked is a symbolic link" in result["msg"]
+    assert (inside / "state").exists()

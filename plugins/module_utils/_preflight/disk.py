@@ -1,0 +1,115 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a Pi has room for the copies of the state that the migration makes, step by step. Pure.
+
+Counted in copies of the database, on the Pi of the leader, which any Pi may be by then; measured with real daemons in
+tests/raft/test_disk_real.py. A daemon that takes a snapshot writes it twice and keeps two; one that is restored has the
+upload, its WAL, the database and its snapshots at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .findings import Finding, size
+
+# Space for logs, journals and the growth of the pods' Raft log while the migration runs.
+SPARE_BYTES = 64 * 1024 * 1024
+SPARE_FILES = 1000
+# What the migration writes into, with the setting's full name.
+WRITTEN = {
+    "backup_path": "migration.backup_path",
+    "archive_path": "migration.archive_path",
+    "pod_data_dir": "pi_controller_pod_data_dir",
+}
+# Phase, and the copies that each folder has beyond what it has today: the daemon takes a snapshot, then it is copied, or
+# restored into the pods. What `backup_path` has by then stays as a backup.
+STEPS = (
+    ("prepare", {"backup_path": 1, "data_dir": 2}),
+    ("prepare", {"backup_path": 2, "data_dir": 1}),
+    ("transfer", {"backup_path": 2, "data_dir": 3}),
+    ("transfer", {"backup_path": 3, "data_dir": 2, "pod_data_dir": 4}),
+    ("cutover", {"backup_path": 3, "data_dir": 4, "pod_data_dir": 3}),
+    ("cutover", {"backup_path": 4, "data_dir": 2, "pod_data_dir": 6}),
+)
+
+
+def disk_findings(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    """One finding a file system, since all that is written there adds up."""
+    paths = seen["paths"]
+    for name in WRITTEN:
+        if paths[name]["read_only"]:
+            yield Finding(
+                host,
+                f"disk for {name}",
+                f"{paths[name]['existing']} is mounted read-only",
+                "a file system that can be written to",
+                "mount it read-write (an SD card that is wearing out turns read-only: see dmesg)",
+            )
+    by_device: dict[int, list[str]] = {}
+    for name in ("data_dir", *WRITTEN):
+        # On one file system the archive is a rename.
+        if name != "archive_path" or paths[name]["device"] != paths["data_dir"]["device"]:
+            by_device.setdefault(paths[name]["device"], []).append(name)
+    for names in by_device.values():
+        yield from _space(host, seen, names)
+        yield from _files(host, paths, [name for name in names if name in WRITTEN])
+
+
+def _space(host: str, seen: Mapping[str, Any], names: list[str]) -> Iterator[Finding]:
+    place = seen["paths"][names[0]]
+    phase, copied, held = _peak(seen, names)
+    archived = seen["state_bytes"] if "archive_path" in names else 0
+    wanted = copied + archived + SPARE_BYTES
+    if place["free"] >= wanted:
+        return
+    written = [name for name in names if name in WRITTEN] or names
+    parts = [f"{size(copied)} for copies of the database ({size(_database_bytes(seen))}) in {phase}"] if copied else []
+    if archived:
+        parts.append(f"{size(archived)} for the archive")
+    if held:
+        parts.append(f"{size(held)} of an earlier run counted as there")
+    setting = WRITTEN.get(written[0])
+    yield Finding(
+        host,
+        f"disk for {', '.join(written)}",
+        f"{size(place['free'])} free at {place['existing']}",
+        f"{size(wanted)}: {', '.join(parts)}, and {size(SPARE_BYTES)} to spare",
+        f"free {size(wanted - place['free'])} there" + (f", or set {setting} to a larger file system" if setting else ""),
+    )
+
+
+def _database_bytes(seen: Mapping[str, Any]) -> int:
+    # Where it could not be read, which has a finding of its own, it has no more bytes than its folder.
+    return int(seen["database"].get("bytes") or seen["state_bytes"])
+
+
+def _peak(seen: Mapping[str, Any], names: list[str]) -> tuple[str, int, int]:
+    """The phase that needs most of this file system, the bytes, and the bytes that an earlier run has left there."""
+    database, held = _database_bytes(seen), seen.get("held_bytes", {})
+
+    def needed(copies: Mapping[str, int]) -> tuple[int, int]:
+        total = left = 0
+        for name in names:
+            whole = copies.get(name, 0) * database
+            # What is there is written anew, one copy at a time, and that one is there twice meanwhile.
+            there = max(0, min(held.get(name, 0), whole - database))
+            total, left = total + whole - there, left + there
+        return total, left
+
+    phase, (total, left) = max(((phase, needed(copies)) for phase, copies in STEPS), key=lambda step: step[1][0])
+    return phase, total, left
+
+
+def _files(host: str, paths: Mapping[str, Any], names: list[str]) -> Iterator[Finding]:
+    if names and paths[names[0]]["free_files"] is not None and paths[names[0]]["free_files"] < SPARE_FILES:
+        yield Finding(
+            host,
+            f"inodes for {', '.join(names)}",
+            f"{paths[names[0]]['free_files']} free at {paths[names[0]]['existing']}",
+            f"{SPARE_FILES}",
+            "remove small files there",
+        )

@@ -1,0 +1,205 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: k8s_daemonset_nodes
+short_description: Set the nodes on which a DaemonSet may have pods
+description:
+  - Names the nodes in the required node affinity of the DaemonSet's pod template, one term for each node, and changes
+    nothing else of it. Neither labels on nodes nor any right to change a node is needed.
+  - The DaemonSet controller stops the pods on all other nodes. The module returns when the API server has no pod there
+    any more, which means that the kubelet has reported their containers as stopped.
+  - The pods on the named nodes keep running. That needs the update strategy C(OnDelete); with any other one the
+    changed template would replace them, and the module refuses.
+  - Without a DaemonSet there is nothing to do where O(nodes) is empty, and the module fails otherwise.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - pi_controller.raft_migration.kubernetes
+  - pi_controller.raft_migration.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - In check mode nothing is waited for.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  namespace:
+    description: Namespace of the DaemonSet.
+    type: str
+    required: true
+  daemonset:
+    description: Name of the DaemonSet.
+    type: str
+    required: true
+  nodes:
+    description: Kubernetes names of the nodes. With an empty list the DaemonSet stays and has no pod.
+    type: list
+    elements: str
+    required: true
+  wait_timeout:
+    description: Seconds to wait until no other node has a pod, the pods' grace period included.
+    type: int
+    default: 120
+notes:
+  - A named node gets its pod when the DaemonSet controller comes to it; the module does not wait for that.
+  - The user needs C(get) and C(update) for DaemonSets, and C(list) for ControllerRevisions, pods and events.
+seealso:
+  - module: pi_controller.raft_migration.k8s_daemonset_pod
+  - module: pi_controller.raft_migration.k8s_daemonset_pod_info
+"""
+
+EXAMPLES = r"""
+- name: Stop the pod on pi-1, keep those on the other two
+  pi_controller.raft_migration.k8s_daemonset_nodes:
+    namespace: pi-controller
+    daemonset: pi-controller
+    nodes: [pi-2, pi-3]
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+nodes:
+  description: The nodes on which the DaemonSet may have pods now.
+  returned: always
+  type: list
+  elements: str
+stopped:
+  description: The pods that were on other nodes.
+  returned: always
+  type: list
+  elements: str
+elapsed:
+  description: Seconds it took.
+  returned: always
+  type: float
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
+"""
+
+import time
+from typing import Any
+
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+from ..module_utils._core.modules import run_module
+from ..module_utils._core.waiting import wait_until
+from ..module_utils._kube.api import CONFLICT, KubeError, apps, connect
+from ..module_utils._kube.daemonset import DaemonSetReader, DaemonSetView, on_nodes_only, required_terms
+
+CONFLICT_RETRIES = 5
+
+
+class NodeChoice:
+    """Sets the nodes of one DaemonSet and waits until no other node has a pod of it."""
+
+    def __init__(self, reader: DaemonSetReader, nodes: list[str]) -> None:
+        self.reader = reader
+        self.path = apps(reader.namespace, "daemonsets", reader.name)
+        self.nodes = nodes
+
+    def exists(self) -> bool:
+        return self.reader.api.read(self.path) is not None
+
+    def check(self, view: DaemonSetView) -> None:
+        """Raise where the change would replace pods on the named nodes."""
+        strategy = (view.daemonset["spec"].get("updateStrategy") or {}).get("type", "RollingUpdate")
+        if strategy != "OnDelete":
+            raise KubeError(
+                f"the DaemonSet {self.reader.name} has the update strategy {strategy}, so a changed template would "
+                "replace the pods on the other nodes too",
+                url=self.path,
+                seen=strategy,
+                wanted="OnDelete",
+                next_step="set updateStrategy.type to OnDelete",
+            )
+
+    def differs(self, view: DaemonSetView) -> bool:
+        return required_terms(view.daemonset) != required_terms(on_nodes_only(view.daemonset, self.nodes))
+
+    def elsewhere(self, view: DaemonSetView) -> list[str]:
+        """Names of the pods on other nodes, those that are stopping included."""
+        return sorted(pod["metadata"]["name"] for node, pod in view.pods.items() if node not in self.nodes)
+
+    def change(self) -> None:
+        """Write the template; one that was changed meanwhile is read again."""
+        for tries_left in reversed(range(CONFLICT_RETRIES)):
+            view = self.reader.look()
+            if not self.differs(view):
+                return
+            try:
+                self.reader.api.replace(self.path, on_nodes_only(view.daemonset, self.nodes))
+                return
+            except KubeError as error:
+                if error.status != CONFLICT or not tries_left:
+                    raise
+
+    def wait(self, timeout: float) -> list[str]:
+        """The pods that are still on other nodes when the time is up."""
+        waited = wait_until(self.reader.look, lambda view: view.settled and not self.elsewhere(view), timeout)
+        if waited.met:
+            return []
+        return self.elsewhere(waited.value) or ["(the DaemonSet controller has not seen the new template)"]
+
+
+def define_module() -> AnsibleK8SModule:
+    return AnsibleK8SModule(
+        argument_spec={
+            **AUTH_ARG_SPEC,
+            "namespace": {"type": "str", "required": True},
+            "daemonset": {"type": "str", "required": True},
+            "nodes": {"type": "list", "elements": "str", "required": True},
+            "wait_timeout": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+
+
+def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
+    started = time.monotonic()
+    params = module.params
+    choice = NodeChoice(DaemonSetReader(connect(module), params["namespace"], params["daemonset"]), params["nodes"])
+    result.update(changed=False, nodes=params["nodes"], stopped=[], elapsed=0.0)
+    if not params["nodes"] and not choice.exists():
+        return
+    view = choice.reader.look()
+    choice.check(view)
+    result.update(changed=choice.differs(view), stopped=choice.elsewhere(view))
+    if module._diff:
+        before, after = required_terms(view.daemonset), required_terms(on_nodes_only(view.daemonset, params["nodes"]))
+        result["diff"] = {"before": {"nodeSelectorTerms": before}, "after": {"nodeSelectorTerms": after}}
+    if module.check_mode:
+        return
+    if result["changed"]:
+        choice.change()
+    left = choice.wait(params["wait_timeout"])
+    result["elapsed"] = round(time.monotonic() - started, 3)
+    if left:
+        raise KubeError(
+            f"after {params['wait_timeout']} s the DaemonSet {params['daemonset']} still has pods outside of "
+            f"{', '.join(params['nodes']) or 'no node'}: {', '.join(left)}",
+            url=choice.path,
+            seen=left,
+            wanted=[],
+            next_step="see that the kubelet of that node reaches the API server (`kubectl get nodes`), then run this again",
+        )
+
+
+def main() -> None:
+    run_module(define_module(), run, doing="choosing the nodes of the DaemonSet")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,315 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: unit_takeover
+short_description: Let a Pi's unit take over from its pod, with the pod's data
+description:
+  - Waits until the pod's daemon is gone, which means that no process but the unit's listens on O(ports) and none has a
+    file of O(pod_data_dir) open. Only then does it change anything.
+  - Puts the unit's data of before aside, renames the pod's data folder to the unit's, gives it the owner and mode that
+    the unit's folder had, puts the saved unit file back with its mode and owner, removes the mask, and enables and
+    starts the unit.
+  - Then it waits until the unit listens on all O(ports).
+  - To Raft this is a restart of one member, with the same ID, address, term and log.
+  - It is one step on the Pi, which a lost connection does not interrupt. One that a reboot interrupts goes on where it
+    was when it is run again. At no moment can both daemons run, neither on one port nor on one folder.
+  - Nothing is deleted, overwritten or copied.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - pi_controller.raft_migration.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - In check mode nothing is waited for. It fails where the folders cannot be renamed, so it tells beforehand
+        whether the takeover is possible.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  unit:
+    description: The unit.
+    type: str
+    required: true
+  unit_file:
+    description: Where its file belongs.
+    type: path
+    required: true
+  saved_unit_file:
+    description: Where its file was saved. A unit whose file is in its place needs none.
+    type: path
+    required: true
+  data_dir:
+    description: The unit's data folder.
+    type: path
+    required: true
+  pod_data_dir:
+    description: The pod's data folder. It must be on the file system of O(data_dir).
+    type: path
+    required: true
+  archive_path:
+    description: Where the unit's data of before may be, if it is not in O(data_dir).
+    type: path
+    required: true
+  aside:
+    description: Where the unit's data of before goes. Its parent folder must exist.
+    type: path
+    required: true
+  ports:
+    description: The TCP ports of the daemon.
+    type: list
+    elements: int
+    required: true
+  wait_gone:
+    description: Seconds to wait until the pod's daemon is gone.
+    type: float
+    default: 30
+  wait_timeout:
+    description: Seconds to wait until the unit listens on all O(ports).
+    type: float
+    default: 60
+notes:
+  - Stop the pod first, with M(pi_controller.raft_migration.k8s_daemonset_nodes), so that its kubelet does not start it
+    again.
+seealso:
+  - module: pi_controller.raft_migration.k8s_daemonset_nodes
+"""
+
+EXAMPLES = r"""
+- name: Let the unit take over
+  pi_controller.raft_migration.unit_takeover:
+    unit: pi-controller.service
+    unit_file: /etc/systemd/system/pi-controller.service
+    saved_unit_file: /var/backups/pi-controller-migration/pi-controller.service
+    data_dir: /var/lib/pi-controller
+    pod_data_dir: /var/lib/pi-controller-pods
+    archive_path: /var/lib/pi-controller.systemd.backup
+    aside: /var/lib/pi-controller.systemd.backup.rolled-back.20260102T030405Z
+    ports: [8080, 9090, 9091]
+"""
+
+RETURN = r"""
+steps:
+  description: What was done; in check mode what would be. C(at) is in seconds from the start.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"step": "the pod's daemon is gone", "at": 0.3}, {"step": "rename /var/lib/pi-controller-pods to /var/lib/pi-controller", "at": 0.31}]
+elapsed:
+  description: Seconds it took.
+  returned: always
+  type: float
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core.durable import holding, replacing
+from ..module_utils._core.modules import run_module
+from ..module_utils._core.open_files import users_of
+from ..module_utils._core.procfs import listeners
+from ..module_utils._core.systemd import parse_show, show_command
+from ..module_utils._core.takeover import Folders, TakeoverError
+from ..module_utils._core.waiting import wait_until
+
+RUNNING = ("active", "activating", "reloading")
+
+
+class Takeover:
+    """The steps on one Pi, each of which says whether there is something to do."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.params: dict[str, Any] = module.params
+        self.systemctl = module.get_bin_path("systemctl", required=True)
+        self.unit: str = self.params["unit"]
+        self.unit_file, self.saved = Path(self.params["unit_file"]), Path(self.params["saved_unit_file"])
+        self.folders = Folders(*(Path(self.params[name]) for name in ("data_dir", "pod_data_dir", "archive_path", "aside")))
+        self.started = time.monotonic()
+        self.steps: list[dict[str, Any]] = []
+
+    def result(self) -> dict[str, Any]:
+        return {"changed": bool(self.steps), "steps": self.steps, "elapsed": round(time.monotonic() - self.started, 3)}
+
+    def note(self, step: str) -> None:
+        self.steps.append({"step": step, "at": round(time.monotonic() - self.started, 3)})
+
+    def state(self) -> dict[str, Any]:
+        _code, out, _err = self.module.run_command(show_command(self.systemctl, self.unit))
+        return parse_show(out)
+
+    def call(self, *arguments: str) -> None:
+        code, _out, err = self.module.run_command([self.systemctl, *arguments])
+        if code:
+            raise TakeoverError(
+                f"`systemctl {' '.join(arguments)}` failed with {code}: {err.strip()}",
+                seen=err.strip(),
+                next_step=f"read `journalctl -u {self.unit}` on this Pi",
+            )
+
+    def check(self) -> None:
+        """Raise where the takeover cannot be done. Nothing is changed."""
+        self.folders.check()
+        if not self.saved.is_file() and not self._file_in_place():
+            raise TakeoverError(
+                f"there is no unit file, neither {self.unit_file} nor {self.saved}",
+                wanted=str(self.saved),
+                next_step=f"put the file of {self.unit} there",
+            )
+        active = self.state()["active"]
+        if not self.folders.handed_over and active in RUNNING:
+            raise TakeoverError(
+                f"{self.unit} is {active} although the pod has the newest data ({self.folders.pod_data})",
+                seen=active,
+                wanted="inactive",
+                next_step=f"find out who started it, and stop it: `systemctl stop {self.unit}`",
+            )
+
+    def predict(self) -> None:
+        for src, dest in self.folders.renames():
+            self.note(f"rename {src} to {dest}")
+        if self._file_due():
+            self.note(f"put {self.unit_file} back")
+        if self.state()["active"] not in RUNNING:
+            self.note(f"start {self.unit}")
+
+    def run(self) -> None:
+        """One at a time: a step whose connection was lost may still be at it when the next run comes."""
+        with holding(self.folders.data.parent):
+            self.check()
+            self._take_over()
+
+    def _take_over(self) -> None:
+        if not self.folders.handed_over:
+            self._wait_gone()
+            self.note("the pod's daemon is gone")
+            moved = self.folders.renames()
+            self.folders.hand_over()
+            for src, dest in moved:
+                self.note(f"rename {src} to {dest}")
+        self._start()
+        self._wait_listening()
+
+    def _in_use(self) -> list[str]:
+        """What still keeps the pod's daemon from being gone."""
+        held = [
+            f"{found.command or 'a process'} {found.pid or ''} listens on port {found.port}".replace("  ", " ")
+            for found in listeners(set(self.params["ports"]), self.unit)
+        ]
+        return held + [str(user) for user in users_of(self.folders.pod_data)]
+
+    def _wait_gone(self) -> None:
+        waited = wait_until(self._in_use, lambda held: not held, self.params["wait_gone"], interval=0.05)
+        if not waited.met:
+            raise TakeoverError(
+                f"the pod's daemon is not gone after {waited.elapsed:.0f} s: {'; '.join(waited.value)}; nothing was changed",
+                seen=waited.value,
+                wanted=f"no process on the ports {self.params['ports']} or in {self.folders.pod_data}",
+                next_step="find out what still runs it (`crictl ps`), then run this again",
+            )
+
+    def _file_in_place(self) -> bool:
+        return self.unit_file.is_file() and not self.unit_file.is_symlink()
+
+    def _file_due(self) -> bool:
+        if not self.saved.is_file():
+            return False
+        return not self._file_in_place() or self.unit_file.read_bytes() != self.saved.read_bytes()
+
+    def _put_file_back(self) -> None:
+        """A mask is a link where the file belongs, so it goes first."""
+        seen = self.saved.stat()
+        if self.unit_file.is_symlink():
+            self.call("unmask", self.unit)
+        with replacing(self.unit_file, seen.st_mode & 0o777) as new:
+            new.write_bytes(self.saved.read_bytes())
+            os.chown(new, seen.st_uid, seen.st_gid)
+        self.note(f"put {self.unit_file} back")
+
+    def _start(self) -> None:
+        if self._file_due():
+            self._put_file_back()
+        state = self.state()
+        if state["enabled"].startswith("masked"):
+            self.call("unmask", self.unit)
+            self.note(f"unmask {self.unit}")
+        if state["active"] in RUNNING and state["enabled"].startswith("enabled"):
+            return
+        self.call("daemon-reload")
+        self.call("enable", self.unit)
+        # One that failed too often is not started again before its owner says so.
+        self.call("reset-failed", self.unit)
+        self.call("start", self.unit)
+        self.note(f"start {self.unit}")
+
+    def _not_listening(self) -> list[int]:
+        held = {found.port for found in listeners(set(self.params["ports"]), self.unit) if found.owner == "unit"}
+        return sorted(set(self.params["ports"]) - held)
+
+    def _wait_listening(self) -> None:
+        waited = wait_until(self._not_listening, lambda missing: not missing, self.params["wait_timeout"], interval=0.05)
+        if not waited.met:
+            state = self.state()
+            raise TakeoverError(
+                f"{self.unit} has the pod's data and was started, but after {waited.elapsed:.0f} s it does not listen on "
+                f"{', '.join(map(str, waited.value))}: it is {state['active']} ({state['sub']}, {state['restarts']} restarts)",
+                seen={"not_listening": waited.value, "unit": state},
+                wanted=f"{self.unit} listens on {self.params['ports']}",
+                next_step=f"read `journalctl -u {self.unit}` on this Pi and fix what keeps it from starting",
+            )
+        if self.steps:
+            self.note(f"{self.unit} listens")
+
+
+def define_module() -> AnsibleModule:
+    paths = ("unit_file", "saved_unit_file", "data_dir", "pod_data_dir", "archive_path", "aside")
+    return AnsibleModule(
+        argument_spec={
+            "unit": {"type": "str", "required": True},
+            **{name: {"type": "path", "required": True} for name in paths},
+            "ports": {"type": "list", "elements": "int", "required": True},
+            "wait_gone": {"type": "float", "default": 30},
+            "wait_timeout": {"type": "float", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+
+
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    takeover = Takeover(module)
+    try:
+        if module.check_mode:
+            takeover.check()
+            takeover.predict()
+        else:
+            takeover.run()
+    finally:
+        result.update(takeover.result())
+
+
+def main() -> None:
+    module = define_module()
+    # The connection may be lost while the daemon is away; the Pi is not left without one because of that.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    run_module(module, run, doing="the takeover stopped")
+
+
+if __name__ == "__main__":
+    main()
