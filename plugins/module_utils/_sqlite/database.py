@@ -385,8 +385,8 @@ def write_standalone(
 ) -> float:
     """Copy `source`, a backup or the path of a live database, into a new file at `path`.
 
-    The copy is one file without WAL, checked and inspected before it has the name, and reached without following a link. Returns the seconds for which writes to a live
-    database waited.
+    The copy is one file without WAL, checked and inspected before it has the name, and reached without following a link.
+    Returns the seconds for which writes to a live database waited.
     """
     waited = 0.0
     with folder(path.parent):
