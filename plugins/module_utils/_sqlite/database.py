@@ -178,7 +178,8 @@ def isolated(path: Path, busy_timeout: float, scratch: Path = SCRATCH) -> Iterat
             yield connection, 0.0
             return
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    check_space(scratch, path.stat().st_size, factor=1)
+    # As much again stays free: a daemon is alive on this disk.
+    check_space(scratch, path.stat().st_size)
     with contextlib.ExitStack() as stack:
         # Made 0700 by mkdtemp, and gone, with the copy in it, when SQLite has the copy open.
         with tempfile.TemporaryDirectory(prefix="pi-controller-migration-", dir=scratch) as private:
@@ -330,13 +331,13 @@ def check_sha256(path: Path, expected: str | None) -> str:
     return seen
 
 
-def check_space(directory: Path, size: int, factor: int = SPACE_FACTOR) -> None:
+def check_space(directory: Path, size: int) -> None:
     """Fail before the first byte is written, rather than with half a copy on a full card."""
     filesystem = os.statvfs(directory)
-    free, wanted = filesystem.f_bavail * filesystem.f_frsize, factor * size
+    free, wanted = filesystem.f_bavail * filesystem.f_frsize, SPACE_FACTOR * size
     if free < wanted:
         raise SqliteError(
-            f"{directory} has {free} bytes free, wanted are {wanted} ({factor} times the database of {size} bytes)",
+            f"{directory} has {free} bytes free, wanted are {wanted} ({SPACE_FACTOR} times the database of {size} bytes)",
             seen=free,
             wanted=wanted,
             next_step=f"free {wanted - free} bytes there, or choose another folder",
@@ -390,7 +391,7 @@ def write_standalone(
     """
     waited = 0.0
     with folder(path.parent):
-        pass
+        leftovers = [beside(path, suffix) for suffix in SIDE_FILES if os.path.lexists(beside(path, suffix))]
     with replacing(path, mode) as new:
         if isinstance(source, Path):
             waited = copy_live(source, new, busy_timeout)
@@ -401,7 +402,7 @@ def write_standalone(
         with opened(new, "mode=ro&immutable=1", busy_timeout, source if isinstance(source, Path) else path) as copy:
             check_integrity(copy, path)
             inspect(copy)
-    # Of what was there before, and of it alone: SQLite would play them into the new file.
-    for suffix in SIDE_FILES:
-        beside(path, suffix).unlink(missing_ok=True)
+    # SQLite would play them into the new file. Not those that a daemon has made of the new one by now.
+    for leftover in leftovers:
+        leftover.unlink(missing_ok=True)
     return waited
