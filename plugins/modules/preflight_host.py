@@ -181,7 +181,8 @@ from ..module_utils._core.procfs import (
 from ..module_utils._core.systemd import parse_show, show_command, unread_drop_ins
 from ..module_utils._kube.images import full_name, names
 from ..module_utils._kube.proxy_look import ProxyLook
-from ..module_utils._sqlite.database import check_integrity, in_wal_mode, isolated, pages
+from ..module_utils._sqlite.copies import isolated
+from ..module_utils._sqlite.database import check_integrity, in_wal_mode, pages
 from ..module_utils._sqlite.digest import content_of
 from ..module_utils._sqlite.needs import needs
 

@@ -172,20 +172,22 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.durable import beside, sha256_of
 from ..module_utils._core.failures import RaftError, fail
-from ..module_utils._sqlite.database import (
+from ..module_utils._sqlite.copies import (
     NotNeeded,
-    SqliteError,
-    check_integrity,
     check_sha256,
     check_space,
     copy_online,
     isolated,
+    write_standalone,
+)
+from ..module_utils._sqlite.database import (
+    SqliteError,
+    check_integrity,
     opened,
     pages,
     pragma,
     reading,
     standalone,
-    write_standalone,
 )
 from ..module_utils._sqlite.digest import Content, content_of
 

@@ -154,7 +154,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.failures import RaftError, fail
-from ..module_utils._sqlite.database import SqliteError, check_integrity, isolated, pages, pragma
+from ..module_utils._sqlite.copies import isolated
+from ..module_utils._sqlite.database import SqliteError, check_integrity, pages, pragma
 from ..module_utils._sqlite.digest import compare, content_of
 from ..module_utils._sqlite.rows import SEQUENCE
 

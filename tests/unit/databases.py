@@ -69,28 +69,42 @@ PAIR = ("INSERT INTO nodes (name) VALUES ('left')", "INSERT INTO nodes (name) VA
 APPLIED = ("UPDATE raft_applied SET idx = idx + 1",)
 
 
-class Writer:
-    """A daemon's part: another process with the database open, writing all the time."""
+class _Process:
+    """Another process with a database open, which works until it is stopped and then prints what it did."""
 
-    def __init__(self, path: Path, *statements: str) -> None:
-        command = [sys.executable, "-c", _WRITER, str(path), *statements]
+    def __init__(self, program: str, path: Path, *arguments: str) -> None:
+        command = [sys.executable, "-c", program, str(path), *arguments]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.transactions = self.nodes = 0
 
-    def __enter__(self) -> Writer:
+    def wait_until_ready(self) -> None:
         assert self.process.stdout is not None
         assert self.process.stdout.readline().strip() == "ready"
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        """Stop it; then it tells how many transactions it wrote and how many nodes it saw on its own connection."""
+    def stop(self) -> list[str]:
+        """The words it printed."""
         try:
             out, _err = self.process.communicate(timeout=30)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
         assert self.process.returncode == 0, out
-        self.transactions, self.nodes = map(int, out.split())
+        return out.split()
+
+
+class Writer(_Process):
+    """A daemon's part: another process with the database open, writing all the time."""
+
+    def __init__(self, path: Path, *statements: str) -> None:
+        super().__init__(_WRITER, path, *statements)
+        self.transactions = self.nodes = 0
+
+    def __enter__(self) -> Writer:
+        self.wait_until_ready()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it; then it tells how many transactions it wrote and how many nodes it saw on its own connection."""
+        self.transactions, self.nodes = map(int, self.stop())
 
 
 # Writes one transaction after the other, waiting for a lock no longer than given, until its stdin ends. Prints how many
@@ -120,29 +134,21 @@ print(written, locked, idle, longest)
 """
 
 
-class TimedWriter:
+class TimedWriter(_Process):
     """Another process that writes, and measures how long each write takes."""
 
     def __init__(self, path: Path, timeout: float) -> None:
-        command = [sys.executable, "-c", _TIMED_WRITER, str(path), str(timeout)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        super().__init__(_TIMED_WRITER, path, str(timeout))
         self.written = self.locked = 0
         # Seconds of the longest write: before the block, when no other process has the database, and within it.
         self.idle = self.longest = 0.0
 
     def __enter__(self) -> TimedWriter:
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline().strip() == "ready"
+        self.wait_until_ready()
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
-            out, _err = self.process.communicate(timeout=30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
-        assert self.process.returncode == 0, out
-        written, locked, idle, longest = out.split()
+        written, locked, idle, longest = self.stop()
         self.written, self.locked, self.idle, self.longest = int(written), int(locked), float(idle), float(longest)
 
 

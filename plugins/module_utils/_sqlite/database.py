@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Copying SQLite databases that a daemon has open, in either direction, and knowing that the copy is good."""
+"""Opening SQLite databases that a daemon has open, or that a pod can replace, and saying what is wrong with them."""
 
 from __future__ import annotations
 
@@ -10,32 +10,28 @@ import contextlib
 import os
 import sqlite3
 import stat
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from .._core.durable import beside, replacing, sha256_of
+from .._core.durable import beside
 from .._core.failures import RaftError
 from .._core.safe_open import folder, kind_of, open_file
 
 # How a journal begins that SQLite would roll back.
 JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 SIDE_FILES = ("-journal", "-wal", "-shm")
-# Result codes that SQLite's backup hands to the progress callback (Python names them only from 3.11 on).
-SQLITE_BUSY, SQLITE_LOCKED = 5, 6
-# A copy needs its own size, and as much again for the journal or WAL that grows while it is written.
-SPACE_FACTOR = 2
-
-
-# On the disk: /tmp may be memory, of which a Pi has little.
-SCRATCH = Path("/var/tmp")
 
 
 class SqliteError(RaftError):
     """A database that cannot be read, copied or trusted."""
+
+
+def missing(path: Path) -> SqliteError:
+    return SqliteError(
+        f"{path} does not exist", seen="no such file", next_step="check the path and the host it is read on"
+    )
 
 
 def uri(path: Path, parameters: str) -> str:
@@ -113,9 +109,7 @@ def _pinned(path: Path) -> Iterator[_Pinned]:
             # O_PATH: closing any other descriptor of a database drops the locks that this process has on it.
             descriptor = os.open(path.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     except FileNotFoundError:
-        raise SqliteError(
-            f"{path} does not exist", seen="no such file", next_step="check the path and the host it is read on"
-        ) from None
+        raise missing(path) from None
     try:
         yield _Pinned(path, descriptor)
     finally:
@@ -166,104 +160,8 @@ def reading(path: Path, busy_timeout: float) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-@contextlib.contextmanager
-def isolated(path: Path, busy_timeout: float, scratch: Path = SCRATCH) -> Iterator[tuple[sqlite3.Connection, float]]:
-    """A connection to what the database holds at one moment, and the seconds for which writes had to wait.
-
-    In WAL mode that is a read transaction, for which no write waits. In other modes a reader keeps every writer out, so
-    what is read at length is a private copy in `scratch`, which has no name any more once it is open.
-    """
-    with reading(path, busy_timeout) as connection:
-        if in_wal_mode(connection):
-            yield connection, 0.0
-            return
-    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    check_space(scratch, path.stat().st_size, factor=1)
-    with contextlib.ExitStack() as stack:
-        # Made 0700 by mkdtemp, and gone, with the copy in it, when SQLite has the copy open.
-        with tempfile.TemporaryDirectory(prefix="pi-controller-migration-", dir=scratch) as private:
-            copy = Path(private).resolve() / "copy.db"
-            copy.touch(mode=0o600, exist_ok=False)
-            waited = copy_live(path, copy, busy_timeout)
-            connection = stack.enter_context(opened(copy, "mode=ro&immutable=1", busy_timeout, path))
-        yield connection, waited
-
-
 def in_wal_mode(connection: sqlite3.Connection) -> bool:
     return bool(pragma(connection, "journal_mode") == "wal")
-
-
-@contextlib.contextmanager
-def _raw(path: Path) -> Iterator[int]:
-    """A descriptor of a database, for its bytes."""
-    try:
-        descriptor = open_file(path)
-    except FileNotFoundError:
-        raise SqliteError(
-            f"{path} does not exist", seen="no such file", next_step="check the path and the host it is read on"
-        ) from None
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def copy_live(path: Path, new: Path, busy_timeout: float) -> float:
-    """Fill the empty file `new` with what the database holds at one moment; returns the seconds that writes waited.
-
-    In WAL mode, none. In other modes every writer waits while a reader has its lock, so under the lock the file is copied
-    and nothing else is done: it has been read once before, so that it is in memory, and is checked and made durable later.
-    """
-    with reading(path, busy_timeout) as connection:
-        if in_wal_mode(connection):
-            with opened(new, "mode=rw", busy_timeout) as target:
-                _copy_into_standalone(connection, target, path, busy_timeout)
-            return 0.0
-    # Opened before the connection and closed after it: closing it drops every lock that this process has on the file.
-    with _raw(path) as source, contextlib.closing(_Target(new)) as target_file:
-        _read_once(source)
-        with reading(path, busy_timeout) as connection:
-            began = time.monotonic()
-            if in_wal_mode(connection):
-                raise SqliteError(
-                    f"{path} was put into WAL mode while it was copied",
-                    seen="wal",
-                    wanted="one journal mode",
-                    next_step="run the same command again",
-                )
-            size = pages(connection)
-            target_file.fill(source, size["page_count"] * size["page_size"])
-            connection.execute("COMMIT")
-            return time.monotonic() - began
-
-
-def _read_once(descriptor: int) -> None:
-    offset = 0
-    while part := os.pread(descriptor, 1 << 20, offset):
-        offset += len(part)
-
-
-class _Target:
-    """The file a database is copied to, byte by byte."""
-
-    def __init__(self, path: Path) -> None:
-        self.descriptor = open_file(path, os.O_WRONLY)
-
-    def fill(self, source: int, size: int) -> None:
-        offset = 0
-        while offset < size:
-            sent = os.sendfile(self.descriptor, source, offset, size - offset)
-            if not sent:
-                raise SqliteError(
-                    f"the database ended after {offset} bytes, its header says {size}",
-                    seen=offset,
-                    wanted=size,
-                    next_step="take another copy of the database; this one is damaged",
-                )
-            offset += sent
-
-    def close(self) -> None:
-        os.close(self.descriptor)
 
 
 @contextlib.contextmanager
@@ -316,92 +214,3 @@ def pragma(connection: sqlite3.Connection, name: str) -> Any:
 
 def pages(connection: sqlite3.Connection) -> dict[str, int]:
     return {"page_count": int(pragma(connection, "page_count")), "page_size": int(pragma(connection, "page_size"))}
-
-
-def check_sha256(path: Path, expected: str | None) -> str:
-    seen = sha256_of(path)
-    if expected and seen != expected.strip().lower():
-        raise SqliteError(
-            f"{path} is not the file that was sent: its SHA-256 is {seen}, expected {expected}",
-            seen=seen,
-            wanted=expected,
-            next_step="copy it again from where it was taken",
-        )
-    return seen
-
-
-def check_space(directory: Path, size: int, factor: int = SPACE_FACTOR) -> None:
-    """Fail before the first byte is written, rather than with half a copy on a full card."""
-    filesystem = os.statvfs(directory)
-    free, wanted = filesystem.f_bavail * filesystem.f_frsize, factor * size
-    if free < wanted:
-        raise SqliteError(
-            f"{directory} has {free} bytes free, wanted are {wanted} ({factor} times the database of {size} bytes)",
-            seen=free,
-            wanted=wanted,
-            next_step=f"free {wanted - free} bytes there, or choose another folder",
-        )
-
-
-def copy_online(source: sqlite3.Connection, target: sqlite3.Connection, path: Path, busy_timeout: float) -> None:
-    """All pages in one step: one moment of the source, one transaction in the target.
-
-    Python repeats a busy step for ever, so the callback it makes after each step ends the wait.
-    """
-    deadline = time.monotonic() + busy_timeout
-
-    def bounded(status: int, _remaining: int, _total: int) -> None:
-        if status in (SQLITE_BUSY, SQLITE_LOCKED) and time.monotonic() >= deadline:
-            raise SqliteError(
-                f"{path} stayed locked for {busy_timeout:g} seconds",
-                seen="locked",
-                next_step="find the process that holds the database (fuser), or raise busy_timeout",
-            )
-
-    # SQLite's own wait grows to a tenth of a second between tries, and beside a busy writer it may never find the gap.
-    target.execute("PRAGMA busy_timeout=0")
-    source.backup(target, pages=-1, progress=bounded, sleep=0.002)
-    target.execute(f"PRAGMA busy_timeout={round(busy_timeout * 1000)}")
-
-
-def _copy_into_standalone(
-    source: sqlite3.Connection, target: sqlite3.Connection, path: Path, busy_timeout: float
-) -> None:
-    copy_online(source, target, path, busy_timeout)
-    # The copy says "WAL" in its header as the live database does; as a backup it must be complete in one file.
-    target.execute("PRAGMA journal_mode=DELETE")
-
-
-class NotNeeded(Exception):
-    """Raised by `inspect` of a copy that is not to take its place."""
-
-
-def write_standalone(
-    source: sqlite3.Connection | Path,
-    path: Path,
-    mode: int,
-    busy_timeout: float,
-    inspect: Callable[[sqlite3.Connection], None],
-) -> float:
-    """Copy `source`, a backup or the path of a live database, into a new file at `path`.
-
-    The copy is one file without WAL, checked and inspected before it has the name, and reached without following a link. Returns the seconds for which writes to a live
-    database waited.
-    """
-    waited = 0.0
-    with folder(path.parent):
-        pass
-    with replacing(path, mode) as new:
-        if isinstance(source, Path):
-            waited = copy_live(source, new, busy_timeout)
-        else:
-            with opened(new, "mode=rw", busy_timeout) as target:
-                _copy_into_standalone(source, target, path, busy_timeout)
-        # Read-only: otherwise SQLite evaluates CHECK constraints as well, with functions that only their application has.
-        with opened(new, "mode=ro&immutable=1", busy_timeout, source if isinstance(source, Path) else path) as copy:
-            check_integrity(copy, path)
-            inspect(copy)
-    # Of what was there before, and of it alone: SQLite would play them into the new file.
-    for suffix in SIDE_FILES:
-        beside(path, suffix).unlink(missing_ok=True)
-    return waited

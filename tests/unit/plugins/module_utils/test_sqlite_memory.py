@@ -26,7 +26,7 @@ _MEASURED = """
 import sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[1] + "/.collections"]
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite import database, digest
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite import copies, digest
 
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -35,14 +35,14 @@ def peak():
 path, work = Path(sys.argv[3]), sys.argv[2]
 before = peak()
 if work == "digest":
-    with database.isolated(path, 5) as (connection, _waited):
+    with copies.isolated(path, 5) as (connection, _waited):
         digest.content_of(connection)
 elif work == "backup":
     def inspect(copy):
         digest.content_of(copy)
-    database.write_standalone(path, path.with_name("copy.db"), 0o600, 5, inspect)
+    copies.write_standalone(path, path.with_name("copy.db"), 0o600, 5, inspect)
 elif work == "compare":
-    with database.isolated(path, 5) as (one, _waited), database.isolated(path, 5) as (other, _waited):
+    with copies.isolated(path, 5) as (one, _waited), copies.isolated(path, 5) as (other, _waited):
         assert digest.compare(one, other)["large"]["changed"] == 0
 print(peak() - before)
 """

@@ -14,7 +14,7 @@ import pytest
 from conftest import import_plugin
 from databases import APPLIED, PAIR, Writer, execute, make, session
 
-sqlite_utils = import_plugin("module_utils._sqlite.database")
+sqlite_utils = import_plugin("module_utils._sqlite.copies")
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 from conftest import import_plugin
 from databases import TimedWriter, execute, interrupt_a_write, make, session
 
+copies = import_plugin("module_utils._sqlite.copies")
 database = import_plugin("module_utils._sqlite.database")
 
 
@@ -85,7 +86,7 @@ def test_s1_the_lock_is_kept_while_the_file_is_copied(busy, tmp_path, monkeypatc
     """Closing any other descriptor of the file would drop it without a word."""
     copied = tmp_path / "copied.db"
     copied.touch()
-    fill = database._Target.fill
+    fill = copies._Target.fill
     attempts: list[str] = []
 
     def tried(target, source, size):
@@ -94,8 +95,8 @@ def test_s1_the_lock_is_kept_while_the_file_is_copied(busy, tmp_path, monkeypatc
             _in_another_process(busy)
         attempts.append("refused")
 
-    monkeypatch.setattr(database._Target, "fill", tried)
-    database.copy_live(busy, copied, 5)
+    monkeypatch.setattr(copies._Target, "fill", tried)
+    copies.copy_live(busy, copied, 5)
     assert attempts == ["refused"]
     _in_another_process(busy)
 
@@ -119,7 +120,7 @@ def _in_another_process(path: Path) -> None:
 @pytest.mark.parametrize("state", ["check mode", "info"])
 def test_s1_a_private_copy_has_no_name_that_stays(run_module, busy, monkeypatch, state):
     seen: list[list[str]] = []
-    scratch = database.SCRATCH
+    scratch = copies.SCRATCH
     before = set(scratch.iterdir())
 
     def looked(connection, *_args):
