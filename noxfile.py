@@ -44,6 +44,13 @@ def ansible_lint(session: nox.Session) -> None:
 
 
 @nox.session
+def structure(session: nox.Session) -> None:
+    """The graph of roles and of module_utils without a new circle, Jinja that can be read, and the figures of both"""
+    session.run("python", "-m", "tests.structure")
+    session.run("python", "-m", "pytest", "-q", "tests/structure")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The plugins' documentation and the pages made of it, and whether all that is generated is current"""
     session.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "dependent", ".")

@@ -14,7 +14,7 @@ author:
 description:
   - On a terminal it keeps a list of the phases, both clusters' quorum and leader, and the task that is waited for, and
     redraws it in place; alerts, failures and messages stay above it. Elsewhere it prints one line for each event.
-  - A run that fails ends with what happened, what is true now, and the commands to go on or back.
+  - A run that fails ends with what happened, the current state, and the commands to continue or to roll back.
   - With C(-v) it is P(ansible.builtin.default#callback). It can be used beside any callback that is not of the type
     C(stdout); a migration never needs it.
 extends_documentation_fragment:

@@ -36,7 +36,7 @@ _value:
 
 from typing import Any, Callable
 
-from ..module_utils._report.outcome import failure_message
+from ..module_utils._report.stopped import failure_message
 
 
 class FilterModule:

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: stopped
-short_description: The last words of a migration that stopped
+short_description: The message of a migration that stopped
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
 description:
-  - Says what happened, what is true now, and the commands to go on or back.
+  - Says what happened, the current state, and the commands to continue or to roll back.
 positional: _input
 options:
   _input:
@@ -23,16 +23,16 @@ options:
     description: Whether cutover has written down that the pods may take writes.
     type: bool
     required: true
-  way_back:
-    description: V(none) when the run pauses, V(done) when it was rolled back, or what the way back failed with.
+  rollback:
+    description: V(none) when the run pauses, V(done) when it was rolled back, or the message the rollback failed with.
     type: str
     required: true
 """
 
 EXAMPLES = r"""
-- name: Say what happened and how to go on
+- name: Say what happened and how to continue
   ansible.builtin.fail:
-    msg: "{{ failures | pi_controller.raft_migration.stopped(opening=false, way_back='done') }}"
+    msg: "{{ failures | pi_controller.raft_migration.stopped(opening=false, rollback='done') }}"
 """
 
 RETURN = r"""
@@ -43,9 +43,14 @@ _value:
 
 from typing import Any, Callable
 
-from ..module_utils._report.outcome import stopped
+from ..module_utils._report.outcome import as_message
+from ..module_utils._report.stopped import stopped
+
+
+def message(failures: list[dict[str, Any]], opening: bool, rollback: str) -> str:
+    return as_message(stopped(failures, opening, rollback))
 
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"stopped": stopped}
+        return {"stopped": message}

@@ -133,7 +133,7 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._core.modules import run_module
 from ..module_utils._core.waiting import wait_until
 from ..module_utils._kube.api import KubeError, connect, core
 from ..module_utils._kube.daemonset import DaemonSetReader, DaemonSetView
@@ -260,13 +260,7 @@ def where_to_look(daemonset: str, pod: Pod | None) -> str:
 
 
 def main() -> None:
-    module = define_module()
-    result: dict[str, Any] = {}
-    try:
-        run(module, result)
-    except RaftError as error:
-        fail(module, error, **result)
-    module.exit_json(**result)
+    run_module(define_module(), run, doing="replacing the pod")
 
 
 if __name__ == "__main__":

@@ -118,7 +118,8 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._core.failures import RaftError
+from ..module_utils._core.modules import run_module
 from ..module_utils._core.waiting import wait_until
 from ..module_utils._kube.api import KubeError, apps, connect
 from ..module_utils._kube.daemonset import DaemonSetReader, DaemonSetView
@@ -188,13 +189,7 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    module = define_module()
-    result: dict[str, Any] = {}
-    try:
-        run(module, result)
-    except RaftError as error:
-        fail(module, error, **result)
-    module.exit_json(changed=False, **result)
+    run_module(define_module(), run, doing="reading the pods")
 
 
 if __name__ == "__main__":

@@ -194,7 +194,8 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._core.failures import RaftError
+from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import connect
 from ..module_utils._kube.route import Route
 from ..module_utils._kube.service import ENDPOINTS, OWNER, PODS, option_faults
@@ -261,13 +262,7 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    module = define_module()
-    result: dict[str, Any] = {}
-    try:
-        run(module, result)
-    except RaftError as error:
-        fail(module, error, **result)
-    module.exit_json(**result)
+    run_module(define_module(), run, doing="switching the Service")
 
 
 if __name__ == "__main__":

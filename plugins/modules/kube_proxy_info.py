@@ -76,15 +76,53 @@ elapsed:
   description: Seconds waited.
   returned: always
   type: float
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
 """
 
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core.failures import RaftError
+from ..module_utils._core.modules import run_module
 from ..module_utils._core.waiting import wait_until
 from ..module_utils._kube.proxy import NONE, ProxyRules, endpoint_of_text
 from ..module_utils._kube.proxy_look import ProxyLook
+
+
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    leads_to, forgotten = set(module.params["leads_to"]), set(module.params["forgotten"])
+    grace = module.params["grace"]
+    for text in [*leads_to, *forgotten]:
+        try:
+            endpoint_of_text(text)
+        except ValueError:
+            raise RaftError(f"{text!r} is not an endpoint", next_step="write ip:port or [ip]:port") from None
+    started = time.monotonic()
+
+    def done(rules: ProxyRules) -> bool:
+        if rules.settled(leads_to, forgotten) or not (leads_to or forgotten):
+            return True
+        # Its rules may be on their way: after a boot a proxy has none until it has reached the API server.
+        return (not rules.known or rules.mode == NONE) and time.monotonic() - started >= grace
+
+    waited = wait_until(ProxyLook(), done, max(module.params["wait_timeout"], grace))
+    rules, elapsed = waited.value, waited.elapsed
+    if not rules.known:
+        module.warn(f"what kube-proxy has in this host's kernel cannot be read ({rules.unreadable}); waited {elapsed:.1f} s instead")
+    result.update(mode=rules.mode, known=rules.known, unreadable=rules.unreadable, endpoints=sorted(rules.endpoints), elapsed=round(elapsed, 3))
+    if not waited.met:
+        raise RaftError(
+            f"After {elapsed:.1f} s kube-proxy (mode {rules.mode}) routes to {sorted(rules.endpoints)}; wanted: {sorted(leads_to)} among them, "
+            f"{sorted(forgotten)} not",
+            seen=sorted(rules.endpoints),
+            wanted={"leads_to": sorted(leads_to), "forgotten": sorted(forgotten)},
+            next_step="check that kube-proxy (on K3s: k3s itself) runs on this host and reaches the API server",
+        )
 
 
 def main() -> None:
@@ -97,40 +135,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    leads_to, forgotten = set(module.params["leads_to"]), set(module.params["forgotten"])
-    grace = module.params["grace"]
-    for text in [*leads_to, *forgotten]:
-        try:
-            endpoint_of_text(text)
-        except ValueError:
-            module.fail_json(msg=f"{text!r} is not an endpoint; write ip:port or [ip]:port")
-    started = time.monotonic()
-
-    def done(rules: ProxyRules) -> bool:
-        if rules.settled(leads_to, forgotten) or not (leads_to or forgotten):
-            return True
-        # Its rules may be on their way: after a boot a proxy has none until it has reached the API server.
-        return (not rules.known or rules.mode == NONE) and time.monotonic() - started >= grace
-
-    waited = wait_until(ProxyLook(), done, max(module.params["wait_timeout"], grace))
-    rules, elapsed, met = waited.value, waited.elapsed, waited.met
-    if not rules.known:
-        module.warn(f"what kube-proxy has in this host's kernel cannot be read ({rules.unreadable}); waited {elapsed:.1f} s instead")
-    result = {
-        "mode": rules.mode,
-        "known": rules.known,
-        "unreadable": rules.unreadable,
-        "endpoints": sorted(rules.endpoints),
-        "elapsed": round(elapsed, 3),
-    }
-    if not met:
-        module.fail_json(
-            msg=f"After {elapsed:.1f} s kube-proxy (mode {rules.mode}) routes to {sorted(rules.endpoints)}; wanted: "
-            f"{sorted(leads_to)} among them, {sorted(forgotten)} not. Next: check that kube-proxy (on K3s: k3s itself) "
-            "runs on this host and reaches the API server",
-            **result,
-        )
-    module.exit_json(changed=False, **result)
+    run_module(module, run, doing="reading kube-proxy's rules")
 
 
 if __name__ == "__main__":

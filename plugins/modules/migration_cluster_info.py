@@ -93,6 +93,10 @@ faults:
   returned: always
   type: list
   elements: str
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
 """
 
 from typing import Any, Callable
@@ -101,6 +105,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ..module_utils._core.failures import RaftError
+from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import KubeApi, KubeError, apps, connect, core, slices_path
 from ..module_utils._kube.endpoints import SERVICE_LABEL, of_slices, summary
 from ..module_utils._kube.pods import describe
@@ -198,6 +203,16 @@ class ClusterInfo:
         }
 
 
+def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
+    try:
+        result.update(ClusterInfo(connect(module), module.params).result())
+    except RaftError as error:
+        # Without a connection there is nothing to see; the Pis can still tell most of it.
+        silent = ClusterInfo(None, module.params)
+        silent.faults.append(str(error))
+        result.update(silent.result())
+
+
 def main() -> None:
     module = AnsibleK8SModule(
         argument_spec={
@@ -210,14 +225,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = ClusterInfo(connect(module), module.params).result()
-    except RaftError as error:
-        # Without a connection there is nothing to see; the Pis can still tell most of it.
-        silent = ClusterInfo(None, module.params)
-        silent.faults.append(str(error))
-        result = silent.result()
-    module.exit_json(changed=False, **result)
+    run_module(module, run, doing="asking Kubernetes")
 
 
 if __name__ == "__main__":

@@ -118,6 +118,10 @@ faults:
   returned: always
   type: list
   elements: str
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
 """
 
 import platform
@@ -128,13 +132,14 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core import host_state as host
-from ..module_utils._core.arguments import clients_of, rest_options
-from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._core.failures import RaftError
 from ..module_utils._core.journal import load
+from ..module_utils._core.modules import run_module
 from ..module_utils._core.systemd import in_words, parse_show, show_command
 from ..module_utils._gate.rules import parse
+from ..module_utils._raft.arguments import clients_of, rest_options
 from ..module_utils._raft.client import RaftClient
+from ..module_utils._report import host_state as host
 
 
 class Looker:
@@ -177,7 +182,7 @@ class Looker:
         return {**found, "latency_ms": round((time.monotonic() - began) * 1000, 1)}
 
 
-def look(module: AnsibleModule) -> dict[str, Any]:
+def look(module: AnsibleModule, result: dict[str, Any]) -> None:
     params = module.params
     clients = clients_of(params)
     ports = {urlsplit(client.url).port or client.port for client in clients} | set(params["ports"])
@@ -185,7 +190,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     looker = Looker(module)
     held = host.holders(ports, params["unit"])
     now = time.time()
-    return {
+    result |= {
         "clock": round(now, 3),
         "journal": looker.journal(folder / "journal.json"),
         "last_journal": host.last_journal(folder),
@@ -224,11 +229,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = look(module)
-    except RaftError as error:
-        fail(module, error)
-    module.exit_json(changed=False, **result)
+    run_module(module, look, doing="looking at this Pi")
 
 
 if __name__ == "__main__":

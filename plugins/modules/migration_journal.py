@@ -100,7 +100,6 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.failures import RaftError, fail
 from ..module_utils._core.journal import (
     PHASES,
     ROLLBACK,
@@ -115,6 +114,7 @@ from ..module_utils._core.journal import (
     phase_states,
     save,
 )
+from ..module_utils._core.modules import run_module
 
 
 def mark(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -147,6 +147,10 @@ def mark(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     }
 
 
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    result.update(mark(module.params, module.check_mode))
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -159,13 +163,7 @@ def main() -> None:
         required_if=[("state", state, ["phase"]) for state in STATES],
         supports_check_mode=True,
     )
-    try:
-        result = mark(module.params, module.check_mode)
-    except RaftError as error:
-        fail(module, error)
-    except OSError as error:
-        fail(module, JournalError(f"{module.params['path']}: {error}", next_step="mend that, then run this again"))
-    module.exit_json(**result)
+    run_module(module, run, doing=f"writing {module.params['path']}")
 
 
 if __name__ == "__main__":

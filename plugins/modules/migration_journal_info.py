@@ -67,26 +67,24 @@ failure:
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.failures import RaftError, fail
 from ..module_utils._core.journal import current_phase, load, phase_states
+from ..module_utils._core.modules import run_module
+
+
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    journal = load(Path(module.params["path"]))
+    result.update(
+        exists=journal is not None, journal=journal, phase_states=phase_states(journal), current=current_phase(journal)
+    )
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec={"path": {"type": "path", "required": True}}, supports_check_mode=True)
-    try:
-        journal = load(Path(module.params["path"]))
-    except RaftError as error:
-        fail(module, error)
-    module.exit_json(
-        changed=False,
-        exists=journal is not None,
-        journal=journal,
-        phase_states=phase_states(journal),
-        current=current_phase(journal),
-    )
+    run_module(module, run, doing=f"reading {module.params['path']}")
 
 
 if __name__ == "__main__":

@@ -14,13 +14,16 @@ description:
   - The report says what happened and what state the cluster is in, also of a run that failed or was rolled back. It
     shows phases, leaders, quorum and latency over time, digests and members before and after, alerts, checks, versions
     and the configuration without secrets.
-  - Runs on the control node, where the quorum watch has written its samples.
+  - Runs on the control node, where the quorum watch has written its samples; it is an action plugin and needs no connection.
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
 extends_documentation_fragment:
   - pi_controller.raft_migration.attributes
 attributes:
+  action:
+    description: Whether the work is done by an action plugin, on the control node.
+    support: full
   check_mode:
     support: full
   diff_mode:
@@ -95,12 +98,11 @@ EXAMPLES = r"""
 - name: Write the report
   pi_controller.raft_migration.migration_report:
     status: "{{ raft_migration_status }}"
-    hosts: "{{ raft_migration_all_seen }}"
+    hosts: "{{ ansible_play_hosts_all | pi_controller.raft_migration.by_host(hostvars, 'raft_migration_seen') }}"
     config: "{{ raft_migration }}"
     watch_dir: ~/.local/state/pi-controller-migration/watch
     dest: ~/.local/state/pi-controller-migration/reports
     prometheus: /var/lib/node_exporter/textfile/pi_controller_migration.prom
-  delegate_to: localhost
   run_once: true
 """
 
@@ -132,146 +134,3 @@ failure:
   returned: on failure
   type: dict
 """
-
-import json
-import time
-from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils._core.durable import replacing
-from ..module_utils._core.failures import RaftError, fail
-from ..module_utils._report.checks import junit
-from ..module_utils._report.document import OUTCOMES, Inputs, gather
-from ..module_utils._report.html import page
-from ..module_utils._report.metrics import prometheus
-from ..module_utils._report.series import lines_of
-
-# The collector of node_exporter runs as another user; the figures are no secret.
-PUBLIC = 0o644
-PRIVATE = 0o600
-ENDED = {
-    "migrated": "migrated",
-    "rolled_back": "rolled_back",
-    "failed": "failed",
-    "interrupted": "failed",
-    "rollback_unfinished": "failed",
-    "unknown": "failed",
-}
-
-
-def outcome_of(asked: str, state: str) -> str:
-    return ENDED.get(state, "paused") if asked == "auto" else asked
-
-
-def read_json(path: str) -> dict[str, Any]:
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RaftError(f"{path} cannot be read: {error}", seen=str(error), next_step="name the verdict that the witness's judge wrote") from error
-    if not isinstance(found, dict) or "figures" not in found:
-        raise RaftError(f"{path} is no verdict of a witness", wanted="a JSON object with findings and figures")
-    return found
-
-
-def watched(folder: str | None, name: str) -> list[dict[str, Any]]:
-    """All runs of the watch: what was moved aside belongs to the same migration; the report keeps what falls into its time."""
-    if not folder:
-        return []
-    return [line for path in sorted(Path(folder).glob(f"{name}*.jsonl")) for line in lines_of(path) if "at" in line]
-
-
-def inputs_of(params: dict[str, Any], now: float) -> Inputs:
-    return Inputs(
-        outcome=outcome_of(params["outcome"], params["status"]["state"]),
-        status=params["status"],
-        hosts=params["hosts"],
-        config=params["config"],
-        now=now,
-        samples=watched(params["watch_dir"], "samples"),
-        alerts=watched(params["watch_dir"], "alerts"),
-        contents=params["contents"],
-        contents_again=params["contents_again"],
-        versions=params["versions"],
-        failure=params["failure"] or None,
-        witness=read_json(params["witness_verdict"]) if params["witness_verdict"] else None,
-        witness_history=Path(params["witness_history"]) if params["witness_history"] else None,
-    )
-
-
-def private_folder(path: Path) -> None:
-    """The folder and those above it that are missing, for nobody but the owner from the first moment on."""
-    for one in (*reversed(path.parents), path):
-        if not one.exists():
-            one.mkdir(mode=0o700)
-
-
-def write(path: Path, text: str, mode: int) -> None:
-    with replacing(path, mode) as new:
-        new.write_text(text, encoding="utf-8")
-
-
-def run(module: AnsibleModule) -> dict[str, Any]:
-    params, now = module.params, time.time()
-    report = gather(inputs_of(params, now))
-    stem = f"{datetime.fromtimestamp(now, timezone.utc):%Y%m%dT%H%M%SZ}-{report['outcome']}"
-    folder, number = Path(params["dest"]) / stem, 1
-    while folder.exists():
-        number += 1
-        folder = Path(params["dest"]) / f"{stem}-{number}"
-    files = [
-        (folder / "migration-report.json", json.dumps(report, indent=1) + "\n", PRIVATE),
-        (folder / "migration-report.html", page(report), PRIVATE),
-    ]
-    if params["junit"]:
-        files.append((Path(params["junit"]), junit(report), PRIVATE))
-    if params["prometheus"]:
-        files.append((Path(params["prometheus"]), prometheus(report), PUBLIC))
-    if not module.check_mode:
-        private_folder(folder)
-        for path, text, mode in files:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(path, text, mode)
-    return {
-        "changed": True,
-        "path": str(folder),
-        "html": str(folder / "migration-report.html"),
-        "outcome": report["outcome"],
-        "verdict": report["verdict"],
-        "figures": report["figures"],
-    }
-
-
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "outcome": {"type": "str", "choices": ["auto", *OUTCOMES], "default": "auto"},
-            "status": {"type": "dict", "required": True},
-            "hosts": {"type": "dict", "required": True},
-            "contents": {"type": "dict", "default": {}},
-            "contents_again": {"type": "dict", "default": {}},
-            "config": {"type": "dict", "required": True},
-            "versions": {"type": "dict", "default": {}},
-            "failure": {"type": "dict"},
-            "watch_dir": {"type": "path"},
-            "witness_verdict": {"type": "path"},
-            "witness_history": {"type": "path"},
-            "dest": {"type": "path", "required": True},
-            "junit": {"type": "path"},
-            "prometheus": {"type": "path"},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        result = run(module)
-    except RaftError as error:
-        fail(module, error)
-    except OSError as error:
-        fail(module, RaftError(f"the report cannot be written: {error}", seen=str(error), next_step="mend that, then run it again"))
-    module.exit_json(**result)
-
-
-if __name__ == "__main__":
-    main()

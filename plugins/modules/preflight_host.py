@@ -44,10 +44,6 @@ options:
     description: The image to look for in the container runtime.
     type: str
     default: ""
-  busy_timeout:
-    description: Seconds to wait for a database that is locked.
-    type: float
-    default: 10.0
 notes:
   - Of the daemon's environment only the names are returned, since values may be secrets.
   - SQLite itself may leave an empty C(-wal) and a C(-shm) beside a database in WAL mode that nobody else has open.
@@ -155,6 +151,10 @@ image_present:
   description: Whether the container runtime has O(image); null where it cannot be asked.
   returned: success
   type: bool
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
 """
 
 import os
@@ -169,6 +169,7 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.failures import RaftError
+from ..module_utils._core.modules import run_module
 from ..module_utils._core.paths import describe, size_of
 from ..module_utils._core.procfs import (
     environment_names,
@@ -185,6 +186,8 @@ from ..module_utils._sqlite.digest import content_of
 from ..module_utils._sqlite.needs import needs
 
 PREFIX = "PI_CONTROLLER_"
+# Seconds to wait for a database that is locked.
+BUSY_TIMEOUT = 10.0
 NODE_ID = "PI_CONTROLLER_CLUSTER_CONTROLLER_ID"
 TOOLS = ("systemctl", "iptables-save", "iptables-restore", "ss")
 # What an earlier run, or one that is going on, has left copies in.
@@ -227,7 +230,7 @@ class Look:
         return match[1] if match else None
 
     def database(self) -> dict[str, Any]:
-        path, busy, began = Path(self.paths["database"]), self.params["busy_timeout"], time.monotonic()
+        path, busy, began = Path(self.paths["database"]), BUSY_TIMEOUT, time.monotonic()
         seen: dict[str, Any] = {"integrity": "ok", "needs": [], "sqlite": sqlite3.sqlite_version}
         try:
             seen["needs"] = needs(path, busy)
@@ -295,6 +298,10 @@ class Look:
         }
 
 
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    result.update(Look(module).everything())
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -303,11 +310,10 @@ def main() -> None:
             "ports": {"type": "list", "elements": "int", "required": True},
             "address": {"type": "str", "required": True},
             "image": {"type": "str", "default": ""},
-            "busy_timeout": {"type": "float", "default": 10.0},
         },
         supports_check_mode=True,
     )
-    module.exit_json(changed=False, **Look(module).everything())
+    run_module(module, run, doing="looking at this Pi")
 
 
 if __name__ == "__main__":

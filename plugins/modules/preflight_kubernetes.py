@@ -93,15 +93,17 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ..module_utils._core.failures import RaftError, fail
-from ..module_utils._kube.api import KubeApi, apps, connect, core
+from ..module_utils._core.modules import run_module
+from ..module_utils._kube.api import apps, connect, core
 from ..module_utils._kube.facts import daemonset_facts, namespace_facts, node_facts, service_facts
 
 
-def look(api: KubeApi, namespace: str, daemonset: str, service: str) -> dict[str, Any]:
+def look(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
+    api, params = connect(module), module.params
+    namespace, daemonset, service = params["namespace"], params["daemonset"], params["service"]
     version = api.read("/version") or {}
     pods = api.items("/api/v1/pods")
-    return {
+    result |= {
         "version": version.get("gitVersion", ""),
         "nodes": [node_facts(node, pods) for node in api.items("/api/v1/nodes")],
         "daemonset": daemonset_facts(api.read(apps(namespace, "daemonsets", daemonset))),
@@ -120,12 +122,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    params = module.params
-    try:
-        seen = look(connect(module), params["namespace"], params["daemonset"], params["service"])
-    except RaftError as error:
-        fail(module, error)
-    module.exit_json(changed=False, **seen)
+    run_module(module, look, doing="asking Kubernetes")
 
 
 if __name__ == "__main__":

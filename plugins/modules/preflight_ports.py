@@ -111,11 +111,22 @@ elapsed:
   description: Seconds it took.
   returned: success
   type: float
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
 """
+
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core.modules import run_module
 from ..module_utils._preflight.port_probe import probe
+
+
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    result.update(probe(module.params))
 
 
 def main() -> None:
@@ -131,7 +142,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    module.exit_json(changed=False, **probe(module.params))
+    run_module(module, run, doing="probing the ports")
 
 
 if __name__ == "__main__":

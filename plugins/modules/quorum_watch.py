@@ -16,8 +16,8 @@ description:
     O(phase_timeout). The lookup P(pi_controller.raft_migration.quorum_alert#lookup) stops a play because of them.
   - What a phase does on purpose is no alert. The phase decides which ports are asked and what is expected to answer there;
     where the migration's own gate hides a cluster from the control node, the sample says that it was not watched.
-  - It also holds the migration's lock from beginning to end, see M(pi_controller.raft_migration.migration_lock), and gives
-    it back when it ends, also when the run is gone without a word.
+  - It also holds the migration's lock, a Lease in Kubernetes, from beginning to end, and gives it back when it ends, also
+    when the run is gone without a word. A lease that another run holds is refused with its owner's name.
   - The process ends when it is told to, when the C(ansible-playbook) run is gone, or after O(lifetime).
 version_added: 0.1.0
 author:
@@ -149,7 +149,6 @@ requirements:
 seealso:
   - plugin: pi_controller.raft_migration.quorum_alert
     plugin_type: lookup
-  - module: pi_controller.raft_migration.migration_lock
 """
 
 EXAMPLES = r"""

@@ -125,10 +125,10 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.arguments import clients_of, rest_options
 from ..module_utils._core.durable import sha256_of
 from ..module_utils._core.failures import RaftError, fail
 from ..module_utils._raft import snapshots
+from ..module_utils._raft.arguments import clients_of, rest_options
 from ..module_utils._raft.leader import LeaderSession, Limits
 from ..module_utils._raft.state import restore, take
 from ..module_utils._sqlite.proof import digest_of

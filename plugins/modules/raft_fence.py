@@ -62,10 +62,28 @@ failure:
   type: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.arguments import clients_of, rest_options
-from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._core.modules import run_module
+from ..module_utils._raft.arguments import clients_of, rest_options
+
+
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    enabled: bool = module.params["enabled"]
+    clients = clients_of(module.params)
+    before = {client.url: client.read_only() for client in clients}
+    for client in clients:
+        if before[client.url] != enabled and not module.check_mode:
+            client.set_read_only(enabled)
+    after = dict.fromkeys(before, enabled)
+    result.update(
+        changed=before != after,
+        before=before,
+        after=after,
+        diff={"before": {"read_only": before}, "after": {"read_only": after}},
+    )
 
 
 def main() -> None:
@@ -73,22 +91,7 @@ def main() -> None:
         argument_spec={**rest_options(), "enabled": {"type": "bool", "required": True}},
         supports_check_mode=True,
     )
-    enabled: bool = module.params["enabled"]
-    try:
-        clients = clients_of(module.params)
-        before = {client.url: client.read_only() for client in clients}
-        for client in clients:
-            if before[client.url] != enabled and not module.check_mode:
-                client.set_read_only(enabled)
-    except RaftError as error:
-        fail(module, error)
-    after = dict.fromkeys(before, enabled)
-    module.exit_json(
-        changed=before != after,
-        before=before,
-        after=after,
-        diff={"before": {"read_only": before}, "after": {"read_only": after}},
-    )
+    run_module(module, run, doing="fencing the daemons")
 
 
 if __name__ == "__main__":

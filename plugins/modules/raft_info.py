@@ -121,6 +121,7 @@ members:
     lag: {type: int, description: Entries the leader has committed and this member has not applied.}
     last_contact: {type: float, description: Seconds since it heard the leader; null is never.}
     in_contact: {type: bool, description: "Whether it leads, or follows the leader and heard it less than a second ago."}
+    behind: {type: str, description: Why this voter has not caught up; null where it has.}
 voters:
   description: How many members have a vote.
   returned: always
@@ -160,11 +161,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.arguments import clients_of, rest_options
 from ..module_utils._core.failures import RaftError, fail
 from ..module_utils._core.waiting import wait_until
+from ..module_utils._raft.arguments import clients_of, rest_options
 from ..module_utils._raft.client import RaftClient
-from ..module_utils._raft.cluster import LEADER_UNSEEN, ClusterView, look_at
+from ..module_utils._raft.cluster import LEADER_UNSEEN, ClusterView, MemberView, look_at
 
 POLL = 0.1
 
@@ -191,6 +192,12 @@ class RaftInfo:
         if not reasons and view.leader and view.leader.client is None:
             return [LEADER_UNSEEN]
         return reasons
+
+    def reason_behind(self, view: ClusterView, member: MemberView) -> str | None:
+        """Why this voter has not caught up. Without a leader nothing can be said, and a learner need not."""
+        if view.leader is None or not member.member.voter:
+            return None
+        return member.reason_behind(view.leader, self.target(view))
 
     def unmet(self, view: ClusterView) -> list[str]:
         """One line for every condition that does not hold."""
@@ -223,7 +230,7 @@ class RaftInfo:
             "term": view.term,
             "quorate": view.quorate,
             "rivals": list(view.rivals),
-            "members": [member.as_dict(view.leader) for member in view.members],
+            "members": [{**member.as_dict(view.leader), "behind": self.reason_behind(view, member)} for member in view.members],
             "voters": len(view.voters),
             "caught_up": not behind,
             "behind": behind,

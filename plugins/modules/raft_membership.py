@@ -159,8 +159,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.arguments import clients_of, rest_options
 from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._raft.arguments import clients_of, rest_options
 from ..module_utils._raft.leader import Limits
 from ..module_utils._raft.membership import MembershipChange
 from ..module_utils._raft.types import Member

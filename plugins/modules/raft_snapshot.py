@@ -183,10 +183,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.arguments import clients_of, rest_options
 from ..module_utils._core.failures import RaftError, fail
 from ..module_utils._core.safe_open import open_file
 from ..module_utils._raft import snapshots
+from ..module_utils._raft.arguments import clients_of, rest_options
 from ..module_utils._raft.leader import LeaderSession, Limits
 from ..module_utils._raft.state import free, newest, restore, take
 

@@ -20,13 +20,16 @@ import report_inputs as given  # noqa: E402
 
 from tests.browser import chromium  # noqa: E402
 
-UTILS = "ansible_collections.pi_controller.raft_migration.plugins.module_utils._report"
+PLUGINS = "ansible_collections.pi_controller.raft_migration.plugins"
 
 
 @pytest.fixture(scope="session")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """{outcome: page}, each with its JSON beside it."""
-    report_of, html, status_of = (importlib.import_module(f"{UTILS}.{name}") for name in ("document", "html", "status"))
+    report_of, page_of, status_of = (
+        importlib.import_module(f"{PLUGINS}.{name}")
+        for name in ("module_utils._report.document", "plugin_utils.report_page.page", "module_utils._report.status")
+    )
     folder = tmp_path_factory.mktemp("reports")
     history = folder / "history.jsonl"
     history.write_text("".join(json.dumps(line) + "\n" for line in given.witness_lines()))
@@ -50,7 +53,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         inputs = report_of.Inputs(outcome=outcome, status=status, hosts=hosts, config=given.CONFIG, now=now, contents=contents, **more)
         report = report_of.gather(inputs)
         pages[name] = folder / f"{name}.html"
-        pages[name].write_text(html.page(report))
+        pages[name].write_text(page_of.render(report))
         pages[name].with_suffix(".json").write_text(json.dumps(report))
     return pages
 

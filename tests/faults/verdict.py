@@ -32,7 +32,7 @@ AFTERMATH = 5.0
 UNLED = 0.5  # seconds; a shorter time without a leader keeps the others within the witness's second
 UNLED_SAYS = "not the leader"  # Raft's own word where nobody else leads; a fence refuses with another
 # What a run that did not reach its end says last: where it has left things, or that it did not begin.
-SAID = re.compile(r"migration is paused|rolled back|way back|nothing (was|has been) changed", re.IGNORECASE)
+SAID = re.compile(r"migration is paused|rolled back|rollback stopped|way back|nothing (was|has been) changed", re.IGNORECASE)
 
 
 @dataclass

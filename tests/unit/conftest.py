@@ -62,8 +62,9 @@ def evaluate(tmp_path: Path, ansible_playbook: str) -> Callable[..., list[Any]]:
         ]
         (tmp_path / "play.json").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
         command = [ansible_playbook, "play.json", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+        path = {"ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections")}
         done = subprocess.run(
-            command, cwd=tmp_path, env={**os.environ, **environment}, text=True, capture_output=True, timeout=300, check=False
+            command, cwd=tmp_path, env={**os.environ, **path, **environment}, text=True, capture_output=True, timeout=300, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads((tmp_path / "found.json").read_text())

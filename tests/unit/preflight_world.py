@@ -112,7 +112,7 @@ def ports(name: str) -> dict[str, Any]:
 
 
 def member(name: str, **changes: Any) -> dict[str, Any]:
-    return {"id": name, "address": f"{address(name)}:9091", "voter": True, "reachable": True, "lag": 0, **changes}
+    return {"id": name, "address": f"{address(name)}:9091", "voter": True, "reachable": True, "lag": 0, "behind": None, **changes}
 
 
 def cluster() -> dict[str, Any]:

@@ -57,11 +57,6 @@ def clock(at: float) -> str:
     return datetime.fromtimestamp(at, timezone.utc).strftime("%H:%M:%S")
 
 
-def stamp(at: float) -> str:
-    """Day and time in UTC."""
-    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
 def size(value: int | None) -> str:
     if value is None:
         return "–"

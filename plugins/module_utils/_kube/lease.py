@@ -177,14 +177,14 @@ class MigrationLock:
             raise LockTaken(f"the migration lock {self.namespace}/{self.name} is not ours any more: {who}")
         self.api.replace(held.path, self._body(held))
 
-    def release(self, *, check_mode: bool = False) -> bool:
+    def release(self) -> bool:
         """Give it back if it is ours."""
         for _attempt in range(ATTEMPTS):
             held = self.look()
             if held is None or not held.belongs_to(self.owner):
                 return False
             metadata = held.body["metadata"]
-            if check_mode or self.api.delete(held.path, metadata["uid"], metadata["resourceVersion"]):
+            if self.api.delete(held.path, metadata["uid"], metadata["resourceVersion"]):
                 return True
             # Changed since: by a renewal of our own, or by somebody who took it over.
         return False

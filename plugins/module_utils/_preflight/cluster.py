@@ -129,19 +129,17 @@ def _behind(plan: Plan, view: Mapping[str, Any]) -> Iterator[Finding]:
     if view["caught_up"] or not view["leader"]:
         return
     for member in view["members"]:
-        prefix = f"{member['id']} ({member['address']}): "
         # What does not answer at all has been reported as that.
-        reasons = [text[len(prefix) :] for text in view["behind"] if text.startswith(prefix) and member["reachable"]]
-        host = plan.host_at(member["address"].rpartition(":")[0].strip("[]"))
-        for reason in reasons:
-            lag = f" ({member['lag']} entries behind)" if member.get("lag") else ""
-            yield Finding(
-                host or EVERYWHERE,
-                "caught up",
-                f"{reason}{lag}",
-                "every voter has all the leader has committed",
-                "wait until it has caught up; where it does not, read its log",
-            )
+        if not member["behind"] or not member["reachable"]:
+            continue
+        lag = f" ({member['lag']} entries behind)" if member.get("lag") else ""
+        yield Finding(
+            plan.host_at(member["address"].rpartition(":")[0].strip("[]")) or EVERYWHERE,
+            "caught up",
+            f"{member['behind']}{lag}",
+            "every voter has all the leader has committed",
+            "wait until it has caught up; where it does not, read its log",
+        )
 
 
 def _even(view: Mapping[str, Any]) -> Iterator[Finding]:

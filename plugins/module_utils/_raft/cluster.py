@@ -66,21 +66,25 @@ class MemberView:
         return self.status.last_contact is not None and self.status.last_contact < FRESH_CONTACT
 
     def why_behind(self, leader: Leader, target: int) -> str | None:
-        """Why this member does not count as caught up with the index `target`, or None when it has."""
-        name = f"{self.member.id} ({self.member.address})"
+        """The member's name and why it does not count as caught up with the index `target`, or None when it has."""
+        reason = self.reason_behind(leader, target)
+        return None if reason is None else f"{self.member.id} ({self.member.address}): {reason}"
+
+    def reason_behind(self, leader: Leader, target: int) -> str | None:
+        """The same without the member's name."""
         if self.url is None:
-            return f"{name}: no URL given for its host"
+            return "no URL given for its host"
         if self.status is None:
-            return f"{name}: {self.url} does not answer"
+            return f"{self.url} does not answer"
         if not self.follows(leader):
             return (
-                f"{name}: {self.status.role} in term {self.status.term} with leader {self.status.leader}, "
+                f"{self.status.role} in term {self.status.term} with leader {self.status.leader}, "
                 f"wanted leader {leader.address} in term {leader.term}"
             )
         if not self.in_contact(leader):
-            return f"{name}: last contact {self.status.last_contact} s ago, wanted under {FRESH_CONTACT} s"
+            return f"last contact {self.status.last_contact} s ago, wanted under {FRESH_CONTACT} s"
         if self.status.applied_index is None or self.status.applied_index < target:
-            return f"{name}: applied {self.status.applied_index}, wanted {target}"
+            return f"applied {self.status.applied_index}, wanted {target}"
         return None
 
     def as_dict(self, leader: Leader | None) -> dict[str, Any]:

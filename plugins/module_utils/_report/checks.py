@@ -45,7 +45,7 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         check("state", f"Clients reach {wanted}", state["served_by"] == wanted, served, f"Not all clients reach {wanted}.")
         led = [f"{name} {one['gate']}" for name, one in state["hosts"].items() if one["gate"] != "open"]
         listed = ", ".join(led)
-        check("state", "No client is led round any more", not led, listed or "every gate is open", f"Gates are still set: {listed}.")
+        check("state", "No client is redirected any more", not led, listed or "every gate is open", f"Gates are still set: {listed}.")
 
     before = [one["id"] for one in report["members"]["before"]]
     after = [one["id"] for one in report["members"]["after"]]
@@ -73,7 +73,7 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
             fault = f"{CLUSTER_NAMES[name].capitalize()} was without a quorum for {told}."
             check("availability", f"Quorum all the time in {CLUSTER_NAMES[name]}", kept, seen or f"without it for {told}", fault)
     if not figures["quorum_samples"]:
-        check("availability", "Quorum all the time", None, "nobody watched")
+        check("availability", "Quorum all the time", None, "not watched")
     alerts = words.plural(len(report["alerts"]), "alert")
     check("availability", "No alert", not report["alerts"], alerts, f"There was {alerts}." if len(report["alerts"]) == 1 else f"There were {alerts}.")
     restarts = words.plural(figures["pod_restarts"], "restart")

@@ -19,6 +19,7 @@ from .._core.journal import PHASES
 from .._core.words import PHASE_TITLES
 from . import series
 from .checks import checks
+from .outcome import state_of
 from .status import moment
 from .status import phases as phases_of
 from .verdict import verdict
@@ -74,7 +75,7 @@ def gather(inputs: Inputs) -> dict[str, Any]:
         "began": _iso(began),
         "ended": _iso(ended),
         "window": {"from": round(window[0], 3), "to": round(window[1], 3)},
-        "state": _state(inputs.status),
+        "state": state_of(inputs.status),
         "failure": dict(inputs.failure) if inputs.failure else _recorded_failure(phases),
         "phases": phases,
         "write_pause": _write_pause(inputs.hosts),
@@ -155,28 +156,6 @@ def _recorded_failure(phases: Sequence[Mapping[str, Any]]) -> dict[str, Any] | N
         if phase["state"] == "failed":
             return {"phase": phase["name"], "task": phase["task"], "message": phase["message"], "host": None}
     return None
-
-
-def _state(status: Mapping[str, Any]) -> dict[str, Any]:
-    """What is true now, of both clusters and of the way clients take."""
-    clusters = {}
-    for name, cluster in status["clusters"].items():
-        voters = [one for one in cluster["members"] if one["voter"]]
-        clusters[name] = {
-            "exists": cluster["exists"] and bool(cluster["members"]),
-            "leader": cluster["leader"] or cluster["leader_address"],
-            "term": cluster["term"],
-            "quorate": cluster["quorate"],
-            "voters": len(voters),
-            "answering": sum(one["reachable"] for one in voters),
-        }
-    return {
-        "word": status["state"],
-        "phase": status["phase"],
-        "served_by": status["traffic"]["served_by"],
-        "clusters": clusters,
-        "hosts": {name: dict(one) for name, one in status["traffic"]["hosts"].items()},
-    }
 
 
 def _facts(hosts: Mapping[str, Mapping[str, Any]], phase: str) -> list[Mapping[str, Any]]:

@@ -16,10 +16,10 @@ from typing import Any
 from .._core import words
 from .._core.commands import STATUS
 from .._core.journal import PHASES, ROLLBACK
+from .outcome import CLUSTERS, Outcome, as_lines, current_state, state_of
 from .status import phase_of
 
 MARKS = {"done": "✓", "started": "▸", "failed": "✗", "rolled_back": "↩", "pending": "·"}
-CLUSTERS = {"old": "systemd", "new": "pods"}
 # A cluster that was not seen for so long is not shown as if it were there now.
 STALE = 5.0
 # What a task may take before a line says what is waited for, and how often it says so again.
@@ -121,7 +121,7 @@ class Progress:
         return {phase: phase_of(list(self.phases.get(phase, {}).values()) or ["pending"]) for phase in shown}
 
     def panel(self, at: float, *, over: bool = False) -> list[tuple[str, str]]:
-        """(kind, line) of everything that is true now; of a run that is over only what became of the phases."""
+        """(kind, line) of the current state; of a run that is over only what became of the phases."""
         if not self.phases:
             return [("info", f"  {self._now(at)}")] if self.task else []
         lines = [("title", f"pi-controller migration  {words.seconds(at - self.began)}")]
@@ -158,25 +158,13 @@ class Progress:
         return f"{self.task.name}{who}, for {words.seconds(max(0.0, round(at - self.task.since, 1)))}"
 
     def closing(self) -> list[tuple[str, str]]:
-        """After a failure: what is true now, and how to go on or back."""
+        """After a failure: the current state, and how to continue or to roll back."""
         if not self.failures:
             return []
         if self.status is None:
-            # It ended before its last play, as when no Pi answers any more; then nobody has looked.
-            return [("text", ""), ("title", "To see what is true now, and the command to go on or back"), ("text", f"  {STATUS}")]
-        lines = [("text", ""), ("title", "What is true now")]
-        lines.append(("text", f"  Clients are served by: {self.status['traffic']['served_by']}"))
-        for name, title in CLUSTERS.items():
-            cluster = self.status["clusters"][name]
-            if cluster["members"]:
-                quorum = "quorum" if cluster["quorate"] else "NO QUORUM"
-                lines.append(("text", f"  {title}: {quorum}, leader {cluster['leader'] or 'none'}, term {cluster['term']}"))
-        step = self.status["next"]
-        if step["command"]:
-            lines += [("title", f"To go on ({step['why']})"), ("text", f"  {step['command']}")]
-        if step["back"]:
-            lines += [("title", "To go back to systemd"), ("text", f"  {step['back']}")]
-        return lines
+            # It ended before its last play, as when no Pi answers any more; then nothing has looked.
+            return as_lines(Outcome(command=STATUS, goal="To see the current state", why="and the commands to continue or to roll back"))
+        return as_lines(Outcome(state=current_state(state_of(self.status)), **self.status["next"]))
 
 
 def _essence(sample: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -33,6 +33,11 @@ def phase_of(states: list[str]) -> str:
     return "started" if "done" in known else "pending"
 
 
+def differing(phase: Info) -> list[str]:
+    """`["pi-2 pending"]`: the Pis on which a phase is in another state than the whole."""
+    return [f"{host} {state}" for host, state in phase["hosts"].items() if state != phase["state"]]
+
+
 def phases(hosts: Mapping[str, Info]) -> dict[str, dict[str, Any]]:
     """Every phase: its state, the state on each Pi, and when it was begun and finished."""
     journals = {name: (info.get("journal") or {}).get("phases") or {} for name, info in hosts.items() if _seen(info)}
@@ -188,26 +193,26 @@ def overall(states: Mapping[str, Info], held: Info | None) -> tuple[str, str | N
 
 
 def next_step(state: str, phase: str | None, held: Info | None, unseen: Sequence[str] = ()) -> dict[str, Any]:
-    """The command that goes on, the one that goes back, and why."""
+    """The command that continues, the one that rolls back, and why."""
     tag = TAGS.get(phase or "", phase or "")
     going = commands.play("migrate", "--tags", tag, *([commands.CONFIRM] if phase == "cutover" else []))
     start, way_back = commands.MIGRATE, commands.ROLLBACK
     if state in ("running", "rolling_back"):
-        holder = held["holder"] if held else "somebody"
-        return {"command": None, "back": None, "why": f"{holder} is at it; wait until that run ends"}
+        holder = held["holder"] if held else "another run"
+        return {"command": None, "back": None, "why": f"{holder} holds the lock; wait until that run ends"}
     table: dict[str, tuple[str | None, str | None, str]] = {
-        "unknown": (None, None, "no Pi could be asked, so nothing is known of the migration"),
-        "migrated": (None, way_back, "the migration is complete, nothing is left to do"),
+        "unknown": (None, None, "no Pi answers, so the state of the migration is unknown"),
+        "migrated": (None, way_back, "the migration is complete"),
         "not_started": (start, None, "nothing has been changed yet"),
         "rolled_back": (start, None, "the systemd cluster serves; a new run starts over"),
-        "rollback_unfinished": (way_back, None, "the way back stopped half-way; finish it first"),
+        "rollback_unfinished": (way_back, None, "the rollback did not finish; finish it first"),
         "paused": (going, way_back, "the last phase is done; the next one has not begun"),
-        "failed": (going, way_back, "mend the cause, then the phase starts over; or go back"),
-        "interrupted": (going, way_back, "a run ended in the middle; the same command finishes the phase, or go back"),
+        "failed": (going, way_back, "fix the cause, then the phase starts over; or roll back"),
+        "interrupted": (going, way_back, "a run was interrupted; the same command finishes the phase, or roll back"),
     }
     command, back, why = table[state]
     if unseen and state != "unknown":
-        why += f"; {', '.join(unseen)} could not be asked, so bring that back first"
+        why += f"; {', '.join(unseen)} did not answer, so bring that back first"
     return {"command": command, "back": back, "why": why}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .._core import words
+from .status import differing
 
 MARKS = {"done": "✓", "started": "…", "failed": "✗", "rolled_back": "↩", "pending": "·"}
 CLUSTERS = (("old", "systemd"), ("new", "pods"))
@@ -66,14 +67,13 @@ def _owner(owner: Mapping[str, Any] | None) -> str:
 def _phases(status: Mapping[str, Any]) -> list[str]:
     rows = []
     for name, phase in status["phases"].items():
-        differing = [f"{host} {state}" for host, state in phase["hosts"].items() if state != phase["state"]]
         rows.append(
             (
                 MARKS[phase["state"]],
                 words.PHASE_TITLES[name],
                 phase["state"].replace("_", " "),
                 (phase["started"] or "")[:19].replace("T", " "),
-                ", ".join(differing),
+                ", ".join(differing(phase)),
             )
         )
     return columns(rows)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a report says first: what happened, what is true now, and what to do next. In plain words."""
+"""What a report says first: whether all is well, what happened, the current state, and the next commands."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._core import words
+from .outcome import Outcome, as_verdict, current_state
 
 HEADLINES = {
     "migrated": "Migrated to Kubernetes",
@@ -17,70 +18,43 @@ HEADLINES = {
     "failed": "The migration stopped",
     "paused": "The migration is paused",
 }
-SERVING = {
-    "systemd": "The daemons under systemd serve all clients.",
-    "pods": "The pods serve all clients.",
-    "mixed": "Some clients reach the daemons under systemd and others the pods.",
-    "unknown": "Who serves the clients could not be seen.",
-}
-
-
 def verdict(report: Mapping[str, Any]) -> dict[str, Any]:
     failing = [check for check in report["checks"] if check["ok"] is False and check["group"] != "phases"]
     good = report["outcome"] in ("migrated", "paused", "rolled_back") and not failing
-    return {
-        "good": good,
-        "headline": HEADLINES[report["outcome"]] + ("" if good or report["outcome"] == "failed" else ", with findings"),
-        "happened": _happened(report),
-        "now": _now(report),
-        "doubts": [check["fault"] or f"{check['title']}: {check['seen']}." for check in failing],
-        "command": report["next"]["command"],
-        "back": report["next"]["back"],
-        "why": report["next"]["why"],
-    }
+    outcome = Outcome(
+        headline=HEADLINES[report["outcome"]] + ("" if good or report["outcome"] == "failed" else ", with findings"),
+        happened=_happened(report),
+        state=current_state(report["state"]),
+        findings=tuple(check["fault"] or f"{check['title']}: {check['seen']}." for check in failing),
+        **report["next"],
+    )
+    return {"good": good, **as_verdict(outcome)}
 
 
-def _happened(report: Mapping[str, Any]) -> str:
-    figures, outcome, failure = report["figures"], report["outcome"], report["failure"]
+def _happened(report: Mapping[str, Any]) -> tuple[str, ...]:
+    figures, outcome = report["figures"], report["outcome"]
     took = words.seconds(figures["duration_seconds"])
-    pis = words.plural(len(report["state"]["hosts"]), "Pi")
     if outcome == "migrated":
+        pis = words.plural(len(report["state"]["hosts"]), "Pi")
         pause = figures["write_pause_seconds"]
-        waited = f" Writes waited {words.seconds(pause)} at the cutover." if pause is not None else ""
-        return f"The Raft cluster of {pis} moved from systemd to pods in {took}.{waited}"
+        paused = (f"Write pause: {words.seconds(pause)}.",) if pause is not None else ()
+        return f"The Raft cluster of {pis} moved from systemd to pods in {took}.", *paused
     if outcome == "rolled_back":
-        return f"{_stopped(report, failure)}Everything was taken back to systemd, {took} after the migration began."
+        return *_stopped(report), f"The cluster was rolled back to systemd, {took} after the migration began."
     if outcome == "failed":
-        return f"{_stopped(report, failure)}Nothing was taken back by itself."
+        return *_stopped(report), "Nothing was rolled back automatically."
     verb = "is" if figures["phases_done"] == 1 else "are"
-    return f"{figures['phases_done']} of {figures['phases']} phases {verb} done; the next one has not begun. So far it took {took}."
+    done = f"{figures['phases_done']} of {figures['phases']} phases {verb} done; the next one has not begun."
+    return done, f"Time so far: {took}."
 
 
-def _stopped(report: Mapping[str, Any], failure: Mapping[str, Any] | None) -> str:
+def _stopped(report: Mapping[str, Any]) -> tuple[str, ...]:
+    failure = report["failure"]
     if not failure:
-        return ""
+        return ()
     titles = {phase["name"]: phase["title"] for phase in report["phases"]}
     phase = titles.get(failure.get("phase") or "", failure.get("phase") or "a phase")
     task = f' at the step "{failure["task"]}"' if failure.get("task") else ""
     host = f" on {failure['host']}" if failure.get("host") else ""
     why = f": {str(failure['message']).strip().rstrip('.')}" if failure.get("message") else ""
-    return f"The phase {phase.lower()} failed{host}{task}{why}. "
-
-
-def _now(report: Mapping[str, Any]) -> list[str]:
-    state = report["state"]
-    lines = [SERVING[state["served_by"]]]
-    for name, title in (("old", "systemd"), ("new", "pods")):
-        cluster = state["clusters"][name]
-        if not cluster["exists"] and state["word"] == "unknown":
-            continue
-        if not cluster["exists"]:
-            lines.append("No daemon runs under systemd." if name == "old" else "The pods form no cluster.")
-            continue
-        quorum = "has a quorum" if cluster["quorate"] else "has no quorum"
-        leader = f"leader {cluster['leader']}, " if cluster["leader"] else "no leader, "
-        lines.append(
-            f"Cluster of {title}: {quorum}; {leader}term {cluster['term']}, "
-            f"{cluster['answering']} of {words.plural(cluster['voters'], 'voter')} answering."
-        )
-    return lines
+    return (f"The phase {phase.lower()} failed{host}{task}{why}.",)

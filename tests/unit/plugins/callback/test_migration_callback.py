@@ -121,7 +121,7 @@ def test_a_failure_is_told_and_what_ansible_says_is_a_v_away(command: list[str])
     assert "FAILED pi-2: Break: iptables-restore failed" in out
     assert "-v shows Ansible's own output" in out
     # No play came any more that would have looked.
-    assert "To see what is true now, and the command to go on or back\n  ansible-playbook pi_controller.raft_migration.status " in out
+    assert "To see the current state (and the commands to continue or to roll back)\n  ansible-playbook pi_controller.raft_migration.status " in out
     _code, out = piped(command, "-v")
     assert "TASK [Record that the phase has started]" in out
     assert "PLAY RECAP" in out

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from conftest import import_plugin
 
-host = import_plugin("module_utils._core.host_state")
+host = import_plugin("module_utils._report.host_state")
 gate = import_plugin("module_utils._gate.rules")
 procfs = import_plugin("module_utils._core.procfs")
 UNIT = "pi-controller.service"

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from conftest import import_plugin
 
-outcome = import_plugin("module_utils._report.outcome")
+outcome_of = import_plugin("module_utils._report.outcome")
+run = import_plugin("module_utils._report.stopped")
+stopped = import_plugin("filter.stopped").FilterModule().filters()["stopped"]
 
 
 def failure(host: str, task: str = "Join | Add it", message: str = "no leader", phase: str = "transfer") -> dict[str, str]:
@@ -14,18 +16,37 @@ def failure(host: str, task: str = "Join | Add it", message: str = "no leader", 
 
 
 def test_a_pause_says_what_is_true_and_both_commands():
-    text = outcome.stopped([failure("pi-1"), failure("pi-2", task="", message="")], False, "none")
+    text = stopped([failure("pi-1"), failure("pi-2", task="", message="")], False, "none")
     assert text.splitlines() == [
         'The migration is paused: phase transfer stopped at "Join | Add it"',
         "pi-1: no leader",
-        "Now: The systemd cluster serves reads and writes as before; the pods have no clients.",
-        f"Go on: mend the cause, then (finished phases are left alone): {outcome.GO_ON}",
-        f"Go back: {outcome.ROLLBACK}",
+        "Current state: the systemd cluster serves reads and writes as before; the pods have no clients.",
+        f"To continue (fix the cause first; finished phases are skipped): {run.GO_ON}",
+        f"To roll back: {run.ROLLBACK}",
     ]
 
 
+def test_one_outcome_reads_the_same_in_all_three_places():
+    outcome = outcome_of.Outcome(
+        headline="The migration stopped", happened=("It failed.",), state=("Pods serve.", "pods: quorum."), command="go", why="fix it", back="return"
+    )
+    message, lines, verdict = outcome_of.as_message(outcome), outcome_of.as_lines(outcome), outcome_of.as_verdict(outcome)
+    terminal = "\n".join(line for _kind, line in lines)
+    for said in ("To continue (fix it)", "go", "To roll back", "return", "Current state", *outcome.state):
+        assert said in message
+        assert said in terminal
+    assert verdict == {"headline": "The migration stopped", "happened": "It failed.", "now": ["Pods serve.", "pods: quorum."], "doubts": [],
+                       "command": "go", "why": "fix it", "back": "return"}  # fmt: skip
+
+
+def test_no_command_is_named_where_there_is_none():
+    outcome = outcome_of.Outcome(headline="Running", happened=("It runs.",), state=("Pods serve.",), why="wait")
+    assert "To " not in outcome_of.as_message(outcome)
+    assert [line for _kind, line in outcome_of.as_lines(outcome)] == ["", "Current state", "  Pods serve."]
+
+
 def test_what_a_loop_failed_with_is_what_its_item_said():
-    said = outcome.failure_message
+    said = run.failure_message
     assert said({"msg": "no leader"}) == "no leader"
     assert said({}) == ""
     items = [{"item": "pi-1", "msg": "fine"}, {"ansible_loop_var": "item", "item": "pi-3", "failed": True, "msg": "no leader"}]
@@ -38,34 +59,34 @@ def test_what_a_loop_failed_with_is_what_its_item_said():
 
 def test_an_alert_is_told_without_the_way_it_came():
     came = "Task failed: The lookup plugin 'quorum_alert' failed: Quorum watch, leader_lost: pi-1"
-    assert outcome.failure_message({"msg": came}) == "Quorum watch, leader_lost: pi-1"
+    assert run.failure_message({"msg": came}) == "Quorum watch, leader_lost: pi-1"
 
 
 def test_what_failed_for_all_is_told_once():
-    text = outcome.stopped([failure("pi-1"), failure("pi-2")], False, "none")
+    text = stopped([failure("pi-1"), failure("pi-2")], False, "none")
     assert text.count("no leader") == 1
 
 
 def test_a_pi_that_does_not_answer_is_named():
-    text = outcome.stopped([failure("pi-1", task="", message=""), failure("pi-2", task="", message="does not answer")], False, "none")
+    text = stopped([failure("pi-1", task="", message=""), failure("pi-2", task="", message="does not answer")], False, "none")
     assert text.splitlines()[:2] == ["The migration is paused: phase transfer stopped", "pi-2: does not answer"]
 
 
 def test_after_the_opening_the_pods_have_the_clients():
-    assert "Cutover only has to be finished" in outcome.stopped([failure("pi-1", phase="cutover")], True, "none")
-    text = outcome.stopped([failure("pi-1", phase="cleanup")], True, "none")
-    assert "Now: The pods have the clients" in text
+    assert "Cutover only has to be finished" in stopped([failure("pi-1", phase="cutover")], True, "none")
+    text = stopped([failure("pi-1", phase="cleanup")], True, "none")
+    assert "Current state: the pods have the clients" in text
     # Whether all of them can serve is not written down: it has to be looked at.
-    assert outcome.STATUS in text
+    assert run.STATUS in text
 
 
 def test_a_rollback_is_told_as_one():
-    text = outcome.stopped([failure("pi-1")], True, "done")
+    text = stopped([failure("pi-1")], True, "done")
     assert text.startswith("The migration was rolled back")
     assert "with every write the pods had taken" in text
 
 
 def test_a_way_back_that_stops_is_told():
-    text = outcome.stopped([failure("pi-1")], True, "Pods | Stop them: no answer")
-    assert "The way back: Pods | Stop them: no answer" in text
-    assert outcome.ROLLBACK in text
+    text = stopped([failure("pi-1")], True, "Pods | Stop them: no answer")
+    assert "Rollback: Pods | Stop them: no answer" in text
+    assert run.ROLLBACK in text

@@ -187,7 +187,7 @@ def test_a_stopped_unit_is_one_finding_and_not_one_for_each_of_its_ports():
         for port in ("8080", "9090", "9091"):
             seen["ports"][host]["reached"]["pi-3"][port] = {"result": "refused", "seconds": 0.001}
     for view in seen["cluster"].values():
-        view["members"][2]["reachable"] = False
+        view["members"][2].update(reachable=False, behind="http://10.77.0.13:8080 does not answer")
         view.update(caught_up=False, behind=["pi-3 (10.77.0.13:9091): http://10.77.0.13:8080 does not answer"])
         view["unanswered"] = [{"url": "http://10.77.0.13:8080", "error": "did not answer"}]
 
@@ -281,7 +281,7 @@ CLUSTER_CASES = {
     "no vote": (lambda view: view["members"][1].update(voter=False), ("pi-2", "members", "has no vote")),
     "behind": (
         lambda view: (
-            view["members"][1].update(lag=40),
+            view["members"][1].update(lag=40, behind="applied 60, wanted 100"),
             view.update(caught_up=False, behind=["pi-2 (10.77.0.12:9091): applied 60, wanted 100"]),
         ),
         ("pi-2", "caught up", "applied 60, wanted 100 (40 entries behind)"),

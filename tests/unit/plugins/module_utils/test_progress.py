@@ -109,7 +109,8 @@ def test_a_failure_ends_with_what_is_true_and_both_commands() -> None:
     assert progress.closing() == [], "a run that ends well says no such thing"
     progress.failed("pi-2", "Flip", "iptables-restore failed", at(70))
     told = "\n".join(line for _kind, line in progress.closing())
-    for line in ("served by: systemd", "systemd: quorum, leader pi-1, term 2", "--tags cutover -e confirm=true", "raft_migration.rollback -i"):
+    for line in ("The daemons under systemd serve all clients.", "systemd: quorum, leader pi-1, term 2, 3 of 3 voters answering.",
+                 "--tags cutover -e confirm=true", "raft_migration.rollback -i"):  # fmt: skip
         assert line in told
 
 

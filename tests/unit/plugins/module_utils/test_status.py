@@ -119,7 +119,7 @@ def test_a_phase_that_was_killed_is_interrupted_unless_somebody_is_at_it() -> No
     assert told(hosts)["state"] == "interrupted"
     status = told(hosts, given.kube(lock=lease(5)))
     assert status["state"] == "running"
-    assert "anna@laptop is at it" in status["next"]["why"]
+    assert "anna@laptop holds the lock" in status["next"]["why"]
 
 
 def test_a_lock_that_nobody_renews_has_run_out() -> None:
@@ -144,7 +144,7 @@ def test_a_pi_that_cannot_be_seen_does_not_hide_the_others() -> None:
     assert status["traffic"]["hosts"]["pi-3"]["reaches"] == "unknown"
     assert status["clusters"]["old"]["answering"] == 2
     assert "pi-3: unreachable" in status["faults"]
-    assert "pi-3 could not be asked" in status["next"]["why"]
+    assert "pi-3 did not answer" in status["next"]["why"]
     table = [line.rstrip() for line in text_of.render(status)]
     assert "  pi-3: unreachable" in table
     assert status["not_seen"] == ["pi-3"]

@@ -61,6 +61,7 @@ def test_shows_the_leader_and_every_member(run_module, cluster):
         "lag": 0,
         "last_contact": 0.0125,
         "in_contact": True,
+        "behind": None,
     }
     assert result["changed"] is False
 
@@ -73,7 +74,8 @@ def test_a_node_that_is_down_is_reported_and_the_rest_stays_quorate(run_module, 
     assert result["caught_up"] is False
     assert [one["url"] for one in result["unanswered"]] == [cluster.urls[2]]
     assert result["members"][2]["reachable"] is False
-    assert "n3" in result["behind"][0]
+    assert [member["behind"] for member in result["members"]] == [None, None, f"{cluster.urls[2]} does not answer"]
+    assert result["behind"] == [f"n3 (127.0.2.3:9092): {cluster.urls[2]} does not answer"]
 
 
 def test_the_leader_is_known_from_the_others_when_its_own_url_is_down(run_module, cluster):

@@ -13,10 +13,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from .._core.failures import RaftError
+from .._core.journal import load
+from .._core.procfs import PROC, listeners
 from .._gate.rules import Table, show, state_of
-from .failures import RaftError
-from .journal import load
-from .procfs import PROC, listeners
 
 OTHER = "other"
 

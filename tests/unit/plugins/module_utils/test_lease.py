@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -20,6 +22,9 @@ api = import_plugin("module_utils._kube.api")
 leases = import_plugin("module_utils._kube.lease")
 processes = import_plugin("module_utils._core.processes")
 failures = import_plugin("module_utils._core.failures")
+files = import_plugin("module_utils._watch.files")
+judge = import_plugin("module_utils._watch.judge")
+watch = import_plugin("module_utils._watch.process")
 
 NAME = "pi-controller-raft-migration"
 FOLDER = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
@@ -219,68 +224,74 @@ def test_a_renewal_of_our_own_in_the_very_moment_does_not_keep_the_lock(kube, lo
     assert PATH not in kube.objects
 
 
-# --- the module --------------------------------------------------------------------------------------
+def test_taken_looked_at_and_given_back(kube, lock):
+    mine = lock()
+    assert mine.look() is None
+    assert mine.take() == (None, True)
+    assert mine.take()[1] is False
+    seen = mine.look()
+    assert seen.belongs_to(mine.owner)
+    assert seen.as_dict()["holder"].endswith(f":{os.getpid()}")
+    assert mine.release() is True
+    assert mine.release() is False
 
 
-@pytest.fixture
-def module(kube: FakeKube, monkeypatch: pytest.MonkeyPatch, run_module: Callable[..., Any]) -> Callable[..., Any]:
-    monkeypatch.setattr(import_plugin("modules.migration_lock"), "connect", lambda _module: api.KubeApi(kube))
-
-    def run(state: str, check_mode: bool = False, **options: Any) -> dict[str, Any]:
-        return run_module("migration_lock", {"state": state, "name": NAME, "parent_pid": os.getpid(), **options}, check_mode=check_mode)
-
-    return run
-
-
-def test_held_released_and_looked_at(kube, module):
-    assert module("checked")["mine"] is False
-    held = module("held")
-    assert (held["changed"], held["mine"], held["lock"]["holder"]) == (True, True, None)
-    assert module("held")["changed"] is False
-    seen = module("checked")
-    assert (seen["changed"], seen["mine"]) == (False, True)
-    assert seen["lock"]["holder"].endswith(f":{os.getpid()}")
-    released = module("released")
-    assert (released["changed"], released["mine"]) == (True, False)
-    assert module("released")["changed"] is False
-
-
-def test_check_mode_predicts_and_writes_nothing(kube, module):
-    assert module("held", check_mode=True)["changed"] is True
+def test_check_mode_predicts_and_writes_nothing(kube, lock):
+    assert lock().take(check_mode=True) == (None, True)
     assert kube.writes == []
-    module("held")
+    lock().take()
     kube.requests.clear()
-    assert module("released", check_mode=True)["changed"] is True
+    assert lock().take(check_mode=True)[1] is False
     assert kube.writes == []
 
 
-def test_check_mode_refuses_where_a_run_would_be_refused(module, lock, clock, other_process):
-    # The module has no other clock than the real one.
-    clock.now = datetime.now(timezone.utc)
+def test_check_mode_refuses_where_a_run_would_be_refused(kube, lock, other_process):
     lock("anna", processes.identify(other_process.pid)).take()
-    refused = module("held", check_mode=True)
-    assert refused["failed"] is True
-    assert "is held by anna@laptop" in refused["msg"]
+    with pytest.raises(api.KubeError, match="is held by anna@laptop"):
+        lock("bert").take(check_mode=True)
 
 
-def test_an_api_server_that_is_away_fails_the_taking_and_not_the_giving_back(kube, module, monkeypatch):
-    module("held")
+def away(method: str, path: str) -> None:
+    raise api_error(503, "Service Unavailable", "the API server is away")
+
+
+def test_an_api_server_that_is_away_fails_the_taking(kube, lock, monkeypatch):
+    lock().take()
     monkeypatch.setattr(api, "READ_PATIENCE", 0)
-
-    def away(method: str, path: str) -> None:
-        raise api_error(503, "Service Unavailable", "the API server is away")
-
     kube.on_request = away
-    refused = module("held")
-    assert refused["failed"] is True
-    assert "503" in refused["msg"]
-    assert module("released")["changed"] is False
+    with pytest.raises(api.KubeError, match="503"):
+        lock().take()
 
 
-def test_without_a_run_above_it_says_what_to_set(run_module):
-    refused = run_module("migration_lock", {"state": "held", "name": NAME})
-    assert "no ansible-playbook process is above process" in refused["msg"]
-    assert "`parent_pid`" in refused["msg"]
+def test_a_lock_that_cannot_be_given_back_does_not_keep_the_watch_from_ending(kube, lock, monkeypatch, tmp_path):
+    mine = lock()
+    mine.take()
+    monkeypatch.setattr(api, "READ_PATIENCE", 0)
+    kube.on_request = away
+    folder = files.WatchFolder(tmp_path / "watch")
+    folder.make()
+    tried = multiprocessing.get_context("fork").Event()
+
+    def release() -> None:
+        tried.set()
+        mine.release()
+
+    settings = watch.Settings(judge.Limits(), timeout=1.0, lifetime=10.0)
+    held = watch.Lock(take=mine.take, renew=mine.renew, release=release)
+    # In a process of its own, since it sets signal handlers; the run that it watches is gone, so it ends at once.
+    process = multiprocessing.get_context("fork").Process(target=watch.Watch(folder, {}, settings, GONE, held).watch, args=(lambda: None,))
+    process.start()
+    process.join(30)
+    assert process.exitcode == 0
+    assert tried.is_set()
+    about = json.loads((tmp_path / "watch" / files.ABOUT).read_text())
+    assert (about["why"], about["ended"] is not None) == ("the run is gone", True)
+
+
+def test_without_a_run_above_it_says_what_to_set():
+    with pytest.raises(failures.RaftError, match="no ansible-playbook process is above process") as refused:
+        leases.owner_of(None)
+    assert "`parent_pid`" in refused.value.told
 
 
 def test_a_lease_of_somebody_elses_making_has_no_owner_that_could_be_dead(kube, lock):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._raft.client import RaftClient
+from .client import RaftClient
 
 
 def rest_options(*, urls_required: bool = True) -> dict[str, dict[str, Any]]:

@@ -2,16 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report's charts: data in, SVG out. Every chart is drawn twice, for wide and for narrow pages."""
+"""The report's charts: data in, shapes out, which the page writes as SVG. Every chart is drawn twice, for wide and for narrow pages."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .._core import words
-from .markup import Markup, joined, number, tag
+from ...module_utils._core import words
 
 WIDE, NARROW = 860, 330
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
@@ -49,31 +48,59 @@ def offset(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02d}"
 
 
-def text(x: float, y: float, words_: Any, class_: str = "", anchor: str | None = None) -> Markup:
-    return tag("text", words_, x=x, y=y, class_=f"t {class_}".strip(), text_anchor=anchor)
+class Shape(NamedTuple):
+    """One SVG element. The page escapes its text and its attributes."""
+
+    element: str
+    attributes: Mapping[str, str]
+    text: str = ""
 
 
-def svg(name: str, title: str, description: str, width: float, height: float, *children: Any) -> Markup:
-    return tag(
-        "svg",
-        tag("title", title, id=f"{name}-title"),
-        tag("desc", description, id=f"{name}-desc"),
-        *children,
-        role="img",
-        aria_labelledby=f"{name}-title {name}-desc",
-        viewBox=f"0 0 {number(width)} {number(height)}",
-        class_="chart",
-    )
+class Chart(NamedTuple):
+    """A drawing and its description for people who do not see it."""
+
+    name: str
+    title: str
+    description: str
+    width: str
+    height: str
+    shapes: Sequence[Shape]
 
 
-def axis(scale: Scale, top: float, bottom: float) -> Markup:
+def number(value: float) -> str:
+    """A coordinate: short, and the same on every machine."""
+    return f"{value:.1f}".rstrip("0").rstrip(".") if value else "0"
+
+
+def shape(element: str, text_: str = "", **attributes: Any) -> Shape:
+    """`class_` loses its underscore, other underscores become dashes; None leaves an attribute out."""
+    given = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
+    return Shape(element, {key: number(value) if isinstance(value, float) else str(value) for key, value in given.items()}, text_)
+
+
+def text(x: float, y: float, written: str, class_: str = "", anchor: str | None = None) -> Shape:
+    return shape("text", written, x=x, y=y, class_=f"t {class_}".strip(), text_anchor=anchor)
+
+
+class Drawings(NamedTuple):
+    """The same chart for both widths."""
+
+    wide: Chart
+    narrow: Chart
+
+
+def drawings(draw: Callable[..., Chart], *given: Any) -> Drawings:
+    return Drawings(draw(*given, narrow=False), draw(*given, narrow=True))
+
+
+def axis(scale: Scale, top: float, bottom: float) -> list[Shape]:
     """Vertical hair lines with the time since the beginning below them."""
     lines = []
     for tick in scale.ticks():
         x = scale(scale.start + tick)
-        lines.append(tag("line", x1=x, x2=x, y1=top, y2=bottom, class_="grid"))
+        lines.append(shape("line", x1=x, x2=x, y1=top, y2=bottom, class_="grid"))
         lines.append(text(x, bottom + 15, offset(tick), "muted", "middle" if tick else "start"))
-    return joined(*lines)
+    return lines
 
 
 class _Rows:
@@ -82,7 +109,7 @@ class _Rows:
     def __init__(self, width: float, scale: Scale, narrow: bool) -> None:
         self.width, self.scale, self.narrow = width, scale, narrow
         self.y = 4.0
-        self.parts: list[Markup] = []
+        self.parts: list[Shape] = []
 
     def row(self, label: str, note: str, bars: Sequence[tuple[float, float, str, str]]) -> None:
         """`bars` are (from, to, class, text); `note` stands after the last bar, or before it where there is no room."""
@@ -97,7 +124,7 @@ class _Rows:
             x, to = self.scale(began), self.scale(ended)
             width = max(2.5, to - x)
             right = max(right, x + width)
-            self.parts.append(tag("rect", x=x, y=self.y + 4 + above, width=width, height=15, rx=2, class_=class_))
+            self.parts.append(shape("rect", x=x, y=self.y + 4 + above, width=width, height=15, rx=2, class_=class_))
             if inside and len(inside) * CHARACTER + 8 <= width:
                 self.parts.append(text(x + 5, self.y + 15.5 + above, inside, "inside"))
         if not self.narrow and note:
@@ -112,7 +139,7 @@ class _Rows:
         self.y += pixels
 
 
-def timeline(report: Mapping[str, Any], narrow: bool) -> Markup:
+def timeline(report: Mapping[str, Any], narrow: bool) -> Chart:
     """Phases, the write pause, both clusters' leaders and quorum, and alerts, over one axis of time."""
     width = NARROW if narrow else WIDE
     window = report["window"]
@@ -130,7 +157,7 @@ def timeline(report: Mapping[str, Any], narrow: bool) -> Markup:
     pause = report["write_pause"]
     rows.gap()
     rows.row(
-        "Writes waited",
+        "Write pause",
         words.seconds(pause["seconds"]) if pause else "not measured",
         [(pause["from"], pause["to"], "pause", "")] if pause else [],
     )
@@ -146,15 +173,14 @@ def timeline(report: Mapping[str, Any], narrow: bool) -> Markup:
         alerts = [(one["began"], one["ended"] or one["began"], "alert", "") for one in report["alerts"] if one["began"]]
         rows.row("Alerts", str(len(report["alerts"])), alerts)
     bottom = rows.y + 2
-    return svg(
+    return Chart(
         f"timeline-{'narrow' if narrow else 'wide'}",
         "Time line of the migration",
-        "Bars over the time since the beginning: one for each phase, the stretch in which writes waited, and who led each"
+        "Bars over the time since the beginning: one for each phase, the write pause, and the leaders of each"
         " cluster. The tables below hold the same numbers.",
-        width,
-        bottom + 22,
-        axis(scale, 0, bottom),
-        *rows.parts,
+        number(width),
+        number(bottom + 22),
+        [*axis(scale, 0, bottom), *rows.parts],
     )
 
 
@@ -173,7 +199,7 @@ def latency(
     pause: Mapping[str, Any] | None,
     window: Mapping[str, float],
     narrow: bool,
-) -> Markup:
+) -> Chart:
     """Latency over time on a logarithmic scale: medians as lines, the largest values as hair lines above them."""
     width, height = (NARROW, 210) if narrow else (WIDE, 230)
     left, top = 46.0, 30.0
@@ -186,18 +212,18 @@ def latency(
         share = (math.log10(max(value, 10.0**low)) - low) / (high - low)
         return height - share * (height - top)
 
-    parts: list[Any] = [axis(scale, top, height)]
+    parts = axis(scale, top, height)
     for power in range(low, high + 1):
-        parts.append(tag("line", x1=left, x2=width, y1=y(10.0**power), y2=y(10.0**power), class_="grid"))
+        parts.append(shape("line", x1=left, x2=width, y1=y(10.0**power), y2=y(10.0**power), class_="grid"))
         parts.append(text(left - 6, y(10.0**power) + 4, words.seconds(10.0**power / 1000) if power >= 0 else "0.1 ms", "muted", "end"))
     if pause:
         x = scale(pause["from"])
-        parts.append(tag("rect", x=x, y=top, width=max(2.5, scale(pause["to"]) - x), height=height - top, class_="pause band"))
+        parts.append(shape("rect", x=x, y=top, width=max(2.5, scale(pause["to"]) - x), height=height - top, class_="pause band"))
     for line in lines:
         hair = [f"M{number(scale(one['at']))} {number(y(one['median']))}V{number(y(one['max']))}" for one in line.points]
-        parts.append(tag("path", d="".join(hair), class_=f"hair {line.class_}"))
+        parts.append(shape("path", d="".join(hair), class_=f"hair {line.class_}"))
         parts.append(
-            tag("path", d=_path([(scale(one["at"]), y(one["median"])) for one in line.points], (width - left) / 24), class_=f"line {line.class_}")
+            shape("path", d=_path([(scale(one["at"]), y(one["median"])) for one in line.points], (width - left) / 24), class_=f"line {line.class_}")
         )
     marked = -8.0
     for at in sorted(failed):
@@ -206,23 +232,23 @@ def latency(
         if x - marked < 8:
             continue
         marked = x
-        parts.append(tag("path", d=f"M{number(x - 3)} {number(top - 9)}l6 6m0 -6l-6 6", class_="cross"))
+        parts.append(shape("path", d=f"M{number(x - 3)} {number(top - 9)}l6 6m0 -6l-6 6", class_="cross"))
     x = left
     for line in lines:
-        parts.append(tag("path", d=f"M{number(x)} 8h22", class_=f"line {line.class_}"))
+        parts.append(shape("path", d=f"M{number(x)} 8h22", class_=f"line {line.class_}"))
         parts.append(text(x + 28, 12, line.title, "label"))
         x += 28 + len(line.title) * CHARACTER + 22
     if failed:
-        parts.append(tag("path", d=f"M{number(x)} 5l6 6m0 -6l-6 6", class_="cross"))
+        parts.append(shape("path", d=f"M{number(x)} 5l6 6m0 -6l-6 6", class_="cross"))
         parts.append(text(x + 12, 12, "no answer", "label"))
     described = "; ".join(f"{line.title}: {len(line.points)} stretches of time" for line in lines)
-    return svg(
+    return Chart(
         f"{name}-{'narrow' if narrow else 'wide'}",
         "Latency over time",
         f"Medians and largest values, on a logarithmic scale. {described}. The table below holds the figures.",
-        width,
-        height + 22,
-        *parts,
+        number(width),
+        number(height + 22),
+        parts,
     )
 
 

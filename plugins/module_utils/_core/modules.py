@@ -1,0 +1,39 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How every module ends: with its result, or with what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, Union
+
+from .failures import RaftError, fail
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+AGAIN = "fix the problem above and run the same command again"
+
+
+def explained(error: Union[RaftError, OSError], doing: str) -> RaftError:
+    """An error of the operating system says which file or address, but not what it was needed for."""
+    if isinstance(error, RaftError):
+        return error
+    return RaftError(f"{doing}: {error}", seen=str(error), next_step=AGAIN)
+
+
+def run_module(module: AnsibleModule, work: Callable[[AnsibleModule, dict[str, Any]], None], doing: str) -> NoReturn:
+    """Let `work(module, result)` fill the result, and end the module with it.
+
+    A RaftError or OSError ends the module with its text as `msg`, its facts as `failure`, and what the result has by then.
+    `doing` is what an OSError interrupted, for instance `reading the journal`. Other exceptions are defects and pass.
+    """
+    result: dict[str, Any] = {"changed": False}
+    try:
+        work(module, result)
+    except (RaftError, OSError) as error:
+        fail(module, explained(error, doing), **result)
+    module.exit_json(**result)
+    raise AssertionError("exit_json has ended the process")

@@ -1,0 +1,83 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The outcome of a run that stopped, from what failed on each Pi and from the journals. Nothing is asked for it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .._core.commands import CONFIRM, MIGRATE, ROLLBACK, STATUS
+from .outcome import Outcome
+
+GO_ON = f"{MIGRATE} {CONFIRM}"
+# An alert comes through a lookup in a keyword, which is of no interest to who reads it.
+ALERT = re.compile(r"^Task failed: .* failed: (?=Quorum watch, )", re.DOTALL)
+
+
+def failure_message(result: dict[str, Any]) -> str:
+    """The message of a failed task. A loop itself says only that an item failed: then it is the first of these, and which."""
+    items = (item for item in result.get("results") or [] if isinstance(item, dict))
+    failed = next((item for item in items if item.get("failed") or item.get("unreachable")), result)
+    item = failed.get(failed.get("ansible_loop_var", ""))
+    message = ALERT.sub("", str(failed.get("msg") or ""))
+    return f"{item}: {message}" if isinstance(item, (str, int)) else message
+
+
+def what_happened(failures: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Where it stopped, then a line for each Pi with a reason; one that only failed along with another has neither task nor message."""
+    reasons = [failure for failure in failures if failure.get("task") or failure["message"]] or failures
+    lines = [f"{failure['host']}: {failure['message'] or 'see the task above'}" for failure in reasons]
+    # What fails once for all of them is reported once.
+    if len({failure["message"] for failure in reasons}) == 1 and len(reasons) > 1:
+        lines = [reasons[0]["message"] or "see the task above"]
+    # Ansible does not say what a Pi was doing that no longer answers.
+    task = next((failure["task"] for failure in reasons if failure.get("task")), None)
+    where = f"phase {reasons[0]['phase']} stopped" + (f' at "{task}"' if task else "")
+    return where, *lines
+
+
+def serving(opening: bool, phase: str) -> str:
+    """Who has the clients, as far as cutover's entry in the journal says."""
+    if not opening:
+        return "the systemd cluster serves reads and writes as before; the pods have no clients."
+    if phase == "cutover":
+        return (
+            "the pods hold what clients write from now on and the systemd cluster no longer takes writes. "
+            "Cutover only has to be finished."
+        )
+    # A Pi may be away, or half-way: that is not written down anywhere, but can be looked at.
+    return f"the pods have the clients; the systemd cluster takes none. How well they serve: {STATUS}"
+
+
+def stopped(failures: list[dict[str, Any]], opening: bool, rollback: str) -> Outcome:
+    """The outcome of a run that stopped. `rollback` is `none` (paused), `done`, or the message it failed with."""
+    happened, phase = what_happened(failures), failures[0]["phase"]
+    if rollback == "done":
+        return Outcome(
+            headline="The migration was rolled back",
+            happened=happened,
+            state=("the systemd cluster serves reads and writes, with every write the pods had taken.",),
+            command=GO_ON,
+            goal="To start again",
+            why="fix the cause first",
+        )
+    if rollback == "none":
+        return Outcome(
+            headline="The migration is paused",
+            happened=happened,
+            state=(serving(opening, phase),),
+            command=GO_ON,
+            why="fix the cause first; finished phases are skipped",
+            back=ROLLBACK,
+        )
+    return Outcome(
+        headline="The rollback stopped" if phase == "rollback" else "The migration stopped and its rollback stopped too",
+        happened=(*happened, f"Rollback: {rollback}"),
+        state=("nothing was deleted. What the pods had taken is in their data folders, or in rollback.state in the backup folder.",),
+        command=ROLLBACK,
+        goal="To finish the rollback",
+        why="fix the cause first",
+    )

@@ -1,0 +1,101 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Jinja expressions of roles and playbooks, and what makes one hard to read or wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, nodes
+
+# Keywords whose text is an expression without braces.
+BARE = ("when", "that", "until", "failed_when", "changed_when")
+PATTERNS = ("match", "search", "regex", "regex_replace", "regex_search", "regex_findall")
+# Filters that take the name of a test or filter, then its arguments.
+APPLIES = ("selectattr", "rejectattr", "select", "reject", "map")
+WIDEST = 120
+
+
+class _Anything(dict[str, Any]):
+    """Ansible's filters and tests are not there, and nothing is evaluated."""
+
+    def __contains__(self, _name: object) -> bool:
+        return True
+
+
+def files(checkout: Path) -> list[Path]:
+    return sorted(path for root in ("roles", "playbooks") for path in (checkout / root).rglob("*.yml"))
+
+
+def scalars(path: Path) -> Iterator[tuple[str, yaml.ScalarNode]]:
+    """Each Jinja text of a YAML file with its place in it."""
+
+    def walk(node: yaml.Node | None, bare: bool) -> Iterator[tuple[str, yaml.ScalarNode]]:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                yield from walk(value, key.value in BARE)
+        elif isinstance(node, yaml.SequenceNode):
+            for value in node.value:
+                yield from walk(value, bare)
+        elif isinstance(node, yaml.ScalarNode):
+            if "{{" in node.value or "{%" in node.value:
+                yield node.value, node
+            elif bare and node.tag.endswith(":str"):
+                yield "{{ " + node.value + " }}", node
+
+    yield from walk(yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader), False)
+
+
+def wide_lines(path: Path) -> list[int]:
+    """Numbers of the lines of Jinja that are too wide."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = {
+        number + 1
+        for _text, node in scalars(path)
+        for number in range(node.start_mark.line, min(node.end_mark.line + 1, len(lines)))
+        if len(lines[number]) > WIDEST
+    }
+    return sorted(found)
+
+
+def faults(path: Path) -> list[str]:
+    """Nested ternaries, patterns with a variable that is not escaped, and dictionaries zipped by hand; each with its line."""
+    return [f"{node.start_mark.line + 1}: {fault}" for text, node in scalars(path) for fault in faults_of(text)]
+
+
+def faults_of(text: str) -> list[str]:
+    environment = Environment(extensions=["jinja2.ext.do"])
+    environment.filters, environment.tests = _Anything(), _Anything()
+    tree = environment.parse(text)
+    found = []
+    for choice in tree.find_all(nodes.CondExpr):
+        if isinstance(choice.expr1, nodes.CondExpr) or isinstance(choice.expr2, nodes.CondExpr):
+            found.append("a ternary inside a ternary; name one of them in vars")
+    for applied in (*tree.find_all(nodes.Filter), *tree.find_all(nodes.Test)):
+        pattern = _pattern(applied)
+        if pattern is not None and not _escaped(pattern):
+            found.append("a variable is part of a pattern; put it through regex_escape, or compare without a pattern")
+    for call in tree.find_all(nodes.Call):
+        zipped = call.args and isinstance(call.args[0], nodes.Filter) and call.args[0].name == "zip"
+        if zipped and isinstance(call.node, nodes.Name) and call.node.name == "dict":
+            found.append("a dictionary is zipped by hand; use the filter by_host")
+    return found
+
+
+def _pattern(call: Any) -> nodes.Node | None:
+    if call.name in PATTERNS:
+        return call.args[0] if call.args else None
+    if call.name in APPLIES:
+        for index, argument in enumerate(call.args[:-1]):
+            if isinstance(argument, nodes.Const) and argument.value in PATTERNS:
+                return call.args[index + 1]
+    return None
+
+
+def _escaped(pattern: nodes.Node) -> bool:
+    if isinstance(pattern, nodes.Filter) and pattern.name == "regex_escape":
+        return True
+    return not isinstance(pattern, nodes.Name) and all(_escaped(part) for part in pattern.iter_child_nodes())

@@ -1,0 +1,48 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which Pis stop a run at once because their journal could not be read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import CHECKOUT
+
+READ = {"phase_states": {"prepare": "done"}}
+UNREACHABLE = {"unreachable": True, "msg": "no route to host"}
+FAILED = {"failed": True, "msg": "the journal is not JSON"}
+
+
+@pytest.mark.parametrize(
+    ("reported_later", "journals", "named"),
+    [
+        (False, {"pi-1": READ, "pi-2": UNREACHABLE, "pi-3": FAILED}, ["pi-2", "pi-3"]),
+        (True, {"pi-1": READ, "pi-2": UNREACHABLE, "pi-3": FAILED}, ["pi-3"]),
+        (True, {"pi-1": READ, "pi-2": UNREACHABLE}, []),
+        (False, {"pi-1": READ, "pi-2": READ}, []),
+    ],
+)
+def test_a_pi_without_a_journal_stops_the_run_unless_it_is_unreachable_and_reported_later(
+    tmp_path: Path, ansible_playbook: str, reported_later: bool, journals: dict[str, dict], named: list[str]
+) -> None:
+    tasks = yaml.safe_load((CHECKOUT / "roles/common/tasks/discover.yml").read_text())
+    (task,) = (task for task in tasks if task["name"] == "Every Pi answers")
+    (tmp_path / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}]))
+    variables = {
+        "raft_migration_hosts": "pis",
+        "raft_migration_away_is_told_later": reported_later,
+        "ansible_python_interpreter": sys.executable,
+    }
+    hosts = {name: {"raft_migration_journal": journal} for name, journal in journals.items()}
+    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}))
+    command = [ansible_playbook, "play.json", "-i", "hosts.json", "-c", "local"]
+    done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=300, check=False)
+    assert bool(done.returncode) == bool(named), done.stdout + done.stderr
+    if named:
+        assert f"The journal of {', '.join(named)} could not be read" in done.stdout
+        assert ("no route to host" in done.stdout) == ("pi-2" in named)
