@@ -24,7 +24,7 @@ from urllib.parse import quote, urlsplit
 
 from .._core.failures import RaftError
 from .._core.operator import OPERATOR_ADDRESS
-from .types import NodeStatus, TakenSnapshot, parse_status
+from .types import Member, NodeStatus, TakenSnapshot, parse_members, parse_status
 
 # What the kernel answers when the operator's address cannot be the source of this connection.
 _CANNOT_BIND = {errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT, errno.EPERM, errno.EACCES}
@@ -85,6 +85,13 @@ class RaftClient:
     def raw_status(self) -> dict[str, Any]:
         """The status as the daemon sends it, for a reader elsewhere."""
         return self._object("GET", "/api/v1/raft/status")
+
+    def members(self) -> tuple[Member, ...]:
+        return parse_members(self._object("GET", "/api/v1/raft/members").get("members"))
+
+    def leader(self) -> str | None:
+        """The Raft address of the leader this node knows."""
+        return self._object("GET", "/api/v1/raft/leader").get("leader") or None
 
     def capabilities(self) -> frozenset[str]:
         """The optional calls of this release; today's releases know no such list, which is the empty one."""

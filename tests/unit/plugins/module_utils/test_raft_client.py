@@ -100,10 +100,9 @@ def test_go_durations(text, seconds):
     assert parse_duration(text) == (pytest.approx(seconds) if seconds is not None else None)
 
 
-def test_leader_members_and_capabilities_are_read(client, cluster):
-    status = client.status()
-    assert status.leader == "127.0.2.1:9092"
-    assert [member.id for member in status.members] == ["n1", "n2"]
+def test_the_smaller_calls(client, cluster):
+    assert client.leader() == "127.0.2.1:9092"
+    assert [one.id for one in client.members()] == ["n1", "n2"]
     assert client.capabilities() == frozenset(FULL)
 
 
@@ -218,8 +217,8 @@ def test_certificates_are_verified_unless_told_not_to(answering, tmp_path):
     url = answering(200, b'{"leader": "127.0.0.1:1"}', context)
 
     with pytest.raises(RaftError, match="certificate"):
-        RaftClient(url).raw_status()
-    assert RaftClient(url, validate_certs=False).raw_status()["leader"] == "127.0.0.1:1"
-    assert RaftClient(url, ca_path=str(cert)).raw_status()["leader"] == "127.0.0.1:1"
+        RaftClient(url).leader()
+    assert RaftClient(url, validate_certs=False).leader() == "127.0.0.1:1"
+    assert RaftClient(url, ca_path=str(cert)).leader() == "127.0.0.1:1"
     with pytest.raises(RaftError, match="cannot read the certificates"):
         RaftClient(url, ca_path=str(tmp_path / "none.pem"))
