@@ -18,6 +18,7 @@ from typing import Any
 
 from .durable import fsync, replacing
 from .failures import RaftError
+from .text import visible_in
 
 FORMAT = 1
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
@@ -43,7 +44,7 @@ def load(path: Path) -> Journal | None:
         raise _refused(path, str(error)) from error
     try:
         journal = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _refused(path, f"it is not JSON ({error})") from error
     if not isinstance(journal, dict) or journal.get("format") != FORMAT:
         seen = journal.get("format") if isinstance(journal, dict) else type(journal).__name__
@@ -59,6 +60,18 @@ def _check(path: Path, journal: Journal) -> None:
     for name, entry in phases.items():
         if name not in (*PHASES, ROLLBACK) or not isinstance(entry, dict) or entry.get("state") not in STATES:
             raise _refused(path, f"phase {name!r} is unknown or has no known state")
+        # Written as null by hand, or by another tool; the rest of the collection relies on an object.
+        if entry.get("facts") is None:
+            entry["facts"] = {}
+        if not isinstance(entry["facts"], dict):
+            raise _refused(path, f"the facts of phase {name!r} are not an object")
+        for moment in ("started", "finished"):
+            if not isinstance(entry.get(moment), (str, type(None))):
+                raise _refused(path, f"{moment!r} of phase {name!r} is not a time")
+    if not isinstance(journal.get("migration_id"), (str, type(None))):
+        raise _refused(path, "its migration_id is not a text")
+    if not all(isinstance(event, dict) for event in events):
+        raise _refused(path, "its events are not objects")
 
 
 def _refused(path: Path, why: str) -> JournalError:
@@ -137,7 +150,7 @@ def marked(
             entry.update(started=entry.get("started") or at, finished=at)
         after["phases"][phase] = entry
         after["events"].append({"at": at, "phase": phase, "state": state})
-    entry["facts"] = {**entry.get("facts", {}), **facts}
+    entry["facts"] = {**(entry.get("facts") or {}), **visible_in(facts)}
     return after
 
 

@@ -200,6 +200,14 @@ class RaftClient:
         target, deadline = self._prefix + path, Deadline(timeout or self.timeout)
         try:
             reply = exchange(self._connect, self.host, self.port, method, target, headers, payload, deadline)
+        except ssl.SSLError as error:
+            raise self._error(
+                f"did not answer {method} {path} over TLS",
+                None,
+                one_line(str(error)),
+                "a certificate that names the address in the URL, and TLS that both sides know",
+                _tls_step(error, self.host),
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             raise self._error(
                 f"did not answer {method} {path}",
@@ -257,15 +265,27 @@ class RaftClient:
                     raise
         return open_socket(self.host, self.port, None, self._tls, deadline)
 
-    def _error(self, what: str, status: int | None, seen: Any, wanted: str) -> RaftError:
+    def _error(
+        self, what: str, status: int | None, seen: Any, wanted: str, next_step: str | None = None
+    ) -> RaftError:
         return RaftError(
             f"{self.url} {what}" + (f" ({seen})" if status is None else ""),
             url=self.url,
             status=status,
             seen=seen,
             wanted=wanted,
-            next_step=_next_step(status),
+            next_step=next_step or _next_step(status),
         )
+
+
+def _tls_step(error: ssl.SSLError, host: str) -> str:
+    """What to do about a connection that was made and a handshake that was not."""
+    reason = str(getattr(error, "verify_message", None) or error)
+    if "mismatch" in reason or "not valid for" in reason:
+        return f"have the daemon's certificate name {host} (subjectAltName), or set `pi_controller_address` to what it names"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "give the CA of the daemon's certificate as `ca_path` (`pi_controller_ca_path`); see that it has not expired"
+    return "see that the daemon speaks TLS on this port (`pi_controller_scheme`), and whether it wants a client certificate"
 
 
 def _usable_token(token: str | None, url: str) -> str | None:

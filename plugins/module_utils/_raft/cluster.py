@@ -52,6 +52,8 @@ class MemberView:
     member: Member
     url: str | None
     status: NodeStatus | None
+    # It answers, but not as a daemon does.
+    unreadable: bool = False
 
     def follows(self, leader: Leader) -> bool:
         """Whether the node itself says that this is its leader, in this term."""
@@ -71,7 +73,7 @@ class MemberView:
         if self.url is None:
             return f"{name}: no URL given for its host"
         if self.status is None:
-            return f"{name}: {self.url} does not answer"
+            return f"{name}: {self.url} {'gives no readable answer' if self.unreadable else 'does not answer'}"
         if not self.follows(leader):
             return (
                 f"{name}: {self.status.role} in term {self.status.term} with leader {self.status.leader}, "
@@ -223,7 +225,7 @@ def _views(source: NodeStatus, answers: tuple[Answer, ...], leader: Leader | Non
         host = host_of(member.address)
         own = [a for a in answers if same_host(a.client.host, host)]
         candidates = [
-            MemberView(member, a.client.url, a.status)
+            MemberView(member, a.client.url, a.status, unreadable=a.error is not None and a.error.status == 200)
             for a in own
             if a.status is None or speaks_for_itself(a.client, a.status)
         ]

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from .._core.commands import CONFIRM, MIGRATE, ROLLBACK, STATUS
+from .._core.text import visible
 
 GO_ON = f"{MIGRATE} {CONFIRM}"
 # An alert comes through a lookup in a keyword, which is of no interest to who reads it.
@@ -21,7 +22,8 @@ def failure_message(result: dict[str, Any]) -> str:
     items = (one for one in result.get("results") or [] if isinstance(one, dict))
     told = next((one for one in items if one.get("failed") or one.get("unreachable")), result)
     item = told.get(told.get("ansible_loop_var", ""))
-    message = ALERT.sub("", str(told.get("msg") or ""))
+    # From here it goes into the journal, the report and the last words of the run.
+    message = visible(ALERT.sub("", str(told.get("msg") or "")))
     return f"{item}: {message}" if isinstance(item, (str, int)) else message
 
 
