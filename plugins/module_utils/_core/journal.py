@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from .durable import fsync, replacing
+from .durable import fsync, private_folder, replacing
 from .failures import RaftError
 from .text import visible_in
 
@@ -90,8 +90,7 @@ def _refused(path: Path, why: str) -> JournalError:
 def save(path: Path, journal: Journal) -> None:
     """Replace the journal as a whole and make it durable."""
     if not path.parent.exists():
-        path.parent.mkdir(parents=True)
-        path.parent.chmod(0o700)
+        private_folder(path.parent)
     with replacing(path, 0o600) as new:
         new.write_text(json.dumps(journal, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
