@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "por
 ROLLBACK = "rollback"
 STATES = ("started", "done", "failed", "rolled_back")
 PENDING = "pending"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 Journal = dict  # dict[str, Any], but Python 3.9 evaluates aliases
 
@@ -68,8 +70,11 @@ def _check(path: Path, journal: Journal) -> None:
         for moment in ("started", "finished"):
             if not isinstance(entry.get(moment), (str, type(None))):
                 raise _refused(path, f"{moment!r} of phase {name!r} is not a time")
-    if not isinstance(journal.get("migration_id"), (str, type(None))):
-        raise _refused(path, "its migration_id is not a text")
+    # Both become parts of paths, the second one on every Pi.
+    rollback = phases.get(ROLLBACK, {}).get("facts", {})
+    for what, name in (("migration_id", journal.get("migration_id")), ("rollback id", rollback.get("id"))):
+        if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
+            raise _refused(path, f"its {what} is not a name of letters, digits, dots, underscores and hyphens")
     if not all(isinstance(event, dict) for event in events):
         raise _refused(path, "its events are not objects")
 

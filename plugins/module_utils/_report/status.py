@@ -19,6 +19,8 @@ from .._raft.shape import Unreadable
 from .._raft.types import parse_status
 
 FORMAT = 1
+# As in the Lease itself (seconds), which is read where the Kubernetes client is; the status is not.
+MAX_SKEW, MAX_DURATION = 600.0, 3600
 TAGS = {"systemd_shutdown": "complete", "port_migration": "complete", "cleanup": "complete"}
 
 Info = Mapping  # Mapping[str, Any], but Python 3.9 evaluates aliases
@@ -145,6 +147,8 @@ def owner(kube: Info, now: float) -> dict[str, Any] | None:
     renewed = moment(lock["renewed"])
     age = None if renewed is None else round(max(0.0, now - renewed), 1)
     expired = age is not None and lock["duration_seconds"] is not None and age > lock["duration_seconds"]
+    # See Held.expired: a time that no living owner has written holds nothing.
+    expired = expired or (renewed is not None and (renewed - now > MAX_SKEW or (lock["duration_seconds"] or 0) > MAX_DURATION))
     return {**lock, "renewed_seconds_ago": age, "expired": expired}
 
 

@@ -139,6 +139,8 @@ def test_a6_facts_of_a_journal_may_be_null(tmp_path: Path, facts):
         {"phases": {"prepare": {"state": "done", "started": 7}}},
         {"phases": {"prepare": {"state": ["done"]}}},
         {"migration_id": {"a": 1}},
+        {"migration_id": "../../etc/cron.d/x"},
+        {"phases": {"rollback": {"state": "started", "facts": {"id": "x/../../etc"}}}},
         {"events": [1]},
         {"phases": [1]},
     ],
