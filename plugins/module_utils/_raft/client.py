@@ -43,6 +43,15 @@ from .types import Member, NodeStatus, TakenSnapshot, parse_members, parse_statu
 T = TypeVar("T")
 STATUS = "/api/v1/raft/status"
 _VISIBLE = re.compile("[!-~]+")
+_FORMS: tuple[Callable[[str], str], ...] = (
+    str,
+    lambda token: repr(token)[1:-1],
+    # repr chooses its quotes by what else is in the text.
+    lambda token: token.replace("\\", "\\\\").replace("'", "\\'"),
+    lambda token: json.dumps(token)[1:-1],
+    quote,
+    lambda token: quote(token, safe=""),
+)
 # A shorter one is not looked for in answers: it would be found in any text.
 SHORT_TOKEN = 8
 DEEPEST = 40
@@ -104,6 +113,9 @@ class RaftClient:
         self.timeout = timeout
         self._prefix = parts.path.rstrip("/")
         self._token = _usable_token(token, self.url)
+        # As it is, and as it stands in the text of an exception, in JSON and in a URL.
+        forms = {form(self._token) for form in _FORMS} if self._token and len(self._token) >= SHORT_TOKEN else set()
+        self._secrets = sorted(forms, key=len, reverse=True)
         self._tls = _tls_context(validate_certs, ca_path, self.url) if parts.scheme == "https" else None
 
     def status(self) -> NodeStatus:
@@ -244,10 +256,10 @@ class RaftClient:
 
     def _without_token(self, value: Any, depth: int = 0) -> Any:
         """The value without the token in it, which a daemon may send back. One of a few characters is in any text."""
-        if not self._token or len(self._token) < SHORT_TOKEN:
-            return value
         if isinstance(value, str):
-            return value.replace(self._token, "(token)")
+            for secret in self._secrets:
+                value = value.replace(secret, "(token)")
+            return value
         if depth < DEEPEST and isinstance(value, dict):
             return {
                 self._without_token(key): self._without_token(inner, depth + 1) for key, inner in value.items()

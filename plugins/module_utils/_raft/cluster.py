@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from .._core.failures import RaftError
@@ -261,9 +261,39 @@ def same_host(one: str, other: str) -> bool:
     return one == other or bool(_addresses(one) & _addresses(other))
 
 
-@lru_cache(maxsize=256)
-def _addresses(host: str) -> frozenset[str]:
-    try:
-        return frozenset(str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
-    except OSError:
-        return frozenset()
+class Resolver:
+    """Addresses of host names, each looked up once, within a budget of time.
+
+    The names come from the daemons: one that names members of its own making, in a domain whose server takes its time, must
+    not keep the view of all others waiting.
+    """
+
+    BUDGET, REFILL = 5.0, 60.0  # seconds
+    KEPT = 256
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._known: dict[str, frozenset[str]] = {}
+        self._spent, self._since = 0.0, clock()
+
+    def __call__(self, host: str) -> frozenset[str]:
+        if host in self._known:
+            return self._known[host]
+        began = self._clock()
+        if began - self._since > self.REFILL:
+            self._spent, self._since = 0.0, began
+        if self._spent > self.BUDGET:
+            # Not kept: it may be asked again later.
+            return frozenset()
+        try:
+            found = frozenset(str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError):  # the latter for what cannot be a name at all
+            found = frozenset()
+        self._spent += self._clock() - began
+        if len(self._known) >= self.KEPT:
+            self._known.clear()
+        self._known[host] = found
+        return found
+
+
+_addresses = Resolver()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
+from pathlib import Path
 
 import pytest
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import RaftError
@@ -58,12 +60,29 @@ def test_h2_an_answer_is_read_up_to_a_limit(script: Script):
         RaftClient(daemon.url, timeout=20).status()
 
 
-def test_h2_a_body_is_sent_within_the_deadline():
-    with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts, and never reads
+@pytest.mark.parametrize("pace", [0.0, 0.05])
+def test_h2_a_body_is_sent_within_the_deadline(tmp_path: Path, pace: float):
+    (tmp_path / "state.bin").write_bytes(bytes(64 << 20))
+    over = threading.Event()
+
+    def read_slowly() -> None:
+        sock, _peer = listener.accept()
+        with sock:
+            while pace and not over.wait(pace):
+                sock.recv(1 << 18)
+            over.wait()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        reader = threading.Thread(target=read_slowly)
+        reader.start()
         began = time.monotonic()
-        with pytest.raises(RaftError, match="did not answer POST"):
-            RaftClient(f"http://127.0.0.1:{listener.getsockname()[1]}").restore(bytes(64 << 20), timeout=TIMEOUT)
-        assert took(began) < TIMEOUT + 0.5
+        try:
+            with pytest.raises(RaftError, match="did not answer POST"):
+                RaftClient(f"http://127.0.0.1:{listener.getsockname()[1]}").restore(tmp_path / "state.bin", timeout=TIMEOUT)
+            assert took(began) < TIMEOUT + 0.5
+        finally:
+            over.set()
+            reader.join()
 
 
 def test_h2_a_tls_handshake_ends_at_the_deadline():
@@ -162,6 +181,31 @@ def test_m7_one_malformed_answer_leaves_that_member_unreadable(answer, monkeypat
     assert "readable" in view.unanswered[0]["error"]
     assert len(view.unanswered[0]["error"]) < 500
     assert len(looked_up) < 20
+
+
+def test_m7_look_ups_of_invented_names_have_a_budget_of_time(monkeypatch):
+    now, asked = [0.0], []
+
+    def slow(host, *_args, **_kwargs):
+        asked.append(host)
+        now[0] += 2.0
+        raise OSError("no such name")
+
+    monkeypatch.setattr(cluster_file.socket, "getaddrinfo", slow)
+    resolve = cluster_file.Resolver(lambda: now[0])
+    for number in range(MAX_MEMBERS):
+        assert resolve(f"h{number}.invalid") == frozenset()
+    assert len(asked) == 3
+    assert resolve("h0.invalid") == frozenset()
+    assert len(asked) == 3, "a name is looked up once"
+    now[0] += 61
+    resolve("h9.invalid")
+    assert asked[3:] == ["h9.invalid"], "the budget comes back"
+
+
+@pytest.mark.parametrize("host", ["a..b", "." * 70, "x" * 70 + ".invalid", "*", "%"])
+def test_m7_what_cannot_be_a_name_has_no_address(host):
+    assert cluster_file.Resolver()(host) == frozenset()
 
 
 def test_m7_members_up_to_the_limit_are_read():
