@@ -188,7 +188,7 @@ CALLS = {
     ("", "endpoints"): {"get", "create", "update"},
     ("apps", "daemonsets"): {"get", "create", "patch", "delete"},
     ("apps", "controllerrevisions"): {"list"},
-    ("discovery.k8s.io", "endpointslices"): {"list", "create", "delete"},
+    ("discovery.k8s.io", "endpointslices"): {"list", "create", "update", "delete"},
     ("coordination.k8s.io", "leases"): {"get", "create", "update", "delete"},
 }
 
