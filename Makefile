@@ -46,6 +46,12 @@ unit: ## Tests that need neither root nor the lab
 	"$$venv/bin/python" -m pytest -q tests/unit
 	"$$venv/bin/python" -m pytest -q tests/lab
 
+FUZZ ?= 600
+.PHONY: fuzz
+fuzz: ## Hostile daemons against every module that asks daemons: FUZZ=SECONDS, 600 by default
+	@venv=$(ENVIRONMENT)
+	FUZZ=$(FUZZ) "$$venv/bin/python" -m pytest -q -s tests/unit/test_fuzz.py
+
 .PHONY: test
 test: packages ## Everything CI runs
 	@tests/run.sh

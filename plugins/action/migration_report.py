@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..module_utils._core.durable import replacing
+from ..module_utils._core.durable import private_folder, replacing
 from ..module_utils._core.failures import RaftError
 from ..module_utils._core.modules import explained
 from ..module_utils._report.checks import junit
@@ -89,13 +89,6 @@ def inputs_of(params: dict[str, Any], now: float) -> Inputs:
         witness=read_json(params["witness_verdict"]) if params["witness_verdict"] else None,
         witness_history=Path(params["witness_history"]) if params["witness_history"] else None,
     )
-
-
-def private_folder(path: Path) -> None:
-    """The folder and those above it that are missing, for nobody but the owner from the first moment on."""
-    for one in (*reversed(path.parents), path):
-        if not one.exists():
-            one.mkdir(mode=0o700)
 
 
 def write(path: Path, text: str, mode: int) -> None:

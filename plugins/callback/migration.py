@@ -55,6 +55,7 @@ from ansible.utils.color import stringc
 
 from ..module_utils._core.commands import COLLECTION, STATUS
 from ..module_utils._core.tail import Tail
+from ..module_utils._core.text import one_line, visible
 from ..module_utils._core.words import clock
 from ..module_utils._report.progress import Event, Progress
 
@@ -62,6 +63,8 @@ COLOURS = {"good": C.COLOR_OK, "bad": C.COLOR_ERROR, "alert": C.COLOR_WARN, "act
 INTERVAL = 0.5
 # Of a structure among the events only the beginning is shown.
 LONGEST = 160
+# As wide as the time of day before an event.
+INDENT = " " * 10
 
 
 class Screen:
@@ -78,7 +81,7 @@ class Screen:
     def draw(self, lines: list[tuple[str, str]]) -> None:
         columns, rows = shutil.get_terminal_size()
         shown = lines[: max(0, rows - 2)]
-        text = "".join(f"{_coloured(kind, _cut(line, columns))}\x1b[K\n" for kind, line in shown)
+        text = "".join(f"{_coloured(kind, _cut(one_line(line), columns))}\x1b[K\n" for kind, line in shown)
         up = f"\x1b[{self.drawn}F" if self.drawn else ""
         self._write(f"{up}{text}\x1b[J")
         self.drawn = len(shown)
@@ -343,11 +346,12 @@ class CallbackModule(Default):
     def _event(self, event: Event) -> None:
         if self._quiet and event.kind == "info":
             return
-        self._print(event.kind, f"{clock(event.at)}  {event.text}")
+        # Further lines stand under the first one: what a daemon wrote must not look like an event of this run.
+        self._print(event.kind, f"{clock(event.at)}  {event.text}".replace("\n", "\n" + INDENT))
 
     def _print(self, kind: str, line: str) -> None:
         with self._lock:
-            self._display.display(line, color=COLOURS.get(kind))
+            self._display.display(visible(line), color=COLOURS.get(kind))
             sys.stdout.flush()
 
 

@@ -19,6 +19,10 @@ options:
   _terms:
     description: The folder of the watch.
     required: true
+  kinds:
+    description: Only alerts of these kinds stop the play. By default all of them do.
+    type: list
+    elements: str
 notes:
   - As long as there is no alert, it costs one look for a file, and some milliseconds to be loaded.
 seealso:
@@ -55,10 +59,10 @@ class LookupModule(LookupBase):
         for term in terms:
             path = Path(term).expanduser()
             if (path / ALERTS).exists():
-                self._look(path)
+                self._look(path, kwargs.get("kinds"))
         return [{}]
 
-    def _look(self, path: Path) -> None:
+    def _look(self, path: Path, kinds: list[str] | None) -> None:
         # Here and not above: each task of each host loads this plugin anew, and writes may be waiting meanwhile.
         from ..module_utils._core.processes import Process
         from ..module_utils._watch.files import ABOUT, ORDER, WatchFolder
@@ -69,7 +73,11 @@ class LookupModule(LookupBase):
         if run is None or run.pid not in (os.getpid(), os.getppid()) or not run.alive:
             return
         watched = (folder.read(ORDER) or {}).get("watch", {})
-        alerts = [one for one in folder.alerts() if one["cluster"] is None or one["cluster"] in watched]
+        alerts = [
+            alert
+            for alert in folder.alerts()
+            if (alert["cluster"] is None or alert["cluster"] in watched) and (kinds is None or alert["kind"] in kinds)
+        ]
         if alerts:
             raise AnsibleError("; ".join(_say(alert) for alert in alerts) + f". Everything that was seen is in {folder.path}")
 

@@ -100,8 +100,8 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     for text in [*leads_to, *forgotten]:
         try:
             endpoint_of_text(text)
-        except ValueError as error:
-            raise RaftError(f"{text!r} is not an endpoint; write ip:port or [ip]:port") from error
+        except ValueError:
+            raise RaftError(f"{text!r} is not an endpoint", next_step="write ip:port or [ip]:port") from None
     started = time.monotonic()
 
     def done(rules: ProxyRules) -> bool:
@@ -114,17 +114,11 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     rules, elapsed = waited.value, waited.elapsed
     if not rules.known:
         module.warn(f"what kube-proxy has in this host's kernel cannot be read ({rules.unreadable}); waited {elapsed:.1f} s instead")
-    result.update(
-        mode=rules.mode,
-        known=rules.known,
-        unreadable=rules.unreadable,
-        endpoints=sorted(rules.endpoints),
-        elapsed=round(elapsed, 3),
-    )
+    result.update(mode=rules.mode, known=rules.known, unreadable=rules.unreadable, endpoints=sorted(rules.endpoints), elapsed=round(elapsed, 3))
     if not waited.met:
         raise RaftError(
-            f"After {elapsed:.1f} s kube-proxy (mode {rules.mode}) routes to {sorted(rules.endpoints)}; wanted: {sorted(leads_to)} "
-            f"among them, {sorted(forgotten)} not",
+            f"After {elapsed:.1f} s kube-proxy (mode {rules.mode}) routes to {sorted(rules.endpoints)}; wanted: {sorted(leads_to)} among them, "
+            f"{sorted(forgotten)} not",
             seen=sorted(rules.endpoints),
             wanted={"leads_to": sorted(leads_to), "forgotten": sorted(forgotten)},
             next_step="check that kube-proxy (on K3s: k3s itself) runs on this host and reaches the API server",

@@ -171,9 +171,15 @@ class Looker:
         saved = "".join(self.output("iptables-save", "-t", table) for table in ("filter", "nat"))
         return host.gate_state(parse(saved)) if len(self.faults) == before else {"state": "unknown", "forward_to": None}
 
-    def daemon(self, client: RaftClient, held_by: str | None) -> dict[str, Any]:
+    def daemon(self, client: RaftClient, holder: dict[str, Any] | None) -> dict[str, Any]:
         began = time.monotonic()
+        held_by = holder["held_by"] if holder else None
         found: dict[str, Any] = {"url": client.url, "held_by": held_by, "answers": False, "error": None, "status": None}
+        # The request carries the token: whatever else listens there, of any user of this Pi, must not get it.
+        if held_by not in host.TRUSTED:
+            who = f"held by {holder['command'] or 'a process that cannot be seen'} (pid {holder['pid'] or 'unknown'})" if holder else "free"
+            found["error"] = f"not asked: port {client.port} is {who}, neither by {self.module.params['unit']} nor by a pod"
+            return {**found, "latency_ms": None}
         try:
             found["status"] = client.raw_status()
             found["answers"] = True
@@ -197,7 +203,7 @@ def look(module: AnsibleModule, result: dict[str, Any]) -> None:
         "manifest": host.manifest(folder),
         "gate": looker.gate(),
         "listeners": {str(port): one for port, one in sorted(held.items())},
-        "daemons": [looker.daemon(client, (held.get(client.port) or {}).get("held_by")) for client in clients],
+        "daemons": [looker.daemon(client, held.get(client.port)) for client in clients],
         "unit": in_words(parse_show(looker.output(*show_command("systemctl", params["unit"])))),
         "backups": host.backups(folder, now),
         "paths": {name: Path(path).exists() for name, path in params["paths"].items()},

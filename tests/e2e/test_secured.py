@@ -23,6 +23,7 @@ from tests.lab.pki import Authority
 from tests.lab.shell import wait_for
 
 CONFIG = "/etc/pi-controller/config.yaml"
+CORE = 32
 # The same path on the Pis and on the control node, which ask the daemons both.
 CA = "/run/pi-controller-test-ca.crt"
 
@@ -36,7 +37,8 @@ def put(name: str, path: str, content: str, mode: str = "0600") -> None:
 def secured(old_world: Callable[[str], list[str]], tmp_path: Path) -> Iterator[tuple[list[str], str]]:
     """The old world with a certificate and a token on every daemon; gives the hosts and the token."""
     names = old_world("full")
-    token = f"planted-{secrets.token_hex(16)}"
+    # What means something to JSON, YAML, shells and URLs, and base64's padding; CORE of it is looked for, which is the same in all.
+    token = f"pl4nted'\"%0a\\u0041{secrets.token_hex(CORE // 2)}=="
     authority = Authority(tmp_path / "pki")
     authority.create()
     Path(CA).write_text(authority.certificate.read_text())
@@ -118,10 +120,16 @@ def holds(folder: Path, text: str) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
 
 
+def readable_by_others(folder: Path) -> list[str]:
+    """Files and folders, and the folder itself, that are not for their owner alone."""
+    return [f"{path} {path.lstat().st_mode:o}" for path in [folder, *folder.rglob("*")] if path.lstat().st_mode & 0o077 and not path.is_symlink()]
+
+
 def test_least_rights_tls_and_a_token_that_nobody_tells(
     secured: tuple[list[str], str], least_rights: Path, tmp_path: Path
 ) -> None:
     names, token = secured
+    core = token.removesuffix("==")[-CORE:]
     write(token, "written-before")
     addresses = [node["address"] for node in rehearsal.lab_state()["nodes"]]
     assert ask(addresses[0], "wrong", "GET", "/api/v1/nodes")[0] == 401
@@ -134,7 +142,8 @@ def test_least_rights_tls_and_a_token_that_nobody_tells(
         yaml.safe_dump(
             {
                 "pi_controller_scheme": "https",
-                "pi_controller_token": token,
+                # As a lookup of a file gives it.
+                "pi_controller_token": f"{token}\n",
                 "pi_controller_ca_path": CA,
                 "pi_controller_kubeconfig": str(least_rights),
                 "raft_migration_control_dir": str(control),
@@ -143,29 +152,32 @@ def test_least_rights_tls_and_a_token_that_nobody_tells(
         )
     )
     run = rehearsal.run_playbook("playbooks/migrate.yml", "-vv", "-e", f"@{variables}", log=logs / "migrate.log", show=True)
-    assert run.returncode == 0, run.output[-4000:].replace(token, "TOKEN")
+    assert run.returncode == 0, run.output[-4000:].replace(core, "TOKEN")
+    assert readable_by_others(control) == []
     status = rehearsal.run_playbook("playbooks/status.yml", "-vv", "-e", f"@{variables}", log=logs / "status.log")
-    assert status.returncode == 0, status.output[-4000:].replace(token, "TOKEN")
+    assert status.returncode == 0, status.output[-4000:].replace(core, "TOKEN")
+    assert readable_by_others(control) == []
     everywhere(addresses, token, "written-before")
     write(token, "written-after")
 
     back = rehearsal.run_playbook("playbooks/rollback.yml", "-vv", "-e", f"@{variables}", log=logs / "rollback.log", show=True)
-    assert back.returncode == 0, back.output[-4000:].replace(token, "TOKEN")
+    assert back.returncode == 0, back.output[-4000:].replace(core, "TOKEN")
+    assert readable_by_others(control) == []
     assert {on.unit_state(on.host(name)) for name in names} == {("enabled", "active")}
     everywhere(addresses, token, "written-before", "written-after")
 
     # A search that finds nothing proves something only if it finds what is there.
-    assert holds(variables.parent, token) == [variables]
-    assert holds(logs, token) == []
-    assert holds(control, token) == []
+    assert holds(variables.parent, core) == [variables]
+    assert holds(logs, core) == []
+    assert holds(control, core) == []
     objects = rehearsal.kubectl_json("get", "daemonsets,pods,services,configmaps,leases,events", "--all-namespaces")
-    assert token not in json.dumps(objects)
+    assert core not in json.dumps(objects)
     for name in names:
         pi = on.host(name)
-        found = pi.run(f"grep -rlF {token} /var/backups /var/log /tmp /run /root /etc/systemd 2>/dev/null").stdout.split()
+        found = pi.run(f"grep -rlF {core} /var/backups /var/log /tmp /run /root /etc/systemd 2>/dev/null").stdout.split()
         assert found == [], f"{name}: {found}"
-        assert pi.run_expect([0], f"grep -c {token} {CONFIG}").stdout.strip() == "1", "the daemon's own file has it"
-        assert token not in pi.run("journalctl --no-pager --output=cat").stdout
+        assert pi.run_expect([0], f"grep -c {core} {CONFIG}").stdout.strip() == "1", "the daemon's own file has it"
+        assert core not in pi.run("journalctl --no-pager --output=cat").stdout
 
 
 def test_the_account_can_do_no_more(least_rights: Path) -> None:
@@ -188,6 +200,12 @@ def test_the_account_can_do_no_more(least_rights: Path) -> None:
         ("create", "daemonsets", "kube-system", "apps", ""),
         ("delete", "pods", "kube-system", "", ""),
         ("delete", "namespaces", "", "", "pi-controller"),
+        ("update", "daemonsets", "pi-controller", "apps", ""),
+        ("delete", "services", "pi-controller", "", ""),
+        ("delete", "endpoints", "pi-controller", "", ""),
+        ("list", "services", "pi-controller", "", ""),
+        ("get", "nodes", "", "", ""),
+        ("get", "pods", "kube-system", "", ""),
         ("patch", "namespaces", "", "", "kube-system"),
         ("create", "clusterrolebindings", "", "rbac.authorization.k8s.io", ""),
         ("update", "leases", "default", "coordination.k8s.io", "somebody-elses"),

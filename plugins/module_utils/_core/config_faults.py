@@ -34,6 +34,24 @@ RESERVED_ENV = {
     "PI_CONTROLLER_CLUSTER_BOOTSTRAP": "the migration decides which pod starts the cluster",
 }
 OWN_PORT = "every listener needs a port of its own"
+# No folder of the migration may lie below these ...
+CLOSED = (
+    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr", "/var/run",
+    "/var/lib/containerd", "/var/lib/docker", "/var/lib/dpkg", "/var/lib/kubelet", "/var/lib/rancher", "/var/lib/systemd",
+)  # fmt: skip
+# ... nor may the configuration file lie below these, since pods are given the folder it is in ...
+CLOSED_TO_PODS = (
+    *(folder for folder in CLOSED if folder != "/etc"),
+    "/etc/kubernetes", "/etc/rancher", "/etc/ssh", "/etc/ssl", "/etc/sudoers.d", "/etc/systemd", "/root/.ssh",
+)  # fmt: skip
+# ... nor may any of them be one of these itself.
+SYSTEM_FOLDERS = frozenset(
+    {
+        "/", "/home", "/media", "/mnt", "/opt", "/root", "/srv", "/tmp", "/var", "/var/backups", "/var/cache", "/var/lib", "/var/log",
+        "/var/tmp", "/usr/local", "/usr/local/etc", "/etc/default", "/etc/cron.d", "/etc/pam.d", "/etc/security", *CLOSED, *CLOSED_TO_PODS,
+    }
+)  # fmt: skip
+_HOME = re.compile(r"/home/[^/]+")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -56,6 +74,7 @@ def find_faults(
         *_bad_paths(beside),
         *_bad_paths({name: path for name, path in once.items() if path}),
         *_path_nesting({**{name: merged[name] for name in PATHS}, **beside}),
+        *_system_folders({**{name: merged[name] for name in PATHS}, **beside}),
         *_bad_timeouts(given),
         *_bad_booleans(given, defaults),
         *_bad_env(given),
@@ -97,6 +116,11 @@ def _named_ports(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 
 def _is_path(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("/") and ".." not in value.split("/")
+
+
+def _normal(path: str) -> str:
+    """The path without `.`, doubled slashes and one at its end; POSIX keeps two at the beginning."""
+    return "/" + posixpath.normpath(path).lstrip("/")
 
 
 def _suggestion(key: str, section: str, defaults: Mapping[str, Any]) -> str:
@@ -150,7 +174,7 @@ def _bad_paths(paths: Mapping[str, Any]) -> Iterator[str]:
             yield f'{name} must be an absolute path, not "{path}".'
         elif ".." in path.split("/"):
             yield f'{name} must not contain "..", as "{path}" does.'
-        elif posixpath.normpath(path).strip("/") == "":
+        elif _normal(path).strip("/") == "":
             yield f'{name} must be a folder of its own, not "{path}".'
 
 
@@ -214,11 +238,33 @@ def _env_clashes(config: Mapping[str, Any]) -> Iterator[str]:
             taken.setdefault(port, f"{section}.{name}")
 
 
+def _system_folders(paths: Mapping[str, Any]) -> Iterator[str]:
+    """Folders that are moved, copied, or given to a pod that may be privileged: never one that the system lives in."""
+    for name, path in paths.items():
+        if not _is_path(path):
+            continue
+        if name == CONFIG_FILE:
+            folder = posixpath.dirname(_normal(path))
+            if folder in SYSTEM_FOLDERS or folder.startswith(tuple(f"{inner}/" for inner in CLOSED_TO_PODS)):
+                yield (
+                    f"{CONFIG_FILE} ({path}) lies in {folder}, and pods are given the whole folder: "
+                    "move it to a folder of its own, such as /etc/pi-controller."
+                )
+            continue
+        folder = _normal(path)
+        if folder.strip("/") == "":
+            continue  # a fault of its own, see _bad_paths
+        if folder in SYSTEM_FOLDERS or _HOME.fullmatch(folder):
+            yield f"{name} is {folder}, which is a folder of the system; give it a folder of its own."
+        elif inside := next((outer for outer in CLOSED if folder.startswith(f"{outer}/")), None):
+            yield f"{name} ({folder}) must not be inside {inside}, which belongs to the system."
+
+
 def _path_nesting(paths: Mapping[str, Any]) -> Iterator[str]:
     """Folders are copied, moved and handed to pods as a whole, so none may be part of another."""
     # As for the configuration, pods are given the folder it lies in, also when the unit's folder has been moved away.
     named = {name: path for name, path in paths.items() if name != CONFIG_FILE and _is_path(path)}
-    folders = {name: posixpath.normpath(path) for name, path in named.items()}
+    folders = {name: _normal(path) for name, path in named.items()}
     for (name, folder), (other, outer) in itertools.combinations(folders.items(), 2):
         if folder == outer:
             yield f"{name} and {other} are both {folder}; they need a folder each."
@@ -227,7 +273,7 @@ def _path_nesting(paths: Mapping[str, Any]) -> Iterator[str]:
         elif outer.startswith(f"{folder}/"):
             yield f"{other} ({outer}) must not be inside {name} ({folder})."
     if _is_path(paths.get(CONFIG_FILE)):
-        config = posixpath.normpath(paths[CONFIG_FILE])
+        config = _normal(paths[CONFIG_FILE])
         for name, folder in folders.items():
             if config.startswith(f"{folder}/"):
                 yield f"{CONFIG_FILE} ({config}) must not be inside {name} ({folder})."

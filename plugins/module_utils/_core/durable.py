@@ -27,6 +27,14 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def private_folder(path: Path) -> None:
+    """The folder with mode 0700, and with it those above that are missing: `parents=True` would make these by the umask."""
+    for folder in (*reversed(path.parents), path):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+    path.chmod(0o700)
+
+
 def fsync(path: Path) -> None:
     """For files and folders: a rename is durable only once its folder is."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .text import visible, visible_in
+
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
@@ -25,13 +27,14 @@ class RaftError(Exception):
         wanted: Any = None,
         next_step: str | None = None,
     ) -> None:
-        super().__init__(message)
+        # Much of it is text of others, on its way to a terminal, the journal and the report.
+        super().__init__(visible(message))
         self.status = status
         self.failure: dict[str, Any] = {
             "url": url,
             "status": status,
-            "seen": seen,
-            "wanted": wanted,
+            "seen": visible_in(seen),
+            "wanted": visible_in(wanted),
             "next_step": next_step,
         }
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from .durable import fsync, replacing
+from .durable import fsync, private_folder, replacing
 from .failures import RaftError
+from .text import visible_in
 
 FORMAT = 1
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
@@ -25,6 +27,7 @@ PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "por
 ROLLBACK = "rollback"
 STATES = ("started", "done", "failed", "rolled_back")
 PENDING = "pending"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 Journal = dict  # dict[str, Any], but Python 3.9 evaluates aliases
 
@@ -43,7 +46,7 @@ def load(path: Path) -> Journal | None:
         raise _refused(path, str(error)) from error
     try:
         journal = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _refused(path, f"it is not JSON ({error})") from error
     if not isinstance(journal, dict) or journal.get("format") != FORMAT:
         seen = journal.get("format") if isinstance(journal, dict) else type(journal).__name__
@@ -59,6 +62,21 @@ def _check(path: Path, journal: Journal) -> None:
     for name, entry in phases.items():
         if name not in (*PHASES, ROLLBACK) or not isinstance(entry, dict) or entry.get("state") not in STATES:
             raise _refused(path, f"phase {name!r} is unknown or has no known state")
+        # Written as null by hand, or by another tool; the rest of the collection relies on an object.
+        if entry.get("facts") is None:
+            entry["facts"] = {}
+        if not isinstance(entry["facts"], dict):
+            raise _refused(path, f"the facts of phase {name!r} are not an object")
+        for moment in ("started", "finished"):
+            if not isinstance(entry.get(moment), (str, type(None))):
+                raise _refused(path, f"{moment!r} of phase {name!r} is not a time")
+    # Both become parts of paths, the second one on every Pi.
+    rollback = phases.get(ROLLBACK, {}).get("facts", {})
+    for what, name in (("migration_id", journal.get("migration_id")), ("rollback id", rollback.get("id"))):
+        if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
+            raise _refused(path, f"its {what} is not a name of letters, digits, dots, underscores and hyphens")
+    if not all(isinstance(event, dict) for event in events):
+        raise _refused(path, "its events are not objects")
 
 
 def _refused(path: Path, why: str) -> JournalError:
@@ -77,8 +95,7 @@ def _refused(path: Path, why: str) -> JournalError:
 def save(path: Path, journal: Journal) -> None:
     """Replace the journal as a whole and make it durable."""
     if not path.parent.exists():
-        path.parent.mkdir(parents=True)
-        path.parent.chmod(0o700)
+        private_folder(path.parent)
     with replacing(path, 0o600) as new:
         new.write_text(json.dumps(journal, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -137,7 +154,7 @@ def marked(
             entry.update(started=entry.get("started") or at, finished=at)
         after["phases"][phase] = entry
         after["events"].append({"at": at, "phase": phase, "state": state})
-    entry["facts"] = {**entry.get("facts", {}), **facts}
+    entry["facts"] = {**(entry.get("facts") or {}), **visible_in(facts)}
     return after
 
 

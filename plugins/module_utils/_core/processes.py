@@ -19,6 +19,8 @@ from typing import Any
 from .failures import RaftError
 
 PLAYBOOK = "ansible-playbook"
+AS_MODULE = ("-m", "ansible", "playbook")
+AS_MODULE_JOINED = ("-mansible", "playbook")
 PROC = Path("/proc")
 
 
@@ -110,7 +112,10 @@ def _ancestors(pid: int) -> Iterator[tuple[int, _Seen]]:
 
 def _is_playbook(words: tuple[str, ...]) -> bool:
     # The tool is a script: the interpreter comes first, maybe with an option or two.
-    return any(Path(word).name == PLAYBOOK for word in words[:4])
+    if any(Path(word).name == PLAYBOOK for word in words[:4]):
+        return True
+    # `python -m ansible playbook`, which stays the command line of the run and of its workers.
+    return any(words[start : start + 3] == AS_MODULE or words[start : start + 2] == AS_MODULE_JOINED for start in range(4))
 
 
 def _look(pid: int) -> _Seen | None:

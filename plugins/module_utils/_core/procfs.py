@@ -53,12 +53,23 @@ def _address(text: str) -> str:
     return str(ipaddress.ip_address(raw))
 
 
-def owner_of(cgroups: str, unit: str) -> str:
-    """Whose a process is, by the text of its /proc/PID/cgroup."""
-    parts = {part for line in cgroups.splitlines() for part in line.split(":", 2)[-1].split("/")}
+def owner_of(cgroups: str, unit: str, root: str = "") -> str:
+    """Whose a process is, by the text of its /proc/PID/cgroup; `root` is that of process 1, whose groups the others are below.
+
+    Any user may give control groups below their own the names of the unit or of Kubernetes (`systemd-run --user --unit`).
+    """
+    above = {path.removesuffix("/init.scope") for path in _paths(root)}
+    own = [next((path[len(top) :] for top in above if top and path.startswith(f"{top}/")), path) for path in _paths(cgroups)]
+    parts = {part for path in own for part in path.split("/")}
+    if any(part == "user.slice" or part.startswith(("user-", "user@")) for part in parts):
+        return "other"
     if unit in parts:
         return "unit"
     return "pod" if any(part.startswith("kubepods") for part in parts) else "other"
+
+
+def _paths(cgroups: str) -> list[str]:
+    return [line.split(":", 2)[-1] for line in cgroups.splitlines()]
 
 
 def listeners(ports: Collection[int], unit: str, proc: Path = PROC) -> list[Listener]:
@@ -71,6 +82,7 @@ def listeners(ports: Collection[int], unit: str, proc: Path = PROC) -> list[List
                 if port in ports:
                     sockets[inode] = (port, address)
     holders = _holders(set(sockets), proc) if sockets else {}
+    root = _read(proc / "1/cgroup")
     found = []
     for inode, (port, address) in sockets.items():
         pid = holders.get(inode)
@@ -79,7 +91,7 @@ def listeners(ports: Collection[int], unit: str, proc: Path = PROC) -> list[List
         else:
             cgroups = _read(proc / str(pid) / "cgroup")
             command = _read(proc / str(pid) / "comm").strip()
-            found.append(Listener(port, address, pid, command, owner_of(cgroups, unit)))
+            found.append(Listener(port, address, pid, command, owner_of(cgroups, unit, root)))
     return sorted(found, key=lambda one: (one.port, one.address))
 
 

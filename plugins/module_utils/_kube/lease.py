@@ -25,6 +25,9 @@ LEASES = "/apis/coordination.k8s.io/v1"
 # living owner renews several times within it.
 WATCHED_PART = 4
 ATTEMPTS = 5
+# How far the clocks of two control nodes may be apart, and the longest that a Lease may be held without being renewed (seconds).
+MAX_SKEW = timedelta(minutes=10)
+MAX_DURATION = 3600
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,10 @@ class Held:
     def expires(self) -> datetime | None:
         renewed = _parse(self.renewed)
         seconds = self.body.get("spec", {}).get("leaseDurationSeconds")
-        return renewed + timedelta(seconds=int(seconds)) if renewed and seconds else None
+        try:
+            return renewed + timedelta(seconds=int(seconds)) if renewed and seconds else None
+        except OverflowError:
+            return None
 
     @property
     def owner(self) -> dict[str, Any]:
@@ -97,7 +103,15 @@ class Held:
         return bool(here) and self.owner.get("machine") == here and process is not None and not process.alive
 
     def expired(self, now: datetime) -> bool:
-        return self.expires is None or self.expires <= now
+        """Whether nothing in it keeps another run out. A Lease can say anything of its time: one renewed in the future, or held for
+        longer than any run holds it, would lock everybody out for ever. A living owner shows by renewing it, see `_wait_until_free`.
+        """
+        return self.expires is None or self.expires <= now or not self.plausible(now)
+
+    def plausible(self, now: datetime) -> bool:
+        renewed = _parse(self.renewed)
+        seconds = self.body.get("spec", {}).get("leaseDurationSeconds")
+        return renewed is None or (renewed - now <= MAX_SKEW and int(seconds or 0) <= MAX_DURATION)
 
     def as_dict(self) -> dict[str, Any]:
         return {

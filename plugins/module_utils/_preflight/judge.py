@@ -15,6 +15,7 @@ from .host import host_findings, is_down
 from .kubernetes import kubernetes_findings
 from .network import network_findings
 from .plan import BEYOND, Plan, make_plan, states_of
+from .transport import transport_findings
 
 # What was seen, by the name under which the role hands it over.
 LOOKS = ("host", "ports", "cluster")
@@ -30,7 +31,7 @@ def evaluate(seen: Mapping[str, Any], config: Mapping[str, Any], owner: Mapping[
     the one that looked at `kubernetes`; a result may be a failure, or missing.
     """
     plan = make_plan(config, owner, seen["journal"])
-    findings = [*_unseen(plan, seen), *_run(plan, seen["journal"])]
+    findings = [*_unseen(plan, seen), *_run(plan, seen["journal"]), *transport_findings(owner)]
     # Beyond prepare the pods and the unit have changed places, and these checks would report just that.
     if plan.stage != BEYOND:
         findings += _checks(plan, seen)

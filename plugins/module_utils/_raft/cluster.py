@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from .._core.failures import RaftError
@@ -52,6 +52,8 @@ class MemberView:
     member: Member
     url: str | None
     status: NodeStatus | None
+    # It answers, but not as a daemon does.
+    unreadable: bool = False
 
     def follows(self, leader: Leader) -> bool:
         """Whether the node itself says that this is its leader, in this term."""
@@ -75,7 +77,7 @@ class MemberView:
         if self.url is None:
             return "no URL given for its host"
         if self.status is None:
-            return f"{self.url} does not answer"
+            return f"{self.url} {'gives no readable answer' if self.unreadable else 'does not answer'}"
         if not self.follows(leader):
             return (
                 f"{self.status.role} in term {self.status.term} with leader {self.status.leader}, "
@@ -227,7 +229,7 @@ def _views(source: NodeStatus, answers: tuple[Answer, ...], leader: Leader | Non
         host = host_of(member.address)
         own = [a for a in answers if same_host(a.client.host, host)]
         candidates = [
-            MemberView(member, a.client.url, a.status)
+            MemberView(member, a.client.url, a.status, unreadable=a.error is not None and a.error.status == 200)
             for a in own
             if a.status is None or speaks_for_itself(a.client, a.status)
         ]
@@ -263,9 +265,39 @@ def same_host(one: str, other: str) -> bool:
     return one == other or bool(_addresses(one) & _addresses(other))
 
 
-@lru_cache(maxsize=256)
-def _addresses(host: str) -> frozenset[str]:
-    try:
-        return frozenset(str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
-    except OSError:
-        return frozenset()
+class Resolver:
+    """Addresses of host names, each looked up once, within a budget of time.
+
+    The names come from the daemons: one that names members of its own making, in a domain whose server takes its time, must
+    not keep the view of all others waiting.
+    """
+
+    BUDGET, REFILL = 5.0, 60.0  # seconds
+    KEPT = 256
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._known: dict[str, frozenset[str]] = {}
+        self._spent, self._since = 0.0, clock()
+
+    def __call__(self, host: str) -> frozenset[str]:
+        if host in self._known:
+            return self._known[host]
+        began = self._clock()
+        if began - self._since > self.REFILL:
+            self._spent, self._since = 0.0, began
+        if self._spent > self.BUDGET:
+            # Not kept: it may be asked again later.
+            return frozenset()
+        try:
+            found = frozenset(str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError):  # the latter for what cannot be a name at all
+            found = frozenset()
+        self._spent += self._clock() - began
+        if len(self._known) >= self.KEPT:
+            self._known.clear()
+        self._known[host] = found
+        return found
+
+
+_addresses = Resolver()

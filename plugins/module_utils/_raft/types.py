@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .shape import members_answer, number, status_answer
+
 _DURATION_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)")
 
@@ -66,36 +68,26 @@ def parse_duration(text: Any) -> float | None:
 
 
 def parse_members(found: Any) -> tuple[Member, ...]:
-    """Members from their Go field names."""
-    return tuple(
-        Member(id=str(one["ID"]), address=str(one["Address"]), voter=bool(one.get("Voter", True)))
-        for one in found or ()
-        if "ID" in one and "Address" in one
-    )
+    """Members from their Go field names; raises Unreadable where it is not a list of members."""
+    return tuple(Member(id=member["ID"], address=member["Address"], voter=member["Voter"]) for member in members_answer(found))
 
 
-def parse_status(body: Mapping[str, Any]) -> NodeStatus:
-    """A status answer, with the numbers that `raft_stats` sends as strings."""
-    stats = body.get("raft_stats") or {}
-
-    def number(key: str) -> int | None:
-        try:
-            return int(stats[key])
-        except (KeyError, TypeError, ValueError):
-            return None
-
+def parse_status(found: Any) -> NodeStatus:
+    """A status answer, with the numbers that `raft_stats` sends as strings; raises Unreadable where it is none."""
+    body = status_answer(found)
+    stats = body["raft_stats"]
     state = body.get("state") or stats.get("state")
     return NodeStatus(
         role=str(state).lower() if state else None,
-        leader=body.get("leader") or None,
+        leader=body["leader"] or None,
         is_leader=bool(body.get("is_leader", str(state).lower() == "leader")),
-        members=parse_members(body.get("members")),
-        health=body.get("health"),
-        term=number("term"),
-        last_index=number("last_log_index"),
-        commit_index=number("commit_index"),
-        applied_index=number("applied_index"),
-        snapshot_index=number("last_snapshot_index"),
+        members=parse_members(body["members"]),
+        health=body["health"],
+        term=number(stats.get("term")),
+        last_index=number(stats.get("last_log_index")),
+        commit_index=number(stats.get("commit_index")),
+        applied_index=number(stats.get("applied_index")),
+        snapshot_index=number(stats.get("last_snapshot_index")),
         last_contact=parse_duration(stats.get("last_contact")),
         stats=stats,
     )

@@ -9,26 +9,24 @@ The result is what migration-report.json holds; its shape is published in docs/r
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from .._core.journal import PHASES
+from .._core.text import visible_in
 from .._core.words import PHASE_TITLES
 from . import series
 from .checks import checks
 from .outcome import state_of
+from .secrets import harmless_config, without_passwords, without_secrets
 from .status import moment
 from .status import phases as phases_of
 from .verdict import verdict
 
 FORMAT = 1
 OUTCOMES = ("migrated", "rolled_back", "failed", "paused")
-# Keys of the configuration whose values stay out of every report, wherever they stand.
-_SECRET = re.compile(r"token|password|passwd|secret|credential|private|api_?key|\bkey\b", re.IGNORECASE)
-HIDDEN = "(left out)"
 # A little of what was before the first phase belongs to the picture.
 LEAD = 5.0
 
@@ -88,7 +86,7 @@ def gather(inputs: Inputs) -> dict[str, Any]:
         "pods": [{name: pod.get(name) for name in ("node", "pod", "ready", "restarts", "images")} for pod in inputs.status["pods"]],
         "alerts": alerts,
         "versions": without_secrets(dict(inputs.versions)),
-        "configuration": without_secrets(dict(inputs.config)),
+        "configuration": harmless_config(inputs.config),
         "next": dict(inputs.status["next"]),
         "not_seen": list(inputs.status["faults"]),
     }
@@ -99,16 +97,9 @@ def gather(inputs: Inputs) -> dict[str, Any]:
     report["figures"] = _figures(report, round(ended - began, 1))
     report["checks"] = checks(report)
     report["verdict"] = verdict(report)
-    return report
-
-
-def without_secrets(value: Any, name: str = "") -> Any:
-    """The structure with every value left out whose key names a secret."""
-    if isinstance(value, Mapping):
-        return {str(key): without_secrets(one, str(key)) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_secrets(one, name) for one in value]
-    return HIDDEN if value not in (None, "") and not isinstance(value, bool) and _SECRET.search(name) else value
+    # Once for all that is made of it: the page, the JSON, JUnit and the figures.
+    whole: dict[str, Any] = without_passwords(visible_in(report))
+    return whole
 
 
 def _iso(at: float) -> str:

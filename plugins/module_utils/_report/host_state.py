@@ -19,13 +19,16 @@ from .._core.procfs import PROC, listeners
 from .._gate.rules import Table, show, state_of
 
 OTHER = "other"
+# Whose daemons are asked, with the token.
+TRUSTED = ("unit", "pod")
 
 
 def holders(ports: Collection[int], unit: str, proc: Path = PROC) -> dict[int, dict[str, Any]]:
     """Who holds each of these TCP ports: `{port: {"held_by": "unit", "pid": 123, "command": "pi-controller"}}`."""
     found: dict[int, dict[str, Any]] = {}
-    # Of several sockets on a port one whose process can be seen tells more.
-    for one in sorted(listeners(ports, unit, proc), key=lambda one: one.pid is not None):
+    # The last one counts: of several sockets on a port (of several addresses) one whose process can be seen, and of these one
+    # that is neither the unit's nor a pod's, since that may be the one that answers.
+    for one in sorted(listeners(ports, unit, proc), key=lambda one: (one.pid is not None, one.owner not in TRUSTED)):
         # A port whose process cannot be seen is held all the same.
         held_by = one.owner if one.pid is not None else OTHER
         found[one.port] = {"held_by": held_by, "pid": one.pid, "command": one.command or None}

@@ -11,12 +11,16 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .._core import commands
+from .._core.failures import RaftError
 from .._core.journal import PHASES, ROLLBACK
 from .._raft.client import RaftClient
 from .._raft.cluster import Answer, assemble
+from .._raft.shape import Unreadable
 from .._raft.types import parse_status
 
 FORMAT = 1
+# As in the Lease itself (seconds), which is read where the Kubernetes client is; the status is not.
+MAX_SKEW, MAX_DURATION = 600.0, 3600
 TAGS = {"systemd_shutdown": "complete", "port_migration": "complete", "cleanup": "complete"}
 
 Info = Mapping  # Mapping[str, Any], but Python 3.9 evaluates aliases
@@ -70,7 +74,7 @@ def cluster(hosts: Mapping[str, Info], held_by: str) -> dict[str, Any]:
                 continue
             client = RaftClient(daemon["url"])
             homes[client.url] = (name, daemon)
-            answers.append(Answer(client, parse_status(daemon["status"]) if daemon["status"] else None))
+            answers.append(_answer(client, daemon["status"]))
     view = assemble(tuple(answers))
     members = [{**one.as_dict(view.leader), "host": homes[one.url][0] if one.url in homes else None} for one in view.members]
     return {
@@ -82,6 +86,14 @@ def cluster(hosts: Mapping[str, Info], held_by: str) -> dict[str, Any]:
         "members": sorted(members, key=lambda one: one["id"]),
         "answering": sum(answer.status is not None for answer in answers),
     }
+
+
+def _answer(client: RaftClient, status: Any) -> Answer:
+    """What a Pi has passed on of its daemon. A Pi that passes on nonsense leaves that member unreadable, not the view."""
+    try:
+        return Answer(client, parse_status(status) if status else None)
+    except Unreadable as error:
+        return Answer(client, error=RaftError(f"{client.url} gave an unreadable answer: {error}", url=client.url, status=200))
 
 
 def way(name: str, hosts: Mapping[str, Info], config: Info, port: int | None = None, hops: int = 0) -> str:
@@ -147,6 +159,8 @@ def owner(kube: Info, now: float) -> dict[str, Any] | None:
     renewed = moment(lock["renewed"])
     age = None if renewed is None else round(max(0.0, now - renewed), 1)
     expired = age is not None and lock["duration_seconds"] is not None and age > lock["duration_seconds"]
+    # See Held.expired: a time that no living owner has written holds nothing.
+    expired = expired or (renewed is not None and (renewed - now > MAX_SKEW or (lock["duration_seconds"] or 0) > MAX_DURATION))
     return {**lock, "renewed_seconds_ago": age, "expired": expired}
 
 

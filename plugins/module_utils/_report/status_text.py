@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .._core import words
+from .._core.text import one_line, visible
 from .status import differing
 
 MARKS = {"done": "✓", "started": "…", "failed": "✗", "rolled_back": "↩", "pending": "·"}
@@ -18,7 +19,8 @@ CLUSTERS = (("old", "systemd"), ("new", "pods"))
 
 def columns(rows: Iterable[Sequence[Any]], indent: str = "  ") -> list[str]:
     """Rows of cells with every column as wide as its widest cell."""
-    texts = [["–" if cell is None else str(cell) for cell in row] for row in rows]
+    # A line feed in a cell would begin a row that is not one.
+    texts = [["–" if cell is None else one_line(str(cell)) for cell in row] for row in rows]
     if not texts:
         return []
     widths = [max(len(row[index]) for row in texts) for index in range(len(texts[0]))]
@@ -36,7 +38,7 @@ def render(status: Mapping[str, Any]) -> list[str]:
         *((f"CLUSTER OF {name.upper()}", _cluster(status["clusters"][which], status["state"] != "unknown")) for which, name in CLUSTERS),
         ("TRAFFIC", _traffic(status)),
         ("BACKUPS", _backups(status)),
-        ("COULD NOT BE SEEN", [f"  {fault}" for fault in status["faults"]]),
+        ("COULD NOT BE SEEN", [f"  {one_line(fault, 2000)}" for fault in status["faults"]]),
     ):
         if part:
             lines += [title, *part, ""]
@@ -48,7 +50,7 @@ def _at(status: Mapping[str, Any]) -> str:
         return ""
     where = f" at {words.PHASE_TITLES[status['phase']].lower()}" if status["state"] != "not_started" else ""
     step = f', step "{status["step"]}"' if status["step"] else ""
-    why = f"\n           {status['message']}" if status["message"] else ""
+    why = "".join(f"\n           {line}" for line in visible(status["message"] or "").splitlines())
     return f"{where}{step}{why}"
 
 
@@ -61,7 +63,7 @@ def _owner(owner: Mapping[str, Any] | None) -> str:
     if owner is None:
         return "nobody holds the lock"
     word = "expired" if owner["expired"] else "holds the lock"
-    return f"{owner['holder']} ({word}, renewed {words.seconds(owner['renewed_seconds_ago'])} ago)"
+    return f"{one_line(owner['holder'])} ({word}, renewed {words.seconds(owner['renewed_seconds_ago'])} ago)"
 
 
 def _phases(status: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from .._core.commands import CONFIRM, MIGRATE, ROLLBACK, STATUS
+from .._core.text import visible
 from .outcome import Outcome
 
 GO_ON = f"{MIGRATE} {CONFIRM}"
@@ -22,7 +23,8 @@ def failure_message(result: dict[str, Any]) -> str:
     items = (item for item in result.get("results") or [] if isinstance(item, dict))
     failed = next((item for item in items if item.get("failed") or item.get("unreachable")), result)
     item = failed.get(failed.get("ansible_loop_var", ""))
-    message = ALERT.sub("", str(failed.get("msg") or ""))
+    # From here it goes into the journal, the report and the message of the run.
+    message = visible(ALERT.sub("", str(failed.get("msg") or "")))
     return f"{item}: {message}" if isinstance(item, (str, int)) else message
 
 

@@ -19,7 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from .._core.durable import replacing
+from .._core.durable import private_folder, replacing
 
 SAMPLES = "samples.jsonl"
 ALERTS = "alerts.jsonl"
@@ -37,8 +37,7 @@ class WatchFolder:
         self.path = Path(path)
 
     def make(self) -> None:
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path.chmod(0o700)
+        private_folder(self.path)
 
     def begin_run(self) -> None:
         """What an earlier run wrote gets the time of its last line in its name, and the oldest of those are removed."""

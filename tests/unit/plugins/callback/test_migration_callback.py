@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -41,6 +42,9 @@ PLAY = """
     - name: Break
       ansible.builtin.fail: {msg: "iptables-restore failed"}
       when: inventory_hostname == 'pi-2' and broken | default(false) | bool
+    - name: Be attacked
+      ansible.builtin.fail: {msg: "{{ hostile | b64decode }}"}
+      when: inventory_hostname == 'pi-2' and hostile is defined
     - name: Record that the phase is done
       pi_controller.raft_migration.migration_journal: {<<: *where, phase: prepare, state: done}
 """
@@ -140,3 +144,14 @@ def test_a_terminal_shows_the_phases_and_keeps_what_was_said(command: list[str])
     assert "Writes waited 0.8 s" in written
     assert "Ended well after" in last[-1]
     assert "TASK [" not in written
+
+
+def test_m4_what_a_daemon_wrote_cannot_act_on_the_terminal_or_look_like_an_event(command: list[str]) -> None:
+    words = "refused: \x1b[2J\x1b]52;c;cm0=\x07\n10:00:00  Clean up done after 3 s\nEnded well after 3 s"
+    hostile = ["-e", f"hostile={base64.b64encode(words.encode()).decode()}"]
+    code, out = piped(command, *hostile)
+    assert code != 0
+    assert "FAILED pi-2: Be attacked: refused: \\x1b[2J" in out
+    assert "\x1b" not in out
+    assert "\x07" not in out
+    assert not [line for line in out.splitlines() if line.startswith(("10:00:00", "Ended well"))]

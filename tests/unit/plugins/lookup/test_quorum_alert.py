@@ -66,6 +66,17 @@ def test_one_that_is_over_stops_it_as_well_and_is_told_once(folder, look):
     assert "(it was over after 5.0 s)" in str(stopped.value)
 
 
+def test_l4_a_way_back_is_stopped_by_a_lost_lock_alone(folder):
+    def look():
+        return lookup.LookupModule().run([str(folder.path)], kinds=["lock_lost"])
+
+    folder.append("alerts.jsonl", FROZEN)
+    assert look() == [{}]
+    folder.append("alerts.jsonl", {**FROZEN, "kind": "lock_lost", "cluster": None, "message": "the lock is not ours any more"})
+    with pytest.raises(AnsibleError, match="lock_lost in phase validate: the lock is not ours any more"):
+        look()
+
+
 def test_a_cluster_that_is_not_watched_any_more_stops_nothing(folder, look):
     folder.append("alerts.jsonl", FROZEN)
     folder.write("order.json", {"watch": {"new": {}}})

@@ -269,3 +269,32 @@ def test_faults_of_form_do_not_hide_faults_of_sense():
 )
 def test_the_daemon_is_told_its_ports_and_its_own_address(phase, bootstrap, expected):
     assert list(config.port_environment(config.resolve({}), phase, bootstrap).values()) == expected
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["/etc", "/", "/root", "/usr", "/var", "/var/lib", "/home/pi", "/dev", "/proc/1", "/sys/x", "/boot/firmware", "/etc/x", "/run/x",
+     "/var/lib/rancher/k3s", "/var/lib/kubelet/pods", "/usr/local/lib/x", "/var/lib/../lib", "/etc/", "//etc", "/tmp"],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["pi_controller_data_dir", "pi_controller_pod_data_dir"])
+def test_m3_a_folder_of_the_system_is_refused(name: str, folder: str) -> None:
+    with pytest.raises(config.ConfigError, match=name):
+        config.resolve({}, {name: folder})
+    for own in ("backup_path", "archive_path"):
+        with pytest.raises(config.ConfigError, match=own):
+            config.resolve({own: folder})
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/pi-controller.yaml", "/config.yaml", "/root/config.yaml", "/usr/local/etc/x.yaml", "/etc/ssh/x.yaml", "/etc/rancher/k3s/x.yaml",
+     "/var/lib/rancher/x.yaml", "/var/lib/x.yaml", "/run/x/x.yaml", "/etc//x.yaml", "/etc/./x.yaml", "/opt/x.yaml"],
+)  # fmt: skip
+def test_m3_a_configuration_file_in_a_folder_of_the_system_is_refused(path: str) -> None:
+    with pytest.raises(config.ConfigError, match="pods are given the whole folder"):
+        config.resolve({}, {"pi_controller_config_file": path})
+
+
+@pytest.mark.parametrize("folder", ["/var/lib/pi-controller", "/srv/pi", "/mnt/ssd/pi", "/home/pi/controller", "/opt/pi/data", "/data"])
+def test_m3_a_folder_of_its_own_is_accepted(folder: str) -> None:
+    config.resolve({}, {"pi_controller_data_dir": folder, "pi_controller_config_file": "/etc/pi-controller/config.yaml"})

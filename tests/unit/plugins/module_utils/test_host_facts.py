@@ -74,6 +74,10 @@ def test_addresses_of_ipv6():
         ("0::/kubepods/besteffort/pod1/abc\n", "pod"),
         ("0::/kubepods.slice/kubepods-pod1.slice/cri-1.scope\n", "pod"),
         ("0::/user.slice\n", "other"),
+        # H1: names that any user may give.
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/pi-controller.service\n", "other"),
+        ("0::/user.slice/user-1000.slice/user@1000.service/kubepods.slice/x\n", "other"),
+        ("0::/user.slice/user-1000.slice/user@1000.service/system.slice/pi-controller.service\n", "other"),
         ("", "other"),
     ],
 )

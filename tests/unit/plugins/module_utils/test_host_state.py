@@ -39,6 +39,29 @@ def test_the_holder_of_a_port_is_known_by_its_cgroup(tmp_path: Path) -> None:
     assert {port: (one["held_by"], one["pid"]) for port, one in found.items()} == {8080: ("unit", 40), 8082: ("pod", 50)}
 
 
+def test_h1_of_two_holders_of_a_port_the_stranger_counts(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/tcp").write_text(TCP.replace(":1F92", ":1F90"))
+    for unit_inode, stranger_inode in ((111, 333), (333, 111)):
+        proc = tmp_path / str(unit_inode)
+        proc.mkdir()
+        (proc / "net").symlink_to(tmp_path / "net")
+        process(proc, 40, f"0::/system.slice/{UNIT}\n", unit_inode)
+        process(proc, 50, "0::/user.slice/user-1000.slice/session-1.scope\n", stranger_inode)
+        assert host.holders([8080], UNIT, proc)[8080]["held_by"] == "other"
+
+
+def test_h1_a_host_inside_of_a_users_session_knows_its_own_units(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/tcp").write_text(TCP)
+    above = "/user.slice/user-0.slice/session-3.scope/lab"
+    process(tmp_path, 1, f"0::{above}/init.scope\n")
+    process(tmp_path, 40, f"0::{above}/system.slice/{UNIT}\n", 111)
+    process(tmp_path, 50, f"0::{above}/user.slice/user-1000.slice/user@1000.service/app.slice/{UNIT}\n", 333)
+    found = host.holders([8080, 8082], UNIT, tmp_path)
+    assert (found[8080]["held_by"], found[8082]["held_by"]) == ("unit", "other")
+
+
 def test_a_port_without_a_visible_process_is_held_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net/tcp6").write_text(TCP)

@@ -134,6 +134,35 @@ def test_of_a_run_on_another_machine_only_time_tells(kube, lock, clock, elsewher
     assert spec(kube)["holderIdentity"].startswith("bert@")
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"renewTime": "2099-01-01T00:00:00.000000Z"},
+        {"renewTime": "2026-11-25T12:10:01.000000Z"},
+        {"leaseDurationSeconds": 2_000_000_000},
+        {"leaseDurationSeconds": 2_000_000_000, "renewTime": "9999-12-31T23:59:59.000000Z"},
+    ],
+)
+def test_l5_a_lease_of_an_implausible_time_keeps_nobody_out(kube, lock, clock, forged):
+    lock("anna", GONE, machine="another boot/pid:[1]").take()
+    kube.objects[PATH]["spec"].update(forged)
+    lock("bert").take()
+    assert clock.now == BEGAN + timedelta(seconds=15), "it looked on for a while"
+    assert spec(kube)["holderIdentity"].startswith("bert@")
+
+
+def test_l5_a_living_owner_whose_clock_is_wrong_keeps_its_lock(kube, lock, clock):
+    lock("anna", GONE, machine="another boot/pid:[1]").take()
+    kube.objects[PATH]["spec"]["renewTime"] = "2099-01-01T00:00:00.000000Z"
+
+    def renewed() -> None:
+        kube.objects[PATH]["spec"]["renewTime"] = "2099-01-01T00:00:10.000000Z"
+
+    clock.on_sleep = renewed
+    with pytest.raises(api.KubeError, match="is held by anna@"):
+        lock("bert").take()
+
+
 def test_two_clocks_that_differ_do_not_make_a_living_owner_dead(kube, lock, clock):
     far = lock("anna", GONE, machine="another boot/pid:[1]")
     far.take()

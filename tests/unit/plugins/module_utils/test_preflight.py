@@ -503,3 +503,21 @@ def test_errors_come_first_and_hosts_in_the_order_of_the_inventory():
     assert [(one["level"], one["host"]) for one in found(seen)] == [
         ("error", "pi-1"), ("error", "pi-2"), ("error", "pi-3"), ("warning", "pi-1"), ("warning", "pi-2"), ("warning", "pi-3")
     ]  # fmt: skip
+
+
+# --- how the token is sent -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "seen"),
+    [
+        ({"has_token": True, "scheme": "http", "validate_certs": True}, "plain http"),
+        ({"has_token": True, "scheme": "https", "validate_certs": False}, "pi_controller_validate_certs is false"),
+        ({"has_token": True, "scheme": "https", "validate_certs": True}, None),
+        ({"has_token": False, "scheme": "http", "validate_certs": False}, None),
+    ],
+)
+def test_h1_a_token_that_others_could_get_is_a_warning(sent, seen):
+    findings = found(healthy(), owner=owner_of(**sent))
+    assert [one["level"] for one in findings] == (["warning"] if seen else [])
+    assert all(seen in one["seen"] for one in findings)

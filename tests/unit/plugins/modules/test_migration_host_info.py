@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import report_inputs as given
+from conftest import import_plugin
+from hostile import HostileDaemon, echo_token
 
 RunModule = Callable[..., dict[str, Any]]
 TOOLS = {
@@ -26,6 +28,15 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str, str]]:
     basic = "ansible.module_utils.basic.AnsibleModule"
     monkeypatch.setattr(f"{basic}.get_bin_path", lambda _self, name, *_args, **_more: f"/sbin/{name}" if name in said else None)
     monkeypatch.setattr(f"{basic}.run_command", lambda _self, command, **_more: said[Path(command[0]).name])
+    return said
+
+
+@pytest.fixture(autouse=True)
+def held_by(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Whose the fake daemon's port is: it is this very process, which no unit and no pod has started."""
+    said = {"owner": "unit"}
+    procfs = import_plugin("module_utils._core.procfs")
+    monkeypatch.setattr(procfs, "owner_of", lambda *_args: said["owner"])
     return said
 
 
@@ -46,8 +57,20 @@ def test_an_untouched_pi(run_module: RunModule, arguments: dict[str, Any]) -> No
     daemon = result["daemons"][0]
     assert daemon["answers"]
     assert [member["ID"] for member in daemon["status"]["members"]] == ["n1", "n2", "n3"]
-    # The fake daemon is this very process, which no unit and no pod has started.
-    assert daemon["held_by"] == "other"
+    assert daemon["held_by"] == "unit"
+
+
+@pytest.mark.usefixtures("tools")
+def test_h1_the_token_goes_to_the_unit_and_to_a_pod_only(run_module: RunModule, arguments: dict[str, Any], held_by: dict[str, Any]) -> None:
+    for owner in ("other", "unit", "pod"):
+        held_by["owner"] = owner
+        with HostileDaemon(echo_token) as stranger:
+            result = run_module("migration_host_info", {**arguments, "urls": [stranger.url], "token": "pl4nted-token"})
+        assert bool(stranger.requests) == (owner != "other")
+        assert "pl4nted" not in json.dumps(result["daemons"])
+        if owner == "other":
+            assert f"not asked: port {stranger.port} is held by" in result["daemons"][0]["error"]
+            assert result["listeners"][str(stranger.port)]["held_by"] == "other"
 
 
 @pytest.mark.usefixtures("tools")
@@ -74,7 +97,7 @@ def test_what_cannot_be_read_is_named_and_hides_nothing_else(run_module: RunModu
     assert len(result["faults"]) == 1
     assert "journal.json cannot be used" in result["faults"][0]
     assert (result["daemons"][0]["answers"], result["daemons"][0]["held_by"]) == (False, None)
-    assert "did not answer" in result["daemons"][0]["error"]
+    assert "not asked: port 1 is free" in result["daemons"][0]["error"]
     assert result["unit"]["active"] == "active"
 
 

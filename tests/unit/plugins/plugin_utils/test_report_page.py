@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from typing import Any
 
@@ -155,3 +156,25 @@ def test_a_failed_run_names_both_commands() -> None:
     text = Page(html.render(found)).text
     assert "pi_controller.raft_migration.migrate -i INVENTORY --tags cutover -e confirm=true" in text
     assert "pi_controller.raft_migration.rollback -i INVENTORY" in text
+
+
+HOSTILE = "\x1b[2J\x1b[H\r\x1b[1A10:00:00  Cleanup done after 3 s\x00\x9b31m\u202eecho\u2066\ud800\uffff\u2028"
+UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\u2028\u2029\uffff]")
+
+
+def test_m4_the_page_has_no_control_character() -> None:
+    failure = {"phase": "cutover", "task": HOSTILE, "message": HOSTILE, "host": "pi-1"}
+    page = html.render(report("failed", failure=failure, alerts=given.alert(message=HOSTILE), versions={HOSTILE: HOSTILE}))
+    assert "\\x1b[2J" in page
+    assert not UNFIT.search(page)
+    page.encode()
+
+
+@pytest.mark.parametrize("url", ["http://u:p%40l4nted@h:1/x", "https://h/x?a=1&access_token=l4nted&b=2"])
+def test_m6_a_url_anywhere_in_the_report_keeps_its_password_from_the_page(url: str) -> None:
+    hosts = given.migrated()
+    hosts["pi-2"]["faults"] = [f"cannot reach {url} now"]
+    failure = {"phase": "cutover", "task": "x", "message": f"{url} did not answer", "host": "pi-1"}
+    page = html.render(report("failed", hosts, failure=failure, versions={"ansible_core": url}))
+    assert "did not answer" in page
+    assert "l4nted" not in page

@@ -1,0 +1,58 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: private_fetch
+short_description: Copy a file to the control node so that only its owner can read it
+description:
+  - Does what M(ansible.builtin.fetch) does with O(ignore:flat=true), but the folder has mode 0700 and the file 0600 from the
+    moment they exist, whatever the umask is. M(ansible.builtin.fetch) itself has no option for a mode.
+  - The checksum is verified.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - pi_controller.raft_migration.attributes
+attributes:
+  check_mode:
+    support: none
+    details:
+      - The task is skipped.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  src:
+    description: The file on the host.
+    type: str
+    required: true
+  dest:
+    description: The file on the control node, as an absolute path. Folders that are missing are made with mode 0700.
+    type: str
+    required: true
+seealso:
+  - module: ansible.builtin.fetch
+"""
+
+EXAMPLES = r"""
+- name: Copy the manifest off the Pi
+  pi_controller.raft_migration.private_fetch:
+    src: /var/backups/pi-controller-migration/prepare/manifest.json
+    dest: "{{ raft_migration_control_dir }}/{{ inventory_hostname }}/manifest.json"
+"""
+
+RETURN = r"""
+dest:
+  description: The file on the control node.
+  returned: success
+  type: str
+checksum:
+  description: SHA-1 of the file.
+  returned: success
+  type: str
+"""

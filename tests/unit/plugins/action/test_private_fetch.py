@@ -1,0 +1,104 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies on the control node are private from the moment they exist, in real runs under the usual umask."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import CHECKOUT, import_plugin
+
+durable = import_plugin("module_utils._core.durable")
+files = import_plugin("module_utils._watch.files")
+journals = import_plugin("module_utils._core.journal")
+
+
+def modes(folder: Path) -> dict[str, str]:
+    """Every file and folder below, and the folder itself, that somebody else may read."""
+    found = [folder, *folder.rglob("*")]
+    return {str(path): oct(stat.S_IMODE(path.lstat().st_mode)) for path in found if stat.S_IMODE(path.lstat().st_mode) & 0o077}
+
+
+@pytest.fixture
+def run(tmp_path: Path, ansible_playbook: str):
+    (tmp_path / "pi").mkdir()
+    (tmp_path / "pi/pi-controller.db").write_bytes(b"state" * 1000)
+    (tmp_path / "pi/manifest.json").write_text("{}")
+
+    def play(args: dict, *options: str, **more) -> subprocess.CompletedProcess:
+        task = {"name": "Copy it", "pi_controller.raft_migration.private_fetch": args, **more}
+        (tmp_path / "play.json").write_text(json.dumps([{"hosts": "pi-1", "gather_facts": False, "tasks": [task]}]))
+        command = [ansible_playbook, "play.json", "-i", "pi-1,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}", *options]
+        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"), "ANSIBLE_NOCOLOR": "1"}
+        return subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=60, check=False, umask=0o022)
+
+    return play
+
+
+def test_m1_a_copy_and_its_folders_are_private(tmp_path: Path, run):
+    args = {"src": f"{tmp_path}/pi/{{{{ item }}}}", "dest": f"{tmp_path}/state/control/{{{{ inventory_hostname }}}}/{{{{ item }}}}"}
+    done = run(args, loop=["pi-controller.db", "manifest.json"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "state/control/pi-1/pi-controller.db").read_bytes() == b"state" * 1000
+    assert modes(tmp_path / "state") == {}
+    assert "changed=0" in run(args, loop=["pi-controller.db", "manifest.json"]).stdout
+
+
+def test_m1_a_copy_of_an_earlier_release_is_made_private(tmp_path: Path, run):
+    (tmp_path / "control/pi-1").mkdir(parents=True)
+    (tmp_path / "control/pi-1/pi-controller.db").write_text("old")
+    (tmp_path / "control/pi-1").chmod(0o755)
+    (tmp_path / "control/pi-1/pi-controller.db").chmod(0o644)
+    done = run({"src": f"{tmp_path}/pi/pi-controller.db", "dest": f"{tmp_path}/control/pi-1/pi-controller.db"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert modes(tmp_path / "control/pi-1") == {}
+
+
+def test_m1_a_copy_does_not_follow_a_link(tmp_path: Path, run):
+    (tmp_path / "control").mkdir()
+    (tmp_path / "target").write_text("kept")
+    (tmp_path / "control/state").symlink_to(tmp_path / "target")
+    done = run({"src": f"{tmp_path}/pi/pi-controller.db", "dest": f"{tmp_path}/control/state"})
+    assert done.returncode != 0
+    assert "is not a regular file" in done.stdout + done.stderr
+    assert (tmp_path / "target").read_text() == "kept"
+
+
+@pytest.mark.parametrize("args", [{"src": "/etc/hostname"}, {"src": "/etc/hostname", "dest": "here"}, {"src": "/x", "dest": "/x", "flat": False}])
+def test_m1_anything_else_is_refused(run, args: dict):
+    done = run(args)
+    assert done.returncode != 0
+    assert "private_fetch wants" in done.stdout + done.stderr
+
+
+def test_m1_with_check_nothing_is_made(tmp_path: Path, run):
+    done = run({"src": f"{tmp_path}/pi/pi-controller.db", "dest": f"{tmp_path}/control/state"}, "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not (tmp_path / "control").exists()
+
+
+def test_m1_no_role_copies_to_the_control_node_in_another_way():
+    for path in sorted((CHECKOUT / "roles").rglob("*.yml")):
+        assert "builtin.fetch" not in path.read_text(), path
+        for task in yaml.safe_load(path.read_text()) if path.parent.name == "tasks" else []:
+            assert "fetch" not in task, path
+
+
+def test_m1_the_folders_of_watch_and_journal_are_private(tmp_path: Path):
+    before = os.umask(0o022)
+    try:
+        files.WatchFolder(tmp_path / "a/b/watch").make()
+        journals.save(tmp_path / "c/d/journal.json", {})
+        durable.private_folder(tmp_path / "e/f")
+    finally:
+        os.umask(before)
+    assert [modes(tmp_path / name) for name in "ace"] == [{}, {}, {}]

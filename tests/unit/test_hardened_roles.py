@@ -1,0 +1,206 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the roles do with a journal, a lock, a file or a container that is not to be trusted."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import CHECKOUT, import_plugin
+from databases import make as make_database
+
+ROLES = CHECKOUT / "roles"
+
+
+def tasks_of(path: str) -> list[dict[str, Any]]:
+    return yaml.safe_load((ROLES / path).read_text())
+
+
+@pytest.fixture
+def play(tmp_path: Path, ansible_playbook: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs tasks on hosts of this machine, with variables of their own."""
+
+    def run(tasks: list[dict[str, Any]], hosts: dict[str, dict[str, Any]], **more: Any) -> subprocess.CompletedProcess[str]:
+        common = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **more}
+        inventory = {"all": {"children": {"k3s_cluster": {"hosts": hosts, "vars": common}}}}
+        (tmp_path / "hosts.json").write_text(json.dumps(inventory))
+        playbook = [{"hosts": "all", "gather_facts": False, "any_errors_fatal": True, "tasks": tasks}]
+        (tmp_path / "play.json").write_text(json.dumps(playbook))
+        environment = {
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        command = [ansible_playbook, "-i", "hosts.json", "play.json"]
+        return subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False, umask=0o022)
+
+    return run
+
+
+def journal(state: str, facts: dict[str, Any] | None = None) -> dict[str, Any]:
+    entry = {"state": state, "started": None, "finished": None, "facts": facts or {}}
+    whole = {"format": 1, "migration_id": "m1", "phases": {"cutover": entry}, "events": []}
+    return {"journal": whole, "phase_states": {"cutover": state}}
+
+
+@pytest.mark.parametrize("claimed", ["what the units hold", "something else", "nothing"])
+def test_l1_an_opening_that_one_journal_claims_is_proven_by_what_the_units_hold(tmp_path: Path, play: Any, claimed: str) -> None:
+    digests = import_plugin("module_utils._sqlite.proof")
+    databases = {name: tmp_path / name / "pi-controller.db" for name in ("pi-1", "pi-2", "pi-3")}
+    for path in databases.values():
+        path.parent.mkdir()
+        make_database(path)
+    held = digests.digest_of(databases["pi-2"], [])
+    facts = {"opening": True, "content_digest": {"what the units hold": held, "something else": "cafe"}.get(claimed)}
+    if claimed == "nothing":
+        del facts["content_digest"]
+    hosts = {name: {"pi_controller_data_dir": str(path.parent), "raft_migration_journal": journal("started")} for name, path in databases.items()}
+    hosts["pi-3"]["raft_migration_journal"] = journal("started", facts)
+    opened = {"name": "Prove", "ansible.builtin.include_role": {"name": "pi_controller.raft_migration.common", "tasks_from": "opened"}}
+    opened["when"] = "raft_migration_opening_unproven"
+    variables = {"name": "Know", "ansible.builtin.include_vars": str(ROLES / "common/vars/main.yml")}
+    reached = {"name": "Open", "ansible.builtin.copy": {"content": "", "dest": f"{tmp_path}/opened", "mode": "0600"}}
+    done = play([variables, opened, reached], hosts, raft_migration_hosts="k3s_cluster", raft_migration={"backup_path": "/b"})
+    assert (done.returncode == 0) == (claimed == "what the units hold"), done.stdout + done.stderr
+    assert (tmp_path / "opened").exists() == (claimed == "what the units hold")
+    if claimed != "what the units hold":
+        assert "The journal of pi-3 says that the pods were opened" in done.stdout.replace("\n", " ")
+        assert held in done.stdout
+
+
+def test_l1_a_cutover_that_every_pi_has_recorded_is_not_doubted(evaluate: Callable[..., list[Any]]) -> None:
+    common = yaml.safe_load((ROLES / "common/vars/main.yml").read_text())
+    claimed = journal("started", {"opening": True})
+    done = journal("done", {"opening": True})
+    back = journal("started", {"opening": True})
+    back["journal"]["phases"]["rollback"] = {"facts": {"taken": {}}}
+    journals = [[claimed, journal("started")], [done, done], [done, journal("started")], [back, claimed], [journal("started")] * 2]
+    opened = [any(known["journal"]["phases"]["cutover"]["facts"] for known in case) for case in journals]
+    cases = [{"raft_migration_journals": case, "raft_migration_opening": opening} for case, opening in zip(journals, opened)]
+    assert evaluate("cutover", common["raft_migration_opening_unproven"], cases) == [True, False, True, False, False]
+
+
+def test_l1_the_proof_comes_before_anything_is_opened_or_taken() -> None:
+    phase = [task["name"] for task in tasks_of("common/tasks/phase.yml")]
+    assert phase.index("Prove what the journal says of the opening") < phase.index("Phase {{ raft_migration_phase }}")
+    steps = [task["name"] for task in tasks_of("rollback/tasks/steps.yml")]
+    assert steps.index("Prove what the journal says of the opening") < steps.index("Before") < steps.index("After")
+
+
+def test_l3_mode_and_owner_of_the_unit_file_come_back(tmp_path: Path, play: Any) -> None:
+    unit, backup = tmp_path / "etc/pi-controller.service", tmp_path / "backup"
+    unit.parent.mkdir()
+    backup.mkdir(mode=0o700)
+
+    def named(path: str, *names: str) -> list[dict[str, Any]]:
+        found = []
+        for task in tasks_of(path):
+            found += [inner for inner in [task, *task.get("block", [])] if any(inner["name"].endswith(name) for name in names)]
+        return [{key: value for key, value in task.items() if key != "block"} for task in found]
+
+    keep = named("systemd_shutdown/tasks/main.yml", "Look for the unit file", "Keep the unit file", "Take the unit file away")
+    put_back = named("rollback/tasks/units_back.yml", "Look for the saved unit file", "Put the file back")
+    assert (len(keep), len(put_back)) == (3, 2)
+    for mode in (0o600, 0o640):
+        unit.write_text("[Service]\nEnvironment=TOKEN=x\n")
+        unit.chmod(mode)
+        if os.getuid() == 0:
+            os.chown(unit, 12345, 54321)
+        before = unit.stat()
+        named_in_inventory = {"pi_controller_unit": unit.name, "pi_controller_unit_file": str(unit), "raft_migration": {"backup_path": str(backup)}}
+        done = play([*keep, *put_back], {"pi-1": {}}, **named_in_inventory)
+        assert done.returncode == 0, done.stdout + done.stderr
+        after = unit.stat()
+        assert (stat.S_IMODE(after.st_mode), after.st_uid, after.st_gid) == (mode, before.st_uid, before.st_gid)
+
+
+def test_l4_a_rollback_looks_at_the_lock_where_it_may_stop() -> None:
+    found = {}
+    for name in ("steps", "after", "finish"):
+        tasks = tasks_of(f"rollback/tasks/{name}.yml")
+        included = [task.get("ansible.builtin.include_tasks") or task.get("ansible.builtin.import_tasks") or task["name"] for task in tasks]
+        found[name] = included[included.index("lock_held.yml") + 1 :]
+    assert "before.yml" in found["steps"]
+    assert "after.yml" in found["steps"]
+    assert found["after"][0] == "take.yml", "writes wait from the taking on"
+    assert found["finish"][0] == "pods_away.yml", "the units serve before it"
+
+
+@pytest.mark.parametrize("kind", ["lock_lost", "leader_lost", None])
+def test_l4_a_lost_lock_stops_the_task_and_nothing_else_does(tmp_path: Path, play: Any, kind: str | None) -> None:
+    # The lookup takes an alert for this run's only where the watch names this run: the process that templates the task.
+    watch = tmp_path / "watch"
+    watch.mkdir()
+    alert = {"at": 2.0, "kind": kind, "cluster": None, "phase": "rollback", "message": "taken over by bert", "began": 1.0, "ended": None}
+    about = (
+        "import json, os, sys; sys.path.insert(0, sys.argv[1]);"
+        "from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.processes import playbook_run;"
+        "print(json.dumps({'run': dict(playbook_run().as_dict())}))"
+    )
+    know = {"name": "Know", "ansible.builtin.command": {"argv": [sys.executable, "-c", about, str(CHECKOUT / ".collections")]}, "register": "run"}
+    write = {"name": "Write", "ansible.builtin.copy": {"content": "{{ run.stdout }}", "dest": f"{watch}/watch.json", "mode": "0600"}}
+    (watch / "order.json").write_text('{"watch": {}}')
+    if kind:
+        (watch / "alerts.jsonl").write_text(json.dumps(alert) + "\n")
+    done = play([know, write, *tasks_of("rollback/tasks/lock_held.yml")], {"pi-1": {}}, raft_migration_watch_dir=str(watch))
+    assert (done.returncode != 0) == (kind == "lock_lost"), done.stdout + done.stderr
+    if kind == "lock_lost":
+        assert "taken over by bert" in done.stdout
+
+
+RESTRICTED = {
+    "privileged": False,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def test_l7_a_container_that_is_not_privileged_has_no_capabilities_and_a_seccomp_profile(evaluate: Callable[..., list[Any]]) -> None:
+    common = yaml.safe_load((ROLES / "common/vars/main.yml").read_text())
+    given = [{}, {"privileged": False}, {"runAsUser": 7}, {"capabilities": {"add": ["SYS_RAWIO"]}}, {"privileged": True}]
+    found = evaluate("cutover", common["raft_migration_security_context"], [{"pi_controller_security_context": one} for one in given])
+    assert found[:2] == [RESTRICTED, RESTRICTED]
+    assert found[2] == {**RESTRICTED, "runAsUser": 7}
+    assert found[3] == {**RESTRICTED, "capabilities": {"drop": ["ALL"], "add": ["SYS_RAWIO"]}}
+    assert found[4] == {"privileged": True}
+    assert "raft_migration_security_context" in (ROLES / "common/templates/daemonset.yml.j2").read_text()
+
+
+# What the collection asks of the API, by reading its calls: KubeApi.items is `list`, read `get`, replace `update`; kubernetes.core.k8s
+# looks with `get` first, then makes `create` or `patch` of it; `state: absent` is `get` and `delete`.
+CALLS = {
+    ("", "nodes"): {"list"},
+    ("", "pods"): {"list", "get", "patch", "delete"},
+    ("", "namespaces"): {"get", "patch"},
+    ("", "events"): {"list"},
+    ("", "services"): {"get", "create", "update"},
+    ("", "endpoints"): {"get", "create", "update"},
+    ("apps", "daemonsets"): {"get", "create", "patch", "delete"},
+    ("apps", "controllerrevisions"): {"list"},
+    ("discovery.k8s.io", "endpointslices"): {"list", "create", "update", "delete"},
+    ("coordination.k8s.io", "leases"): {"get", "create", "update", "delete"},
+}
+
+
+def test_l6_no_right_is_granted_that_no_call_needs() -> None:
+    granted: dict[tuple[str, str], set[str]] = {}
+    for item in yaml.safe_load((CHECKOUT / "docs/rbac.yml").read_text())["items"]:
+        for rule in item.get("rules", []):
+            assert not {"*", "escalate", "bind", "impersonate"} & {*rule["verbs"], *rule["resources"], *rule["apiGroups"]}
+            for group in rule["apiGroups"]:
+                for resource in rule["resources"]:
+                    granted.setdefault((group, resource), set()).update(rule["verbs"])
+            if item["kind"] == "ClusterRole" and not set(rule["verbs"]) <= {"get", "list"}:
+                assert rule["resourceNames"] == ["pi-controller"], "outside of its namespace nothing is changed"
+    assert granted == CALLS
