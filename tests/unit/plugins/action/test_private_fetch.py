@@ -23,7 +23,7 @@ journals = import_plugin("module_utils._core.journal")
 
 
 def modes(folder: Path) -> dict[str, str]:
-    """Every file and folder below, and the folder itself, that somebody else may read."""
+    """Every file and folder below, and the folder itself, that others may read."""
     found = [folder, *folder.rglob("*")]
     return {str(path): oct(stat.S_IMODE(path.lstat().st_mode)) for path in found if stat.S_IMODE(path.lstat().st_mode) & 0o077}
 
