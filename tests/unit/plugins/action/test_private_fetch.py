@@ -80,6 +80,13 @@ def test_m1_anything_else_is_refused(run, args: dict):
     assert "private_fetch wants" in done.stdout + done.stderr
 
 
+def test_m1_a_copy_can_be_tried_again(tmp_path: Path, run):
+    args = {"src": f"{tmp_path}/pi/late", "dest": f"{tmp_path}/control/late"}
+    done = run(args, register="copied", until="copied.attempts == 2", retries=2, delay=0, failed_when=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "private_fetch wants" not in done.stdout
+
+
 def test_m1_with_check_nothing_is_made(tmp_path: Path, run):
     done = run({"src": f"{tmp_path}/pi/pi-controller.db", "dest": f"{tmp_path}/control/state"}, "--check")
     assert done.returncode == 0, done.stdout + done.stderr
