@@ -25,14 +25,15 @@ class ActionModule(Fetch):
         src, dest = self._task.args.get("src"), self._task.args.get("dest")
         if set(self._task.args) != {"src", "dest"} or not isinstance(src, str) or not isinstance(dest, str) or not Path(dest).is_absolute():
             raise AnsibleActionFail("private_fetch wants `src`, a file on the host, and `dest`, an absolute path of a file here")
-        # fetch takes anything but a yes for a no, and a folder where `flat` is not set.
-        self._task.args = {"src": src, "dest": dest, "flat": True, "validate_checksum": True}
-        before = os.umask(0o077)
+        given, before = self._task.args, os.umask(0o077)
         try:
             if not self._task.check_mode:
                 _prepare(Path(dest))
+            self._task.args = {**given, "flat": True, "validate_checksum": True}
             result: dict[str, Any] = super().run(tmp, task_vars)
         finally:
+            # A task with `until` comes here again.
+            self._task.args = given
             os.umask(before)
         return result
 

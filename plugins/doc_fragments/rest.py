@@ -20,7 +20,9 @@ options:
     elements: str
     aliases: [url]
   token:
-    description: Bearer token, where the daemons want one.
+    description:
+      - Bearer token, where the daemons want one. A newline at its end, as files have it, is left out; what cannot stand in a
+        header (anything but visible ASCII) is refused without being shown.
     type: str
   validate_certs:
     description: Whether to verify the daemons' certificates; only for C(https) URLs.
@@ -30,7 +32,9 @@ options:
     description: PEM file, or a folder of them, to verify the daemons' certificates with.
     type: path
   timeout:
-    description: Seconds to wait for one answer of one daemon.
+    description:
+      - Seconds that one call of one daemon may take as a whole, from connecting to the last byte of its answer. An answer
+        may have 1 MiB. Redirects are not followed.
     type: float
     default: 5.0
 attributes:

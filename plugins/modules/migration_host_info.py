@@ -13,6 +13,8 @@ description:
     there say of Raft, the systemd unit, and the backups.
   - The daemons are asked from the operator's address, which every state of the gate lets through. So the answer is that
     of the daemon on this Pi, also while the gate leads everybody else to another Pi.
+  - A daemon is asked, and sent the token, only where its port is held by the unit or by a pod. Whatever else listens there
+    may be a process of any user.
   - Nothing that cannot be read makes it fail; it is named in RV(faults) instead, so that the rest can still be seen.
 version_added: 0.1.0
 author:
@@ -93,8 +95,8 @@ daemons:
     held_by: {type: str, description: Who holds its port.}
     answers: {type: bool, description: Whether it answers.}
     error: {type: str, description: The error instead.}
-    latency_ms: {type: float, description: How long the answer took.}
-    status: {type: dict, description: The daemon's Raft status as it sent it.}
+    latency_ms: {type: float, description: How long the answer took; null where the daemon was not asked.}
+    status: {type: dict, description: "The daemon's Raft status, reduced to what is known of it."}
 unit:
   description: The unit.
   returned: always

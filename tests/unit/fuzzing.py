@@ -70,13 +70,13 @@ NASTY = st.sampled_from(
         "done\n10:00:00  Clean up done", "\ud800", "\u202e", "%s%n", "' OR 1=1 --", "$(reboot)",
     ]
 )  # fmt: skip
-SCALAR = st.one_of(
-    NASTY, st.none(), st.booleans(), st.integers(), st.integers(min_value=1 << 60, max_value=1 << 400), st.floats(), st.text(st.characters(), max_size=40)
-)
+HUGE = st.integers(min_value=1 << 60, max_value=1 << 400)
+SCALAR = st.one_of(NASTY, st.none(), st.booleans(), st.integers(), HUGE, st.floats(), st.text(st.characters(), max_size=40))
 JUNK = st.recursive(
     SCALAR, lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(st.text(max_size=10) | NASTY, inner, max_size=5)), max_leaves=15
 )
-MEMBER = st.fixed_dictionaries({"ID": st.sampled_from(["n1", "n2", "n3"]) | SCALAR, "Address": NASTY | st.just("127.0.0.9:9091")}, optional={"Voter": JUNK})
+IDS = st.sampled_from(["n1", "n2", "n3"])
+MEMBER = st.fixed_dictionaries({"ID": IDS | SCALAR, "Address": NASTY | st.just("127.0.0.9:9091")}, optional={"Voter": JUNK})
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ CASES: dict[str, tuple[str, Any]] = {
     "raft_carry": (
         "raft_carry",
         lambda urls, tmp: _rest(
-            urls[:1], from_urls=urls, to_urls=urls, raft_dir=f"{tmp}/raft", dest=f"{tmp}/copy", database=f"{tmp}/none.db", wait_timeout=0.05, **_waits()
+            urls[:1], from_urls=urls, to_urls=urls, raft_dir=f"{tmp}/raft", dest=f"{tmp}/copy", database=f"{tmp}/no.db", wait_timeout=0.05, **_waits()
         ),
     ),
     "migration_host_info": ("migration_host_info", lambda urls, tmp: _rest(urls, backup_path=f"{tmp}/backups")),
@@ -240,7 +240,8 @@ def attack(case: str, token: str, scripts: list[dict[str, Answer]], check_mode: 
         shutil.copytree(CHECKOUT / "tests/unit/plugins/module_utils/fixtures/filesnapshotstore", folder / "raft")
         (folder / "state").write_bytes(b"state" * 1000)
         thief = stack.enter_context(HostileDaemon(lambda _request: iter([http(200, b"{}")]), "127.0.0.1"))
-        daemons = [stack.enter_context(_daemon(script, token, thief.url, f"127.0.0.{number}")) for number, script in ((1, scripts[0]), (9, scripts[1]))]
+        hosts = ("127.0.0.1", "127.0.0.9")
+        daemons = [stack.enter_context(_daemon(script, token, thief.url, host)) for script, host in zip(scripts, hosts)]
         began = time.monotonic()
         try:
             printed = _within(HANG, lambda: _run(case, [daemon.url for daemon in daemons], token, folder, check_mode))
@@ -284,7 +285,7 @@ def _run(case: str, urls: list[str], token: str, folder: Path, check_mode: bool)
     with (
         patch_module_args({**arguments(urls, folder), "token": token, **internal}),
         # Whoever holds the port here is this process.
-        mock.patch.object(import_plugin("module_utils._core.procfs"), "owner_of", lambda *_args: "unit"),
+        mock.patch.object(import_plugin("module_utils._core.procfs"), "owner_of", return_value="unit"),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(printed),
         contextlib.suppress(SystemExit),
@@ -319,7 +320,7 @@ def _watch(urls: list[str], token: str) -> str:
 
 
 def _within(seconds: float, call: Any) -> str:
-    """The result of the call, which has a thread of its own so that one that hangs can be told of."""
+    """The result of the call, which has a thread of its own so that one that hangs can be reported."""
     result: dict[str, Any] = {}
 
     def run() -> None:

@@ -17,11 +17,14 @@ from hypothesis.errors import HypothesisException
 
 SECONDS = float(os.environ.get("FUZZ") or 15)
 ROUND = 40
+# However busy the machine is: fewer prove nothing.
+LEAST = 30
 
 
 def test_no_module_crashes_hangs_or_leaks(capsys: pytest.CaptureFixture[str]) -> None:
-    tally, end, failures = fuzzing.Tally(), time.monotonic() + SECONDS, {}
-    while time.monotonic() < end and len(failures) < 5:
+    tally, end = fuzzing.Tally(), time.monotonic() + SECONDS
+    failures: dict[str, int] = {}
+    while (time.monotonic() < end or tally.inputs < LEAST) and len(failures) < 5:
         number = random.randrange(1 << 32)
         try:
             one_round(tally, number, end)
@@ -33,7 +36,6 @@ def test_no_module_crashes_hangs_or_leaks(capsys: pytest.CaptureFixture[str]) ->
     with capsys.disabled():
         print(f"\nfuzz: {tally} in {SECONDS:g} s")
     assert failures == {}
-    assert tally.inputs >= SECONDS, "so few inputs prove nothing"
 
 
 def one_round(tally: fuzzing.Tally, number: int, end: float) -> None:
@@ -48,7 +50,7 @@ def one_round(tally: fuzzing.Tally, number: int, end: float) -> None:
     )
     @given(fuzzing.attacks())
     def attacked(attack: tuple[str, str, list[dict[str, fuzzing.Answer]], bool]) -> None:
-        if time.monotonic() < end:
+        if time.monotonic() < end or tally.inputs < LEAST:
             fuzzing.attack(*attack, tally)
 
     attacked()

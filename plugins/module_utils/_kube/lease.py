@@ -104,7 +104,7 @@ class Held:
 
     def expired(self, now: datetime) -> bool:
         """Whether nothing in it keeps another run out. A Lease can say anything of its time: one renewed in the future, or held for
-        longer than any run holds it, would lock everybody out for ever. A living owner shows by renewing it, see `_wait_until_free`.
+        longer than any run holds it, would block every run for ever. A living owner is seen to renew it, see `_wait_until_free`.
         """
         return self.expires is None or self.expires <= now or not self.plausible(now)
 

@@ -23,7 +23,7 @@ journals = import_plugin("module_utils._core.journal")
 
 
 def modes(folder: Path) -> dict[str, str]:
-    """Every file and folder below, and the folder itself, that somebody else may read."""
+    """Every file and folder below, and the folder itself, that others may read."""
     found = [folder, *folder.rglob("*")]
     return {str(path): oct(stat.S_IMODE(path.lstat().st_mode)) for path in found if stat.S_IMODE(path.lstat().st_mode) & 0o077}
 
@@ -78,6 +78,13 @@ def test_m1_anything_else_is_refused(run, args: dict):
     done = run(args)
     assert done.returncode != 0
     assert "private_fetch wants" in done.stdout + done.stderr
+
+
+def test_m1_a_copy_can_be_tried_again(tmp_path: Path, run):
+    args = {"src": f"{tmp_path}/pi/late", "dest": f"{tmp_path}/control/late"}
+    done = run(args, register="copied", until="copied.attempts == 2", retries=2, delay=0, failed_when=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "private_fetch wants" not in done.stdout
 
 
 def test_m1_with_check_nothing_is_made(tmp_path: Path, run):

@@ -134,7 +134,7 @@ def test_h3_a_password_in_a_url_is_not_shown():
     assert "pl4nted" not in str(refused.value) + repr(refused.value.failure)
 
 
-MALFORMED = {
+MALFORMED: dict[str, object] = {
     "nested": b"[" * 200_000,
     "nested_in_members": b'{"members": ' + b"[" * 200_000,
     "members_of_numbers": {"members": [1]},

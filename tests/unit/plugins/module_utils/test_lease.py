@@ -143,7 +143,7 @@ def test_of_a_run_on_another_machine_only_time_tells(kube, lock, clock, elsewher
         {"leaseDurationSeconds": 2_000_000_000, "renewTime": "9999-12-31T23:59:59.000000Z"},
     ],
 )
-def test_l5_a_lease_of_an_implausible_time_keeps_nobody_out(kube, lock, clock, forged):
+def test_l5_a_lease_of_an_implausible_time_blocks_no_run(kube, lock, clock, forged):
     lock("anna", GONE, machine="another boot/pid:[1]").take()
     kube.objects[PATH]["spec"].update(forged)
     lock("bert").take()
