@@ -80,7 +80,8 @@ def stopped(failures: list[dict[str, Any]], opening: bool, way_back: str) -> str
             headline + lines[0],
             *lines[1:],
             f"The way back: {way_back}",
-            "Nothing was deleted. What the pods had taken is in their data folders, or in rollback.state in the backup folder.",
+            "Nothing was deleted. What the pods had taken is in their data folders, in those of units that have taken over, or in "
+            "rollback.state in the backup folder.",
             f"Mend the cause, then finish the way back with: {ROLLBACK}",
         ]
     )
