@@ -70,7 +70,7 @@ def test_pi_by_pi_from_the_end_no_read_fails(old_world: Callable[[str], list[str
     with rehearsal.witnessed(tmp_path) as witness:
         run = back(names, tmp_path / "back.log", installed=installed, put_aside=ARCHIVE_PUT_ASIDE)
     for name in names:
-        assert run.output.count(f"Turn {name} | Let its unit take over") == 1, name
+        assert run.output.count(f"Turn | Let the unit take over on {name}") == 1, name
     limits = ["--max-write-pause", HANDED_OVER] if profile == "full" else ["--max-write-pause", ELECTED, *rehearsal.UPSTREAM_LAGS]
     verdict, summary = witness.judge(*limits)
     print(summary)
@@ -116,7 +116,7 @@ KILLS = [
     "Takeover | Stop this Pi's pod for good",
     "Takeover | Start the unit with the pod's data",
     "Takeover | Wait until the unit is the caught-up member",
-    "| Record whose turn it is",
+    "Turn | Record the turn of",
     "Takeover | Route this Pi's clients to the unit",
     "Pods | Stop them",
 ]
