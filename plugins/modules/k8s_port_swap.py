@@ -7,19 +7,23 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: k8s_port_swap
-short_description: Decide where a Service leads, without a moment in which it leads nowhere
+short_description: Point a Service to addresses or to pods, without a moment in which it has no target
 description:
-  - Leads a Service either to a list of addresses (O(lead_to=endpoints)) or to the pods that a selector finds
-    (O(lead_to=pods)), and returns when Kubernetes has taken it up.
-  - The Service is made where it is missing. Its cluster address, type, node ports and all else it has are kept.
-  - Its ports get their own names as target ports, never numbers, so that each pod stands behind it with its own number
-    while ports change pod by pod.
-  - To B(addresses). The selector is taken off and the Endpoints object of the same name written in one update. Slices
-    that the pods' controller leaves behind are removed once the new ones are there.
-  - To B(pods). The selector is set only when the pods it finds are Ready and as many as O(expected). Until the
-    controllers have written the pods' slices, slices of this module stand in for them; then those and the mirrored ones
-    of before are removed (Kubernetes before 1.22 leaves them behind for good, and kube-proxy would go on using them).
-  - It ends only when EndpointSlices and Endpoints list exactly the wanted targets.
+  - Points a Service to a list of addresses (O(lead_to=endpoints)), to the pods that a selector finds (O(lead_to=pods)),
+    or back to what its owner had before (O(lead_to=owner)), and returns when Kubernetes has taken it up.
+  - The Service is made where it is missing. Its cluster address, type, node ports, port names and all else it has are kept.
+  - The Service's ports are matched by number, never by name. The numbers are those that its targets have now, then its
+    target port, then its own port. Their target ports become the container ports' names, so that each pod is reached at
+    its own number while ports change pod by pod.
+  - To B(addresses). EndpointSlices of this module (C(endpointslice.kubernetes.io/managed-by=pi-controller-migration))
+    list them. Then the selector goes, and the slices of before are taken away.
+  - To B(pods). The selector is set only when the pods it finds are Ready and as many as O(expected). Slices of this module
+    list the pods until Kubernetes has written its own.
+  - B(What the owner has made is kept). EndpointSlices made by hand stay as they are, but
+    C(kubernetes.io/service-name) becomes C(raft-migration.pi-controller/parked-for), so proxies do not use them. An
+    Endpoints object made by hand gets the label C(endpointslice.kubernetes.io/skip-mirror); its content, the target
+    ports and the selector of before are saved in the Service's annotation C(raft-migration.pi-controller/owner).
+  - It ends only when the EndpointSlices of the Service list exactly the wanted targets.
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -46,20 +50,24 @@ options:
     type: str
     required: true
   lead_to:
-    description: Where the Service has to lead.
+    description: Where the Service has to point.
     type: str
     required: true
     choices:
       endpoints: To the addresses in O(endpoints).
       pods: To the Ready pods that O(selector) finds.
+      owner:
+        - To the Endpoints object, the EndpointSlices or the selector it had before this module changed it.
+        - Where nothing of that kind was there, the Service keeps the targets that it has.
   ports:
     description:
-      - The Service's own ports by name. Pods need container ports of these names.
-      - A port of the Service that is not named here is kept as it is.
+      - The daemons' ports, by the names of the pods' container ports. The Service's own port names may differ.
+      - A Service that is made gets all of them. One that is there gets no new port.
+      - A port of the Service that is not among them is kept as it is, and stays reachable on the same addresses.
     type: dict
     required: true
   endpoints:
-    description: The addresses to lead to. Required with O(lead_to=endpoints).
+    description: The addresses to point to. Required with O(lead_to=endpoints).
     type: list
     elements: dict
     suboptions:
@@ -68,14 +76,16 @@ options:
         type: str
         required: true
       node_name:
-        description: The node that has this address. Only a Service with C(externalTrafficPolicy=Local) needs it.
+        description:
+          - The node that has this address. A Service with C(externalTrafficPolicy=Local) needs it.
+          - By default the node that the address has in the present EndpointSlices, if any.
         type: str
       ports:
         description: The numbers by port name, every name of O(ports) among them.
         type: dict
         required: true
   selector:
-    description: The labels of the pods to lead to. Required with O(lead_to=pods).
+    description: The labels of the pods to point to. Required with O(lead_to=pods).
     type: dict
   expected:
     description: Exactly so many Ready pods, no more and no less. Without it one is enough.
@@ -85,16 +95,18 @@ options:
     type: int
     default: 60
 notes:
-  - The user needs C(get), C(create) and C(update) for Services and Endpoints, C(list) for pods, and C(list), C(create)
+  - The user needs C(get), C(create) and C(update) for Services, C(list) for pods, and C(list), C(create), C(update)
     and C(delete) for EndpointSlices.
-  - While O(lead_to) changes its kind, both the old and the new targets may be used for some tenths of a second. Lead to
-    the pods' addresses first where that must not be, as one update of the Endpoints object, and to the pods then.
+  - Endpoints are deprecated since Kubernetes 1.33. The module uses them only where the owner has made an Endpoints object
+    for the Service. The user needs C(get), C(create) and C(update) for it then.
+  - While O(lead_to) changes its kind, both the old and the new targets may be used for some tenths of a second. Point to
+    the pods' addresses first where that must not be, as one update of a slice, and to the pods then.
 seealso:
   - module: pi_controller.raft_migration.k8s_daemonset_pod
 """
 
 EXAMPLES = r"""
-- name: Lead the Service to the daemons under systemd
+- name: Point the Service to the daemons under systemd
   pi_controller.raft_migration.k8s_port_swap:
     namespace: pi-controller
     service: pi-controller
@@ -102,12 +114,14 @@ EXAMPLES = r"""
     ports: {rest: 8080, grpc: 9090}
     endpoints:
       - ip: 10.77.0.11
+        node_name: pi-1
         ports: {rest: 8080, grpc: 9090}
       - ip: 10.77.0.12
+        node_name: pi-2
         ports: {rest: 8080, grpc: 9090}
   delegate_to: localhost
 
-- name: Lead it to three pods, whatever their ports are
+- name: Point it to three pods, whatever their ports are
   pi_controller.raft_migration.k8s_port_swap:
     namespace: pi-controller
     service: pi-controller
@@ -117,25 +131,33 @@ EXAMPLES = r"""
     ports: {rest: 8080, grpc: 9090}
     wait_timeout: 20
   delegate_to: localhost
+
+- name: Give it back as its owner had it
+  pi_controller.raft_migration.k8s_port_swap:
+    namespace: pi-controller
+    service: pi-controller
+    lead_to: owner
+    ports: {rest: 8080, grpc: 9090}
+  delegate_to: localhost
 """
 
 RETURN = r"""
 before:
-  description: Where the Service led. In RV(before.mode) V(absent) means that there was no Service.
+  description: Where the Service pointed. In RV(before.mode) V(absent) means that there was no Service.
   returned: always
   type: dict
   contains:
     mode: {type: str, description: "V(absent), V(endpoints) or V(pods)."}
     selector: {type: dict, description: "The Service's selector; null without one."}
-    ports: {type: dict, description: "The Service's ports by name."}
+    ports: {type: dict, description: "The Service's ports by its own names."}
     endpoints: {type: list, elements: dict, description: "Addresses with their ports, as kube-proxy uses them."}
   sample:
     mode: endpoints
     selector:
-    ports: {"rest": 8080, "grpc": 9090}
-    endpoints: [{"ip": "10.77.0.11", "ports": {"rest": 8080, "grpc": 9090}}]
+    ports: {"http": 8080, "grpc": 9090}
+    endpoints: [{"ip": "10.77.0.11", "ports": {"http": 8080, "grpc": 9090}}]
 after:
-  description: Where it leads now, in the same form. In check mode where it would lead.
+  description: Where it points now, in the same form. In check mode where it would point.
   returned: always
   type: dict
 cluster_ip:
@@ -147,7 +169,12 @@ resource_version:
   returned: always
   type: str
 removed_slices:
-  description: Names of EndpointSlices that nobody looked after any more and that led elsewhere.
+  description: Names of EndpointSlices of pods that were removed, since no controller looks after them without a selector.
+  returned: always
+  type: list
+  elements: str
+parked_slices:
+  description: Names of the owner's EndpointSlices that were taken away from the proxies; O(lead_to=owner) gives them back.
   returned: always
   type: list
   elements: str
@@ -170,7 +197,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 from ..module_utils._core.failures import RaftError, fail
 from ..module_utils._kube.api import connect
 from ..module_utils._kube.route import Route
-from ..module_utils._kube.service import ENDPOINTS, option_faults
+from ..module_utils._kube.service import ENDPOINTS, OWNER, PODS, option_faults
 from ..module_utils._kube.swap import Swap
 
 
@@ -185,7 +212,7 @@ def define_module() -> AnsibleK8SModule:
             **AUTH_ARG_SPEC,
             "namespace": {"type": "str", "required": True},
             "service": {"type": "str", "required": True},
-            "lead_to": {"type": "str", "required": True, "choices": ["endpoints", "pods"]},
+            "lead_to": {"type": "str", "required": True, "choices": ["endpoints", "pods", "owner"]},
             "ports": {"type": "dict", "required": True},
             "endpoints": {"type": "list", "elements": "dict", "options": endpoint},
             "selector": {"type": "dict"},
@@ -211,10 +238,16 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
         if module.check_mode:
             after, swap.changed = route.predict(before)
         else:
-            after = swap.to_endpoints() if params["lead_to"] == ENDPOINTS else swap.to_pods()
+            steps = {ENDPOINTS: swap.to_endpoints, PODS: swap.to_pods, OWNER: swap.to_owner}
+            after = steps[params["lead_to"]]()
     finally:
         # Also where it fails half-way: what has been changed is no secret.
-        result.update(changed=swap.changed, removed_slices=swap.removed, elapsed=round(time.monotonic() - started, 3))
+        result.update(
+            changed=swap.changed,
+            removed_slices=swap.removed,
+            parked_slices=swap.parked,
+            elapsed=round(time.monotonic() - started, 3),
+        )
     for remark in [*route.remarks(after), *route.doubts(after)]:
         module.warn(remark)
     service = after.service or {"metadata": {}, "spec": {}}

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kube_proxy_info
-short_description: See where this host's kube-proxy leads, and wait until a change has reached it
+short_description: Read where this host's kube-proxy routes Services to, and wait until a change has reached it
 description:
-  - The API server tells what a Service should lead to; each host's kube-proxy follows in its own time. Traffic may only
-    be closed at an endpoint once no proxy leads to it any more.
-  - Reads the rules of the C(iptables) mode, the default of K3s and kubeadm. In another mode there is nothing to read;
-    RV(known) is false then and the module waits O(grace) instead.
+  - The API server has the targets that a Service should have; each host's kube-proxy follows in its own time. Traffic may
+    only be closed at an endpoint once no proxy routes to it any more.
+  - Reads what each mode of kube-proxy leaves in the kernel. The C(nftables) mode has a table C(kube-proxy); the
+    C(ipvs) mode has virtual servers; the C(iptables) mode has chains in the nat table, which need no iptables to be read
+    unless iptables-legacy wrote them. Its tools are looked for on the PATH, on that of a running kube-proxy or K3s, and
+    where K3s keeps its own.
+  - Without a kube-proxy (Cilium in its place, or K3s with C(--disable-kube-proxy)) there is nothing to forget.
+    O(leads_to) cannot be seen then, and is given O(grace).
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -21,12 +25,12 @@ extends_documentation_fragment:
   - pi_controller.raft_migration.attributes.read_only
 options:
   leads_to:
-    description: Endpoints (C(ip:port)) the proxy must know.
+    description: Endpoints (C(ip:port), C([ip]:port)) the proxy must route to.
     type: list
     elements: str
     default: []
   forgotten:
-    description: Endpoints (C(ip:port)) the proxy must not know any more.
+    description: Endpoints (C(ip:port), C([ip]:port)) the proxy must not route to any more.
     type: list
     elements: str
     default: []
@@ -35,7 +39,7 @@ options:
     type: float
     default: 15
   grace:
-    description: Seconds to give a proxy whose rules cannot be read.
+    description: Seconds to give a proxy whose rules cannot be read, or one that is not there yet.
     type: float
     default: 3
 """
@@ -47,12 +51,23 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+mode:
+  description:
+    - The mode that kube-proxy runs in, by what it has in the kernel; V(iptables), V(nftables) or V(ipvs).
+    - V(none) where it has nothing there, V(unknown) where that cannot be read.
+  returned: always
+  type: str
+  sample: iptables
 known:
-  description: Whether the proxy's rules can be read.
+  description: Whether what the proxy has in the kernel can be read.
   returned: always
   type: bool
+unreadable:
+  description: Why it cannot be read; null where it can.
+  returned: always
+  type: str
 endpoints:
-  description: Endpoints of all Services the proxy leads to.
+  description: Endpoints of all Services that the proxy routes new connections to.
   returned: always
   type: list
   elements: str
@@ -68,7 +83,8 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.waiting import wait_until
-from ..module_utils._kube.proxy import ProxyRules, parse_nat
+from ..module_utils._kube.proxy import NONE, ProxyRules, endpoint_of_text
+from ..module_utils._kube.proxy_look import ProxyLook
 
 
 def main() -> None:
@@ -82,23 +98,36 @@ def main() -> None:
         supports_check_mode=True,
     )
     leads_to, forgotten = set(module.params["leads_to"]), set(module.params["forgotten"])
-    iptables_save = module.get_bin_path("iptables-save", required=True)
+    grace = module.params["grace"]
+    for text in [*leads_to, *forgotten]:
+        try:
+            endpoint_of_text(text)
+        except ValueError:
+            module.fail_json(msg=f"{text!r} is not an endpoint; write ip:port or [ip]:port")
+    started = time.monotonic()
 
-    def look() -> ProxyRules:
-        _rc, saved, _err = module.run_command([iptables_save, "-t", "nat"], check_rc=True)
-        return parse_nat(saved)
+    def done(rules: ProxyRules) -> bool:
+        if rules.settled(leads_to, forgotten) or not (leads_to or forgotten):
+            return True
+        # Its rules may be on their way: after a boot a proxy has none until it has reached the API server.
+        return (not rules.known or rules.mode == NONE) and time.monotonic() - started >= grace
 
-    waited = wait_until(look, lambda rules: not rules.known or rules.settled(leads_to, forgotten), module.params["wait_timeout"])
-    rules, elapsed = waited.value, waited.elapsed
-    if not rules.known and (leads_to or forgotten):
-        # The one wait without a condition: this proxy shows nothing that could be waited for.
-        time.sleep(module.params["grace"])
-        elapsed += module.params["grace"]
-    result = {"known": rules.known, "endpoints": sorted(rules.endpoints), "elapsed": round(elapsed, 3)}
-    if not waited.met:
+    waited = wait_until(ProxyLook(), done, max(module.params["wait_timeout"], grace))
+    rules, elapsed, met = waited.value, waited.elapsed, waited.met
+    if not rules.known:
+        module.warn(f"what kube-proxy has in this host's kernel cannot be read ({rules.unreadable}); waited {elapsed:.1f} s instead")
+    result = {
+        "mode": rules.mode,
+        "known": rules.known,
+        "unreadable": rules.unreadable,
+        "endpoints": sorted(rules.endpoints),
+        "elapsed": round(elapsed, 3),
+    }
+    if not met:
         module.fail_json(
-            msg=f"After {elapsed:.1f} s kube-proxy leads to {sorted(rules.endpoints)}; wanted: {sorted(leads_to)} among them, "
-            f"{sorted(forgotten)} not. Next: check that kube-proxy (on K3s: k3s itself) runs on this host and reaches the API server",
+            msg=f"After {elapsed:.1f} s kube-proxy (mode {rules.mode}) routes to {sorted(rules.endpoints)}; wanted: "
+            f"{sorted(leads_to)} among them, {sorted(forgotten)} not. Next: check that kube-proxy (on K3s: k3s itself) "
+            "runs on this host and reaches the API server",
             **result,
         )
     module.exit_json(changed=False, **result)

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: migration_cluster_info
 short_description: Tell what Kubernetes knows of the migration
 description:
-  - Reads the Service and where it leads, the DaemonSet's pods, the lock of the migration, and the versions of the API
+  - Reads the Service and its targets (from EndpointSlices), the DaemonSet's pods, the lock of the migration, and the versions of the API
     server and the nodes.
   - Nothing that cannot be read makes it fail; it is named in RV(faults) instead, so that the rest can still be seen.
 version_added: 0.1.0
@@ -41,8 +41,7 @@ options:
     description: Name of that Lease. Without it nobody is looked for.
     type: str
 notes:
-  - The user needs C(get) for Services, Endpoints, DaemonSets and Leases, and C(list) for EndpointSlices,
-    pods and nodes.
+  - The user needs C(get) for Services, DaemonSets and Leases, and C(list) for EndpointSlices, pods and nodes.
 seealso:
   - module: pi_controller.raft_migration.migration_host_info
 """
@@ -60,7 +59,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 service:
-  description: Who decides where the Service leads, and the addresses it leads to.
+  description: What decides the targets of the Service, and the targets, by the Service's own port names.
   returned: always
   type: dict
   sample:
@@ -88,7 +87,7 @@ versions:
   description: Versions of the API server and of each node.
   returned: always
   type: dict
-  sample: {"kubernetes": "v1.31.4+k3s1", "nodes": {"pi-1": {"kubelet": "v1.31.4+k3s1"}}}
+  sample: {"kubernetes": "v1.35.2+k3s1", "nodes": {"pi-1": {"kubelet": "v1.35.2+k3s1"}}}
 faults:
   description: What could not be read, and why.
   returned: always
@@ -102,8 +101,8 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ..module_utils._core.failures import RaftError
-from ..module_utils._kube.api import KubeApi, KubeError, apps, connect, core
-from ..module_utils._kube.endpoints import SERVICE_LABEL, of_endpoints, of_slices, summary
+from ..module_utils._kube.api import KubeApi, KubeError, apps, connect, core, slices_path
+from ..module_utils._kube.endpoints import SERVICE_LABEL, of_slices, summary
 from ..module_utils._kube.pods import describe
 from ..module_utils._kube.service import mode, ports_of
 
@@ -138,11 +137,8 @@ class ClusterInfo:
 
     def service(self) -> dict[str, Any]:
         service = self.api.read(core(self.namespace, "services", self.service_name))
-        slices = self.api.slices(self.namespace)
-        if slices is None:
-            targets = of_endpoints(self.api.read(core(self.namespace, "endpoints", self.service_name)))
-        else:
-            targets = of_slices(self.api.items(slices, labels=f"{SERVICE_LABEL}={self.service_name}"))
+        label = f"{SERVICE_LABEL}={self.service_name}"
+        targets = of_slices(self.api.items(slices_path(self.namespace), labels=label))
         spec = (service or {}).get("spec") or {}
         return {
             "mode": mode(service),

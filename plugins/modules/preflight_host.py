@@ -135,6 +135,11 @@ missing_tools:
   returned: success
   type: list
   elements: str
+kube_proxy:
+  description: The mode kube-proxy runs in on this Pi, as M(pi_controller.raft_migration.kube_proxy_info) has it.
+  returned: success
+  type: dict
+  sample: {mode: iptables, unreadable: null}
 image_present:
   description: Whether the container runtime has O(image); null where it cannot be asked.
   returned: success
@@ -162,6 +167,7 @@ from ..module_utils._core.procfs import (
 )
 from ..module_utils._core.systemd import parse_show, show_command, unread_drop_ins
 from ..module_utils._kube.images import full_name, names
+from ..module_utils._kube.proxy_look import ProxyLook
 from ..module_utils._sqlite.database import check_integrity, reading
 
 PREFIX = "PI_CONTROLLER_"
@@ -240,6 +246,10 @@ class Look:
                     return not names(self.params["image"]).isdisjoint(full_name(line) for line in text.split())
         return None
 
+    def kube_proxy(self) -> dict[str, Any]:
+        rules = ProxyLook()()
+        return {"mode": rules.mode, "unreadable": rules.unreadable}
+
     def everything(self) -> dict[str, Any]:
         unit = self.unit()
         return {
@@ -255,6 +265,7 @@ class Look:
             "has_address": self.has_address(),
             "missing_tools": [tool for tool in TOOLS if not self.module.get_bin_path(tool)],
             "image_present": self.image_present(),
+            "kube_proxy": self.kube_proxy(),
         }
 
 

@@ -53,7 +53,7 @@ version:
   description: Version of the API server.
   returned: success
   type: str
-  sample: v1.33.4+k3s1
+  sample: v1.35.2+k3s1
 nodes:
   description: Every node, with what can be given to pods and what they have asked for (CPU in cores, memory in bytes).
   returned: success
@@ -69,7 +69,7 @@ nodes:
       allocatable: {cpu: 4.0, memory: 3980000000.0}
       requested: {cpu: 0.3, memory: 146800640.0}
       images: ["docker.io/library/pi-controller:1.4.0"]
-      kubelet: v1.33.4+k3s1
+      kubelet: v1.35.2+k3s1
 daemonset:
   description: Who manages the DaemonSet of that name and what it runs; null where there is none.
   returned: success

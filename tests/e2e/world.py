@@ -28,7 +28,7 @@ def world(names: list[str]) -> dict[str, Any]:
             "ports": on.listening(pi),
         }
     # (`get all` has no Leases and no ConfigMaps.)
-    kinds = "daemonsets,services,endpoints,configmaps,leases,pods"
+    kinds = "daemonsets,services,endpointslices,configmaps,leases,pods"
     objects = rehearsal.kubectl_json("-n", "pi-controller", "get", kinds)["items"]
     listed["kubernetes"] = {(one["kind"], one["metadata"]["name"]): one["metadata"]["resourceVersion"] for one in objects}
     return listed

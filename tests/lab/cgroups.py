@@ -17,6 +17,8 @@ from .shell import LabError
 
 PARENT = "pi-lab"
 CPU_PERIOD = 20_000  # microseconds
+# All hosts are in one group, which would get as much as one process of the machine: each of them is a machine of its own.
+SHARES = 8192
 
 
 def hierarchies() -> list[tuple[Path, str]]:
@@ -41,6 +43,8 @@ def create(name: str) -> list[Path]:
             group.mkdir(exist_ok=True)
             if kind == "cgroup":
                 _inherit_cpuset(parent, group)
+            if part == PARENT and (group / "cpu.shares").exists():
+                (group / "cpu.shares").write_text(str(SHARES))
         groups.append(group)
     return groups
 

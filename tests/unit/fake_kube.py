@@ -39,13 +39,12 @@ def api_error(status: int, reason: str, message: str) -> Exception:
 
 
 class FakeKube:
-    """`release` decides how the controllers behave: "1.20" leaves stale slices, "1.33" cleans them up at once."""
+    """The controllers behave as those of Kubernetes 1.35 to 1.37; `order` is that in which they follow a change."""
 
-    def __init__(self, release: str = "1.20", lag: int = 2) -> None:
-        self.release = release
+    def __init__(self, order: str = "mirror, endpoints, slices", lag: int = 2) -> None:
+        self.order = order.split(", ")
         self.lag = lag
-        self.slice_version = "v1beta1" if release == "1.20" else "v1"
-        self.slices_path = f"/apis/discovery.k8s.io/{self.slice_version}/namespaces/{NAMESPACE}/endpointslices"
+        self.slices_path = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
         self.objects: dict[str, dict[str, Any]] = {}
         self.requests: list[tuple[str, str]] = []
         self.history: list[Any] = []
@@ -89,8 +88,20 @@ class FakeKube:
     def pods(self) -> list[dict[str, Any]]:
         return [obj for path, obj in self.objects.items() if path.startswith(f"{CORE}/pods/")]
 
+    @property
+    def endpoints(self) -> dict[str, Any] | None:
+        return self.objects.get(f"{CORE}/endpoints/{NAME}")
+
+    @property
+    def read_slices(self) -> list[dict[str, Any]]:
+        """The slices by which a proxy finds the Service's targets."""
+        return [item for item in self.slices if (item["metadata"].get("labels") or {}).get(lists.SERVICE_LABEL) == NAME]
+
     def managers(self) -> list[str]:
-        return sorted({lists.managed_by(one) for one in self.slices})
+        return sorted({lists.managed_by(item) for item in self.read_slices})
+
+    def deprecated_calls(self) -> list[tuple[str, str]]:
+        return [(method, path) for method, path in self.requests if "endpoints" in path.split("/")]
 
     # --- the API ---------------------------------------------------------------------------------
 
@@ -102,8 +113,6 @@ class FakeKube:
         return SimpleNamespace(data=json.dumps(answer).encode())
 
     def _get(self, path: str, _body: Any, params: dict[str, Any]) -> Any:
-        if path == "/apis/discovery.k8s.io":
-            return {"versions": [{"version": self.slice_version}]}
         if path in self.objects:
             return self.objects[path]
         if path.rsplit("/", 1)[-1] not in ("pods", "endpointslices", "controllerrevisions", "events"):
@@ -149,10 +158,11 @@ class FakeKube:
     # --- the controllers -------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        # The worst order: what takes endpoints away comes first, what brings them comes last.
-        for controller in (self._mirror, self._write_endpoints, self._write_slices):
+        # By default the worst order: what takes endpoints away comes first, what brings them comes last.
+        controllers = {"mirror": self._mirror, "endpoints": self._write_endpoints, "slices": self._write_slices}
+        for name in self.order:
             self._pending.extend([None] * self.lag)
-            self._pending.append(controller)
+            self._pending.append(controllers[name])
         self._record()
 
     def _step(self) -> None:
@@ -163,7 +173,7 @@ class FakeKube:
 
     def _record(self) -> None:
         if f"{CORE}/services/{NAME}" in self.objects:
-            self.history.append(lists.of_slices(self.slices))
+            self.history.append(lists.of_slices(self.read_slices))
 
     def _selector(self) -> dict[str, str] | None:
         service = self.objects.get(f"{CORE}/services/{NAME}")
@@ -175,45 +185,68 @@ class FakeKube:
         return lists.of_pods(pods, self.service)
 
     def _mirror(self) -> None:
-        path = f"{self.slices_path}/{NAME}-mirror"
-        endpoints = self.objects.get(f"{CORE}/endpoints/{NAME}")
-        if endpoints is None or f"{CORE}/services/{NAME}" not in self.objects:
-            return
-        if self._selector() is None:
-            self._slice(path, lists.MIRRORED, lists.of_endpoints(endpoints))
-        elif self.release != "1.20":
-            self.objects.pop(path, None)
+        """EndpointSliceMirroring: Endpoints of a Service without selector, unless a label forbids it."""
+        endpoints = self.endpoints
+        labels = dict(((endpoints or {}).get("metadata") or {}).get("labels") or {})
+        wanted = (
+            f"{CORE}/services/{NAME}" in self.objects
+            and endpoints is not None
+            and self._selector() is None
+            and labels.get("endpointslice.kubernetes.io/skip-mirror") != "true"
+        )
+        targets = lists.of_subsets(endpoints["subsets"]) if wanted and endpoints else frozenset()
+        self._slice(f"{self.slices_path}/{NAME}-mirror", lists.MIRRORED, targets, labels, self._nodes_of_endpoints())
+
+    def _nodes_of_endpoints(self) -> dict[str, str]:
+        return {
+            address["ip"]: address["nodeName"]
+            for subset in (self.endpoints or {}).get("subsets") or []
+            for address in subset["addresses"]
+            if "nodeName" in address
+        }
 
     def _write_endpoints(self) -> None:
+        """The endpoints controller: writes over whatever object has the Service's name, labels included."""
         if self._selector() is None:
             return
-        path = f"{CORE}/endpoints/{NAME}"
-        present = self.objects.get(path)
-        wanted = lists.endpoints_object(present, NAMESPACE, NAME, self._selected(), {})
-        if self.release != "1.20":
-            wanted["metadata"]["labels"] = {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
-        if present is None or present["subsets"] != wanted["subsets"]:
-            self.put(path, wanted)
+        present = self.endpoints
+        labels = {**(self.service["metadata"].get("labels") or {}), "endpoints.kubernetes.io/managed-by": "endpoint-controller"}
+        subsets = [
+            {"addresses": [{"ip": target.ip}], "ports": [{"name": target.port_name, "port": target.port}]}
+            for target in sorted(self._selected())
+        ]
+        if present is None or present["subsets"] != subsets or present["metadata"].get("labels") != labels:
+            kept = (present or {}).get("metadata") or {"namespace": NAMESPACE, "name": NAME}
+            metadata = {**kept, "labels": labels}
+            self.put(f"{CORE}/endpoints/{NAME}", {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets})
 
     def _write_slices(self) -> None:
         if self._selector() is not None:
-            self._slice(f"{self.slices_path}/{NAME}-pods", lists.OF_PODS, self._selected())
+            labels = self.service["metadata"].get("labels") or {}
+            nodes = {pod["status"]["podIP"]: pod["spec"]["nodeName"] for pod in self.pods}
+            self._slice(f"{self.slices_path}/{NAME}-pods", lists.OF_PODS, self._selected(), labels, nodes)
 
-    def _slice(self, path: str, manager: str, targets: Any) -> None:
+    def _slice(self, path: str, manager: str, targets: Any, labels: dict[str, str], nodes: dict[str, str]) -> None:
         groups = lists._by_ports(targets)
-        for number, (ports, ips) in enumerate(groups.items()):
+        for number, ((_family, ports), ips) in enumerate(groups.items()):
             name = path if number == 0 else f"{path}-{number}"
-            obj = {
+            self.objects[name] = {
                 "metadata": {
                     "name": name.rsplit("/", 1)[-1],
                     "uid": f"uid-{name}",
-                    "labels": {lists.SERVICE_LABEL: NAME, lists.MANAGED_BY: manager},
+                    "labels": {**labels, lists.SERVICE_LABEL: NAME, lists.MANAGED_BY: manager},
                 },
                 "addressType": "IPv4",
-                "endpoints": [{"addresses": [ip], "conditions": {"ready": True}} for ip in ips],
+                "endpoints": [
+                    {
+                        "addresses": [ip],
+                        "conditions": {"ready": True},
+                        **({"nodeName": nodes[ip]} if ip in nodes else {}),
+                    }
+                    for ip in ips
+                ],
                 "ports": [{"name": port_name, "port": port} for port_name, port in ports],
             }
-            self.objects[name] = obj
         for number in range(len(groups), 4):
             self.objects.pop(path if number == 0 else f"{path}-{number}", None)
 

@@ -89,6 +89,7 @@ def host(name: str) -> dict[str, Any]:
         "has_address": True,
         "missing_tools": [],
         "image_present": True,
+        "kube_proxy": {"mode": "iptables", "unreadable": None},
     }
 
 
@@ -140,14 +141,14 @@ def node(name: str, **changes: Any) -> dict[str, Any]:
         "allocatable": {"cpu": 4.0, "memory": 3800.0 * MIB},
         "requested": {"cpu": 0.3, "memory": 140.0 * MIB},
         "images": [IMAGE],
-        "kubelet": "v1.33.4+k3s1",
+        "kubelet": "v1.35.2+k3s1",
         **changes,
     }
 
 
 def kubernetes() -> dict[str, Any]:
     return {
-        "version": "v1.33.4+k3s1",
+        "version": "v1.35.2+k3s1",
         "nodes": [node(name) for name in HOSTS],
         "daemonset": None,
         "service": {"type": "ClusterIP", "selector": {}},

@@ -134,7 +134,7 @@ def kube(port: int = 8080, lock: dict[str, Any] | None = None, mode: str = "endp
         "pods": [{"node": name, "pod": f"pi-controller-{index}x7", "ready": True, "restarts": 0, "images": ["pi-controller:lab"]}
                  for index, name in enumerate(NAMES)],
         "lock": lock,
-        "versions": {"kubernetes": "v1.31.4+k3s1", "nodes": {}},
+        "versions": {"kubernetes": "v1.35.2+k3s1", "nodes": {}},
         "faults": [],
     }  # fmt: skip
 

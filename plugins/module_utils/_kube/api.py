@@ -24,7 +24,6 @@ except ImportError:  # AnsibleK8SModule tells the user which library is missing.
     ApiException = DynamicApiError = HTTPError = OSError  # type: ignore[assignment,misc]
     ConnectTimeoutError = NewConnectionError = ConnectionRefusedError  # type: ignore[assignment,misc]
 
-SLICES = "/apis/discovery.k8s.io"
 REQUEST_TIMEOUT = 10
 # A K3s server that restarts is away for half a minute on a slow Pi. A look may wait for it, and so may a write that never left:
 # one that may have arrived is not repeated.
@@ -47,6 +46,10 @@ def apps(namespace: str, kind: str, name: str = "") -> str:
     return "/".join(filter(None, ["/apis/apps/v1/namespaces", namespace, kind, name]))
 
 
+def slices_path(namespace: str, name: str = "") -> str:
+    return "/".join(filter(None, ["/apis/discovery.k8s.io/v1/namespaces", namespace, "endpointslices", name]))
+
+
 def selector_text(labels: dict[str, str]) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
@@ -56,7 +59,6 @@ class KubeApi:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._slice_version: str | None = None
 
     def read(self, path: str, **query: Any) -> dict[str, Any] | None:
         """The object at `path`, or None where there is none."""
@@ -97,16 +99,6 @@ class KubeApi:
                 return False
             raise
         return True
-
-    def slices(self, namespace: str, name: str = "") -> str | None:
-        """The path of EndpointSlices in the newest version served (v1beta1 before 1.21), or None without that API."""
-        if self._slice_version is None:
-            group = self.read(SLICES) or {}
-            served = {version["version"] for version in group.get("versions", [])}
-            self._slice_version = next((version for version in ("v1", "v1beta1") if version in served), "")
-        if not self._slice_version:
-            return None
-        return "/".join(filter(None, [SLICES, self._slice_version, "namespaces", namespace, "endpointslices", name]))
 
     def _write(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return _patiently(lambda: self._request(method, path, body=body), lambda error: error.never_left)

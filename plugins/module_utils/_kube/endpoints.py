@@ -2,10 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a Service leads, as Endpoints, EndpointSlices, pods and options say it: pure functions.
+"""The targets of a Service, from EndpointSlices, pods and module options: pure functions.
 
-All of them are brought to one form, a set of targets, since what matters is the same everywhere: which address and
-number stands behind which port name.
+All sources are brought to one form, a set of targets: an address and a number behind a port name of the Service.
 """
 
 from __future__ import annotations
@@ -16,15 +15,20 @@ from typing import Any, NamedTuple
 
 from .pods import Pod, container_port, is_ready, is_terminating
 
+Slice = Mapping[str, Any]
+
 SERVICE_LABEL = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
-# Who writes slices: from the pods a selector finds, from an Endpoints object, and this collection (see bridge_slices).
+# The managers of slices: Kubernetes' controllers (from pods, and mirrored from an Endpoints object) and this collection.
 OF_PODS = "endpointslice-controller.k8s.io"
 MIRRORED = "endpointslicemirroring-controller.k8s.io"
-BRIDGE = "raft-migration.pi-controller"
-# Marks of the endpoints controller. On an object that it does not write any more they would be lies.
-_CONTROLLER_LABELS = ("endpoints.kubernetes.io/managed-by", "service.kubernetes.io/headless")
-_CONTROLLER_ANNOTATIONS = ("endpoints.kubernetes.io/last-change-trigger-time", "endpoints.kubernetes.io/over-capacity")
+OWN = "pi-controller-migration"
+# An owner's slice that waits for a rollback has this label in place of SERVICE_LABEL, so no proxy reads it.
+PARKED_LABEL = "raft-migration.pi-controller/parked-for"
+# Kubernetes removes the mirrored slices of an Endpoints object with this label.
+SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
+# On Endpoints that were written for a selector. The mirroring controller copies it to their slices.
+ENDPOINTS_MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 
 
 class Target(NamedTuple):
@@ -37,34 +41,35 @@ Targets = frozenset[Target]
 
 
 def of_option(endpoints: Iterable[Mapping[str, Any]]) -> Targets:
-    return frozenset(Target(one["ip"], name, int(port)) for one in endpoints for name, port in one["ports"].items())
+    return frozenset(Target(endpoint["ip"], name, int(port)) for endpoint in endpoints for name, port in endpoint["ports"].items())
 
 
-def of_endpoints(endpoints: Mapping[str, Any] | None) -> Targets:
-    """The ready addresses of an Endpoints object."""
+def of_subsets(subsets: Iterable[Mapping[str, Any]] | None) -> Targets:
+    """The ready addresses of an owner's Endpoints object."""
     return frozenset(
-        Target(address["ip"], port.get("name", ""), int(port["port"]))
-        for subset in (endpoints or {}).get("subsets") or []
+        # As the mirroring controller writes it, whatever form the owner has chosen.
+        Target(str(ipaddress.ip_address(address["ip"])), port.get("name", ""), int(port["port"]))
+        for subset in subsets or []
         for address in subset.get("addresses") or []
         for port in subset.get("ports") or []
     )
 
 
-def of_slices(slices: Iterable[Mapping[str, Any]]) -> Targets:
-    """The ready addresses of all slices together, as kube-proxy adds them up. An unknown condition counts as ready."""
+def of_slices(slices: Iterable[Slice]) -> Targets:
+    """The ready addresses of all slices together: kube-proxy uses their union. An unknown condition counts as ready."""
     return frozenset(
         Target(address, port.get("name") or "", int(port["port"]))
-        for one in slices
-        if one.get("addressType") != "FQDN"
-        for endpoint in one.get("endpoints") or []
+        for item in slices
+        if item.get("addressType") != "FQDN"
+        for endpoint in item.get("endpoints") or []
         if (endpoint.get("conditions") or {}).get("ready") is not False
         for address in endpoint["addresses"]
-        for port in one.get("ports") or []
+        for port in item.get("ports") or []
     )
 
 
 def of_pods(pods: Iterable[Pod], service: Mapping[str, Any]) -> Targets:
-    """What the controllers will list for these pods, each with its own number for a named port."""
+    """What the controller will list for these pods, each with its own number for a named port."""
     spec = service["spec"]
     families = set(spec.get("ipFamilies") or [])
     targets: set[Target] = set()
@@ -73,9 +78,7 @@ def of_pods(pods: Iterable[Pod], service: Mapping[str, Any]) -> Targets:
             continue
         for port in spec["ports"]:
             wanted = port.get("targetPort", port["port"])
-            number = (
-                container_port(pod, wanted, port.get("protocol", "TCP")) if isinstance(wanted, str) else int(wanted)
-            )
+            number = container_port(pod, wanted, port.get("protocol", "TCP")) if isinstance(wanted, str) else int(wanted)
             if number is not None:
                 targets.update(Target(ip, port.get("name", ""), number) for ip in _addresses(pod, families))
     return frozenset(targets)
@@ -91,22 +94,32 @@ def _family(ip: str) -> str:
     return f"IPv{ipaddress.ip_address(ip).version}"
 
 
-def first_family(targets: Targets, service: Mapping[str, Any]) -> Targets:
-    """An Endpoints object has the addresses of the Service's first family only."""
-    families = service["spec"].get("ipFamilies") or []
-    return frozenset(target for target in targets if not families or _family(target.ip) == families[0])
+def managed_by(item: Slice) -> str:
+    return str((item["metadata"].get("labels") or {}).get(MANAGED_BY, ""))
 
 
-def managed_by(one: Mapping[str, Any]) -> str:
-    return str((one["metadata"].get("labels") or {}).get(MANAGED_BY, ""))
+def mirrors_pods(item: Slice) -> bool:
+    """Whether a mirrored slice copies Endpoints that were written for a selector and outlived it."""
+    return ENDPOINTS_MANAGED_BY in (item["metadata"].get("labels") or {})
 
 
-def node_names(endpoints: Mapping[str, Any] | None) -> dict[str, str]:
+def node_names(slices: Iterable[Slice]) -> dict[str, str]:
+    """The node of each address that has one."""
     return {
-        address["ip"]: address["nodeName"]
-        for subset in (endpoints or {}).get("subsets") or []
-        for address in subset.get("addresses") or []
-        if address.get("nodeName")
+        address: endpoint["nodeName"]
+        for item in slices
+        for endpoint in item.get("endpoints") or []
+        if endpoint.get("nodeName")
+        for address in endpoint["addresses"]
+    }
+
+
+def nodes_of_pods(pods: Iterable[Pod]) -> dict[str, str]:
+    return {
+        ip: pod["spec"]["nodeName"]
+        for pod in pods
+        if pod["spec"].get("nodeName") and pod.get("status", {}).get("podIP")
+        for ip in _addresses(pod, set())
     }
 
 
@@ -115,79 +128,65 @@ def summary(targets: Targets) -> list[dict[str, Any]]:
     listed: dict[str, dict[str, Any]] = {}
     for target in sorted(targets):
         ports = listed.setdefault(target.ip, {})
-        # Two pods of one hostNetwork may stand behind one name while ports change.
+        # Two pods of one host network can be behind one name while ports change.
         known = ports.get(target.port_name)
         ports[target.port_name] = target.port if known is None else f"{known},{target.port}"
     return [{"ip": ip, "ports": ports} for ip, ports in listed.items()]
 
 
-def _by_ports(targets: Targets) -> dict[tuple[tuple[str, int], ...], list[str]]:
-    """Addresses grouped by what they listen on; both kinds of object have one list of ports for many addresses."""
-    ports_of: dict[str, list[tuple[str, int]]] = {}
-    for target in sorted(targets):
-        ports_of.setdefault(target.ip, []).append((target.port_name, target.port))
-    groups: dict[tuple[tuple[str, int], ...], list[str]] = {}
-    for ip, ports in ports_of.items():
-        groups.setdefault(tuple(ports), []).append(ip)
-    return groups
+def own_slices(service: Mapping[str, Any], targets: Targets, nodes: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Slices of this collection for the targets.
 
-
-def endpoints_object(
-    present: Mapping[str, Any] | None, namespace: str, name: str, targets: Targets, nodes: Mapping[str, str]
-) -> dict[str, Any]:
-    """The Endpoints object that leads to the targets, with everything else of the present one kept."""
-    metadata = dict((present or {}).get("metadata") or {"namespace": namespace, "name": name})
-    for field, marks in (("labels", _CONTROLLER_LABELS), ("annotations", _CONTROLLER_ANNOTATIONS)):
-        if metadata.get(field):
-            metadata[field] = {key: value for key, value in metadata[field].items() if key not in marks}
-    subsets = [
-        {
-            "addresses": [{"ip": ip, **({"nodeName": nodes[ip]} if ip in nodes else {})} for ip in ips],
-            "ports": [{"name": port_name, "port": port, "protocol": "TCP"} for port_name, port in ports],
-        }
-        for ports, ips in sorted(_by_ports(targets).items())
-    ]
-    return {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets}
-
-
-def bridge_slices(
-    service: Mapping[str, Any], targets: Targets, nodes: Mapping[str, str], version: str
-) -> list[dict[str, Any]]:
-    """Slices that list the pods while the controllers change places.
-
-    When a selector appears, one controller deletes the mirrored slices and another writes those of the pods, each in
-    its own time. No controller touches a slice of another manager, so with these there are endpoints all the time.
+    No controller writes to a slice of another manager, so these stay as they are while controllers change places.
+    Addresses with equal ports share a slice: what all units or all pods need is replaced in one update.
     """
     metadata = service["metadata"]
-    owner = {"apiVersion": "v1", "kind": "Service", "name": metadata["name"], "uid": metadata["uid"]}
-    slices = []
-    groups: dict[tuple[str, tuple[tuple[str, int], ...]], list[str]] = {}
-    for ports, ips in sorted(_by_ports(targets).items()):
-        for ip in ips:
-            groups.setdefault((_family(ip), ports), []).append(ip)
-    for number, ((family, ports), ips) in enumerate(groups.items()):
+    owner = {"apiVersion": "v1", "kind": "Service", "name": metadata["name"], "uid": metadata.get("uid", "")}
+    slices: list[dict[str, Any]] = []
+    counts: dict[str, int] = {}
+    for (family, ports), ips in sorted(_by_ports(targets).items()):
+        number = counts[family] = counts.get(family, -1) + 1
         slices.append(
             {
-                "apiVersion": f"discovery.k8s.io/{version}",
+                "apiVersion": "discovery.k8s.io/v1",
                 "kind": "EndpointSlice",
                 "metadata": {
                     "namespace": metadata["namespace"],
-                    "name": f"{metadata['name']}-bridge-{number}",
-                    "labels": {SERVICE_LABEL: metadata["name"], MANAGED_BY: BRIDGE},
-                    # Whatever becomes of this run, the slices go with the Service.
+                    "name": f"{metadata['name']}-migration-{family.lower()}-{number}",
+                    "labels": {SERVICE_LABEL: metadata["name"], MANAGED_BY: OWN},
+                    # Whatever happens to this run, the slices are removed with the Service.
                     "ownerReferences": [owner],
                 },
                 "addressType": family,
                 "endpoints": [
-                    {"addresses": [ip], "conditions": {"ready": True}, **_on_node(nodes.get(ip), version)} for ip in ips
+                    {
+                        "addresses": [ip],
+                        "conditions": {"ready": True},
+                        **({"nodeName": nodes[ip]} if ip in nodes else {}),
+                    }
+                    for ip in ips
                 ],
-                "ports": [{"name": port_name, "port": port, "protocol": "TCP"} for port_name, port in ports],
+                "ports": [{"name": name, "port": port, "protocol": "TCP"} for name, port in ports],
             }
         )
     return slices
 
 
-def _on_node(node: str | None, version: str) -> dict[str, Any]:
-    if node is None:
-        return {}
-    return {"nodeName": node} if version == "v1" else {"topology": {"kubernetes.io/hostname": node}}
+def same_endpoints(present: Slice, wanted: Slice) -> bool:
+    """Whether a slice already has these addresses, nodes and ports."""
+    return _content(present) == _content(wanted)
+
+
+def _content(item: Slice) -> tuple[Any, ...]:
+    return of_slices([item]), sorted(node_names([item]).items())
+
+
+def _by_ports(targets: Targets) -> dict[tuple[str, tuple[tuple[str, int], ...]], list[str]]:
+    """Addresses grouped by family and by what they listen on, since a slice has one list of ports for all of them."""
+    ports_of: dict[str, list[tuple[str, int]]] = {}
+    for target in sorted(targets):
+        ports_of.setdefault(target.ip, []).append((target.port_name, target.port))
+    groups: dict[tuple[str, tuple[tuple[str, int], ...]], list[str]] = {}
+    for ip, ports in ports_of.items():
+        groups.setdefault((_family(ip), tuple(ports)), []).append(ip)
+    return groups

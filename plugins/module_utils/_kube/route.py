@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a Service has to lead, what one look at it shows, and how far apart the two are. No request is made here."""
+"""Where a Service has to point, what one look at it shows, and how far apart the two are. No request is made here."""
 
 from __future__ import annotations
 
@@ -13,25 +13,49 @@ from typing import Any
 from . import endpoints as lists
 from .api import KubeError, core, selector_text
 from .pods import Pod, container_port, is_ready, waiting_reason
-from .service import ENDPOINTS, differs, mode, ports_of, wanted_service
+from .service import (
+    ENDPOINTS,
+    OWNER,
+    PODS,
+    daemon_ports,
+    differs,
+    has_selector_of_owner,
+    mode,
+    owners_service,
+    ports_of,
+    saved,
+    wanted_service,
+)
 
 
 @dataclass(frozen=True)
 class View:
-    """One look at all that decides where the Service leads. `slices` is None where the API has none."""
+    """One look at all that decides the targets of the Service."""
 
     service: dict[str, Any] | None
-    endpoints: dict[str, Any] | None
-    slices: list[dict[str, Any]] | None
-    pods: list[Pod]
+    slices: list[dict[str, Any]]
+    pods: list[Pod] = field(default_factory=list)
+    # Slices of the owner that wait for a rollback.
+    parked: list[dict[str, Any]] = field(default_factory=list)
+    # In check mode, the targets that a run would leave.
+    predicted: lists.Targets | None = None
 
     @property
     def targets(self) -> lists.Targets:
-        """Where it leads in effect: kube-proxy adds up all slices."""
-        return lists.of_endpoints(self.endpoints) if self.slices is None else lists.of_slices(self.slices)
+        """The targets in effect: kube-proxy uses the union of all slices."""
+        return lists.of_slices(self.slices) if self.predicted is None else self.predicted
 
     def of(self, manager: str) -> list[dict[str, Any]]:
-        return [one for one in self.slices or [] if lists.managed_by(one) == manager]
+        return [item for item in self.slices if lists.managed_by(item) == manager]
+
+    @property
+    def handmade(self) -> list[dict[str, Any]]:
+        """Slices of the owner: neither Kubernetes' controllers nor this collection wrote them."""
+        return [item for item in self.slices if lists.managed_by(item) not in (lists.OF_PODS, lists.MIRRORED, lists.OWN)]
+
+    @property
+    def not_own(self) -> list[dict[str, Any]]:
+        return [item for item in self.slices if lists.managed_by(item) != lists.OWN]
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -44,11 +68,12 @@ class View:
 
 @dataclass(frozen=True)
 class Route:
-    """Where the Service has to lead: to these targets, or with a selector to the pods it finds."""
+    """Where the Service has to point: to these targets, to the pods that a selector finds, or where its owner had it."""
 
     namespace: str
     service: str
     ports: Mapping[str, int]
+    lead_to: str = ENDPOINTS
     selector: Mapping[str, str] | None = None
     targets: lists.Targets = frozenset()
     nodes: Mapping[str, str] = field(default_factory=dict)
@@ -56,15 +81,17 @@ class Route:
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Route:
-        to_endpoints = params["lead_to"] == ENDPOINTS
-        endpoints = params["endpoints"] if to_endpoints else []
+        lead_to = params["lead_to"]
+        endpoints = params["endpoints"] if lead_to == ENDPOINTS else []
+        selector = params["selector"] if lead_to == PODS else None
         return cls(
             namespace=params["namespace"],
             service=params["service"],
             ports={name: int(number) for name, number in params["ports"].items()},
-            selector=None if to_endpoints else {key: str(value) for key, value in params["selector"].items()},
+            lead_to=lead_to,
+            selector={key: str(value) for key, value in selector.items()} if selector else None,
             targets=lists.of_option(endpoints),
-            nodes={one["ip"]: one["node_name"] for one in endpoints if one.get("node_name")},
+            nodes={endpoint["ip"]: endpoint["node_name"] for endpoint in endpoints if endpoint.get("node_name")},
             expected=params["expected"],
         )
 
@@ -72,31 +99,40 @@ class Route:
     def path(self) -> str:
         return core(self.namespace, "services", self.service)
 
+    def roles(self, view: View) -> dict[str, str]:
+        return daemon_ports(view.service, view.targets, self.ports)
+
     def wanted_service(self, view: View) -> dict[str, Any]:
-        return wanted_service(view.service, self.namespace, self.service, self.ports, self.selector)
+        if self.lead_to == OWNER:
+            return owners_service(view.service) if view.service else {}
+        return wanted_service(view.service, self.namespace, self.service, self.ports, self.roles(view), self.selector)
 
     def wanted_targets(self, view: View) -> lists.Targets:
-        return lists.of_pods(view.pods, self.wanted_service(view)) if self.selector else self.targets
+        """The targets by the Service's own port names."""
+        if self.selector:
+            return lists.of_pods(view.pods, self.wanted_service(view))
+        roles = self.roles(view)
+        daemons = {lists.Target(target.ip, name, target.port) for target in self.targets for name, role in roles.items() if role == target.port_name}
+        # Ports that are not the migration's stay reachable on the same hosts.
+        others = {(seen.port_name, seen.port) for seen in view.targets if seen.port_name not in roles and seen.port_name in ports_of(view.service)}
+        ips = {target.ip for target in self.targets}
+        return frozenset(daemons | {lists.Target(ip, name, port) for ip in ips for name, port in others})
 
-    def wanted_endpoints(self, view: View) -> dict[str, Any]:
-        return lists.endpoints_object(
-            view.endpoints, self.namespace, self.service, self.wanted_targets(view), self.nodes
-        )
+    def own_slices(self, view: View) -> list[dict[str, Any]]:
+        """This collection's slices for the wanted targets. Each address keeps the node that it has now."""
+        nodes = {**lists.node_names(view.slices), **lists.nodes_of_pods(view.pods), **self.nodes}
+        return lists.own_slices(view.service, self.wanted_targets(view), nodes) if view.service else []
 
     def service_differs(self, view: View) -> bool:
         return differs(view.service, self.wanted_service(view))
 
-    def endpoints_differ(self, view: View) -> bool:
-        present = lists.node_names(view.endpoints)
-        moved = any(present.get(ip) != node for ip, node in self.nodes.items())
-        return moved or lists.of_endpoints(view.endpoints) != self.targets
-
-    def stale(self, view: View) -> list[dict[str, Any]]:
-        """Slices that no controller looks after in the wanted mode, and bridges that a killed run has left."""
-        return view.of(lists.MIRRORED if self.selector else lists.OF_PODS) + view.of(lists.BRIDGE)
+    def own_differ(self, view: View) -> bool:
+        present = {item["metadata"]["name"]: item for item in view.of(lists.OWN)}
+        wanted = {item["metadata"]["name"]: item for item in self.own_slices(view)}
+        return set(present) != set(wanted) or any(not lists.same_endpoints(present[name], wanted[name]) for name in wanted)
 
     def doubts(self, view: View) -> list[str]:
-        """Why the Service must not be led to the pods yet."""
+        """Why the Service must not point to the pods yet."""
         if not self.selector:
             return []
         ready = [pod for pod in view.pods if is_ready(pod)]
@@ -117,41 +153,57 @@ class Route:
         ]
         return reasons
 
-    def refuse_what_others_lead(self, view: View) -> None:
-        """Raise where somebody else decides where the Service leads."""
-        if view.service and view.service["spec"].get("type") == "ExternalName":
+    def refuse_other_services(self, view: View) -> None:
+        """Raise where the Service cannot be the one that the daemons' clients use."""
+        if view.service is None:
+            return
+        if view.service["spec"].get("type") == "ExternalName":
             raise KubeError(
                 f"the Service {self.service} is an ExternalName and has no endpoints",
                 url=self.path,
                 seen="ExternalName",
-                next_step="name the Service that leads to the daemons",
+                next_step="name the Service that points to the daemons",
             )
-        known = (lists.OF_PODS, lists.MIRRORED, lists.BRIDGE)
-        foreign = [one for one in view.slices or [] if lists.managed_by(one) not in known]
-        if foreign:
-            names = [one["metadata"]["name"] for one in foreign]
-            manager = lists.managed_by(foreign[0]) or "no manager named"
+        if self.lead_to != OWNER and not self.roles(view):
+            listed = ", ".join(f"{name or 'unnamed'} {number}" for name, number in ports_of(view.service).items())
             raise KubeError(
-                f"the EndpointSlices {', '.join(names)} of the Service {self.service} are not written by Kubernetes"
-                f" itself ({manager}), so it would go on leading there",
+                f"no port of the Service {self.service} belongs to the daemons: it has {listed or 'none'}",
                 url=self.path,
-                seen=names,
-                wanted=[],
-                next_step="have their manager give them up: an Endpoints object named like the Service does the same",
+                seen=ports_of(view.service),
+                wanted=dict(self.ports),
+                next_step="name the Service that points to the daemons, or give it one of these ports",
             )
 
     def remarks(self, view: View) -> list[str]:
-        """Ports of the Service that were kept and lead nowhere."""
-        led = {target.port_name for target in view.targets}
+        """Ports of the Service that were kept and have no targets."""
+        reached = {target.port_name for target in view.targets}
         return [
-            f"the Service {self.service} has the port {name or 'without a name'}, and no endpoint listens for it"
+            f"the port {name or 'without a name'} of the Service {self.service} has no endpoint"
             for name in ports_of(view.service)
-            if name not in led and name not in self.ports
+            if name not in reached and name not in self.roles(view)
         ]
+
+    def to_give_back(self, view: View) -> bool:
+        """Whether something of the owner's is there that this collection's slices stand in front of."""
+        return bool(saved(view.service) or view.parked or (view.not_own and view.of(lists.OWN)))
+
+    def owner_has_targets(self, view: View) -> bool:
+        before = saved(view.service)
+        return bool(before.get("endpoints") or before.get("selector") or view.parked or view.not_own)
 
     def predict(self, view: View) -> tuple[View, bool]:
         """What a run would leave, and whether that is a change."""
-        changed = self.service_differs(view) or bool(self.stale(view))
-        changed = changed or (not self.selector and self.endpoints_differ(view))
-        after = replace(view, service=self.wanted_service(view), endpoints=self.wanted_endpoints(view), slices=None)
-        return after, changed
+        if self.lead_to == OWNER:
+            if not self.to_give_back(view):
+                return view, False
+            mirrored = lists.of_subsets((saved(view.service).get("endpoints") or {}).get("subsets"))
+            # With another selector, or none, nothing keeps the slices of the pods.
+            gone = [] if has_selector_of_owner(view.service) else view.of(lists.OF_PODS)
+            kept = [item for item in view.not_own if item not in gone]
+            predicted = lists.of_slices([*kept, *view.parked]) | mirrored
+            if not self.owner_has_targets(view):
+                predicted = view.targets
+            return replace(view, service=self.wanted_service(view), predicted=predicted), True
+        other = [*view.of(lists.OWN), *view.handmade] if self.selector else view.not_own
+        changed = self.service_differs(view) or bool(other) or (not self.selector and self.own_differ(view))
+        return replace(view, service=self.wanted_service(view), predicted=self.wanted_targets(view)), changed

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._kube.proxy import NONE
 from .findings import WARNING, Finding, size
 from .plan import FRESH, Plan
 
@@ -40,6 +41,7 @@ def host_findings(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Fi
     yield from _new_ports(plan, host, seen["listeners"])
     yield from _database(host, seen)
     yield from _memory(plan, host, seen)
+    yield from _kube_proxy(host, seen["kube_proxy"])
 
 
 def is_down(seen: Mapping[str, Any]) -> bool:
@@ -291,4 +293,27 @@ def _memory(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Finding]
             f"{size(available)} available",
             f"{size(wanted)} for a second daemon beside the unit",
             "stop something else on this Pi",
+        )
+
+
+def _kube_proxy(host: str, proxy: Mapping[str, Any]) -> Iterator[Finding]:
+    """iptables, nftables and ipvs are read as they are. Anything else is waited for without being seen."""
+    if proxy["mode"] == NONE:
+        yield Finding(
+            host,
+            "kube-proxy",
+            "no rules of kube-proxy in this Pi's kernel",
+            "kube-proxy in mode iptables, nftables or ipvs",
+            "start K3s (or kube-proxy) there. Where Cilium or the like is in its place, each change of the Service is given "
+            "some seconds, since it cannot be seen when it has reached this Pi",
+            WARNING,
+        )
+    elif proxy["unreadable"]:
+        yield Finding(
+            host,
+            "kube-proxy",
+            f"its rules cannot be read: {proxy['unreadable']}",
+            "rules that can be read, so that a change of the Service is seen to have reached this Pi",
+            "install nftables; where iptables-legacy wrote the rules, iptables, too",
+            WARNING,
         )

@@ -14,7 +14,7 @@ from .._kube.images import names
 from .findings import EVERYWHERE, WARNING, Finding, size
 from .plan import FRESH, Plan
 
-OLDEST, NEWEST = (1, 20), (1, 36)
+OLDEST, NEWEST = (1, 35), (1, 37)
 MANAGER = "raft-migration"
 SERVING = {"raft-migration/serving": "true"}
 # A kubelet tells of its fifty largest images only.

@@ -100,13 +100,20 @@ def way(name: str, hosts: Mapping[str, Info], config: Info, port: int | None = N
     return f"{held} on {name}" if held else "nobody"
 
 
+def _rest_port(ports: Mapping[str, Any], config: Info) -> Any:
+    """The REST port among an endpoint's, found by number: the owner names the Service's ports."""
+    known = {str(config[kind]["rest"]) for kind in ("standard_ports", "temporary_ports")}
+    rest = [number for number in ports.values() if known & set(str(number).split(","))]
+    return next(iter([*rest, *ports.values()]), None)
+
+
 def traffic(hosts: Mapping[str, Info], kube: Info, config: Info) -> dict[str, Any]:
     """Where clients of the Service and of each Pi's own address end up."""
     service = kube.get("service") or {"mode": "unknown", "endpoints": []}
     by_address = {info.get("address"): name for name, info in hosts.items()}
     leads_to = []
     for endpoint in service["endpoints"]:
-        port = endpoint["ports"].get("rest", next(iter(endpoint["ports"].values()), None))
+        port = _rest_port(endpoint["ports"], config)
         name = by_address.get(endpoint["ip"])
         reached = way(name, hosts, config, int(str(port).split(",", maxsplit=1)[0])) if name and port else "unknown"
         leads_to.append({"endpoint": f"{endpoint['ip']}:{port}", "reaches": reached})

@@ -128,22 +128,3 @@ def test_only_the_very_object_that_was_looked_at_is_deleted(status, reason):
 def test_a_delete_that_is_forbidden_is_an_error():
     with pytest.raises(k8s_api.KubeError, match="403"):
         k8s_api.KubeApi(Scripted(api_error(403, "Forbidden", "no"))).delete("/p", "uid-1")
-
-
-@pytest.mark.parametrize(
-    ("group", "path"),
-    [
-        ({"versions": [{"version": "v1beta1"}]}, "/apis/discovery.k8s.io/v1beta1/namespaces/ns/endpointslices"),
-        (
-            {"versions": [{"version": "v1beta1"}, {"version": "v1"}]},
-            "/apis/discovery.k8s.io/v1/namespaces/ns/endpointslices",
-        ),
-        (api_error(404, "NotFound", "no such group"), None),
-    ],
-)
-def test_takes_the_newest_slices_there_are_and_asks_once(group, path):
-    client = Scripted(group)
-    api = k8s_api.KubeApi(client)
-
-    assert (api.slices("ns"), api.slices("ns")) == (path, path)
-    assert len(client.asked) == 1

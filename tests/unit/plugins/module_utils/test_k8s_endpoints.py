@@ -36,42 +36,15 @@ def test_numbers_that_went_through_a_template_are_numbers():
     assert lists.of_option([{"ip": "10.0.0.1", "ports": {"rest": "8080"}}]) == {Target("10.0.0.1", "rest", 8080)}
 
 
-def test_an_endpoints_object_leads_where_it_was_made_to():
-    made = lists.endpoints_object(None, "ns", "svc", MIXED, {"10.0.0.2": "pi-2"})
-
-    assert lists.of_endpoints(made) == MIXED
-    assert lists.node_names(made) == {"10.0.0.2": "pi-2"}
-    assert len(made["subsets"]) == 2, "addresses with equal ports share a subset"
-    assert made["metadata"] == {"namespace": "ns", "name": "svc"}
-
-
-def test_an_endpoints_object_keeps_what_is_not_the_controllers():
-    present = {
-        "metadata": {
-            "name": "svc",
-            "resourceVersion": "7",
-            "labels": {"team": "lab", "endpoints.kubernetes.io/managed-by": "endpoint-controller"},
-            "annotations": {"endpoints.kubernetes.io/last-change-trigger-time": "x", "note": "y"},
-        },
-        "subsets": [],
-    }
-    before = copy.deepcopy(present)
-
-    metadata = lists.endpoints_object(present, "ns", "svc", MIXED, {})["metadata"]
-
-    assert (metadata["resourceVersion"], metadata["labels"], metadata["annotations"]) == (
-        "7",
-        {"team": "lab"},
-        {"note": "y"},
-    )
-    assert present == before
-
-
-def test_addresses_that_are_not_ready_do_not_count():
+def test_addresses_of_an_owner_that_are_not_ready_do_not_count():
     subset = {"addresses": [{"ip": "10.0.0.1"}], "notReadyAddresses": [{"ip": "10.0.0.2"}], "ports": [{"port": 80}]}
 
-    assert lists.of_endpoints({"subsets": [subset]}) == {Target("10.0.0.1", "", 80)}
-    assert lists.of_endpoints({"metadata": {}}) == lists.of_endpoints(None) == frozenset()
+    assert lists.of_subsets([subset]) == {Target("10.0.0.1", "", 80)}
+    assert lists.of_subsets(None) == frozenset()
+
+
+def test_an_address_of_an_owner_has_the_form_that_kubernetes_gives_it():
+    assert lists.of_subsets([{"addresses": [{"ip": "FD00:0::1"}], "ports": [{"port": 80}]}]) == {Target("fd00::1", "", 80)}
 
 
 @pytest.mark.parametrize(
@@ -136,34 +109,39 @@ def test_two_families():
 
     def ips(families):
         service = {"spec": {**SERVICE["spec"], "ipFamilies": families}}
-        targets = lists.of_pods([both], service)
-        return {target.ip for target in targets}, {target.ip for target in lists.first_family(targets, service)}
+        return {target.ip for target in lists.of_pods([both], service)}
 
-    assert ips(["IPv4"]) == ({"10.77.0.11"}, {"10.77.0.11"})
-    assert ips(["IPv6", "IPv4"]) == ({"fd00::11", "10.77.0.11"}, {"fd00::11"})
+    assert ips(["IPv4"]) == {"10.77.0.11"}
+    assert ips(["IPv6", "IPv4"]) == {"fd00::11", "10.77.0.11"}
 
 
-def test_bridge_slices_lead_to_the_same_and_go_with_the_service():
+def test_own_slices_have_the_targets_and_go_with_the_service():
     targets = MIXED | {Target("fd00::1", "rest", 8080), Target("fd00::1", "grpc", 9090)}
 
-    slices = lists.bridge_slices(SERVICE, targets, {"10.0.0.1": "pi-1"}, "v1")
+    slices = lists.own_slices(SERVICE, targets, {"10.0.0.1": "pi-1"})
 
     assert lists.of_slices(slices) == targets
-    assert sorted(one["addressType"] for one in slices) == ["IPv4", "IPv4", "IPv6"]
-    assert len({one["metadata"]["name"] for one in slices}) == 3
-    assert {lists.managed_by(one) for one in slices} == {lists.BRIDGE}
+    assert [(item["addressType"], item["metadata"]["name"]) for item in slices] == [
+        ("IPv4", "svc-migration-ipv4-0"),
+        ("IPv4", "svc-migration-ipv4-1"),
+        ("IPv6", "svc-migration-ipv6-0"),
+    ]
+    assert {lists.managed_by(item) for item in slices} == {lists.OWN}
+    assert slices[0]["apiVersion"] == "discovery.k8s.io/v1"
     assert slices[0]["metadata"]["labels"][lists.SERVICE_LABEL] == "svc"
     assert slices[0]["metadata"]["ownerReferences"][0]["uid"] == "uid-svc"
 
 
-@pytest.mark.parametrize(
-    ("version", "node"), [("v1", {"nodeName": "pi-1"}), ("v1beta1", {"topology": {"kubernetes.io/hostname": "pi-1"}})]
-)
-def test_each_version_of_slices_has_its_own_word_for_the_node(version, node):
-    (one,) = lists.bridge_slices(SERVICE, frozenset({Target("10.0.0.1", "rest", 8080)}), {"10.0.0.1": "pi-1"}, version)
+def test_k3_own_slices_have_the_nodes_that_are_known():
+    (item,) = lists.own_slices(
+        SERVICE, frozenset({Target("10.0.0.1", "rest", 8080), Target("10.0.0.2", "rest", 8080)}), {"10.0.0.1": "pi-1"}
+    )
 
-    assert one["apiVersion"] == f"discovery.k8s.io/{version}"
-    assert one["endpoints"] == [{"addresses": ["10.0.0.1"], "conditions": {"ready": True}, **node}]
+    assert item["endpoints"] == [
+        {"addresses": ["10.0.0.1"], "conditions": {"ready": True}, "nodeName": "pi-1"},
+        {"addresses": ["10.0.0.2"], "conditions": {"ready": True}},
+    ]
+    assert lists.node_names([item]) == {"10.0.0.1": "pi-1"}
 
 
 def test_two_numbers_behind_one_name_are_both_shown():
@@ -172,22 +150,57 @@ def test_two_numbers_behind_one_name_are_both_shown():
     assert lists.summary(both) == [{"ip": "10.0.0.1", "ports": {"rest": "8080,8082"}}]
 
 
-def test_a_port_is_found_by_name_then_by_number_and_else_added():
-    present = {
-        "metadata": {},
-        "spec": {"ports": [{"port": 8080, "targetPort": 80, "nodePort": 30080}], "selector": {"a": "b"}},
-    }
+PORTS = {"rest": 8080, "grpc": 9090}
 
-    wanted = k8s_service.wanted_service(present, "ns", "svc", {"rest": 8080, "grpc": 9090}, None)
 
-    assert wanted["spec"]["ports"] == [
-        {"name": "rest", "port": 8080, "protocol": "TCP", "targetPort": "rest", "nodePort": 30080},
-        {"name": "grpc", "port": 9090, "protocol": "TCP", "targetPort": "grpc"},
+@pytest.mark.parametrize(
+    ("port", "targets", "role"),
+    [
+        ({"name": "http", "port": 8080, "targetPort": 8080}, [], "rest"),
+        ({"name": "http", "port": 80, "targetPort": 8080}, [], "rest"),
+        ({"name": "http", "port": 80, "targetPort": 80}, [8080], "rest"),
+        ({"name": "http", "port": 80, "targetPort": "rest"}, [8082], "rest"),
+        ({"name": "http", "port": 8080, "targetPort": "web"}, [], "rest"),
+        ({"port": 8080, "targetPort": 8080}, [], "rest"),
+        ({"name": "http", "port": 80, "targetPort": 80}, [], None),
+        # A name alone says nothing.
+        ({"name": "rest", "port": 8081, "targetPort": 8081}, [], None),
+        ({"name": "rest", "port": 9090, "targetPort": 9090}, [], "grpc"),
+        ({"name": "http", "port": 8080, "targetPort": 8080, "protocol": "UDP"}, [], None),
+    ],
+)
+def test_k2_ports_are_matched_by_number(port, targets, role):
+    service = {"metadata": {}, "spec": {"ports": [port]}}
+    name = port.get("name", "")
+    seen = frozenset(Target("10.0.0.1", name, number) for number in targets)
+
+    assert k8s_service.daemon_ports(service, seen, PORTS) == ({name: role} if role else {})
+
+
+def test_k2_the_owners_ports_keep_all_but_their_target():
+    ports = [
+        {"name": "http", "port": 8080, "targetPort": 80, "nodePort": 30080, "appProtocol": "http"},
+        {"name": "socket", "port": 8081, "targetPort": 8081},
     ]
-    assert "selector" not in wanted["spec"]
-    assert present["spec"]["selector"] == {"a": "b"}
+    present = {"metadata": {"name": "svc"}, "spec": {"ports": ports, "selector": {"a": "b"}}}
+    before = copy.deepcopy(present)
+
+    wanted = k8s_service.wanted_service(present, "ns", "svc", PORTS, {"http": "rest"}, None)
+
+    assert wanted["spec"] == {"ports": [{**ports[0], "targetPort": "rest"}, ports[1]]}
+    assert present == before
     assert k8s_service.differs(present, wanted)
-    assert not k8s_service.differs(wanted, k8s_service.wanted_service(wanted, "ns", "svc", {"grpc": 9090}, None))
+    assert not k8s_service.differs(wanted, k8s_service.wanted_service(wanted, "ns", "svc", PORTS, {"http": "rest"}, None))
+    assert k8s_service.owners_service(wanted) == before
+
+
+def test_a_service_that_is_made_has_all_ports_and_nothing_to_give_back():
+    made = k8s_service.wanted_service(None, "ns", "svc", PORTS, {name: name for name in PORTS}, None)
+
+    assert made["spec"]["ports"] == [
+        {"name": name, "port": number, "protocol": "TCP", "targetPort": name} for name, number in PORTS.items()
+    ]
+    assert k8s_service.saved(made) == {}
 
 
 @pytest.mark.parametrize(

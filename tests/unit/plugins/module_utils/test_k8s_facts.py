@@ -35,7 +35,7 @@ def node(**status):
                 {"type": "DiskPressure", "status": "False"},
             ],
             "allocatable": {"cpu": "3900m", "memory": "1Gi", "pods": "110"},
-            "nodeInfo": {"kubeletVersion": "v1.20.2"},
+            "nodeInfo": {"kubeletVersion": "v1.35.2"},
             **status,
         },
     }

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The predicates against objects as a Kubernetes 1.20 wrote them (tests/unit/objects), not against mocks of them."""
+"""The predicates against objects as Kubernetes serves them (tests/unit/objects), not against mocks of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from conftest import import_plugin
 pods = import_plugin("module_utils._kube.pods")
 daemonsets = import_plugin("module_utils._kube.daemonset")
 lists = import_plugin("module_utils._kube.endpoints")
+services = import_plugin("module_utils._kube.service")
 
 OBJECTS = Path(__file__).resolve().parents[2] / "objects"
 
@@ -104,15 +105,48 @@ def test_the_newest_revision_is_that_of_the_present_template():
     assert daemonsets.is_owned_by(load("pod-ready"), daemonset)
 
 
-@pytest.mark.parametrize("mode", ["endpoints", "pods"])
-def test_endpoints_and_slices_of_one_service_say_the_same(mode):
-    service = load(f"service-to-{mode}")
-    slices = load(f"endpointslices-to-{mode}")["items"]
-
-    targets = lists.of_endpoints(load(f"endpoints-to-{mode}"))
+def test_mirrored_slices_have_the_targets_of_the_owners_endpoints():
+    slices = load("endpointslices-to-endpoints")["items"]
+    targets = lists.of_subsets(load("endpoints-to-endpoints")["subsets"])
 
     assert targets
     assert lists.of_slices(slices) == targets
-    assert {lists.managed_by(one) for one in slices} == {lists.MIRRORED if mode == "endpoints" else lists.OF_PODS}
-    if mode == "pods":
-        assert lists.of_pods([load("pod-ready")], service) == targets
+    assert [lists.managed_by(item) for item in slices] == [lists.MIRRORED]
+    assert not lists.mirrors_pods(slices[0])
+    assert services.mode(load("service-to-endpoints")) == "endpoints"
+
+
+def test_slices_of_pods_have_the_targets_and_nodes_of_the_pods():
+    slices, service = load("endpointslices-to-pods")["items"], load("service-to-pods")
+
+    assert lists.of_pods([load("pod-ready")], service) == lists.of_slices(slices)
+    assert lists.node_names(slices) == lists.nodes_of_pods([load("pod-ready")]) == {"10.77.0.11": "pi-1"}
+    assert [lists.managed_by(item) for item in slices] == [lists.OF_PODS]
+    assert not services.has_selector_of_owner(service)
+
+
+def test_own_slices_come_back_from_the_api_as_they_were_written():
+    service, (present,) = load("service-to-endpoints"), load("endpointslices-own")["items"]
+    (of_mirror,) = load("endpointslices-to-endpoints")["items"]
+
+    (wanted,) = lists.own_slices(service, lists.of_slices([of_mirror]), {})
+
+    assert lists.same_endpoints(present, wanted)
+    assert {key: present["metadata"][key] for key in wanted["metadata"]} == wanted["metadata"]
+
+
+def test_a_service_in_the_api_has_what_its_owner_had():
+    given_back = services.owners_service(load("service-to-pods"))
+
+    assert services.saved(load("service-to-pods"))["endpoints"]["subsets"] == load("endpoints-to-endpoints")["subsets"]
+    assert given_back["spec"] == load("service-to-endpoints")["spec"]
+    assert given_back["metadata"].keys() == load("service-to-endpoints")["metadata"].keys()
+
+
+def test_own_slices_have_what_those_of_the_controllers_have():
+    service, (of_pods,) = load("service-to-pods"), load("endpointslices-to-pods")["items"]
+
+    (own,) = lists.own_slices(service, lists.of_slices([of_pods]), lists.node_names([of_pods]))
+
+    assert lists.same_endpoints(of_pods, own)
+    assert own["metadata"]["ownerReferences"][0]["uid"] == service["metadata"]["uid"]

@@ -44,6 +44,18 @@ HOST_CASES = {
     "old Python": (lambda host: host.update(python="3.8.10"), "Python", "3.8.10", "error"),
     "another's address": (lambda host: host.update(has_address=False), "address", "10.77.0.12", "error"),
     "no iptables": (lambda host: host.update(missing_tools=["iptables-save"]), "command iptables-save", "not installed", "error"),
+    "K4 no kube-proxy": (
+        lambda host: host.update(kube_proxy={"mode": "none", "unreadable": None}),
+        "kube-proxy",
+        "no rules of kube-proxy in this Pi's kernel",
+        "warning",
+    ),
+    "K4 rules that cannot be read": (
+        lambda host: host.update(kube_proxy={"mode": "unknown", "unreadable": "iptables: no iptables-legacy-save"}),
+        "kube-proxy",
+        "no iptables-legacy-save",
+        "warning",
+    ),
     "a link on the way": (
         lambda host: set_path(host, "backup_path", links=["/var/backups"], real="/mnt/ssd/x"),
         "path backup_path",
@@ -120,6 +132,14 @@ def test_one_pi(case):
     assert words in finding["seen"]
     assert finding["wanted"]
     assert finding["fix"]
+
+
+@pytest.mark.parametrize("mode", ["iptables", "nftables", "ipvs"])
+def test_k4_every_mode_that_can_be_read_is_fine(mode):
+    seen = healthy()
+    seen["host"]["pi-2"]["kube_proxy"] = {"mode": mode, "unreadable": None}
+
+    assert found(seen) == []
 
 
 def test_settings_that_the_pods_get_as_well_are_no_finding():

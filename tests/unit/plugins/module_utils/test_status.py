@@ -77,6 +77,14 @@ def test_a_redirected_pi_leads_to_its_pod_and_a_forwarded_one_to_its_neighbours(
     assert status["traffic"]["served_by"] == "mixed"
 
 
+def test_k2_the_rest_port_is_found_whatever_the_owner_names_it() -> None:
+    kube = given.kube()
+    for endpoint in kube["service"]["endpoints"]:
+        endpoint["ports"] = {"api": 9090, "http": 8080}
+    status = told(everywhere(), kube)
+    assert [one["endpoint"] for one in status["traffic"]["service"]["leads_to"]] == [f"{given.address(name)}:8080" for name in given.NAMES]
+
+
 def test_two_pis_that_forward_to_each_other_end_somewhere() -> None:
     hosts = {
         "pi-1": given.host("pi-1", gate="forwarded", forward_to="10.77.0.12"),

@@ -16,6 +16,7 @@ from fake_kube import APPS, CORE, NAME, NAMESPACE, FakeKube, add_pod, api_error,
 from preflight_world import HOSTS, healthy, owner, settings
 
 api = import_plugin("module_utils._kube.api")
+proxy = import_plugin("module_utils._kube.proxy")
 filters = {
     name: import_plugin(f"filter.{name}").FilterModule().filters()[name]
     for name in ("preflight_findings", "preflight_view", "findings_table", "new_listeners")
@@ -37,6 +38,7 @@ def bin_folder(tmp_path: Path, monkeypatch) -> Path:
         return str(folder / name) if (folder / name).exists() else None
 
     monkeypatch.setattr(module.AnsibleModule, "get_bin_path", found)
+    monkeypatch.setattr(module, "ProxyLook", lambda: lambda: proxy.ProxyRules("nftables", frozenset({"10.77.0.11:8080"})))
     return folder
 
 
@@ -96,6 +98,7 @@ def test_all_of_a_pi_in_one_look(run_module, pi, bin_folder):
     assert result["state_bytes"] > 0
     assert result["has_address"] is True
     assert result["image_present"] is True
+    assert result["kube_proxy"] == {"mode": "nftables", "unreadable": None}
     assert result["missing_tools"] == ["iptables-save", "iptables-restore", "ss"]
 
 
@@ -158,7 +161,7 @@ def kube(monkeypatch) -> FakeKube:
     fake = FakeKube(lag=0)
     monkeypatch.setattr(import_plugin("modules.preflight_kubernetes"), "connect", lambda _module: api.KubeApi(fake))
     monkeypatch.setattr(api, "READ_PATIENCE", 0)
-    fake.objects["/version"] = {"gitVersion": "v1.33.4+k3s1"}
+    fake.objects["/version"] = {"gitVersion": "v1.35.2+k3s1"}
     fake.objects["/api/v1/nodes"] = {"items": [{"metadata": {"name": "pi-1"}, "status": {"allocatable": {"cpu": "4"}}}]}
     fake.objects["/api/v1/pods"] = {"items": []}
     return fake
@@ -170,7 +173,7 @@ ARGS = {"namespace": NAMESPACE, "daemonset": NAME, "service": NAME}
 def test_an_empty_kubernetes(run_module, kube):
     result = run_module("preflight_kubernetes", ARGS)
 
-    assert result["version"] == "v1.33.4+k3s1"
+    assert result["version"] == "v1.35.2+k3s1"
     assert [(node["name"], node["ready"], node["allocatable"]["cpu"]) for node in result["nodes"]] == [("pi-1", False, 4)]
     assert (result["daemonset"], result["service"], result["namespace"]) == (None, None, None)
     assert kube.writes == []
