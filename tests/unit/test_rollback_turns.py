@@ -33,7 +33,7 @@ def case(turns: dict[str, str], leader: str | None, last: str = "", view: Any = 
         "raft_migration": {"standard_ports": {"raft": 9091}, "archive_path": "/archive"},
         "raft_migration_journals": [journal({"turn": turns[pi]} if pi in turns else {}) for pi in PIS],
         # None is as good as not yet chosen.
-        "raft_migration_turn": last,
+        "raft_migration_in_turn": last,
         "raft_migration_turn_views": {pi: seen for pi in PIS},
     }
 
@@ -75,7 +75,7 @@ def decide(tmp_path: Path, ansible_playbook: str) -> Callable[[str, list[dict[st
 def test_half_way_first_then_followers_the_leader_last(decide: Callable[..., list[Any]]) -> None:
     tasks = yaml.safe_load((CHECKOUT / "roles/rollback/tasks/turn.yml").read_text())
     chosen = next(task["ansible.builtin.set_fact"] for task in tasks if "ansible.builtin.set_fact" in task)
-    assert decide(chosen["raft_migration_turn"], [case for case, _wanted in ORDER]) == [wanted for _case, wanted in ORDER]
+    assert decide(chosen["raft_migration_in_turn"], [case for case, _wanted in ORDER]) == [wanted for _case, wanted in ORDER]
 
 
 def looked(view: dict[str, Any], takeover: dict[str, Any] | None = None, daemonset: dict[str, Any] | None = None) -> dict[str, Any]:
