@@ -70,6 +70,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.waiting import wait_until
 from ..module_utils._kube.proxy import ProxyRules, parse_nat
 
+K3S_PROGRAMS = "/var/lib/rancher/k3s/data/current/bin/aux"
+
 
 def main() -> None:
     module = AnsibleModule(
@@ -82,9 +84,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     leads_to, forgotten = set(module.params["leads_to"]), set(module.params["forgotten"])
-    iptables_save = module.get_bin_path("iptables-save", required=True)
+    # A Pi may have nft alone, and K3s its own iptables; a proxy of another mode has no rules there.
+    iptables_save = module.get_bin_path("iptables-save", opt_dirs=[K3S_PROGRAMS])
 
     def look() -> ProxyRules:
+        if not iptables_save:
+            return parse_nat("")
         _rc, saved, _err = module.run_command([iptables_save, "-t", "nat"], check_rc=True)
         return parse_nat(saved)
 

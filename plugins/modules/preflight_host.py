@@ -166,7 +166,7 @@ from ..module_utils._sqlite.database import check_integrity, reading
 
 PREFIX = "PI_CONTROLLER_"
 NODE_ID = "PI_CONTROLLER_CLUSTER_CONTROLLER_ID"
-TOOLS = ("systemctl", "iptables-save", "iptables-restore", "ss")
+TOOLS = ("systemctl", "nft")
 # K3s brings its own; elsewhere it is containerd's.
 RUNTIMES = (("k3s", "ctr"), ("ctr",))
 
