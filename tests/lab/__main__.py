@@ -73,7 +73,8 @@ def run(options: argparse.Namespace) -> int:
                 world.down(progress)
         return 0
     if options.verb == "packages":
-        packages.ensure(tuple(dict.fromkeys((*packages.RUN, *packages.BUILD_KUBERNETES, *packages.BUILD_STAND_IN, *packages.BROWSER))), progress)
+        lists = (packages.RUN, packages.BUILD_KUBERNETES, packages.BUILD_STAND_IN, packages.BROWSER, packages.NETWORK)
+        packages.ensure(tuple(dict.fromkeys(name for listed in lists for name in listed)), progress)
         return 0
     lab = state.require()
     provider = kubernetes.named(lab.provider)

@@ -15,6 +15,7 @@ RUN = (
     "systemd-container",
     "iproute2",
     "iptables",
+    "nftables",
     "openssl",
     "openssh-client",
     "util-linux",
@@ -35,6 +36,8 @@ BUILD_STAND_IN = (
     "golang-google-grpc-dev",
     "golang-gopkg-yaml.v2-dev",
 )
+# For tests/network, which has network namespaces and rules of its own; iptables is for the rules of others.
+NETWORK = ("nftables", "iproute2", "iptables", "procps")
 # For the tests of the report's page; the lab itself does without.
 BROWSER = ("chromium", "fonts-dejavu-core")
 
