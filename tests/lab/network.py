@@ -106,6 +106,7 @@ def forget(node: Node) -> None:
         # Without --noflush, restoring an empty table empties it.
         if tables:
             run([*inside, f"{family}-restore"], stdin="".join(f"{table}\nCOMMIT\n" for table in tables))
+    run([*inside, "nft", "delete", "table", "inet", "pi_controller_gate"], check=False)
     run([*inside, "conntrack", "-F"], check=False)
 
 

@@ -22,6 +22,7 @@ PACKAGES = (
     "python3",
     "iproute2",
     "iptables",
+    "nftables",
     "conntrack",
     "curl",
     "ca-certificates",
