@@ -138,7 +138,7 @@ from ..module_utils._core.failures import RaftError
 from ..module_utils._core.journal import load
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.systemd import in_words, parse_show, show_command
-from ..module_utils._gate.rules import parse
+from ..module_utils._gate.nft import Nft
 from ..module_utils._raft.arguments import clients_of, rest_options
 from ..module_utils._raft.client import RaftClient
 from ..module_utils._report import host_state as host
@@ -169,9 +169,14 @@ class Looker:
         return str(out)
 
     def gate(self) -> dict[str, Any]:
-        before = len(self.faults)
-        saved = "".join(self.output("iptables-save", "-t", table) for table in ("filter", "nat"))
-        return host.gate_state(parse(saved)) if len(self.faults) == before else {"state": "unknown", "forward_to": None}
+        def run(command: list[str], data: str | None) -> tuple[int, str, str]:
+            return tuple(self.module.run_command(command, data=data, environ_update={"LC_ALL": "C"}))
+
+        try:
+            return host.gate_state(Nft(self.module.get_bin_path("nft"), run).table())
+        except RaftError as error:
+            self.faults.append(str(error))
+            return {"state": "unknown", "forward_to": None}
 
     def daemon(self, client: RaftClient, holder: dict[str, Any] | None) -> dict[str, Any]:
         began = time.monotonic()

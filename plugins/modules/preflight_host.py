@@ -190,7 +190,7 @@ PREFIX = "PI_CONTROLLER_"
 # Seconds to wait for a database that is locked.
 BUSY_TIMEOUT = 10.0
 NODE_ID = "PI_CONTROLLER_CLUSTER_CONTROLLER_ID"
-TOOLS = ("systemctl", "iptables-save", "iptables-restore", "ss")
+TOOLS = ("systemctl", "nft")
 # What an earlier run, or one that is going on, has left copies in.
 HELD = ("backup_path", "pod_data_dir")
 # K3s brings its own; elsewhere it is containerd's.

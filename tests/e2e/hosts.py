@@ -34,9 +34,9 @@ def unit_state(pi: Host) -> tuple[str, str]:
 
 
 def gate_rules(pi: Host) -> list[str]:
-    """Rules of the traffic gate that are in force."""
-    saved = pi.run_expect([0], "iptables-save").stdout + pi.run_expect([0], "ip6tables-save").stdout
-    return [line for line in saved.splitlines() if "PI-CTL" in line]
+    """Rules of the traffic gate that lead or keep a client away; those that an opened gate may leave end old connections only."""
+    listed = pi.run_expect([0], "nft list ruleset").stdout.splitlines()
+    return [line for line in listed if 'comment "pi-controller migration: ' in line and "migration: open " not in line]
 
 
 def raft_status(pi: Host, port: int) -> dict[str, Any]:

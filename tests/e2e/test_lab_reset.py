@@ -12,6 +12,10 @@ from tests.e2e import rehearsal
 from tests.lab import faults, kubernetes, machines, network, state
 
 LEFT = ("/var/lib/pi-controller-pods.rolled-back.x/raft", "/var/lib/pi-controller.systemd.backup", "/var/backups/pi-controller-migration")
+LEFT_RULE = (
+    "add table inet pi_controller_gate; add chain inet pi_controller_gate deliver;"
+    ' add rule inet pi_controller_gate deliver accept comment "pi-controller migration: fenced 1/1: left"'
+)
 LEASE = "pi-controller-migration-test"
 
 
@@ -23,7 +27,7 @@ def test_reset_brings_the_old_world_back_from_anything(old_world: Callable[[str]
     rehearsal.lab("kubectl", "--", "-n", "default", "create", "-f", str(_lease()))
     for folder in LEFT:
         machines.execute(third, ["mkdir", "-p", folder])
-    machines.execute(third, ["iptables", "-t", "nat", "-N", "PI-CTL-OUTPUT"])
+    machines.execute(third, ["nft", LEFT_RULE])
     machines.execute(second, ["systemctl", "mask", "--now", "--runtime", "pi-controller.service"])
     faults.kill(first, faults.DAEMON, "STOP", faults.UNIT)
     faults.fill(third, "/var/backups", provider)

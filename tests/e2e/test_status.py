@@ -24,7 +24,7 @@ JOURNAL = "/var/backups/pi-controller-migration/journal.json"
 
 # Everything of one Pi in one connection: twelve points are looked at twice or more.
 LOOK = f"""
-cat {JOURNAL} 2>/dev/null; echo; echo ==; iptables-save; echo ==; ss -Hltnp; echo ==
+cat {JOURNAL} 2>/dev/null; echo; echo ==; nft list ruleset; echo ==; ss -Hltnp; echo ==
 systemctl show pi-controller.service -p MainPID --value; systemctl is-active pi-controller.service; systemctl is-enabled pi-controller.service
 for port in {STANDARD} {TEMPORARY}; do
     echo; echo ==; curl -s --max-time 5 --interface 127.0.9.91 http://127.0.0.1:$port/api/v1/raft/status || true
@@ -33,7 +33,7 @@ done
 
 
 def gate(saved: str) -> str:
-    states = set(re.findall(r'"pi-controller migration: (\w+)"', saved))
+    states = set(re.findall(r'"pi-controller migration: (\w+) ', saved))
     return "open" if not states else states.pop() if len(states) == 1 else "mixed"
 
 

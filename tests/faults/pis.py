@@ -119,8 +119,9 @@ class Pis:
         """The other Pis whose clients a gate leads to this one, as while their own pod is replaced."""
         found = []
         for other in self.nodes:
-            rules = run(["ip", "netns", "exec", other.name, "iptables-save", "-t", "nat"], check=False).stdout
-            if any("PI-CTL" in rule and f"--to-destination {node.address}" in rule and "! -d 127" in rule for rule in rules.splitlines()):
+            rules = run(["ip", "netns", "exec", other.name, "nft", "list", "table", "inet", "pi_controller_gate"], check=False).stdout
+            # Where it is led to its own pod the port follows the address.
+            if f"dnat ip to {node.address} " in rules:
                 found.append(other.name)
         return found
 

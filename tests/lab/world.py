@@ -28,11 +28,7 @@ rm -rf /etc/systemd/system/pi-controller.service.d /run/systemd/system/pi-contro
 for unit in /etc/systemd/system/pi-controller-migration*; do
     [ ! -e "$unit" ] || { systemctl disable --now "$(basename "$unit")" || true; rm -f "$unit"; }
 done
-for family in iptables ip6tables; do
-    command -v $family-save >/dev/null || continue
-    $family-save | grep -q PI-CTL- || continue
-    $family-save | grep -v PI-CTL- | $family-restore
-done
+nft delete table inet pi_controller_gate 2>/dev/null || true
 rm -rf /var/lib/pi-controller /var/lib/pi-controller.* /var/lib/pi-controller-pods* /var/backups/pi-controller-migration
 systemctl daemon-reload
 """

@@ -20,6 +20,26 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PEERS = Path(__file__).with_name("peers.py")
+# The module as Ansible runs it, on a kernel without some abilities where the arguments say so.
+MODULE = """
+import errno, json, os, pathlib, sys
+sys.path.insert(0, sys.argv[1])
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.pi_controller.raft_migration.plugins.modules import traffic_gate
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate import netlink
+ABILITIES = {"show": (netlink.SOCK_DIAG, 20), "end": (netlink.SOCK_DIAG, 21), "forget": (netlink.NETFILTER, 1 << 8 | 2)}
+really = netlink.ask
+def ask(protocol, kind, flags, payload):
+    if (protocol, kind) in [ABILITIES[name] for name in sys.argv[2:]]:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+    return really(protocol, kind, flags, payload)
+netlink.ask = ask
+units = os.environ.get("BOOT_UNITS")
+if units:
+    traffic_gate.BootUnit.__init__.__defaults__ = (pathlib.Path(units),)
+with patch_module_args(json.load(sys.stdin)):
+    traffic_gate.main()
+"""
 PORTS = [{"standard": 8080, "temporary": 8082}, {"standard": 9090, "temporary": 9093}]
 PREFIX = f"pigate-{os.getpid()}"
 # The lab's range, so that nothing but its own hosts can be meant; these namespaces are connected to nothing else.
@@ -41,7 +61,12 @@ class Host:
         self.name, self.address, self.address6 = name, NETWORK[name], NETWORK6[name]
         self.namespace = f"{PREFIX}-{name}"
         self.running: list[subprocess.Popen[str]] = []
-        self.without_ss = False
+        # What the kernel of this host cannot do: "show" connections, "end" or "forget" them.
+        self.cannot: tuple[str, ...] = ()
+        self.path = os.environ["PATH"]
+        self.without_nft = False
+        # Where systemd's units would be.
+        self.units = ""
 
     def run(self, *command: str, check: bool = True, data: str | None = None) -> subprocess.CompletedProcess[str]:
         return sh("ip", "netns", "exec", self.namespace, *command, check=check, data=data)
@@ -58,9 +83,12 @@ class Host:
     def serve(self, port: int, name: str, host: str = "::") -> subprocess.Popen[str]:
         return self.start("serve", host, str(port), name)
 
-    def ask(self, address: str, port: int = 8080, source: str = "") -> str:
+    def ask(self, address: str, port: int = 8080, source: str = "", user: str = "root") -> str:
         """Who answers a fresh connection: a server's name, or `reset`, `timeout`, ..."""
-        return self.run(sys.executable, str(PEERS), "ask", address, str(port), source).stdout.strip()
+        # The tests' own Python may be where only root may read.
+        python = [sys.executable] if user == "root" else ["setpriv", f"--reuid={user}", "--clear-groups", "/usr/bin/python3"]
+        script = PEERS.read_text()
+        return self.run(*python, "-c", script, "ask", address, str(port), source).stdout.strip()
 
     def gate(self, state: str, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         arguments = {
@@ -71,31 +99,23 @@ class Host:
             "_ansible_diff": True,
             "_ansible_remote_tmp": "/tmp",
         }
-        code = (
-            "import sys, json\n"
-            f"sys.path.insert(0, {str(CHECKOUT / '.collections')!r})\n"
-            "from ansible.module_utils.testing import patch_module_args\n"
-            "from ansible_collections.pi_controller.raft_migration.plugins.modules import traffic_gate\n"
-            "if sys.argv[1:]:\n"
-            "    traffic_gate.Sockets._run = lambda *_: ''\n"
-            "with patch_module_args(json.load(sys.stdin)):\n"
-            "    traffic_gate.main()\n"
-        )
-        flags = ["without-ss"] if self.without_ss else []
-        done = self.run(sys.executable, "-c", code, *flags, data=json.dumps(arguments), check=False)
+        command = [sys.executable, "-c", MODULE, str(CHECKOUT / ".collections"), *self.cannot]
+        if self.without_nft:
+            absent = "traffic_gate.AnsibleModule.get_bin_path = lambda *_: None\n"
+            command[2:3] = [MODULE.replace("with patch_module_args", f"{absent}with patch_module_args")]
+        done = self.run("env", f"PATH={self.path}", f"BOOT_UNITS={self.units}", *command, data=json.dumps(arguments), check=False)
         assert done.stdout, done.stderr
         result: dict[str, Any] = json.loads(done.stdout)
         return result
 
-    def rules(self) -> str:
-        return "".join(
-            self.run(f"{command}-save", "-t", table).stdout
-            for command in ("iptables", "ip6tables")
-            for table in ("filter", "nat")
-        )
+    def table(self) -> str:
+        """The gate's table as nft lists it; empty where there is none."""
+        return self.run("nft", "list", "table", "inet", "pi_controller_gate", check=False).stdout
 
-    def own_rules(self) -> list[str]:
-        return [line for line in self.rules().splitlines() if "PI-CTL-" in line]
+    def ruleset(self) -> str:
+        """All tables but the gate's."""
+        tables = self.run("nft", "list", "tables").stdout.splitlines()
+        return "".join(self.run("nft", "list", *table.split()).stdout for table in tables if "pi_controller_gate" not in table)
 
 
 class Wire:
@@ -117,7 +137,7 @@ class Wire:
             sh("ip", "-n", host.namespace, "address", "add", f"{host.address}/24", "dev", "eth0")
             sh("ip", "-n", host.namespace, "address", "add", f"{host.address6}/64", "dev", "eth0", "nodad")
             sh("ip", "-n", host.namespace, "link", "set", "eth0", "up")
-            host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+            host.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 
     def down(self) -> None:
         for host in self.hosts.values():
@@ -130,8 +150,8 @@ class Wire:
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    if os.geteuid() or not all(map(shutil.which, ("ip", "iptables", "ip6tables"))):
-        pytest.skip("needs root, iproute2 and iptables")
+    if os.geteuid() or not all(map(shutil.which, ("ip", "nft", "iptables"))):
+        pytest.skip("needs root, and the packages of tests/lab/packages.py for tests/network")
     pytest.importorskip("ansible.module_utils.testing")
     one = Wire()
     with contextlib.ExitStack() as stack:

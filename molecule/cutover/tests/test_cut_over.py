@@ -25,7 +25,7 @@ def test_who_asks_a_pi_reaches_its_pod(host: Host, addresses: dict[str, str]) ->
 
 @pytest.mark.parametrize(("standard", "temporary"), [(8080, 8082), (9090, 9093)])
 def test_both_ports_lead_there(host: Host, standard: int, temporary: int) -> None:
-    assert any(f"--dport {standard} " in rule and rule.endswith(f"--to-destination :{temporary}") for rule in on.gate_rules(host))
+    assert any(f"tcp dport {standard} " in rule and f" dnat to :{temporary} " in rule for rule in on.gate_rules(host))
 
 
 def test_they_do_after_a_reboot(host: Host) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A traffic gate that outlives a reboot: a oneshot unit that sets its rules before the network is used.
+"""A traffic gate that outlives a reboot: a oneshot unit that sets its table again before the network is used.
 
 Enabling it is a link, which systemd reads at the next boot: no daemon-reload, which would take time while clients wait.
 """
@@ -13,54 +13,63 @@ import contextlib
 from pathlib import Path
 
 from .._core.durable import fsync, replacing
-from .rules import Rules, parse, restore_text
+from .nft import GateError
+from .table import Gate
 
 NAME = "pi-controller-migration-gate"
 SYSTEMD = Path("/etc/systemd/system")
 WANTS = "multi-user.target.wants"
+# Each of them loads rules of its own at boot; nftables.service begins with `flush ruleset`.
+FIREWALLS = ("nftables", "netfilter-persistent", "iptables", "ip6tables", "ufw", "firewalld")
 
 # kubelet and proxy only come later: a Pi's ports must not lead to the old daemon for one moment.
 UNIT = """\
 # Written by pi_controller.raft_migration.traffic_gate, and removed by it once the ports have moved.
 [Unit]
-Description=Clients of this Pi's standard ports go where the migration has led them
+Description=Traffic gate of the pi-controller migration
 DefaultDependencies=no
-After=local-fs.target systemd-sysctl.service
+After=local-fs.target systemd-modules-load.service systemd-sysctl.service {firewalls}
 Before=network-pre.target multi-user.target
 Wants=network-pre.target
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-{commands}
+ExecStart={nft} -f {table}
+
 [Install]
 WantedBy=multi-user.target
 """
 
 
 class BootUnit:
-    """The unit for these rules, by the command that restores them; without rules there is none."""
+    """The unit for this gate, which `nft` (a path) sets; without a gate there is none."""
 
-    def __init__(self, rules: dict[str, Rules], folder: Path = SYSTEMD) -> None:
+    def __init__(self, nft: str, gate: Gate | None, folder: Path = SYSTEMD) -> None:
         self.unit = folder / f"{NAME}.service"
         self.link = folder / WANTS / self.unit.name
         self.files: dict[Path, str] = {}
-        commands = ""
-        for command, wanted in rules.items():
-            data = folder / f"{NAME}.{Path(command).name.partition('-')[0]}"
-            # From nothing, as after a boot.
-            self.files[data] = restore_text(parse(""), wanted)
-            commands += f"ExecStart=/bin/sh -c '{command} --noflush -w 10 < {data}'\n"
-        if rules:
-            self.files[self.unit] = UNIT.format(commands=commands)
+        if gate:
+            table = folder / f"{NAME}.nft"
+            firewalls = " ".join(f"{name}.service" for name in FIREWALLS)
+            self.files[table] = gate.text()
+            self.files[self.unit] = UNIT.format(firewalls=firewalls, nft=nft, table=table)
 
     def write(self, check_mode: bool = False) -> bool:
-        """Make unit, link and rules as wanted, durably; returns whether they were not."""
-        present = {path: path.read_text() for path in sorted(self.unit.parent.glob(f"{NAME}.*"))}
-        if present == self.files and self.link.is_symlink() == bool(self.files):
-            return False
-        if not check_mode:
-            self._write(present)
+        """Make unit, link and table as wanted, durably; returns whether they were not. Raises GateError."""
+        try:
+            present = {path: path.read_text() for path in sorted(self.unit.parent.glob(f"{NAME}.*"))}
+            if present == self.files and self.link.is_symlink() == bool(self.files):
+                return False
+            if not check_mode:
+                self._write(present)
+        except OSError as error:
+            raise GateError(
+                f"the gate's boot unit cannot be {'written' if self.files else 'removed'}: {error}",
+                seen=str(error),
+                wanted=str(self.unit),
+                next_step="make that folder writable, then run the same command again",
+            ) from error
         return True
 
     def _write(self, present: dict[Path, str]) -> None:

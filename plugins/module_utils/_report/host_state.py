@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from .._core.failures import RaftError
 from .._core.journal import load
 from .._core.procfs import PROC, listeners
-from .._gate.rules import Table, show, state_of
+from .._gate.standing import Table, state_of
 
 OTHER = "other"
 # Whose daemons are asked, with the token.
@@ -35,11 +34,11 @@ def holders(ports: Collection[int], unit: str, proc: Path = PROC) -> dict[int, d
     return found
 
 
-def gate_state(tables: dict[str, Table]) -> dict[str, Any]:
-    """The state of the traffic gate and, where it forwards, to whom."""
-    state = state_of(tables)
-    target = re.search(r"--to-destination (\d+\.\d+\.\d+\.\d+)(?:\s|$)", show(tables)) if state == "forwarded" else None
-    return {"state": state, "forward_to": target[1] if target else None}
+def gate_state(table: Table | None) -> dict[str, Any]:
+    """The state of the traffic gate and, where it forwards, the other Pi's address (the first, where there are two)."""
+    state = state_of(table)
+    forwards = table is not None and state == "forwarded" and table.forward_to
+    return {"state": state, "forward_to": table.forward_to[0] if table and forwards else None}
 
 
 def backups(folder: Path, now: float) -> list[dict[str, Any]]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate.boot import NAME, BootUnit
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate.rules import Gate, Port
+import pytest
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate.boot import FIREWALLS, NAME, BootUnit
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate.nft import GateError
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate.table import Gate, Port
 
-PORTS = (Port(8080, 8082),)
+NFT = "/usr/sbin/nft"
 
 
-def rules(state: str) -> dict:
-    gate = Gate(state, PORTS)
-    return {"/usr/sbin/iptables-restore": gate.rules(), "/usr/sbin/ip6tables-restore": gate.rules(ipv6=True)}
+def gate(state: str) -> Gate:
+    return Gate(state, (Port(8080, 8082),), own=("192.0.2.11",))
 
 
 def names(folder: Path) -> set[str]:
@@ -24,44 +25,56 @@ def names(folder: Path) -> set[str]:
 
 
 def test_a_state_is_written_once_and_is_enabled(tmp_path: Path) -> None:
-    unit = BootUnit(rules("redirected"), tmp_path)
+    unit = BootUnit(NFT, gate("redirected"), tmp_path)
     assert unit.write() is True
     assert unit.write() is False
     wants = f"multi-user.target.wants/{NAME}.service"
-    assert names(tmp_path) == {f"{NAME}.service", f"{NAME}.iptables", f"{NAME}.ip6tables", wants}
+    assert names(tmp_path) == {f"{NAME}.service", f"{NAME}.nft", wants}
     assert (tmp_path / wants).resolve() == tmp_path / f"{NAME}.service"
-    text = (tmp_path / f"{NAME}.service").read_text()
-    assert f"/usr/sbin/iptables-restore --noflush -w 10 < {tmp_path}/{NAME}.iptables" in text
-    assert f"/usr/sbin/ip6tables-restore --noflush -w 10 < {tmp_path}/{NAME}.ip6tables" in text
+    assert f"ExecStart={NFT} -f {tmp_path}/{NAME}.nft\n" in (tmp_path / f"{NAME}.service").read_text()
 
 
-def test_the_rules_stand_on_their_own_after_a_boot(tmp_path: Path) -> None:
-    BootUnit(rules("redirected"), tmp_path).write()
-    text = (tmp_path / f"{NAME}.iptables").read_text()
-    assert ":PI-CTL-INPUT - [0:0]" in text
-    assert "-I INPUT 1 -j PI-CTL-INPUT" in text
-    assert "--to-destination :8082" in text
-    assert text.count("COMMIT") == 2, "filter and nat, each as a whole"
+def test_p5_it_comes_after_every_firewall_and_before_the_network(tmp_path: Path) -> None:
+    BootUnit(NFT, gate("redirected"), tmp_path).write()
+    lines = (tmp_path / f"{NAME}.service").read_text().splitlines()
+    (after,) = [line for line in lines if line.startswith("After=")]
+    for name in ("nftables", "netfilter-persistent", "iptables", "ufw", "firewalld"):
+        assert name in FIREWALLS
+        assert f"{name}.service" in after.split()
+    assert "Before=network-pre.target multi-user.target" in lines
 
 
-def test_another_state_replaces_the_rules(tmp_path: Path) -> None:
-    BootUnit(rules("redirected"), tmp_path).write()
-    assert BootUnit(rules("fenced"), tmp_path).write() is True
-    assert "8082" not in (tmp_path / f"{NAME}.iptables").read_text()
+def test_the_table_is_whole_after_a_boot(tmp_path: Path) -> None:
+    BootUnit(NFT, gate("redirected"), tmp_path).write()
+    assert (tmp_path / f"{NAME}.nft").read_text() == gate("redirected").text()
 
 
-def test_without_rules_nothing_stays(tmp_path: Path) -> None:
-    assert BootUnit({}, tmp_path).write() is False
-    BootUnit(rules("redirected"), tmp_path).write()
-    assert BootUnit({}, tmp_path).write(check_mode=True) is True
+def test_another_state_replaces_the_table(tmp_path: Path) -> None:
+    BootUnit(NFT, gate("redirected"), tmp_path).write()
+    assert BootUnit(NFT, gate("fenced"), tmp_path).write() is True
+    assert "8082" not in (tmp_path / f"{NAME}.nft").read_text()
+
+
+def test_without_a_gate_nothing_stays(tmp_path: Path) -> None:
+    assert BootUnit(NFT, None, tmp_path).write() is False
+    BootUnit(NFT, gate("redirected"), tmp_path).write()
+    # What an older version of the collection has left goes, too.
+    (tmp_path / f"{NAME}.iptables").write_text("*nat\nCOMMIT\n")
+    assert BootUnit(NFT, None, tmp_path).write(check_mode=True) is True
     assert names(tmp_path) != set()
-    assert BootUnit({}, tmp_path).write() is True
+    assert BootUnit(NFT, None, tmp_path).write() is True
     assert names(tmp_path) == set()
-    assert BootUnit({}, tmp_path).write() is False
+    assert BootUnit(NFT, None, tmp_path).write() is False
 
 
 def test_a_unit_that_lost_its_link_is_put_right(tmp_path: Path) -> None:
-    BootUnit(rules("redirected"), tmp_path).write()
+    BootUnit(NFT, gate("redirected"), tmp_path).write()
     (tmp_path / f"multi-user.target.wants/{NAME}.service").unlink()
-    assert BootUnit(rules("redirected"), tmp_path).write() is True
+    assert BootUnit(NFT, gate("redirected"), tmp_path).write() is True
     assert (tmp_path / f"multi-user.target.wants/{NAME}.service").is_symlink()
+
+
+def test_a_folder_that_takes_no_file_is_what_the_message_names(tmp_path: Path) -> None:
+    with pytest.raises(GateError, match="boot unit cannot be written") as error:
+        BootUnit(NFT, gate("redirected"), tmp_path / "missing").write()
+    assert error.value.failure["wanted"] == f"{tmp_path}/missing/{NAME}.service"

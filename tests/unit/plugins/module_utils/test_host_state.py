@@ -11,7 +11,7 @@ from pathlib import Path
 from conftest import import_plugin
 
 host = import_plugin("module_utils._report.host_state")
-gate = import_plugin("module_utils._gate.rules")
+gate = import_plugin("module_utils._gate.table")
 procfs = import_plugin("module_utils._core.procfs")
 UNIT = "pi-controller.service"
 TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -83,15 +83,13 @@ def test_a_real_listener_is_found_as_this_process() -> None:
 
 
 def test_whom_a_forwarded_gate_leads_to() -> None:
-    wanted = gate.Gate("forwarded", (gate.Port(8080, 8082),), "10.77.0.12").rules()
-    tables = gate.parse(
-        "".join(
-            f"*{table}\n" + "".join(f"-A PI-CTL-{chain} {rule}\n" for chain, rules in chains.items() for rule in rules)
-            for table, chains in wanted.items()
-        )
-    )
-    assert host.gate_state(tables) == {"state": "forwarded", "forward_to": "10.77.0.12"}
-    assert host.gate_state(gate.parse("")) == {"state": "open", "forward_to": None}
+    wanted = gate.Gate("forwarded", (gate.Port(8080, 8082),), ("10.77.0.12",), own=("10.77.0.11",))
+    standing = wanted.expected()
+    standing.forward_to = ("10.77.0.12",)
+    assert host.gate_state(standing) == {"state": "forwarded", "forward_to": "10.77.0.12"}
+    assert host.gate_state(None) == {"state": "open", "forward_to": None}
+    standing.rules["back"].clear()
+    assert host.gate_state(standing) == {"state": "mixed", "forward_to": None}
 
 
 def test_backups_have_an_age_and_the_newest_is_last(tmp_path: Path) -> None:

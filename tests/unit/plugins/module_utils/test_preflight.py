@@ -43,7 +43,7 @@ HOST_CASES = {
     "not root": (lambda host: host.update(privileged=False), "privileges", "not root", "error"),
     "old Python": (lambda host: host.update(python="3.8.10"), "Python", "3.8.10", "error"),
     "another's address": (lambda host: host.update(has_address=False), "address", "10.77.0.12", "error"),
-    "no iptables": (lambda host: host.update(missing_tools=["iptables-save"]), "command iptables-save", "not installed", "error"),
+    "no nft": (lambda host: host.update(missing_tools=["nft"]), "command nft", "not installed", "error"),
     "K4 no kube-proxy": (
         lambda host: host.update(kube_proxy={"mode": "none", "unreadable": None}),
         "kube-proxy",

@@ -16,7 +16,6 @@ from hostile import HostileDaemon, echo_token
 
 RunModule = Callable[..., dict[str, Any]]
 TOOLS = {
-    "iptables-save": "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n",
     "systemctl": "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nMainPID=7\nNRestarts=0\n",
 }
 
@@ -25,6 +24,7 @@ TOOLS = {
 def tools(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str, str]]:
     """What the programs of the Pi say; a test may change it, or take a program away."""
     said = {name: (0, out, "") for name, out in TOOLS.items()}
+    said["nft"] = (1, "", "Error: No such file or directory")
     basic = "ansible.module_utils.basic.AnsibleModule"
     monkeypatch.setattr(f"{basic}.get_bin_path", lambda _self, name, *_args, **_more: f"/sbin/{name}" if name in said else None)
     monkeypatch.setattr(f"{basic}.run_command", lambda _self, command, **_more: said[Path(command[0]).name])
@@ -102,12 +102,12 @@ def test_what_cannot_be_read_is_named_and_hides_nothing_else(run_module: RunModu
 
 
 def test_a_gate_that_cannot_be_read_is_unknown_and_not_open(run_module: RunModule, arguments: dict[str, Any], tools: dict[str, Any]) -> None:
-    tools["iptables-save"] = (4, "", "permission denied")
+    tools["nft"] = (1, "", "Operation not permitted (you must be root)")
     assert run_module("migration_host_info", arguments)["gate"]["state"] == "unknown"
-    del tools["iptables-save"]
+    del tools["nft"]
     result = run_module("migration_host_info", arguments)
     assert result["gate"]["state"] == "unknown"
-    assert "iptables-save is not installed" in result["faults"]
+    assert "nft is not installed on this Pi, the gate cannot be read or set" in result["faults"]
 
 
 def test_a_url_that_is_none_is_refused(run_module: RunModule, arguments: dict[str, Any]) -> None:

@@ -99,7 +99,7 @@ def test_all_of_a_pi_in_one_look(run_module, pi, bin_folder):
     assert result["has_address"] is True
     assert result["image_present"] is True
     assert result["kube_proxy"] == {"mode": "nftables", "unreadable": None}
-    assert result["missing_tools"] == ["iptables-save", "iptables-restore", "ss"]
+    assert result["missing_tools"] == ["nft"]
 
 
 def test_nothing_to_be_seen_is_no_failure(run_module, tmp_path, bin_folder):

@@ -1,0 +1,161 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From what a module is asked for to a gate that is set: refusals first, then one transaction, then what it ends."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .addresses import own_addresses
+from .nft import GateError, Nft
+from .sockets import Connection, Sockets, forget
+from .standing import MIXED, Table, state_of
+from .table import COMMENT_LENGTH, Gate, Port
+
+FORWARDING = {4: Path("/proc/sys/net/ipv4/ip_forward"), 6: Path("/proc/sys/net/ipv6/conf/all/forwarding")}
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What the kernel had, what it has now (in check mode: would have), and how many connections that ends."""
+
+    before: Table | None
+    after: Table | None
+    ended: int = 0
+
+
+def wanted_gate(params: Mapping[str, Any]) -> Gate:
+    """The gate that a module's parameters describe, without this Pi's addresses. Raises GateError."""
+    ports = tuple(Port(port["standard"], port["temporary"]) for port in params["ports"] or [])
+    # Only a redirection looks at the temporary ports.
+    numbers = [number for port in ports for number in (port if params["state"] == "redirected" else port[:1])]
+    if any(not 0 < number < 65536 for number in numbers) or len(set(numbers)) != len(numbers):
+        raise GateError(f"ports {numbers} are not all different numbers from 1 to 65535", seen=numbers)
+    comment = params["comment"]
+    if '"' in comment or "\n" in comment or len(comment.encode()) > COMMENT_LENGTH:
+        raise GateError(f"comment must be one line of up to {COMMENT_LENGTH} bytes without quotes", seen=comment)
+    if params["established"] == "keep" and params["state"] == "fenced":
+        raise GateError("a fence that keeps connections is none", next_step="leave established at reset")
+    services = tuple((_parsed(entry["cluster_ip"]), _parsed(entry["address"])) for entry in params["services"])
+    for service, pi in services:
+        if service.version != pi.version:
+            raise GateError(
+                f"the Service {service} cannot be routed to {pi}: one is IPv4, the other IPv6", seen=str(service)
+            )
+    forward_to = _forward_to(params["forward_to"] or []) if params["state"] == "forwarded" else ()
+    return Gate(
+        params["state"], ports, forward_to, comment, params["established"] == "keep",
+        tuple((str(service), str(pi)) for service, pi in services),
+    )  # fmt: skip
+
+
+def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError as error:
+        raise GateError(f"{text} is not an IP address", seen=text) from error
+
+
+def _forward_to(texts: list[str]) -> tuple[str, ...]:
+    addresses = [_parsed(text) for text in texts]
+    if len({address.version for address in addresses}) != len(addresses):
+        raise GateError(f"forward_to {', '.join(texts)} names two addresses of one family", seen=texts)
+    for address in addresses:
+        if address.is_loopback or _is_own(str(address)):
+            raise GateError(
+                f"forward_to {address} is an address of this Pi, clients would go round in circles",
+                seen=str(address),
+                next_step="name another Pi, or use state redirected",
+            )
+        _check_forwarding(FORWARDING[address.version])
+    return tuple(map(str, addresses))
+
+
+def _check_forwarding(path: Path) -> None:
+    name = ".".join(path.parts[3:])
+    try:
+        seen = path.read_text().strip()
+    except OSError as error:
+        raise GateError(
+            f"{path} cannot be read: {error.strerror}", next_step="see whether the kernel has that family"
+        ) from error
+    if seen != "1":
+        raise GateError(
+            f"this Pi does not forward packets: {name} is {seen}",
+            seen=int(seen),
+            wanted=1,
+            next_step="K3s sets it when it starts, so see that K3s runs; or set it with ansible.posix.sysctl",
+        )
+
+
+def _is_own(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def with_addresses(gate: Gate) -> Gate:
+    """The gate for this Pi's own addresses. Raises GateError where the kernel does not show them."""
+    try:
+        own = own_addresses()
+    except OSError as error:
+        number = errno.errorcode.get(error.errno or 0, "no answer")
+        raise GateError(
+            f"the addresses of this Pi cannot be read from the kernel: {error.strerror or error} ({number})",
+            next_step="run it as root on the Pi itself",
+        ) from error
+    return replace(gate, own=tuple(dict.fromkeys([*own, *(pi for _service, pi in gate.services)])))
+
+
+def set_gate(nft: Nft, gate: Gate, before: Table | None, established: str, patience: float) -> Changed:
+    """Make the kernel have this gate in place of `before`. Raises GateError; then the state is as the message says."""
+    ends = gate.exists and established != "keep"
+    # Whoever the gate leads away from: an open one leads away from the pod.
+    sockets = Sockets([port.temporary if gate.state == "open" else port.standard for port in gate.ports])
+    ended: list[Connection] = []
+    now = before
+    changes = before != gate.expected()
+    # Where the gate is set already, no connection is let in again to finish.
+    if ends and established == "finish" and changes:
+        lenient = replace(gate, keep_established=True, ends_led=False)
+        nft.apply(lenient, before)
+        ended, now = sockets.finish(patience), lenient.expected()
+    if changes:
+        nft.apply(gate, now)
+        after = nft.confirmed(gate)
+    else:
+        after = before
+    # Once the gate is open, whoever asks for the pod's own port is let alone.
+    if ends and (changes or gate.state != "open"):
+        left = sockets.current() or []
+        sockets.end(left)
+        ended += left
+        # Where the pod's clients are not ended yet, the kernel still has to know that they were led there.
+        if sockets.can_end or gate.state != "open":
+            forget(ended)
+    return Changed(before, after, len(ended))
+
+
+def proven(nft: Nft, gate: Gate, before: Table | None) -> Changed:
+    """What `set_gate` would do, after the kernel has shown that it can."""
+    nft.check(gate)
+    return Changed(before, before if before == gate.expected() else gate.expected())
+
+
+def ending_led(gate: Gate, before: Table | None) -> Gate:
+    """An open gate that still ends what an earlier `redirected` has led to the pod, where there was one."""
+    # A table in the state `open` is what an earlier opening has left for the same reason.
+    was_led = before is not None and state_of(before) in ("open", "redirected", MIXED)
+    return replace(gate, ends_led=bool(gate.state == "open" and gate.ports and was_led and not gate.keep_established))

@@ -1,0 +1,122 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one program the gate needs, `nft`: what the kernel has, and the transaction that replaces it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Optional
+
+from .._core.failures import RaftError
+from .standing import FAMILY, NAME, Table, parse, show
+from .table import Gate
+
+# (command, input) -> (exit status, stdout, stderr)
+Run = Callable[[list[str], Optional[str]], "tuple[int, str, str]"]
+_ABSENT = "No such file or directory"
+_NEEDS = (
+    "run it by hand as root; the kernel needs nf_tables with nat, masquerade, reject and conntrack for the family inet "
+    "(Linux 5.10 or newer)"
+)
+
+
+class GateError(RaftError):
+    """A gate that cannot be read or set."""
+
+
+class Nft:
+    """`nft`, called through `run`."""
+
+    def __init__(self, binary: str | None, run: Run) -> None:
+        if not binary:
+            raise GateError(
+                "nft is not installed on this Pi, the gate cannot be read or set",
+                wanted="nft",
+                next_step="install the package nftables",
+            )
+        self.binary = binary
+        self._run = run
+
+    def _call(self, *arguments: str, data: str | None = None) -> str:
+        command = [self.binary, *arguments]
+        code, out, err = self._run(command, data)
+        if code:
+            # The first line names the fault; the others quote the rule.
+            raise GateError(
+                f"{' '.join(command)} failed with {code}: {err.strip().partition(chr(10))[0]}",
+                seen=err.strip(),
+                wanted=data,
+                next_step=_NEEDS,
+            )
+        return out
+
+    def table(self) -> Table | None:
+        """The gate's table as the kernel has it now, None where there is none."""
+        command = [self.binary, "-j", "list", "table", FAMILY, NAME]
+        code, out, err = self._run(command, None)
+        if code and _ABSENT in err:
+            return None
+        try:
+            if code:
+                raise ValueError(err.strip())
+            return parse(out)
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise GateError(
+                f"{' '.join(command)} failed with {code}: the gate's state is unknown ({error})",
+                seen=err.strip() or out[:200],
+                next_step=_NEEDS,
+            ) from error
+
+    def check(self, gate: Gate) -> None:
+        """Have the kernel take the transaction and not commit it: proof that it could."""
+        self._call("-c", "-f", "-", data=gate.text())
+
+    def apply(self, gate: Gate, before: Table | None) -> None:
+        """Replace `before` by this gate, in one transaction. Nothing is read back."""
+        update, whole = gate.update_text(before), gate.text()
+        try:
+            self._call("-f", "-", data=update)
+        except GateError:
+            if update == whole:
+                raise
+            # Something else has changed the table in between.
+            self._call("-f", "-", data=whole)
+
+    def confirmed(self, gate: Gate) -> Table | None:
+        """Read back what `apply` has set."""
+        after = self.table()
+        if after != gate.expected():
+            raise GateError(
+                f"nft accepted the gate {gate.state}, but the kernel has another table: it was changed in the same moment",
+                seen=show(after),
+                wanted=show(gate.expected()),
+                next_step="see whether another program rewrites the ruleset (nft monitor), then run the same command again",
+            )
+        return after
+
+    def forwarding_denied_by(self, families: set[str]) -> list[str]:
+        """Base chains of others that drop what is forwarded in these families (`ip`, `ip6`) unless a rule accepts it.
+
+        Those that kube-proxy has its rules in are left out: they accept what the gate forwards.
+        """
+        chains = [
+            entry["chain"] for entry in json.loads(self._call("-j", "list", "chains"))["nftables"] if "chain" in entry
+        ]
+        proxied = {(chain["family"], chain["table"]) for chain in chains if chain["name"] == "KUBE-FORWARD"}
+        return [
+            _named(chain)
+            for chain in chains
+            if _denies(chain, families) and (chain["family"], chain["table"]) not in proxied
+        ]
+
+
+def _denies(chain: dict[str, Any], families: set[str]) -> bool:
+    denies = chain.get("hook") == "forward" and chain.get("type") == "filter" and chain.get("policy") == "drop"
+    return denies and chain["family"] in {"inet", *families}
+
+
+def _named(chain: dict[str, Any]) -> str:
+    return f"{chain['family']} {chain['table']} {chain['name']}"

@@ -1,0 +1,38 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The DaemonSet's probes meet the traffic gate like any client on loopback."""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+from conftest import CHECKOUT
+
+TEMPLATE = CHECKOUT / "roles/common/templates/daemonset.yml.j2"
+TURN = CHECKOUT / "roles/port_migration/tasks/one.yml"
+
+
+def probe(name: str) -> dict[str, int]:
+    """The numbers of a probe in the template."""
+    text = TEMPLATE.read_text().partition(f"{name}:\n")[2]
+    block = re.match(r"(?: {12}.*\n)+", text)
+    assert block
+    return {key: int(value) for key, value in re.findall(r"^ +(\w+): (\d+)$", block[0], re.MULTILINE)}
+
+
+def test_k9_no_pod_is_restarted_because_its_gate_is_still_closed():
+    (task,) = [
+        task for task in yaml.safe_load(TURN.read_text()) if "pi_controller.raft_migration.raft_membership" in task
+    ]
+    turn = task["pi_controller.raft_migration.raft_membership"]
+    longest = turn["wait_for_listener"] + turn["wait_caught_up"]
+
+    assert probe("livenessProbe")["initialDelaySeconds"] >= 2 * longest
+
+
+def test_k9_the_service_leads_to_a_pod_as_soon_as_its_gate_is_open():
+    assert probe("readinessProbe")["periodSeconds"] == 1
+    assert "initialDelaySeconds" not in probe("readinessProbe")
