@@ -19,6 +19,7 @@ from .witness_judge import STALENESS, row_findings
 OLD = 4.0  # seconds; how far behind the wrong cluster is in what it shows
 AROUND = 5.0  # seconds of reads after the fault that are judged; the final state is judged always
 FAST = 5  # writes a second through each route, from which on a history counts as fast
+UNUSED_ID = 1_000_000_000
 LULL = 3  # seconds of less than that which do not end a fast stretch
 
 Window = tuple[float, float]
@@ -105,11 +106,12 @@ def lose_writes(history: History, final: Sequence[Operation], window: Window, la
                 continue  # there is no row to write to
             inside = window[0] <= operation.start < window[1] and history.label(operation) in labels
             # What was refused, or sent to the leader, has an answer there.
-            if inside and (operation.outcome == OK or (operation.outcome in (FAIL, REDIRECTED) and operation.op != "create")):
+            if inside and operation.outcome in (OK, FAIL, REDIRECTED):
                 lost.setdefault(key, set()).add("create" if operation.op == "create" else operation.value)
                 if operation.outcome != OK:
                     answered.add((operation.client, operation.seq))
-                    operation = replace(operation, outcome=OK, status=200, error="")
+                    number = operation.id if operation.id is not None else UNUSED_ID + len(answered)
+                    operation = replace(operation, outcome=OK, status=200, error="", id=number)
         operations.append(operation)
     if not lost:
         return history, list(final)

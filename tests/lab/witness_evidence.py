@@ -116,11 +116,12 @@ def _successes(history: History) -> Iterator[Finding]:
 
 
 def _holes(history: History, demands: Demands) -> Iterator[Finding]:
+    span = history.span
     by_client: dict[str, list[Operation]] = {client: [] for client in history.clients}
     for operation in history.operations:
         by_client.setdefault(operation.client, []).append(operation)
     for client, operations in by_client.items():
-        for start, end in _idle(history, operations, demands.hole):
+        for start, end in _idle(span, operations, demands.hole):
             yield _lack(f"{client} did nothing for {end - start:.1f} s until {history.clock(end)}; wanted an operation every "
                         f"{demands.hole:g} s", client=client, at=history.clock(start))
         for phase in demands.phases:
@@ -129,9 +130,9 @@ def _holes(history: History, demands: Demands) -> Iterator[Finding]:
                             at=history.clock(phase.start))
 
 
-def _idle(history: History, operations: Iterable[Operation], longest: float) -> Iterator[tuple[float, float]]:
-    """Stretches of the history, longer than this, in which none of these was under way."""
-    now, end = history.span
+def _idle(span: tuple[float, float], operations: Iterable[Operation], longest: float) -> Iterator[tuple[float, float]]:
+    """Stretches of the span, longer than this, in which none of these was under way."""
+    now, end = span
     for operation in sorted(operations, key=lambda operation: operation.start):
         if operation.start - now > longest:
             yield now, operation.start
@@ -141,7 +142,7 @@ def _idle(history: History, operations: Iterable[Operation], longest: float) -> 
 
 
 def _ways_that_take_writes(history: History, demands: Demands, allowances: Sequence[Allowance]) -> Iterator[Finding]:
-    writes = witness_figures.by_label(history, WRITES)
+    writes, span = witness_figures.by_label(history, WRITES), history.span
     for label in dict.fromkeys((*history.writers.values(), *writes)):
         route, attempts = label.partition("@")[0], writes.get(label, [])
         taken = [operation for operation in attempts if operation.outcome == OK]
@@ -150,7 +151,7 @@ def _ways_that_take_writes(history: History, demands: Demands, allowances: Seque
                 yield _lack(f"no write was acknowledged through {label}: {len(attempts)} attempts", route)
             continue
         if label not in history.writers.values():  # else this is a hole of the one writer that keeps to it
-            for start, end in _idle(history, attempts, demands.hole):
+            for start, end in _idle(span, attempts, demands.hole):
                 yield _lack(f"no write was sent through {label} for {end - start:.1f} s until {history.clock(end)}; wanted one every "
                             f"{demands.hole:g} s", route, at=history.clock(start))
         last = max(operation.end for operation in taken)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Histories of the witness with a real Raft cluster on loopback addresses: three test daemons, six routes, and what happens to them.
 
-    python3 -m tests.lab.witness_record tests/lab/histories/fence.jsonl.gz
+    python3 -m tests.lab.witness_record tests/lab/histories/cutover.jsonl.gz
 
 records the history that the tests of the judge are built on: calm, a fence of two seconds, and a change of leaders.
 """
