@@ -65,7 +65,7 @@ def test_back_to_systemd_with_every_write(
             by = installed if stage == "all" else None
             forth(tmp_path / f"forth-{stage}.log", "--tags", stage, installed=by)
             back(names, tmp_path / f"back-{stage}.log", installed=by)
-    # Going back, clients may find nobody for some seconds; what was acknowledged must be there all the same.
-    verdict, summary = witness.judge("--staleness", "2")
+    # Going back, clients may find no daemon for some seconds; what was acknowledged must be there all the same.
+    verdict, summary = witness.judge(rehearsal.ROLLBACK, "--staleness", "2")
     print(summary)
     assert {finding["kind"] for finding in verdict["findings"]} <= {"failed_read"}, summary

@@ -395,5 +395,5 @@ def test_a_window_of_a_tenth_of_a_second_is_found() -> None:
     """In which one route of six is wrong."""
     final = load_final(final_state_beside(RECORDED))
     assert final is not None
-    found = witness_detection.probabilities(recorded(), final, windows=200)
+    found = witness_detection.probabilities(recorded(), final, windows=100)
     assert all(detection.probability >= 0.95 for detection in found), witness_detection.table(found)

@@ -311,7 +311,7 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--reads-per-second", type=float, default=6.25, help="through each route (default %(default)s)")
     verb.add_argument("--fast-per-second", type=float, default=12.5,
                       help="writes, and as many reads, through each route around the cutover and while writes are refused (default %(default)s)")
-    verb.add_argument("--around", type=float, default=60, metavar="SECONDS", help="how long SIGUSR1 makes it fast (default %(default)s)")
+    verb.add_argument("--around", type=float, default=20, metavar="SECONDS", help="how long SIGUSR1 makes it fast (default %(default)s)")
     verb.add_argument("--read-timeout", type=float, default=2, metavar="SECONDS")
     verb.add_argument("--write-timeout", type=float, default=5, metavar="SECONDS")
     verb.add_argument("--connect-timeout", type=float, default=1.5, metavar="SECONDS")

@@ -167,11 +167,11 @@ class _Case:
         if operation.outcome == OK:
             if operation.end < version.acknowledged:
                 version.acknowledged, version.line = operation.end, operation.line
-            if operation.op == "create" and operation.id is not None:
+            if operation.id is not None:
                 self._own(subject, operation.id, operation)
 
     def _own(self, subject: Subject, number: int, operation: Operation) -> None:
-        """The id of an object, as its create was answered or a read has shown it."""
+        """The id of an object, as a write to it was acknowledged or a read has shown it."""
         if subject.id is None:
             subject.id = number
         owner = self.owners.setdefault((operation.table, number), subject)
