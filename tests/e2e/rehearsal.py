@@ -207,6 +207,9 @@ ROLLBACK = Limits(write_pause=60, read_gap=60, recovery=75)
 # On top of what each fault explains: see tests/faults/README.md.
 FAULTS = Limits(write_pause=30, read_gap=15, recovery=45)
 
+# Each election leaves a second of writes without an answer.
+FAULTS_UNKNOWN = ["--max-unknown-share", "0.3"]
+
 # Longest time in which a client of the witness may have done nothing: it has an operation under way every half second.
 HOLE = 5
 

@@ -60,7 +60,7 @@ def judge(course: Course, witness: rehearsal.Witness, pis: Pis) -> list[Line]:
     explained = [one for blow in course.blows for one in blow.allowances] + headless(course, pis, history) + way_back(course, pis)
     allowances.write_text(json.dumps(explained, indent=1))
     lags = rehearsal.UPSTREAM_LAGS if course.chain.profile == "upstream" else ["--staleness", str(LAGS)]
-    verdict, summary = witness.judge(rehearsal.FAULTS, "--allowances", str(allowances), *lags)
+    verdict, summary = witness.judge(rehearsal.FAULTS, "--allowances", str(allowances), *rehearsal.FAULTS_UNKNOWN, *lags)
     (course.folder / "summary.txt").write_text(summary)
     acknowledged = acknowledgements(history)
     state = standing(course, pis)

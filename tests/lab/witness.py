@@ -262,7 +262,8 @@ def summary(verdict: witness_judge.Verdict, at_most: int = 4) -> str:
         found = [finding for finding in verdict.findings if (finding.kind, finding.route) == (kind, route)]
         lines.append(f"  {kind}{f' [{route}]' if route else ''}: {len(found)}"
                      + (f", from {found[0].at} to {found[-1].at}" if len(found) > 1 and found[0].at else ""))
-        lines += ["    " + f"{finding.at} {finding.client} {finding.text}".strip() for finding in found[:at_most]]
+        lines += ["    " + f"{finding.at} {finding.client} {finding.text}".strip() + (f" (seen {finding.times} times)" if finding.times > 1 else "")
+                  for finding in found[:at_most]]
         if len(found) > at_most:
             lines.append(f"    ... and {len(found) - at_most} more")
     if verdict.allowed_failed_reads:

@@ -303,12 +303,12 @@ class _Case:
             text = (f"{_where(operation)} showed {self._what(lost[0], connection.since)}, before {connection.what} as "
                     f"{_shown(connection.version.value)} was begun at {self.history.clock(connection.since)}{_line(connection.version)}, which was "
                     f"shown with it or before on this connection; wanted the earlier write, or a newer one, with the later one{_more(lost)}")
-            self._find(LOST_UPDATE, operation, text)
+            self._find(LOST_UPDATE, operation, text, about=_about(lost[0][0], lost[0][0].newest(connection.since)))
         elif back:
             (subject, version), newest = back[0]
             text = (f"{_where(operation)} showed {'/'.join(subject.key)} as {_shown(version.value)}, after {_shown(newest.value)}, begun at "
                     f"{self.history.clock(newest.start)}{_line(newest)}, was shown on this connection; wanted that one or a newer one{_more(back)}")
-            self._find(LOST_UPDATE, operation, text)
+            self._find(LOST_UPDATE, operation, text, about=_about(subject, newest))
         if stale:
             text = (f"{_where(operation)} showed {self._what(stale[0], horizon)}, {operation.start - stale[0][1].overwritten:.2f} s before "
                     f"the read began; wanted that one or a newer one after {self.staleness:g} s{_more(stale)}")
@@ -380,8 +380,8 @@ class _Case:
         elif self.owners.get((operation.table, number)) is not subject:
             self._own(subject, number, operation)
 
-    def _find(self, kind: str, operation: Operation, text: str) -> None:
-        self.findings.append(self._finding(kind, operation, text))
+    def _find(self, kind: str, operation: Operation, text: str, about: str = "") -> None:
+        self.findings.append(replace(self._finding(kind, operation, text), about=about))
 
     def _finding(self, kind: str, operation: Operation, text: str) -> Finding:
         return Finding(kind, text, operation.route, operation.client, self.history.clock(operation.start))
@@ -391,14 +391,17 @@ def _merged(findings: Sequence[Finding]) -> list[Finding]:
     """The same fault seen through several routes, or again and again, is one finding, dated by the first sight of it."""
     merged: dict[tuple[str, ...], Finding] = {}
     for finding in findings:
-        key: tuple[str, ...] = (finding.kind, finding.text)
-        if finding.kind not in (LOST_WRITE, LOST_DELETE, PHANTOM, DUPLICATE_ID):
+        key: tuple[str, ...] = (finding.kind, finding.about or finding.text)
+        if finding.kind not in (LOST_WRITE, LOST_DELETE, LOST_UPDATE, PHANTOM, DUPLICATE_ID):
             key += (finding.route, finding.at, finding.client)
         first = merged.get(key)
         if first is None:
             merged[key] = finding
-        elif finding.route and finding.route not in first.route.split(", "):
-            merged[key] = replace(first, route=f"{first.route}, {finding.route}")
+            continue
+        route = first.route
+        if finding.route and finding.route not in route.split(", "):
+            route = f"{route}, {finding.route}"
+        merged[key] = replace(first, route=route, times=first.times + 1)
     return list(merged.values())
 
 
@@ -418,6 +421,10 @@ def _failed_reads(history: History, allowances: Sequence[Allowance]) -> tuple[li
 
 def _where(operation: Operation) -> str:
     return f"{operation.op} of {operation.table}" + (f" (line {operation.line})" if operation.line else "")
+
+
+def _about(subject: Subject, version: Version | None) -> str:
+    return f"{'/'.join(subject.key)} {version.value if version else None!r}"
 
 
 def _shown(value: str | None) -> str:

@@ -95,9 +95,10 @@ def _witness(report: Mapping[str, Any]) -> list[Child]:
         data(report, "witness.acknowledged_writes"),
         " acknowledged writes ",
         data(report, "witness.lost_writes"),
-        " were lost. Clients waited at most ",
+        " were lost. Longest write pause as clients saw it: ",
         data(report, "witness.write_pause_seconds", words.seconds),
-        " for a write.",
+        *((", the fence alone: ", data(report, "write_pause.seconds", words.seconds)) if report["write_pause"] else ()),
+        ".",
     )
     parts.append(tag("p", told, class_="empty"))
     if witness["findings"]:

@@ -46,7 +46,9 @@ def _happened(report: Mapping[str, Any]) -> str:
     pis = words.plural(len(report["state"]["hosts"]), "Pi")
     if outcome == "migrated":
         pause = figures["write_pause_seconds"]
-        waited = f" Writes waited {words.seconds(pause)} at the cutover." if pause is not None else ""
+        seen = figures["client_write_pause_seconds"]
+        waited = f" Write pause at the cutover: {words.seconds(pause)} behind the fence" if pause is not None else ""
+        waited += (f", {words.seconds(seen)} as clients saw it." if seen is not None else ".") if waited else ""
         return f"The Raft cluster of {pis} moved from systemd to pods in {took}.{waited}"
     if outcome == "rolled_back":
         return f"{_stopped(report, failure)}Everything was taken back to systemd, {took} after the migration began."
