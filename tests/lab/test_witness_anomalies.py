@@ -52,8 +52,15 @@ class Piece:
 
     def each_read(self, change: Callable[[Operation], Operation]) -> Piece:
         """With every answered read changed, the final ones, too."""
-        operations = [change(operation) if operation.op in READS and operation.outcome == OK else operation for operation in self.history.operations]
-        return replace(self, history=replace(self.history, operations=operations), final=[change(operation) for operation in self.final])
+        operations = [
+            change(operation) if operation.op in READS and operation.outcome == OK else operation
+            for operation in self.history.operations
+        ]
+        return replace(
+            self,
+            history=replace(self.history, operations=operations),
+            final=[change(operation) for operation in self.final],
+        )
 
 
 @functools.cache
@@ -73,7 +80,9 @@ def piece(dice: random.Random) -> Piece:
     history = recorded()
     begin = dice.uniform(history.span[0] + 1, history.span[1] - SECONDS)
     end = begin + SECONDS
-    readers = {client for client in history.clients if client.startswith("read-") and dice.random() < 0.4} or {"read-n1-kept"}
+    readers = {client for client in history.clients if client.startswith("read-") and dice.random() < 0.4} or {
+        "read-n1-kept"
+    }
     last: dict[tuple[str, str], Operation] = {}
     operations: list[Operation] = []
     for operation in history.operations:
@@ -102,8 +111,11 @@ def piece(dice: random.Random) -> Piece:
     header["routes"] = [route for route in history.headers[0]["routes"] if route["name"] in seen]
     writes = [operation for operation in kept if operation.op in WRITES and operation.outcome == OK]
     after = cut.span[1] + 1
-    final = [Operation("", route, "", "read-list", table, after, after + 0.01, OK, values=rows(writes, table))
-             for route in cut.routes for table in TABLES]
+    final = [
+        Operation("", route, "", "read-list", table, after, after + 0.01, OK, values=rows(writes, table))
+        for route in cut.routes
+        for table in TABLES
+    ]
     return Piece(cut, final, writes)
 
 
@@ -125,8 +137,11 @@ def lists(piece: Piece) -> list[Operation]:
 def known_and_kept(clean: Piece, read: Operation) -> list[Operation]:
     """Writes of rows that this list shows, known long enough before, and which no client deletes."""
     deleted = {operation.object for operation in clean.history.operations if operation.op == "delete"}
-    return [write for write in clean.writes
-            if write.end < read.start - SURE and write.object in (read.values or {}) and write.object not in deleted]
+    return [
+        write
+        for write in clean.writes
+        if write.end < read.start - SURE and write.object in (read.values or {}) and write.object not in deleted
+    ]
 
 
 def without(read: Operation, name: str) -> Operation:
@@ -144,8 +159,12 @@ def updates(piece: Piece) -> list[tuple[Operation, Operation, Operation | None]]
     by_object: dict[tuple[str, str], list[Operation]] = {}
     for write in piece.writes:
         by_object.setdefault((write.table, write.object), []).append(write)
-    return [(before, write, after) for writes in by_object.values()
-            for before, write, after in zip(writes, writes[1:], [*writes[2:], None]) if write.op == "update"]  # noqa: B905 - the last has none after it
+    return [
+        (before, write, after)
+        for writes in by_object.values()
+        for before, write, after in zip(writes, writes[1:], [*writes[2:], None])
+        if write.op == "update"
+    ]  # noqa: B905 - the last has none after it
 
 
 # Each takes a clean piece and returns it with one anomaly in it.
@@ -173,52 +192,86 @@ def an_update_is_never_visible(dice: random.Random, clean: Piece) -> Piece:
     for before, write, after in updates(clean):
         until = after.start if after else clean.history.span[1]
         for read in lists(clean):
-            if read.table == write.table and write.end < read.start and read.end < until and write.object in (read.values or {}):
+            if (
+                read.table == write.table
+                and write.end < read.start
+                and read.end < until
+                and write.object in (read.values or {})
+            ):
                 shown = [row[1] for row in (read.values or {}).values()]
                 if any(later.value in shown and later.start > write.end for later in clean.writes):
                     candidates.append((before, write))
                     break
     before, write = dice.choice(candidates)
-    return clean.each_read(lambda read: showing(read, write.object, before.value)
-                           if (read.values or {}).get(write.object, [0, None])[1] == write.value else read)
+    return clean.each_read(
+        lambda read: (
+            showing(read, write.object, before.value)
+            if (read.values or {}).get(write.object, [0, None])[1] == write.value
+            else read
+        )
+    )
 
 
 def a_list_shows_an_old_value(dice: random.Random, clean: Piece) -> Piece:
-    candidates = [(read, write.object, before.value) for before, write, _ in updates(clean) for read in lists(clean)
-                  if read.start > write.end + SURE and write.object in (read.values or {})]
+    candidates = [
+        (read, write.object, before.value)
+        for before, write, _ in updates(clean)
+        for read in lists(clean)
+        if read.start > write.end + SURE and write.object in (read.values or {})
+    ]
     return clean.with_operation(*_shown(dice, candidates))
 
 
 def a_kept_connection_goes_back(dice: random.Random, clean: Piece) -> Piece:
     """A connection that has shown a row shows an older one, a moment later."""
-    candidates = [(read, write.object, before.value) for before, write, _ in updates(clean) for read in lists(clean)
-                  if read.connection == "reused" and (read.values or {}).get(write.object, [0, None])[1] == write.value]
+    candidates = [
+        (read, write.object, before.value)
+        for before, write, _ in updates(clean)
+        for read in lists(clean)
+        if read.connection == "reused" and (read.values or {}).get(write.object, [0, None])[1] == write.value
+    ]
     read, name, value = dice.choice(candidates)
     again = replace(showing(read, name, value), start=read.end + 0.0001, end=read.end + 0.0002)
     return replace(clean, history=replace(clean.history, operations=[*clean.history.operations, again]))
 
 
 def a_deleted_row_comes_back(dice: random.Random, clean: Piece) -> Piece:
-    write = dice.choice([write for write in clean.writes if write.op != "delete" and write.object in rows(clean.writes, write.table)])
+    write = dice.choice(
+        [write for write in clean.writes if write.op != "delete" and write.object in rows(clean.writes, write.table)]
+    )
     last = clean.history.span[1]
     delete = replace(write, op="delete", value=None, start=last + 0.1, end=last + 0.11)
     read = dice.choice([read for read in lists(clean) if read.table == write.table])
     value = rows(clean.writes, write.table)[write.object]
-    late = replace(read, start=last + 0.5, end=last + 0.51, connection="fresh", values={**rows(clean.writes, write.table), write.object: value})
+    late = replace(
+        read,
+        start=last + 0.5,
+        end=last + 0.51,
+        connection="fresh",
+        values={**rows(clean.writes, write.table), write.object: value},
+    )
     final = [without(seen, write.object) if seen.table == write.table else seen for seen in clean.final]
-    return replace(clean, history=replace(clean.history, operations=[*clean.history.operations, delete, late]), final=final)
+    return replace(
+        clean, history=replace(clean.history, operations=[*clean.history.operations, delete, late]), final=final
+    )
 
 
 def a_delete_is_lost(dice: random.Random, clean: Piece) -> Piece:
-    write = dice.choice([write for write in clean.writes if write.op != "delete" and write.object in rows(clean.writes, write.table)])
+    write = dice.choice(
+        [write for write in clean.writes if write.op != "delete" and write.object in rows(clean.writes, write.table)]
+    )
     last = clean.history.span[1]
     delete = replace(write, op="delete", value=None, start=last + 0.1, end=last + 0.11)
     return replace(clean, history=replace(clean.history, operations=[*clean.history.operations, delete]))
 
 
 def a_write_is_lost_in_the_end(dice: random.Random, clean: Piece) -> Piece:
-    candidates = [(read, write.object, before.value) for before, write, after in updates(clean) for read in clean.final
-                  if after is None and read.table == write.table]
+    candidates = [
+        (read, write.object, before.value)
+        for before, write, after in updates(clean)
+        for read in clean.final
+        if after is None and read.table == write.table
+    ]
     return clean.with_operation(*_shown(dice, candidates))
 
 
@@ -239,7 +292,9 @@ def two_rows_have_one_id(dice: random.Random, clean: Piece) -> Piece:
 def an_id_changes(dice: random.Random, clean: Piece) -> Piece:
     read = dice.choice(lists(clean))
     name, (number, value) = dice.choice(list((read.values or {}).items()))
-    return clean.with_operation(read, replace(read, values={**(read.values or {}), name: [number + dice.choice((-1, 1)) * 5000, value]}))
+    return clean.with_operation(
+        read, replace(read, values={**(read.values or {}), name: [number + dice.choice((-1, 1)) * 5000, value]})
+    )
 
 
 def a_value_appears_that_no_client_wrote(dice: random.Random, clean: Piece) -> Piece:
@@ -251,7 +306,20 @@ def a_refused_write_appears(dice: random.Random, clean: Piece) -> Piece:
     read = dice.choice([read for read in clean.final if read.values])
     name, (number, _) = dice.choice(list((read.values or {}).items()))
     moment = clean.history.span[1] + 0.1
-    refused = Operation("write-x", "n1", "", "update", read.table, moment, moment + 0.01, FAIL, object=name, id=number, value="refused", status=503)
+    refused = Operation(
+        "write-x",
+        "n1",
+        "",
+        "update",
+        read.table,
+        moment,
+        moment + 0.01,
+        FAIL,
+        object=name,
+        id=number,
+        value="refused",
+        status=503,
+    )
     changed = clean.with_operation(read, showing(read, name, "refused"))
     return replace(changed, history=replace(changed.history, operations=[*changed.history.operations, refused]))
 
@@ -271,14 +339,41 @@ def writes_pause_on_one_route(dice: random.Random, clean: Piece) -> Piece:
     write = dice.choice(clean.writes)
     moment = clean.history.span[1]
     # The others go on, so that there is no pause of all writes.
-    more = [replace(write, route="other", client="write-other", via="", attempt=1, op="update", seq=9000 + number, value=f"more-{number}",
-                    object=f"{write.object}-more", id=None, start=moment + number, end=moment + number + 0.01) for number in range(1, 18)]
+    more = [
+        replace(
+            write,
+            route="other",
+            client="write-other",
+            via="",
+            attempt=1,
+            op="update",
+            seq=9000 + number,
+            value=f"more-{number}",
+            object=f"{write.object}-more",
+            id=None,
+            start=moment + number,
+            end=moment + number + 0.01,
+        )
+        for number in range(1, 18)
+    ]
     more[0].op, more[0].id = "create", 9_999_999
-    slow = replace(write, op="update", client="write-slow", route="slow", via="", seq=8000, value="slow", start=moment + 0.5, end=moment + 16.5)
+    slow = replace(
+        write,
+        op="update",
+        client="write-slow",
+        route="slow",
+        via="",
+        seq=8000,
+        value="slow",
+        start=moment + 0.5,
+        end=moment + 16.5,
+    )
     fast = replace(slow, seq=7999, value="slow-before", start=moment + 0.1, end=moment + 0.2)
     operations = [*clean.history.operations, *more, fast, slow]
     writes = [*clean.writes, *more, fast, slow]
-    final = [replace(read, start=read.start + 20, end=read.end + 20, values=rows(writes, read.table)) for read in clean.final]
+    final = [
+        replace(read, start=read.start + 20, end=read.end + 20, values=rows(writes, read.table)) for read in clean.final
+    ]
     return Piece(replace(clean.history, operations=operations), final, writes)
 
 
@@ -340,39 +435,74 @@ def lacks(history: History, final: Sequence[Operation] | None) -> list[str]:
     return [finding.text for finding in witness_evidence.missing(history, final, demands, ())]
 
 
-def the_end_is_missing(dice: random.Random, history: History, final: list[Operation]) -> tuple[History, list[Operation]]:
-    return replace(history, ended=False, operations=history.operations[:-dice.randrange(1, 500)]), final
+def the_end_is_missing(
+    dice: random.Random, history: History, final: list[Operation]
+) -> tuple[History, list[Operation]]:
+    return replace(history, ended=False, operations=history.operations[: -dice.randrange(1, 500)]), final
 
 
-def a_final_read_is_missing(dice: random.Random, history: History, final: list[Operation]) -> tuple[History, list[Operation]]:
+def a_final_read_is_missing(
+    dice: random.Random, history: History, final: list[Operation]
+) -> tuple[History, list[Operation]]:
     left_out = dice.choice(final)
     return history, [read for read in final if read is not left_out]
 
 
-def a_client_is_silent_for_a_while(dice: random.Random, history: History, final: list[Operation]) -> tuple[History, list[Operation]]:
+def a_client_is_silent_for_a_while(
+    dice: random.Random, history: History, final: list[Operation]
+) -> tuple[History, list[Operation]]:
     client = dice.choice(history.clients)
     begin = dice.uniform(history.span[0], history.span[1] - HOLE)
-    kept = [operation for operation in history.operations
-            if operation.client != client or operation.end < begin or operation.start > begin + HOLE]
+    kept = [
+        operation
+        for operation in history.operations
+        if operation.client != client or operation.end < begin or operation.start > begin + HOLE
+    ]
     return replace(history, operations=kept), final
 
 
-def many_writes_have_an_unknown_outcome(dice: random.Random, history: History, final: list[Operation]) -> tuple[History, list[Operation]]:
+def many_writes_have_an_unknown_outcome(
+    dice: random.Random, history: History, final: list[Operation]
+) -> tuple[History, list[Operation]]:
     share = dice.uniform(0.15, 0.9)
-    return replace(history, operations=[replace(operation, outcome=UNKNOWN) if operation.outcome == OK and operation.op in WRITES
-                                        and dice.random() < share else operation for operation in history.operations]), final
+    return replace(
+        history,
+        operations=[
+            replace(operation, outcome=UNKNOWN)
+            if operation.outcome == OK and operation.op in WRITES and dice.random() < share
+            else operation
+            for operation in history.operations
+        ],
+    ), final
 
 
-def a_route_takes_no_more_writes(dice: random.Random, history: History, final: list[Operation]) -> tuple[History, list[Operation]]:
+def a_route_takes_no_more_writes(
+    dice: random.Random, history: History, final: list[Operation]
+) -> tuple[History, list[Operation]]:
     client = dice.choice(list(history.writers))
     moment = dice.uniform(history.span[0], history.span[1] - 3)
-    return replace(history, operations=[
-        replace(operation, outcome=FAIL, status=503) if operation.client == client and operation.end > moment else operation
-        for operation in history.operations]), final
+    return replace(
+        history,
+        operations=[
+            replace(operation, outcome=FAIL, status=503)
+            if operation.client == client and operation.end > moment
+            else operation
+            for operation in history.operations
+        ],
+    ), final
 
 
-@pytest.mark.parametrize("lack", [the_end_is_missing, a_final_read_is_missing, a_client_is_silent_for_a_while,
-                                  many_writes_have_an_unknown_outcome, a_route_takes_no_more_writes], ids=lambda lack: lack.__name__)
+@pytest.mark.parametrize(
+    "lack",
+    [
+        the_end_is_missing,
+        a_final_read_is_missing,
+        a_client_is_silent_for_a_while,
+        many_writes_have_an_unknown_outcome,
+        a_route_takes_no_more_writes,
+    ],
+    ids=lambda lack: lack.__name__,
+)
 def test_a_lack_of_evidence_is_noticed(lack: Callable[..., tuple[History, list[Operation]]]) -> None:
     history, final = recorded(), load_final(final_state_beside(RECORDED))
     assert final is not None

@@ -25,8 +25,20 @@ from .witness_http import HttpClient, Route, parse_route, socket_in
 
 HERE = Path(__file__).resolve().parent
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
-FAST = ("--writes-per-second", "20", "--reads-per-second", "50", "--fast-per-second", "50",
-        "--write-timeout", "0.4", "--read-timeout", "0.4", "--final-timeout", "0.2")
+FAST = (
+    "--writes-per-second",
+    "20",
+    "--reads-per-second",
+    "50",
+    "--fast-per-second",
+    "50",
+    "--write-timeout",
+    "0.4",
+    "--read-timeout",
+    "0.4",
+    "--final-timeout",
+    "0.2",
+)
 
 
 class Cluster:
@@ -164,9 +176,26 @@ class Run:
         names = ("service", "pi-2", "pi-3")
         routes = [f"--route={name}={address}:{cluster.port}" for name, address in zip(names, ADDRESSES, strict=True)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.lab.witness", "run", "--out", str(self.history), "--ready-file", str(self.ready),
-             "--rest-port", str(cluster.port), *routes, *FAST, *more],
-            cwd=HERE.parent.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            [
+                sys.executable,
+                "-m",
+                "tests.lab.witness",
+                "run",
+                "--out",
+                str(self.history),
+                "--ready-file",
+                str(self.ready),
+                "--rest-port",
+                str(cluster.port),
+                *routes,
+                *FAST,
+                *more,
+            ],
+            cwd=HERE.parent.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def lines(self, kind: str = "operation") -> list[dict[str, Any]]:
         if not self.history.exists():
@@ -196,9 +225,26 @@ class Run:
 
     def judge(self, *more: str) -> tuple[int, dict[str, Any]]:
         verdict = self.history.with_suffix(".verdict.json")
-        done = subprocess.run([sys.executable, "-m", "tests.lab.witness", "judge", str(self.history), "--json", str(verdict),
-                               "--max-write-pause", "15", "--staleness", "1", *more],
-                              cwd=HERE.parent.parent, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "tests.lab.witness",
+                "judge",
+                str(self.history),
+                "--json",
+                str(verdict),
+                "--max-write-pause",
+                "15",
+                "--staleness",
+                "1",
+                *more,
+            ],
+            cwd=HERE.parent.parent,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
         assert done.returncode in (0, 1, 3), done.stderr
         headline = {0: "ACQUITTED", 1: "CONVICTED", 3: "REFUSED, NO VERDICT for want of evidence"}[done.returncode]
         assert done.stdout.startswith(headline)
@@ -252,7 +298,9 @@ def test_unanswered_writes_and_closed_connections_are_nobodys_fault(cluster: Clu
     assert (status, verdict["findings"]) == (0, [])
     retired = {line["object"] for line in run.lines() if line["outcome"] == "unknown"}
     for name in retired:
-        attempts = [line for line in run.lines() if line.get("object") == name and line["op"] in ("create", "update", "delete")]
+        attempts = [
+            line for line in run.lines() if line.get("object") == name and line["op"] in ("create", "update", "delete")
+        ]
         assert attempts[-1]["outcome"] == "unknown"  # never written again
 
 
@@ -289,7 +337,9 @@ def test_rows_that_were_there_before_are_watched(cluster: Cluster, tmp_path: Pat
     run.stop()
     status, verdict = run.judge()
     assert status == 1
-    assert [finding["text"] for finding in verdict["findings"]] == ["nodes: row 1, there before the witness began, is gone"]
+    assert [finding["text"] for finding in verdict["findings"]] == [
+        "nodes: row 1, there before the witness began, is gone"
+    ]
 
 
 def test_a_node_that_stands_still_is_convicted(cluster: Cluster, tmp_path: Path) -> None:
@@ -415,12 +465,16 @@ def test_nothing_listening_means_nothing_sent() -> None:
     assert reply.status is None
     assert not reply.sent
     assert "refused" in reply.error
-    missing = HttpClient(keep_alive=False).exchange(Route("x", "127.0.0.1", 1, "no-such-namespace"), "GET", "/", None, 2, may_retry=True)
+    missing = HttpClient(keep_alive=False).exchange(
+        Route("x", "127.0.0.1", 1, "no-such-namespace"), "GET", "/", None, 2, may_retry=True
+    )
     assert not missing.sent
     assert "no-such-namespace" in missing.error
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="making a network namespace needs root and iproute2")
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("ip"), reason="making a network namespace needs root and iproute2"
+)
 def test_a_socket_belongs_to_its_namespace_and_the_thread_comes_home() -> None:
     name = f"witness-test-{os.getpid()}"
     if subprocess.run(["ip", "netns", "add", name], capture_output=True).returncode != 0:
@@ -441,8 +495,12 @@ def test_a_socket_belongs_to_its_namespace_and_the_thread_comes_home() -> None:
                     connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 
             threading.Thread(target=serve, daemon=True).start()
-            outside = HttpClient(keep_alive=False).exchange(Route("x", "127.0.0.1", port), "GET", "/", None, 2, may_retry=True)
-            inside = HttpClient(keep_alive=False).exchange(Route("x", "127.0.0.1", port, name), "GET", "/", None, 2, may_retry=True)
+            outside = HttpClient(keep_alive=False).exchange(
+                Route("x", "127.0.0.1", port), "GET", "/", None, 2, may_retry=True
+            )
+            inside = HttpClient(keep_alive=False).exchange(
+                Route("x", "127.0.0.1", port, name), "GET", "/", None, 2, may_retry=True
+            )
         assert not outside.sent
         assert inside.status == 204
         assert Path("/proc/thread-self/ns/net").readlink() == home

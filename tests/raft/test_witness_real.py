@@ -21,10 +21,18 @@ LIMITS = court.Limits(write_pause=15, read_gap=10, recovery=20)
 SECOND = 1.0
 
 
-def judged(history: Path, staleness: float = SECOND, allowances: list[court.Allowance] | None = None) -> tuple[History, court.Verdict]:
+def judged(
+    history: Path, staleness: float = SECOND, allowances: list[court.Allowance] | None = None
+) -> tuple[History, court.Verdict]:
     seen = load([history])
-    verdict = court.judge(seen, load_final(final_state_beside(history)), staleness=staleness, limits=LIMITS, allowances=allowances or [],
-                          demands=court.Demands(unknown_share=0.5))  # a second's death is much of a few seconds
+    verdict = court.judge(
+        seen,
+        load_final(final_state_beside(history)),
+        staleness=staleness,
+        limits=LIMITS,
+        allowances=allowances or [],
+        demands=court.Demands(unknown_share=0.5),
+    )  # a second's death is much of a few seconds
     return seen, verdict
 
 
@@ -50,8 +58,11 @@ def test_after_a_fence_the_writers_are_spread_as_before(binary: Path, tmp_path: 
         opened = time.monotonic()
         time.sleep(1.5)
     history, _ = judged(path)
-    moments = sorted(operation.start for operation in history.operations
-                     if operation.op in WRITES and not operation.via and opened + 0.2 < operation.start < opened + 1.4)
+    moments = sorted(
+        operation.start
+        for operation in history.operations
+        if operation.op in WRITES and not operation.via and opened + 0.2 < operation.start < opened + 1.4
+    )
     gaps = [after - before for before, after in zip(moments, moments[1:])]  # noqa: B905 - pairs
     # Six writers of 80 ms each: one every 13 ms. In lockstep most would begin together, with holes of 80 ms and more.
     assert len(moments) > 60
@@ -70,9 +81,14 @@ def test_elections_are_acquitted(binary: Path, tmp_path: Path, die: Callable[[Wa
             die(seen)
             ended = time.monotonic()
             # It is away, and meanwhile the others cannot know what was committed last.
-            allowances += [court.Allowance(f"{kind}{leader.id}", began, ended + SECOND, stale=True) for kind in ("", "via-")]
-            allowances += [court.Allowance(f"{kind}{node.id}", began, ended + SECOND, stale=True, failed=False)
-                           for kind in ("", "via-") for node in seen.cluster.nodes]
+            allowances += [
+                court.Allowance(f"{kind}{leader.id}", began, ended + SECOND, stale=True) for kind in ("", "via-")
+            ]
+            allowances += [
+                court.Allowance(f"{kind}{node.id}", began, ended + SECOND, stale=True, failed=False)
+                for kind in ("", "via-")
+                for node in seen.cluster.nodes
+            ]
         time.sleep(2.5)
     _, verdict = judged(path, allowances=allowances)
     assert verdict.findings == []
