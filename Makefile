@@ -76,6 +76,13 @@ matrix: packages ## Migration and rollback on each combination of versions that 
 	trap '$(LAB) down' EXIT
 	"$$venv/bin/python" -m tests.matrix $(ONLY)
 
+HISTORY ?= tests/lab/histories/cutover.jsonl.gz
+
+.PHONY: detection
+detection: ## How likely the witness finds a fault of 0.1 s on one route; HISTORY=file.jsonl takes a run of your own
+	@venv=$(ENVIRONMENT)
+	"$$venv/bin/python" -m tests.lab.witness detection $(HISTORY)
+
 .PHONY: molecule
 molecule: packages ## Molecule's scenarios on hosts of the lab; SCENARIO=name runs one of them
 	@SCENARIO="$(SCENARIO)" tests/molecule.sh

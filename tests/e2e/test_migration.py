@@ -53,9 +53,8 @@ def test_full_profile_migrates_in_one_go_and_a_second_run_changes_nothing(
         run = rehearsal.run_playbook("playbooks/migrate.yml", "-e", "confirm=true", log=tmp_path / "ansible.log", show=True)
     assert run.returncode == 0, run.output[-4000:]
     assert run.seconds < 300
-    # The bar is 5 s (the figure is printed); two cores for three Pis that somebody else uses, too, have taken twice as long.
     assert rehearsal.alerts() == [], "the quorum watch found trouble in a calm migration"
-    verdict, summary = witness.judge("--max-write-pause", "15")
+    verdict, summary = witness.judge(rehearsal.CALM, *rehearsal.phases(tmp_path, names))
     print(summary)
     assert verdict["ok"], summary
     report = reports.with_witness(witness, verdict)
@@ -97,7 +96,9 @@ def test_upstream_profile_migrates_tag_by_tag(old_world: Callable[[str], list[st
             recorded = rehearsal.journal(names[0])["phases"]
             assert {phase for phase, entry in recorded.items() if entry["state"] == "done"} == set(done)
             assert set(recorded) == set(done), "a tag has begun a phase that is not its own"
-    verdict, summary = witness.judge("--max-write-pause", "25", *rehearsal.price_of_upstream(old_leader))
+    verdict, summary = witness.judge(
+        rehearsal.CALM_UPSTREAM, *rehearsal.phases(tmp_path, names), *rehearsal.price_of_upstream(old_leader)
+    )
     print(summary)
     assert verdict["ok"], summary
     assert_migrated(names)
@@ -112,7 +113,7 @@ def test_without_the_fence_the_witness_convicts(old_world: Callable[[str], list[
     with rehearsal.witnessed(tmp_path) as witness:
         run = rehearsal.run_playbook("tests/e2e/cutover_without_fence.yml", log=tmp_path / "unfenced.log", show=True)
         assert run.returncode == 0, run.output[-4000:]
-    verdict, summary = witness.judge()
+    verdict, summary = witness.judge(rehearsal.CALM)
     print(summary)
     assert not verdict["ok"]
     assert any("lost" in finding["kind"] for finding in verdict["findings"]), summary

@@ -23,7 +23,8 @@ TWO_MINUTES = 120.0
 UP_TO_CUTOVER = "prepare,transfer,validate,cutover"
 # Seconds without an acknowledged write on the way back Pi by Pi. Handing leadership over takes some hundredths; without that call
 # the others miss the leader for up to 2 s, and two that stand for election at once need a second round.
-HANDED_OVER, ELECTED = "1", "6"
+HANDED_OVER = rehearsal.Limits(write_pause=5, read_gap=5, recovery=10)
+ELECTED = rehearsal.Limits(write_pause=15, read_gap=5, recovery=20)
 PODS_PUT_ASIDE, ARCHIVE_PUT_ASIDE = "pi-controller-pods", "pi-controller.systemd.backup"
 
 
@@ -71,8 +72,7 @@ def test_pi_by_pi_from_the_end_no_read_fails(old_world: Callable[[str], list[str
         run = back(names, tmp_path / "back.log", installed=installed, put_aside=ARCHIVE_PUT_ASIDE)
     for name in names:
         assert run.output.count(f"Turn | Let the unit take over on {name}") == 1, name
-    limits = ["--max-write-pause", HANDED_OVER] if profile == "full" else ["--max-write-pause", ELECTED, *rehearsal.UPSTREAM_LAGS]
-    verdict, summary = witness.judge(*limits)
+    verdict, summary = witness.judge(HANDED_OVER) if profile == "full" else witness.judge(ELECTED, *rehearsal.UPSTREAM_LAGS)
     print(summary)
     assert verdict["ok"], summary
 
@@ -94,7 +94,7 @@ def test_back_before_the_ports_have_moved(old_world: Callable[[str], list[str]],
             if stage == UP_TO_CUTOVER:
                 allowed += excused(names, began, time.time())
     (tmp_path / "allowances.json").write_text(json.dumps(allowed))
-    verdict, summary = witness.judge("--allowances", str(tmp_path / "allowances.json"), *lags)
+    verdict, summary = witness.judge(rehearsal.ROLLBACK, "--allowances", str(tmp_path / "allowances.json"), *lags)
     print(summary)
     assert verdict["ok"], summary
 
@@ -137,7 +137,7 @@ def test_a_rollback_killed_in_a_turn_goes_on_where_it_was(old_world: Callable[[s
         assert run.returncode == 0, run.output[-4000:]
     assert_old_world(names, ARCHIVE_PUT_ASIDE)
     lags = rehearsal.UPSTREAM_LAGS if profile == "upstream" else []
-    verdict, summary = witness.judge("--max-write-pause", ELECTED, *lags)
+    verdict, summary = witness.judge(ELECTED, *lags)
     print(summary)
     assert verdict["ok"], summary
 

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
 ROLLBACK = "rollback"  # instead of a phase: the way back of a finished migration, Pi by Pi
@@ -24,6 +27,7 @@ class Case:
     server that also carries Kubernetes' control plane, or on the way back the Pi whose turn it is. What does not pass by
     itself is mended after `heal` seconds.
     Without `rollback` a run that fails stops where it is, and the case must end migrated by going on from there.
+    `safe_within` and `pause_within` are the limits of what it may cost, in seconds.
     """
 
     phase: str
@@ -36,6 +40,8 @@ class Case:
     ends: str = MIGRATED
     profile: str = "full"
     rollback: bool = False  # with auto_rollback_on_error
+    safe_within: float = 180.0  # from the strike until writes are acknowledged again and the play is where it should be
+    pause_within: float = 60.0  # between two acknowledged writes
 
     @property
     def name(self) -> str:
@@ -70,7 +76,30 @@ def chained(cases: Sequence[Case], together: bool = False) -> list[Chain]:
         everywhere = {other.phase for other in cases if other.fault == case.fault and _setting(other) == _setting(case)} == set(PHASES)
         groups.setdefault("-".join(filter(None, (case.fault if everywhere and not together else "mixed", _setting(case)))), []).append(case)
     # The order of the phases; what must be there before the play comes first.
-    return [Chain(name, tuple(sorted(members, key=lambda case: (case.at != START, ORDER.index(case.phase))))) for name, members in groups.items()]
+    chains = [Chain(name, tuple(sorted(members, key=lambda case: (case.at != START, ORDER.index(case.phase)))))
+              for name, members in groups.items()]
+    for chain in chains:
+        refuse_collisions(chain)
+    return chains
+
+
+def refuse_collisions(chain: Chain) -> None:
+    """Raise ValueError if two cases of a migration wait for the same task: the second would strike what the first has done, if at all."""
+    cases = [case for case in chain.cases if case.at not in ("", START)]
+    for case, other in itertools.combinations(cases, 2):
+        if (case.phase, case.nth) == (other.phase, other.nth):
+            both = [task for task in task_names() if case.at in task and other.at in task]
+            if both or case.at == other.at:
+                raise ValueError(f"migration {chain.name}: {case.name} and {other.name} both strike the task {(both or [case.at])[0]!r}; "
+                                 "give one of them another task or another nth, or run them in two migrations")
+
+
+@functools.cache
+def task_names() -> tuple[str, ...]:
+    """The names of all tasks of the roles."""
+    files = sorted(Path(__file__).parents[2].glob("roles/*/tasks/*.yml"))
+    lines = [line for path in files for line in path.read_text().splitlines() if "- name:" in line]
+    return tuple(line.split("name:", 1)[1].strip().strip("\"'") for line in lines)
 
 
 def _setting(case: Case) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 
-from .case import PHASES, ROLLBACK, SAFE, START, Case, Chain
+from .case import PHASES, ROLLBACK, SAFE, START, Case, Chain, refuse_collisions
 
 # Roughly how long a phase lasts, for faults that strike at a random moment of it.
 LASTS = {"prepare": 14, "transfer": 20, "validate": 4, "cutover": 8, "systemd_shutdown": 6, "port_migration": 35, "cleanup": 3}
@@ -153,4 +153,7 @@ CHOSEN = {
 
 def chosen_chains() -> list[Chain]:
     by_name = {case.name: case for case in CASES if case.profile == "full" and not case.rollback}
-    return [Chain(name, tuple(by_name[case] for case in cases)) for name, cases in CHOSEN.items()]
+    chains = [Chain(name, tuple(by_name[case] for case in cases)) for name, cases in CHOSEN.items()]
+    for chain in chains:
+        refuse_collisions(chain)
+    return chains

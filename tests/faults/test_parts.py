@@ -7,14 +7,15 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.faults import strike, table
-from tests.faults.__main__ import matrix
-from tests.faults.case import PHASES, START, Case, Chain, chained
+from tests.faults.__main__ import main, matrix
+from tests.faults.case import PHASES, START, Case, Chain, chained, refuse_collisions, task_names
 from tests.faults.chain import BEGINS, PLAYS, Attempt, Course, Runner
 from tests.faults.strike import Blow, flip
 from tests.faults.verdict import headless, line_of, way_back
@@ -56,6 +57,31 @@ def test_cases_share_a_migration_but_not_with_another_profile() -> None:
     assert sum(len(chain.cases) for chain in chains) == len(table.EVERYTHING)
     assert all(len({(case.profile, case.rollback) for case in chain.cases}) == 1 for chain in chains)
     assert len(chains) < len(table.EVERYTHING) / 4
+
+
+@pytest.mark.parametrize("more", [{}, {"at": "Replace the pod"}], ids=["same words", "other words"])
+def test_two_cases_that_strike_one_task_are_refused(more: dict[str, Any]) -> None:
+    first = Case("port_migration", "partition", at="Ports | Replace the pod", heal=6)
+    second = replace(first, fault="disk-full", **more)
+    with pytest.raises(ValueError, match=r"port_migration/partition and port_migration/disk-full both strike .*Ports \| Replace the pod"):
+        chained([first, second], together=True)
+    refuse_collisions(Chain("two", (first, replace(second, nth=2))))
+    refuse_collisions(Chain("two", (first, replace(second, phase="cutover"))))
+
+
+def test_only_refuses_cases_that_strike_one_task(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--list", "--only", "port_migration/partition", "--only", "port_migration/disk-full"])
+    assert "both strike" in capsys.readouterr().err
+
+
+def test_what_a_fault_costs_has_a_limit() -> None:
+    one = blow("transfer", 50.0)
+    assert not line_of(one, course(one), NOTHING, acknowledged((51.0, 55.0))).failed
+    one.case = replace(one.case, pause_within=3.9)
+    assert line_of(one, course(one), NOTHING, acknowledged((51.0, 55.0))).faults == ["write pause of 4.0 s, wanted at most 3.9 s"]
+    one.case = replace(one.case, pause_within=60.0, safe_within=4.5)
+    assert line_of(one, course(one), NOTHING, acknowledged((51.0, 55.0))).faults == ["safe after 5.0 s, wanted at most 4.5 s"]
 
 
 def test_a_flipped_bit_leaves_a_sound_database_with_another_row(tmp_path: Path) -> None:
@@ -216,19 +242,15 @@ def test_nobody_may_lag_for_another_reason(error: str, until: float, struck: flo
     assert headless(course(blow("validate", struck)), FakePis(), election(error, until=until)) == []  # type: ignore[arg-type]
 
 
-TASKS = [line.split("name:", 1)[1].strip().strip("\"'")
-         for path in Path(__file__).parents[2].glob("roles/*/tasks/*.yml") for line in path.read_text().splitlines() if "- name:" in line]
-
-
 @pytest.mark.parametrize("case", [case for case in table.CASES if case.at != START], ids=lambda case: case.name)
 def test_the_task_a_fault_waits_for_exists(case: Case) -> None:
-    assert any(case.at in task for task in TASKS)
+    assert any(case.at in task for task in task_names())
 
 
 def test_the_runner_knows_the_plays_and_the_beginning_of_a_phase() -> None:
     plays = "".join(path.read_text() for path in Path(__file__).parents[2].glob("playbooks/**/*.yml"))
     assert {word for word in PLAYS if re.search(rf'name: "?(\(\d/\d\) )?{word}', plays)} == set(PLAYS)
-    assert BEGINS in TASKS
+    assert BEGINS in task_names()
 
 
 def test_a_killed_run_is_gone_on_with_while_a_fault_lasts(tmp_path: Path) -> None:

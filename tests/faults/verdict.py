@@ -28,6 +28,7 @@ from .pis import Pis
 from .strike import Blow
 
 PAUSE_COUNTS = 1.0
+LAGS = 1.0  # seconds by which followers may lag while faults strike; in calm runs the witness gives them less
 AFTERMATH = 5.0
 UNLED = 0.5  # seconds; a shorter time without a leader keeps the others within the witness's second
 UNLED_SAYS = "not the leader"  # Raft's own word where nobody else leads; a fence refuses with another
@@ -58,8 +59,8 @@ def judge(course: Course, witness: rehearsal.Witness, pis: Pis) -> list[Line]:
     history = load([witness.history])
     explained = [one for blow in course.blows for one in blow.allowances] + headless(course, pis, history) + way_back(course, pis)
     allowances.write_text(json.dumps(explained, indent=1))
-    lags = rehearsal.UPSTREAM_LAGS if course.chain.profile == "upstream" else []
-    verdict, summary = witness.judge("--allowances", str(allowances), *lags)
+    lags = rehearsal.UPSTREAM_LAGS if course.chain.profile == "upstream" else ["--staleness", str(LAGS)]
+    verdict, summary = witness.judge(rehearsal.FAULTS, "--allowances", str(allowances), *rehearsal.FAULTS_UNKNOWN, *lags)
     (course.folder / "summary.txt").write_text(summary)
     acknowledged = acknowledgements(history)
     state = standing(course, pis)
@@ -135,6 +136,10 @@ def line_of(blow: Blow, course: Course, verdict: dict, acknowledged: list[float]
         line.faults.append("no write was acknowledged after it")
     if blow.moved_on is None:
         line.faults.append("the play never got on")
+    if line.safety is not None and line.safety > blow.case.safe_within:
+        line.faults.append(f"safe after {line.safety} s, wanted at most {blow.case.safe_within:g} s")
+    if line.pause > blow.case.pause_within:
+        line.faults.append(f"write pause of {line.pause} s, wanted at most {blow.case.pause_within:g} s")
     line.faults += [f"run {course.attempts.index(attempt) + 1} ended without saying where the migration stands: {attempt.message[:300]}"
                     for attempt in after if attempt.returncode and not attempt.killed and not SAID.search(attempt.message)]
     if blow.case.ends == MIGRATED and (back or not course.done):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,17 +36,58 @@ class Story:
         for route in ROUTES if reads else ():
             self.list({A: "v2"}, 2.5, route)
 
-    def write(self, op: str, value: str | None, start: float, outcome: str = OK, name: str = A, end: float | None = None,
-              client: str = "write-1", via_route: str = "pi-1", **more: object) -> None:
+    def write(
+        self,
+        op: str,
+        value: str | None,
+        start: float,
+        outcome: str = OK,
+        name: str = A,
+        end: float | None = None,
+        client: str = "write-1",
+        via_route: str = "pi-1",
+        **more: object,
+    ) -> None:
         number = self.ids.setdefault(name, len(self.ids) + 1)
         end = start + 0.1 if end is None else end
-        self.operations.append(Operation(client, via_route, "10.77.0.11:8080", op, "nodes", start, end, outcome, object=name,
-                                         id=number if outcome == OK or op != "create" else None, value=value, **more))  # type: ignore[arg-type]
+        self.operations.append(
+            Operation(
+                client,
+                via_route,
+                "10.77.0.11:8080",
+                op,
+                "nodes",
+                start,
+                end,
+                outcome,
+                object=name,
+                id=number if outcome == OK or op != "create" else None,
+                value=value,
+                **more,
+            )
+        )  # type: ignore[arg-type]
 
-    def one(self, value: str | None, start: float, route: str = "pi-2", outcome: str = OK, client: str = "", **more: object) -> Operation:
+    def one(
+        self, value: str | None, start: float, route: str = "pi-2", outcome: str = OK, client: str = "", **more: object
+    ) -> Operation:
         values = {} if value is None else {A: [self.ids[A], value]}
-        self.operations.append(Operation(client or f"read-{route}", route, "10.77.0.12:8080", "read-one", "nodes", start, start + 0.01, outcome,
-                                         object=A, id=self.ids[A], status=200 if values else 404, values=values, **more))  # type: ignore[arg-type]
+        self.operations.append(
+            Operation(
+                client or f"read-{route}",
+                route,
+                "10.77.0.12:8080",
+                "read-one",
+                "nodes",
+                start,
+                start + 0.01,
+                outcome,
+                object=A,
+                id=self.ids[A],
+                status=200 if values else 404,
+                values=values,
+                **more,
+            )
+        )  # type: ignore[arg-type]
         return self.operations[-1]
 
     def list(self, rows: dict[str, str], start: float, route: str = "pi-2", **more: object) -> Operation:
@@ -54,22 +96,44 @@ class Story:
 
     def listed(self, rows: dict[str, str], start: float, route: str, **more: object) -> Operation:
         values = {name: [self.ids.get(name, 99), value] for name, value in rows.items()}
-        return Operation(f"read-{route}", route, "10.77.0.12:8080", "read-list", "nodes", start, start + 0.01, OK,
-                         values=values, **more)  # type: ignore[arg-type]
+        return Operation(
+            f"read-{route}",
+            route,
+            "10.77.0.12:8080",
+            "read-list",
+            "nodes",
+            start,
+            start + 0.01,
+            OK,
+            values=values,
+            **more,
+        )  # type: ignore[arg-type]
 
     def history(self) -> History:
         routes = [{"name": route, "host": "10.77.0.11", "port": 8080, "netns": ""} for route in ROUTES]
-        return History([{"run": "r", "boot": "b", "wall": 1_700_000_000.0, "monotonic": 0.0, "routes": routes, "baseline": self.baseline,
-                         "clients": self.clients}], list(self.operations))
+        return History(
+            [
+                {
+                    "run": "r",
+                    "boot": "b",
+                    "wall": 1_700_000_000.0,
+                    "monotonic": 0.0,
+                    "routes": routes,
+                    "baseline": self.baseline,
+                    "clients": self.clients,
+                }
+            ],
+            list(self.operations),
+        )
 
-    def final(self, rows: dict[str, str]) -> list[Operation]:
+    def final(self, rows: dict[str, str]) -> Sequence[Operation]:
         return [self.listed(rows, 1000.0, route) for route in ROUTES]
 
     def verdict(self, final: dict[str, str] | None = None, **options: object) -> court.Verdict:
         return judged(self.history(), self.final({A: "v2"} if final is None else final), **options)
 
 
-def judged(history: History, state: list[Operation] | None, **options: object) -> court.Verdict:
+def judged(history: History, state: Sequence[Operation] | None, **options: object) -> court.Verdict:
     """With a second for followers, and without the demands and limits that a story of a few operations could not meet."""
     return court.judge(history, state, **{"staleness": 1.0, "limits": FAR, "demands": PATIENT, **options})  # type: ignore[arg-type]
 
@@ -398,7 +462,11 @@ def test_a_list_with_a_later_write_has_the_earlier_one() -> None:
     acquitted(story.verdict(BOTH))
     story.list({A: "v2", B: "w2"}, 3.31)
     finding = only(story.verdict(BOTH), court.LOST_UPDATE)
-    for part in ("'v2'", "'v3' was acknowledged at 2023-11-14T22:13:23.100Z", f"{B} as 'w2' was begun at 2023-11-14T22:13:23.200Z"):
+    for part in (
+        "'v2'",
+        "'v3' was acknowledged at 2023-11-14T22:13:23.100Z",
+        f"{B} as 'w2' was begun at 2023-11-14T22:13:23.200Z",
+    ):
         assert part in finding.text
 
 
@@ -545,7 +613,9 @@ def test_an_allowance_does_not_excuse_a_stale_read() -> None:
 def test_a_silenced_host_explains_no_answer_but_no_wrong_one() -> None:
     silenced = [court.Allowance("pi-1", 3.0, 4.0, answered=False)]
     story = Story()
-    story.operations.append(replace(story.one(None, 3.2, "pi-1", FAIL), status=None, error="connect: TimeoutError: timed out"))
+    story.operations.append(
+        replace(story.one(None, 3.2, "pi-1", FAIL), status=None, error="connect: TimeoutError: timed out")
+    )
     story.operations.remove(story.operations[-2])
     assert len(story.verdict(allowances=silenced).allowed_failed_reads) == 1
     story.operations.append(replace(story.operations[-1], status=500))
@@ -618,7 +688,10 @@ def test_a_history_without_its_end() -> None:
 
 def test_a_client_that_was_still_waiting_at_the_end() -> None:
     story = Story()
-    assert "write-1" in only(judged(replace(story.history(), stuck=["write-1"]), story.final({A: "v2"})), court.NO_EVIDENCE).text
+    assert (
+        "write-1"
+        in only(judged(replace(story.history(), stuck=["write-1"]), story.final({A: "v2"})), court.NO_EVIDENCE).text
+    )
 
 
 def test_a_hole_in_the_operations_of_one_client() -> None:
@@ -630,7 +703,10 @@ def test_a_hole_in_the_operations_of_one_client() -> None:
     story.one("v2", 17.5, "pi-2")
     acquitted(story.verdict(demands=replace(PATIENT, hole=15.0)))
     finding = only(story.verdict(demands=replace(PATIENT, hole=14.0)), court.NO_EVIDENCE)
-    assert finding.text == "read-pi-2 did nothing for 15.0 s until 2023-11-14T22:13:37.500Z; wanted an operation every 14 s"
+    assert (
+        finding.text
+        == "read-pi-2 did nothing for 15.0 s until 2023-11-14T22:13:37.500Z; wanted an operation every 14 s"
+    )
 
 
 def test_a_phase_in_which_one_client_did_nothing() -> None:
@@ -677,7 +753,9 @@ def test_a_route_that_takes_no_writes_after_the_cutover() -> None:
     story.write("update", "v4", 12.0)
     holes = story.verdict({**final, A: "v4"}, demands=replace(PATIENT, hole=8.0)).findings
     assert {(finding.kind, finding.route, finding.client) for finding in holes if "write" in finding.text} == {
-        (court.NO_EVIDENCE, "pi-2", ""), (court.NO_EVIDENCE, "", "write-2")}
+        (court.NO_EVIDENCE, "pi-2", ""),
+        (court.NO_EVIDENCE, "", "write-2"),
+    }
 
 
 def test_a_route_whose_writes_are_refused_to_the_end() -> None:
@@ -712,7 +790,9 @@ def test_gaps_and_the_write_pause() -> None:
     acquitted(story.verdict({A: "v3"}, limits=replace(FAR, write_pause=1.2, read_gap=9.6, recovery=1.2)))
     over = story.verdict({A: "v3"}, limits=replace(FAR, write_pause=1.0))
     only(over, court.OVER_LIMIT, times=2)  # of all writers, and through the one route
-    assert over.findings[1].text == "write pause through pi-1: 1.10 s until 2023-11-14T22:13:31.100Z; wanted at most 1 s"
+    assert (
+        over.findings[1].text == "write pause through pi-1: 1.10 s until 2023-11-14T22:13:31.100Z; wanted at most 1 s"
+    )
     assert only(story.verdict({A: "v3"}, limits=replace(FAR, read_gap=9.4)), court.OVER_LIMIT).route == "pi-1"
     assert only(story.verdict({A: "v3"}, limits=replace(FAR, recovery=1.0)), court.OVER_LIMIT).route == "pi-1"
 
@@ -732,7 +812,9 @@ def test_writes_that_pause_on_one_route_only() -> None:
     story = Story()
     for start in (3.0, 4.0, 5.0, 6.0, 7.0):
         story.write("update", f"v{start}", start)
-        story.write("update", "w", start + 0.5, FAIL, client="write-2", via_route="pi-2", name="witness-r-write-2-1", status=503)
+        story.write(
+            "update", "w", start + 0.5, FAIL, client="write-2", via_route="pi-2", name="witness-r-write-2-1", status=503
+        )
     story.write("create", "w", 7.5, client="write-2", via_route="pi-2", name="witness-r-write-2-1")
     final = {A: "v7.0", "witness-r-write-2-1": "w"}
     acquitted(story.verdict(final))
@@ -748,8 +830,10 @@ def test_a_stretch_is_over_a_limit_only_as_far_as_it_is_unexplained() -> None:
     acquitted(story.verdict(limits=tight, allowances=[court.Allowance("pi-1", 3.0, 9.0)]))
     only(story.verdict(limits=tight, allowances=[court.Allowance("pi-2", 3.0, 9.0)]), court.OVER_LIMIT)
     only(story.verdict(limits=tight, allowances=[court.Allowance("pi-1", 3.0, 9.0, failed=False)]), court.OVER_LIMIT)
-    assert "4.50 s of it unexplained" in only(
-        story.verdict(limits=tight, allowances=[court.Allowance("pi-1", 5.0, 8.0)]), court.OVER_LIMIT).text
+    assert (
+        "4.50 s of it unexplained"
+        in only(story.verdict(limits=tight, allowances=[court.Allowance("pi-1", 5.0, 8.0)]), court.OVER_LIMIT).text
+    )
 
 
 def test_recovery_lasts_until_nothing_has_failed_for_a_second() -> None:
@@ -762,7 +846,9 @@ def test_recovery_lasts_until_nothing_has_failed_for_a_second() -> None:
     assert (recovery["route"], recovery["seconds"], recovery["open"]) == ("pi-1", pytest.approx(2.11), False)
     story.one(None, 7.0, route="pi-1", outcome=FAIL, error="connect: refused")
     story.one("v2", 7.3, route="pi-1")
-    assert story.verdict().figures["recovery"]["seconds"] == pytest.approx(2.11), "another trouble, a second after the first was over"
+    assert story.verdict().figures["recovery"]["seconds"] == pytest.approx(2.11), (
+        "another trouble, a second after the first was over"
+    )
 
 
 def test_an_outage_that_never_ended_counts() -> None:
@@ -807,7 +893,11 @@ def test_what_was_recorded_is_what_is_read(tmp_path: Path) -> None:
     pending.number = recorder.invoke(pending)
     history = load([tmp_path / "history"])
     assert history.operations[:-1] == story.operations
-    assert (history.operations[-1].outcome, history.operations[-1].end, history.operations[-1].value) == (UNKNOWN, math.inf, "v3")
+    assert (history.operations[-1].outcome, history.operations[-1].end, history.operations[-1].value) == (
+        UNKNOWN,
+        math.inf,
+        "v3",
+    )
     assert history.baseline == {"nodes": {"1": "{}"}}
     assert not history.ended
     recorder.operation(replace(pending, outcome=OK))
@@ -829,21 +919,24 @@ def test_a_damaged_history_is_refused(tmp_path: Path) -> None:
         load([tmp_path / "history"])
 
 
-@pytest.mark.parametrize(("reply", "outcome"), [
-    (Reply(status=200), OK),
-    (Reply(status=204), OK),
-    (Reply(status=403, body=b'{"leader":"10.77.0.12:9091"}'), REDIRECTED),
-    (Reply(status=403, body=b'{"leader":""}'), FAIL),
-    (Reply(status=403, body=b'{"leader":"192.0.2.1:9091"}'), FAIL),  # not of the lab
-    (Reply(status=404), FAIL),
-    (Reply(status=503, retry_after=True), FAIL),
-    (Reply(status=503), UNKNOWN),
-    (Reply(status=500), UNKNOWN),
-    (Reply(status=502, retry_after=True), UNKNOWN),
-    (Reply(error="connect: refused", sent=False), FAIL),
-    (Reply(error="request: reset"), UNKNOWN),
-    (Reply(error="answer: timed out"), UNKNOWN),
-])
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        (Reply(status=200), OK),
+        (Reply(status=204), OK),
+        (Reply(status=403, body=b'{"leader":"10.77.0.12:9091"}'), REDIRECTED),
+        (Reply(status=403, body=b'{"leader":""}'), FAIL),
+        (Reply(status=403, body=b'{"leader":"192.0.2.1:9091"}'), FAIL),  # not of the lab
+        (Reply(status=404), FAIL),
+        (Reply(status=503, retry_after=True), FAIL),
+        (Reply(status=503), UNKNOWN),
+        (Reply(status=500), UNKNOWN),
+        (Reply(status=502, retry_after=True), UNKNOWN),
+        (Reply(error="connect: refused", sent=False), FAIL),
+        (Reply(error="request: reset"), UNKNOWN),
+        (Reply(error="answer: timed out"), UNKNOWN),
+    ],
+)
 def test_outcome_of_a_write(reply: Reply, outcome: str) -> None:
     assert judge_write("update", reply)[0] == outcome
 

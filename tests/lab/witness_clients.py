@@ -153,32 +153,66 @@ class Reader(Client):
 
     def __init__(self, first_turn: int, route: Route, shared: Shared, keep_alive: bool, place: float) -> None:
         # Two readers share a route.
-        super().__init__(f"read-{route.label}-{'kept' if keep_alive else 'fresh'}", shared, keep_alive, 2 * shared.tempo.fast_interval,
-                         shared.tempo.reads_every, place)
+        super().__init__(
+            f"read-{route.label}-{'kept' if keep_alive else 'fresh'}",
+            shared,
+            keep_alive,
+            2 * shared.tempo.fast_interval,
+            shared.tempo.reads_every,
+            place,
+        )
         self.route = route
         # Not all at once: a table's lists are spread over the time in which an object keeps its value.
         turns = [(op, table) for table in TABLES for op in READS]
-        self.turns = itertools.cycle(turns[first_turn % len(turns):] + turns[:first_turn % len(turns)])
+        self.turns = itertools.cycle(turns[first_turn % len(turns) :] + turns[: first_turn % len(turns)])
 
     def turn(self) -> None:
         op, table = next(self.turns)
         wanted = self.shared.registry.pick(table, self.random) if op == "read-one" else None
-        operation = read(self.http, self.route, table, wanted, self.shared.baseline.get(table), self.shared.settings.read_timeout, self.name)
+        operation = read(
+            self.http,
+            self.route,
+            table,
+            wanted,
+            self.shared.baseline.get(table),
+            self.shared.settings.read_timeout,
+            self.name,
+        )
         operation.late = self.late if self.late > 0.01 else 0.0
         self.shared.recorder.operation(operation)
         if operation.outcome == OK:
             self.succeeded()
 
 
-def read(http: HttpClient, route: Route, table: str, wanted: tuple[str, int] | None, baseline: dict[str, str] | None,
-         timeout: float, client: str) -> Operation:
+def read(
+    http: HttpClient,
+    route: Route,
+    table: str,
+    wanted: tuple[str, int] | None,
+    baseline: dict[str, str] | None,
+    timeout: float,
+    client: str,
+) -> Operation:
     """One read: of a row, or of the whole table when none is wanted."""
     path = f"/api/v1/{table}" + (f"/{wanted[1]}" if wanted else "")
     start = time.monotonic()
     reply = http.exchange(route, "GET", path, None, timeout, may_retry=True)
-    operation = Operation(client, route.name, route.target, READS[0] if wanted else READS[1], table, start, time.monotonic(), FAIL,
-                          object=wanted[0] if wanted else "", id=wanted[1] if wanted else None, status=reply.status,
-                          error=reply.error, connection=reply.connection, retried=reply.retried)
+    operation = Operation(
+        client,
+        route.name,
+        route.target,
+        READS[0] if wanted else READS[1],
+        table,
+        start,
+        time.monotonic(),
+        FAIL,
+        object=wanted[0] if wanted else "",
+        id=wanted[1] if wanted else None,
+        status=reply.status,
+        error=reply.error,
+        connection=reply.connection,
+        retried=reply.retried,
+    )
     if wanted and reply.status == 404:
         operation.outcome, operation.values = OK, {}
     elif reply.status == 200:
@@ -186,9 +220,15 @@ def read(http: HttpClient, route: Route, table: str, wanted: tuple[str, int] | N
             answer = json.loads(reply.body)
             found = describe([answer], {}) if wanted else describe(answer[table], baseline)
             operation.outcome = OK
-            operation.values, operation.duplicates, operation.foreign = found["values"], found["duplicates"], found["foreign"]
+            operation.values, operation.duplicates, operation.foreign = (
+                found["values"],
+                found["duplicates"],
+                found["foreign"],
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            operation.error = f"answer: 200 with a body that is not what was asked for ({type(error).__name__}: {error})"
+            operation.error = (
+                f"answer: 200 with a body that is not what was asked for ({type(error).__name__}: {error})"
+            )
     else:
         operation.error = operation.error or f"answer: status {reply.status}"
     return operation
@@ -210,7 +250,9 @@ class Writer(Client):
     """
 
     def __init__(self, number: int, route: Route, shared: Shared, keep_alive: bool, place: float) -> None:
-        super().__init__(f"write-{route.label}", shared, keep_alive, shared.tempo.fast_interval, shared.tempo.writes_every, place)
+        super().__init__(
+            f"write-{route.label}", shared, keep_alive, shared.tempo.fast_interval, shared.tempo.writes_every, place
+        )
         self.route, self.short = route, f"w{number}"  # the short name is in every row of every list
         self.own_routes = {other.target: other.name for other in shared.routes if not other.netns}
         self.tables = itertools.cycle(TABLES)
@@ -248,9 +290,26 @@ class Writer(Client):
         value = None if op == "delete" else f"{self.short}-{self.seq}"
         route, via, redirects = self.route, "", 0
         for attempt in itertools.count(1):
-            operation, leader, created = self._attempt(Operation(
-                self.name, self._route_name(route, via), route.target, op, table, 0.0, 0.0, UNKNOWN, object=name, id=number,
-                value=value, seq=self.seq, attempt=attempt, via=via, late=self.late if attempt == 1 and self.late > 0.01 else 0.0), route)
+            operation, leader, created = self._attempt(
+                Operation(
+                    self.name,
+                    self._route_name(route, via),
+                    route.target,
+                    op,
+                    table,
+                    0.0,
+                    0.0,
+                    UNKNOWN,
+                    object=name,
+                    id=number,
+                    value=value,
+                    seq=self.seq,
+                    attempt=attempt,
+                    via=via,
+                    late=self.late if attempt == 1 and self.late > 0.01 else 0.0,
+                ),
+                route,
+            )
             if operation.outcome == OK:
                 self.succeeded()
                 return OK, created
@@ -258,12 +317,18 @@ class Writer(Client):
                 return UNKNOWN, None
             if operation.outcome == REDIRECTED and redirects < REDIRECTS_IN_A_ROW:
                 # As a client would: from where it stands, to the leader's own address.
-                route, via, redirects = Route(route.name, leader, self.shared.settings.rest_port, route.netns), via or route.name, redirects + 1
+                route, via, redirects = (
+                    Route(route.name, leader, self.shared.settings.rest_port, route.netns),
+                    via or route.name,
+                    redirects + 1,
+                )
                 continue
             if operation.outcome == FAIL and not _worth_retrying(operation):
                 return FAIL, None
             if operation.status is not None:
-                self.shared.tempo.hurry(AFTER_REFUSAL)  # a fence, or no leader: how long it lasts, and what comes after it, matters most
+                self.shared.tempo.hurry(
+                    AFTER_REFUSAL
+                )  # a fence, or no leader: how long it lasts, and what comes after it, matters most
             if not self.wait_turn():
                 return "stopped", None
             route, via, redirects = self.route, "", 0
@@ -276,7 +341,11 @@ class Writer(Client):
         """Send one write once; returns it with its outcome, the leader a follower named, and the id of a new row."""
         method = {"create": "POST", "update": "PUT", "delete": "DELETE"}[operation.op]
         path = f"/api/v1/{operation.table}" + ("" if operation.id is None else f"/{operation.id}")
-        body = None if operation.op == "delete" else json.dumps({"name": operation.object, "value": operation.value}).encode()
+        body = (
+            None
+            if operation.op == "delete"
+            else json.dumps({"name": operation.object, "value": operation.value}).encode()
+        )
         operation.start = operation.end = time.monotonic()
         self.shared.recorder.invoke(operation)
         # A write is never sent twice unseen: nobody knows what became of the first.
@@ -328,5 +397,11 @@ def clients(shared: Shared) -> list[Client]:
     result: list[Client] = []
     for index, route in enumerate(shared.routes):
         # The two readers of a route take turns, and so do the routes.
-        result += [Reader(index + 2 * keep_alive, route, shared, keep_alive, (index / count + 0.5 * keep_alive) % 1) for keep_alive in (False, True)]
-    return result + [Writer(index + 1, route, shared, index % 2 == 1, (index + 0.5) / count) for index, route in enumerate(shared.routes)]
+        result += [
+            Reader(index + 2 * keep_alive, route, shared, keep_alive, (index / count + 0.5 * keep_alive) % 1)
+            for keep_alive in (False, True)
+        ]
+    return result + [
+        Writer(index + 1, route, shared, index % 2 == 1, (index + 0.5) / count)
+        for index, route in enumerate(shared.routes)
+    ]

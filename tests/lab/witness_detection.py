@@ -19,6 +19,7 @@ from .witness_judge import STALENESS, row_findings
 OLD = 4.0  # seconds; how far behind the wrong cluster is in what it shows
 AROUND = 5.0  # seconds of reads after the fault that are judged; the final state is judged always
 FAST = 5  # writes a second through each route, from which on a history counts as fast
+UNUSED_ID = 1_000_000_000
 LULL = 3  # seconds of less than that which do not end a fast stretch
 
 Window = tuple[float, float]
@@ -37,8 +38,15 @@ class Detection:
         return self.found / self.windows
 
 
-def probabilities(history: History, final: Sequence[Operation], *, windows: int = 300, seconds: float = 0.1, seed: int = 1,
-                  between: Window | None = None) -> list[Detection]:
+def probabilities(
+    history: History,
+    final: Sequence[Operation],
+    *,
+    windows: int = 300,
+    seconds: float = 0.1,
+    seed: int = 1,
+    between: Window | None = None,
+) -> list[Detection]:
     """Put `windows` faults of each kind into the history, each `seconds` long and at a random moment, and count what is found."""
     before = row_findings(history, final)
     if before:
@@ -48,14 +56,19 @@ def probabilities(history: History, final: Sequence[Operation], *, windows: int 
         raise ValueError("the history has no writes; wanted one of a run of the witness")
     begin, end = between or fast_stretch(history, len(labels))
     dice = random.Random(seed)
-    kinds = (("writes through one route are lost", lose_writes, 1), ("writes through every route are lost", lose_writes, len(labels)),
-             ("reads through one route are old", serve_old_reads, 1))
+    kinds = (
+        ("writes through one route are lost", lose_writes, 1),
+        ("writes through every route are lost", lose_writes, len(labels)),
+        ("reads through one route are old", serve_old_reads, 1),
+    )
     found = dict.fromkeys((what for what, _, _ in kinds), 0)
     for _ in range(windows):
         start = dice.uniform(begin, end - seconds)
         route = dice.choice(labels)
         for what, fault, routes in kinds:
-            wrong, last = fault(nearby(history, start), final, (start, start + seconds), {route} if routes == 1 else set(labels))
+            wrong, last = fault(
+                nearby(history, start), final, (start, start + seconds), {route} if routes == 1 else set(labels)
+            )
             found[what] += bool(row_findings(wrong, last))
     return [Detection(what, windows, count) for what, count in found.items()]
 
@@ -63,8 +76,10 @@ def probabilities(history: History, final: Sequence[Operation], *, windows: int 
 def table(detections: Sequence[Detection]) -> str:
     """For people, one line a kind."""
     width = max(len(detection.what) for detection in detections)
-    return "\n".join(f"{detection.what:<{width}}  found {detection.found} of {detection.windows}: {detection.probability:.3f}"
-                     for detection in detections)
+    return "\n".join(
+        f"{detection.what:<{width}}  found {detection.found} of {detection.windows}: {detection.probability:.3f}"
+        for detection in detections
+    )
 
 
 def fast_stretch(history: History, routes: int) -> Window:
@@ -87,15 +102,25 @@ def fast_stretch(history: History, routes: int) -> Window:
 
 def nearby(history: History, moment: float) -> History:
     """All writes, and the reads from shortly before a moment to a while after it."""
-    return replace(history, operations=[operation for operation in history.operations
-                                        if operation.op in WRITES or moment - 1 < operation.start < moment + AROUND])
+    return replace(
+        history,
+        operations=[
+            operation
+            for operation in history.operations
+            if operation.op in WRITES or moment - 1 < operation.start < moment + AROUND
+        ],
+    )
 
 
-def lose_writes(history: History, final: Sequence[Operation], window: Window, labels: set[str]) -> tuple[History, list[Operation]]:
+def lose_writes(
+    history: History, final: Sequence[Operation], window: Window, labels: set[str]
+) -> tuple[History, list[Operation]]:
     """Writes that began in the window on these routes are acknowledged, and no cluster that anything reads from has them."""
     operations: list[Operation] = []
     lost: dict[tuple[str, str], set[str | None]] = {}
-    answered: set[tuple[str, int | None]] = set()  # what was refused here and is taken there: the client tries it no more
+    answered: set[tuple[str, int | None]] = (
+        set()
+    )  # what was refused here and is taken there: the client tries it no more
     for operation in history.operations:
         key = (operation.table, operation.object)
         if operation.op in WRITES:
@@ -105,11 +130,12 @@ def lose_writes(history: History, final: Sequence[Operation], window: Window, la
                 continue  # there is no row to write to
             inside = window[0] <= operation.start < window[1] and history.label(operation) in labels
             # What was refused, or sent to the leader, has an answer there.
-            if inside and (operation.outcome == OK or (operation.outcome in (FAIL, REDIRECTED) and operation.op != "create")):
+            if inside and operation.outcome in (OK, FAIL, REDIRECTED):
                 lost.setdefault(key, set()).add("create" if operation.op == "create" else operation.value)
                 if operation.outcome != OK:
                     answered.add((operation.client, operation.seq))
-                    operation = replace(operation, outcome=OK, status=200, error="")
+                    number = operation.id if operation.id is not None else UNUSED_ID + len(answered)
+                    operation = replace(operation, outcome=OK, status=200, error="", id=number)
         operations.append(operation)
     if not lost:
         return history, list(final)
@@ -129,17 +155,27 @@ def lose_writes(history: History, final: Sequence[Operation], window: Window, la
         status = read.status if read.op != "read-one" else 200 if rows else 404
         return replace(read, values=rows, status=status)
 
-    shown = [show(operation) if operation.op in READS and operation.outcome == OK and operation.start > window[0] else operation
-             for operation in operations]
+    shown = [
+        show(operation)
+        if operation.op in READS and operation.outcome == OK and operation.start > window[0]
+        else operation
+        for operation in operations
+    ]
     return replace(history, operations=shown), [show(operation) for operation in final]
 
 
-def serve_old_reads(history: History, final: Sequence[Operation], window: Window, labels: set[str]) -> tuple[History, list[Operation]]:
+def serve_old_reads(
+    history: History, final: Sequence[Operation], window: Window, labels: set[str]
+) -> tuple[History, list[Operation]]:
     """Reads that began in the window on these routes show what was acknowledged `OLD` seconds before."""
     operations = []
     for operation in history.operations:
-        if (operation.op in READS and operation.outcome == OK and window[0] <= operation.start < window[1]
-                and history.label(operation) in labels):
+        if (
+            operation.op in READS
+            and operation.outcome == OK
+            and window[0] <= operation.start < window[1]
+            and history.label(operation) in labels
+        ):
             rows = _state(history, operation.table, operation.start - OLD)
             if operation.op == "read-one":
                 rows = {name: row for name, row in rows.items() if name == operation.object}
@@ -173,12 +209,15 @@ def _values(history: History) -> dict[tuple[str, str], list[str | None]]:
 
 
 def _before(values: Sequence[str | None], value: str | None, gone: set[str | None]) -> str | None:
-    return next(earlier for earlier in reversed(values[:values.index(value)]) if earlier not in gone)
+    return next(earlier for earlier in reversed(values[: values.index(value)]) if earlier not in gone)
 
 
 def _id(history: History, table: str, name: str) -> int | None:
-    return next(operation.id for operation in history.operations
-                if operation.op == "create" and (operation.table, operation.object) == (table, name) and operation.outcome == OK)
+    return next(
+        operation.id
+        for operation in history.operations
+        if operation.op == "create" and (operation.table, operation.object) == (table, name) and operation.outcome == OK
+    )
 
 
 __all__ = ["STALENESS", "Detection", "fast_stretch", "lose_writes", "probabilities", "serve_old_reads", "table"]

@@ -40,7 +40,9 @@ class Allowance:
 
     def covers(self, operation: Operation) -> bool:
         """Whether this operation went through the route within the window."""
-        through = operation.route == self.route or operation.client.startswith((f"read-{self.route}-", f"write-{self.route}"))
+        through = operation.route == self.route or operation.client.startswith(
+            (f"read-{self.route}-", f"write-{self.route}")
+        )
         return through and operation.end >= self.start and operation.start <= self.end
 
     def explains(self, label: str) -> bool:
@@ -78,13 +80,23 @@ class Demands:
     hole: float = 15.0  # seconds without an operation of a client under way
     unknown_share: float = 0.1  # of all writes that were answered with success or not at all
     unknown_at_least: int = 2  # fewer than this are no share of anything
-    phases: tuple[Phase, ...] = ()  # each client has done something in each, and each way has taken writes after the cutover
+    phases: tuple[
+        Phase, ...
+    ] = ()  # each client has done something in each, and each way has taken writes after the cutover
 
 
-def missing(history: History, final_state: Sequence[Operation] | None, demands: Demands, allowances: Sequence[Allowance]) -> list[Finding]:
+def missing(
+    history: History, final_state: Sequence[Operation] | None, demands: Demands, allowances: Sequence[Allowance]
+) -> list[Finding]:
     """What is missing for a verdict."""
-    return [*_record(history), *_successes(history), *_holes(history, demands), *_ways_that_take_writes(history, demands, allowances),
-            *_unknown(history, demands), *_final(history, final_state)]
+    return [
+        *_record(history),
+        *_successes(history),
+        *_holes(history, demands),
+        *_ways_that_take_writes(history, demands, allowances),
+        *_unknown(history, demands),
+        *_final(history, final_state),
+    ]
 
 
 def _lack(text: str, route: str = "", client: str = "", at: str = "") -> Finding:
@@ -93,7 +105,9 @@ def _lack(text: str, route: str = "", client: str = "", at: str = "") -> Finding
 
 def _record(history: History) -> Iterator[Finding]:
     if not history.ended:
-        yield _lack("the record has no end line: the witness was killed, and what it would have seen afterwards is missing")
+        yield _lack(
+            "the record has no end line: the witness was killed, and what it would have seen afterwards is missing"
+        )
     if history.stuck:
         yield _lack(f"clients still had no answer when the witness ended: {', '.join(history.stuck)}")
     if not history.routes:
@@ -116,22 +130,30 @@ def _successes(history: History) -> Iterator[Finding]:
 
 
 def _holes(history: History, demands: Demands) -> Iterator[Finding]:
+    span = history.span
     by_client: dict[str, list[Operation]] = {client: [] for client in history.clients}
     for operation in history.operations:
         by_client.setdefault(operation.client, []).append(operation)
     for client, operations in by_client.items():
-        for start, end in _idle(history, operations, demands.hole):
-            yield _lack(f"{client} did nothing for {end - start:.1f} s until {history.clock(end)}; wanted an operation every "
-                        f"{demands.hole:g} s", client=client, at=history.clock(start))
+        for start, end in _idle(span, operations, demands.hole):
+            yield _lack(
+                f"{client} did nothing for {end - start:.1f} s until {history.clock(end)}; wanted an operation every "
+                f"{demands.hole:g} s",
+                client=client,
+                at=history.clock(start),
+            )
         for phase in demands.phases:
             if not any(operation.start <= phase.end and operation.end >= phase.start for operation in operations):
-                yield _lack(f"{client} did nothing in the phase {phase.name}, which ended at {history.clock(phase.end)}", client=client,
-                            at=history.clock(phase.start))
+                yield _lack(
+                    f"{client} did nothing in the phase {phase.name}, which ended at {history.clock(phase.end)}",
+                    client=client,
+                    at=history.clock(phase.start),
+                )
 
 
-def _idle(history: History, operations: Iterable[Operation], longest: float) -> Iterator[tuple[float, float]]:
-    """Stretches of the history, longer than this, in which none of these was under way."""
-    now, end = history.span
+def _idle(span: tuple[float, float], operations: Iterable[Operation], longest: float) -> Iterator[tuple[float, float]]:
+    """Stretches of the span, longer than this, in which none of these was under way."""
+    now, end = span
     for operation in sorted(operations, key=lambda operation: operation.start):
         if operation.start - now > longest:
             yield now, operation.start
@@ -141,7 +163,7 @@ def _idle(history: History, operations: Iterable[Operation], longest: float) -> 
 
 
 def _ways_that_take_writes(history: History, demands: Demands, allowances: Sequence[Allowance]) -> Iterator[Finding]:
-    writes = witness_figures.by_label(history, WRITES)
+    writes, span = witness_figures.by_label(history, WRITES), history.span
     for label in dict.fromkeys((*history.writers.values(), *writes)):
         route, attempts = label.partition("@")[0], writes.get(label, [])
         taken = [operation for operation in attempts if operation.outcome == OK]
@@ -150,27 +172,42 @@ def _ways_that_take_writes(history: History, demands: Demands, allowances: Seque
                 yield _lack(f"no write was acknowledged through {label}: {len(attempts)} attempts", route)
             continue
         if label not in history.writers.values():  # else this is a hole of the one writer that keeps to it
-            for start, end in _idle(history, attempts, demands.hole):
-                yield _lack(f"no write was sent through {label} for {end - start:.1f} s until {history.clock(end)}; wanted one every "
-                            f"{demands.hole:g} s", route, at=history.clock(start))
+            for start, end in _idle(span, attempts, demands.hole):
+                yield _lack(
+                    f"no write was sent through {label} for {end - start:.1f} s until {history.clock(end)}; wanted one every "
+                    f"{demands.hole:g} s",
+                    route,
+                    at=history.clock(start),
+                )
         last = max(operation.end for operation in taken)
         for phase in demands.phases:
             if phase.name == "cutover" and last < phase.end:
-                yield _lack(f"no write was acknowledged through {label} after the cutover: the last one at {history.clock(last)}, "
-                            f"the cutover ended at {history.clock(phase.end)}", route)
+                yield _lack(
+                    f"no write was acknowledged through {label} after the cutover: the last one at {history.clock(last)}, "
+                    f"the cutover ended at {history.clock(phase.end)}",
+                    route,
+                )
         pause = witness_figures.longest_pause(attempts, open_only=True)
         refused = sum(operation.start >= pause.start for operation in attempts)
         if pause.open and refused >= REFUSALS and unexplained(pause, label, allowances) > STILL_REFUSED:
-            yield _lack(f"no write was acknowledged through {label} in the last {pause.seconds:.1f} s, {refused} attempts; wanted one in the "
-                        f"last {STILL_REFUSED:g} s", route, at=history.clock(pause.start))
+            yield _lack(
+                f"no write was acknowledged through {label} in the last {pause.seconds:.1f} s, {refused} attempts; wanted one in the "
+                f"last {STILL_REFUSED:g} s",
+                route,
+                at=history.clock(pause.start),
+            )
 
 
 def _unknown(history: History, demands: Demands) -> Iterator[Finding]:
-    writes = [operation for operation in history.operations if operation.op in WRITES and operation.outcome in (OK, UNKNOWN)]
+    writes = [
+        operation for operation in history.operations if operation.op in WRITES and operation.outcome in (OK, UNKNOWN)
+    ]
     unknown = sum(operation.outcome == UNKNOWN for operation in writes)
     if unknown >= demands.unknown_at_least and unknown > demands.unknown_share * len(writes):
-        yield _lack(f"{unknown} of {len(writes)} writes have an unknown outcome; wanted at most {demands.unknown_share:.0%}: "
-                    "neither their loss nor their appearance could be held against the cluster")
+        yield _lack(
+            f"{unknown} of {len(writes)} writes have an unknown outcome; wanted at most {demands.unknown_share:.0%}: "
+            "neither their loss nor their appearance could be held against the cluster"
+        )
 
 
 def _final(history: History, final_state: Sequence[Operation] | None) -> Iterator[Finding]:
@@ -196,15 +233,26 @@ def over_limits(history: History, limits: Limits, allowances: Sequence[Allowance
     if pause.seconds - explained > limits.write_pause:
         yield _over(history, "write pause", pause, pause.seconds - explained, limits.write_pause)
     for label, operations in writes.items():
-        yield from _worst(history, f"write pause through {label}", label, witness_figures.pauses(operations), limits.write_pause, allowances)
+        yield from _worst(
+            history,
+            f"write pause through {label}",
+            label,
+            witness_figures.pauses(operations),
+            limits.write_pause,
+            allowances,
+        )
     for label, operations in reads.items():
-        yield from _worst(history, f"no read through {label}", label, witness_figures.gaps(operations), limits.read_gap, allowances)
+        yield from _worst(
+            history, f"no read through {label}", label, witness_figures.gaps(operations), limits.read_gap, allowances
+        )
     for label in dict.fromkeys((*reads, *writes)):
         troubles = witness_figures.troubles([*reads.get(label, []), *writes.get(label, [])])
         yield from _worst(history, f"recovery of {label}", label, troubles, limits.recovery, allowances)
 
 
-def _worst(history: History, what: str, label: str, stretches: Iterable[Gap], limit: float, allowances: Sequence[Allowance]) -> Iterator[Finding]:
+def _worst(
+    history: History, what: str, label: str, stretches: Iterable[Gap], limit: float, allowances: Sequence[Allowance]
+) -> Iterator[Finding]:
     long = [(unexplained(gap, label, allowances), gap) for gap in stretches if gap.seconds > limit]
     seconds, gap = max(long, key=lambda pair: pair[0], default=(0.0, Gap()))
     if seconds > limit:
@@ -214,12 +262,21 @@ def _worst(history: History, what: str, label: str, stretches: Iterable[Gap], li
 def _over(history: History, what: str, gap: Gap, seconds: float, limit: float, label: str = "") -> Finding:
     of = f", {seconds:.2f} s of it unexplained" if gap.seconds - seconds > 0.01 else ""
     until = "the end of the record" if gap.open else history.clock(gap.end)
-    return Finding(OVER_LIMIT, f"{what}: {gap.seconds:.2f} s until {until}{of}; wanted at most {limit:g} s", label, at=history.clock(gap.start))
+    return Finding(
+        OVER_LIMIT,
+        f"{what}: {gap.seconds:.2f} s until {until}{of}; wanted at most {limit:g} s",
+        label,
+        at=history.clock(gap.start),
+    )
 
 
 def unexplained(gap: Gap, label: str, allowances: Sequence[Allowance]) -> float:
     """The seconds of a stretch on a way to the cluster that no allowance covers."""
-    windows = sorted((max(gap.start, allowance.start), min(gap.end, allowance.end)) for allowance in allowances if allowance.explains(label))
+    windows = sorted(
+        (max(gap.start, allowance.start), min(gap.end, allowance.end))
+        for allowance in allowances
+        if allowance.explains(label)
+    )
     left, now = gap.seconds, gap.start
     for start, end in windows:
         if end > max(start, now):

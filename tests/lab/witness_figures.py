@@ -34,18 +34,22 @@ def longest_gap(operations: Sequence[Operation]) -> Gap:
 
 def longest_pause(writes: Sequence[Operation], open_only: bool = False) -> Gap:
     """The longest time in which a write was wanted and none was acknowledged: a gap less what of it no client was asking."""
-    return max((pause for pause in pauses(writes) if pause.open or not open_only), key=lambda gap: gap.seconds, default=Gap())
+    return max(
+        (pause for pause in pauses(writes) if pause.open or not open_only), key=lambda gap: gap.seconds, default=Gap()
+    )
 
 
 def pauses(writes: Sequence[Operation]) -> list[Gap]:
     """Every stretch in which a write was wanted and none was acknowledged."""
     starts = sorted(writes, key=lambda operation: operation.start)
     # Attempts last a few seconds at most, so what was under way when a gap began is not far before it in this order.
-    longest = max((operation.end - operation.start for operation in starts if math.isfinite(operation.end)), default=0.0)
+    longest = max(
+        (operation.end - operation.start for operation in starts if math.isfinite(operation.end)), default=0.0
+    )
     begins = [operation.start for operation in starts]
     found = []
     for gap in gaps(writes):
-        nearby = starts[bisect.bisect_left(begins, gap.start - longest):bisect.bisect_left(begins, gap.end)]
+        nearby = starts[bisect.bisect_left(begins, gap.start - longest) : bisect.bisect_left(begins, gap.end)]
         waiting = (operation.start for operation in nearby if operation.end > gap.start)
         begin = max(gap.start, next(waiting, gap.end))
         if gap.end > begin:
@@ -117,10 +121,18 @@ def figures(history: History) -> dict[str, Any]:
     writes = [operation for operation in history.operations if operation.op in WRITES]
     began, ended = history.span
     ways, written = by_label(history, READS), by_label(history, WRITES)
-    troubled = [(label, gap) for label in dict.fromkeys((*ways, *written)) for gap in troubles([*ways.get(label, []), *written.get(label, [])])]
+    troubled = [
+        (label, gap)
+        for label in dict.fromkeys((*ways, *written))
+        for gap in troubles([*ways.get(label, []), *written.get(label, [])])
+    ]
     label, recovery = max(troubled, key=lambda pair: pair[1].seconds, default=("", Gap()))
     pause = longest_pause(writes)
-    within = [operation for operation in writes if operation.end > pause.start and operation.start < pause.end and operation.outcome != OK]
+    within = [
+        operation
+        for operation in writes
+        if operation.end > pause.start and operation.start < pause.end and operation.outcome != OK
+    ]
     return {
         "seconds": round(max(0.0, ended - began), 3),
         "ended_cleanly": history.ended,
@@ -135,16 +147,22 @@ def figures(history: History) -> dict[str, Any]:
             "objects": len({(operation.table, operation.object) for operation in writes}),
             "kinds_acknowledged": dict(Counter(operation.op for operation in writes if operation.outcome == OK)),
             # A redirected write is counted at the way it was first sent to: through that it was acknowledged.
-            "acknowledged_by_route": {way: sum(operation.outcome == OK for operation in operations) for way, operations in written.items()},
-            "routes": {way: {**_summary(operations, history), "pause": _gap(longest_pause(operations), history)}
-                       for way, operations in written.items()},
+            "acknowledged_by_route": {
+                way: sum(operation.outcome == OK for operation in operations) for way, operations in written.items()
+            },
+            "routes": {
+                way: {**_summary(operations, history), "pause": _gap(longest_pause(operations), history)}
+                for way, operations in written.items()
+            },
         },
         # Of any one way: from its first failed attempt until it was well again.
         "recovery": {"route": label, **_gap(recovery, history)},
         "write_pause": {
             **_gap(pause, history),
             "attempts_refused_within": sum(operation.outcome != REDIRECTED for operation in within),
-            "answers_within": dict(Counter(operation.error for operation in within if operation.outcome != REDIRECTED).most_common(5)),
+            "answers_within": dict(
+                Counter(operation.error for operation in within if operation.outcome != REDIRECTED).most_common(5)
+            ),
         },
     }
 
@@ -160,5 +178,9 @@ def _summary(operations: Sequence[Operation], history: History) -> dict[str, Any
 
 
 def _gap(gap: Gap, history: History) -> dict[str, Any]:
-    return {"seconds": round(gap.seconds, 3), "from": history.clock(gap.start) if gap.seconds else None,
-            "to": history.clock(gap.end) if gap.seconds else None, "open": gap.open}
+    return {
+        "seconds": round(gap.seconds, 3),
+        "from": history.clock(gap.start) if gap.seconds else None,
+        "to": history.clock(gap.end) if gap.seconds else None,
+        "open": gap.open,
+    }

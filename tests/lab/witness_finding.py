@@ -31,3 +31,5 @@ class Finding:
     route: str = ""
     client: str = ""
     at: str = ""
+    about: str = ""  # the version that is missing, where reads that miss the same one are one finding
+    times: int = 1  # how often it was seen

@@ -64,7 +64,9 @@ class Operation:
     number: int | None = None  # ties an operation to its invoke line
     values: dict[str, list[Any]] | None = None  # reads: name -> [id, value] of every witness row in the answer
     duplicates: list[str] = field(default_factory=list)
-    foreign: dict[str, str | None] = field(default_factory=dict)  # rows not of any witness that differ from the baseline
+    foreign: dict[str, str | None] = field(
+        default_factory=dict
+    )  # rows not of any witness that differ from the baseline
     line: int = field(default=0, compare=False)  # of the history it was read from
 
     def to_json(self) -> dict[str, Any]:
@@ -161,11 +163,22 @@ class Recorder:
         data = (json.dumps({"kind": kind, **content}, separators=(",", ":")) + "\n").encode()
         with self._lock:
             while data:
-                data = data[os.write(self._file, data):]
+                data = data[os.write(self._file, data) :]
 
     def header(self, run: str, routes: list[dict[str, Any]], baseline: dict[str, dict[str, str]], **more: Any) -> None:
-        self.line("header", {"format": FORMAT, "run": run, "boot": boot_id(), "wall": time.time(), "monotonic": time.monotonic(),
-                             "routes": routes, "baseline": baseline, **more})
+        self.line(
+            "header",
+            {
+                "format": FORMAT,
+                "run": run,
+                "boot": boot_id(),
+                "wall": time.time(),
+                "monotonic": time.monotonic(),
+                "routes": routes,
+                "baseline": baseline,
+                **more,
+            },
+        )
 
     def invoke(self, operation: Operation) -> int:
         """Announce a write; the number returned goes into the operation that completes it."""

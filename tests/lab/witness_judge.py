@@ -12,25 +12,56 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from . import witness_evidence, witness_figures
 from .witness_evidence import Allowance, Demands, Limits, Phase
-from .witness_finding import ACQUITTED, CONVICTED, EVIDENCE_KINDS, REFUSED, Finding
-from .witness_finding import (DUPLICATE_ID, FAILED_READ, LOST_DELETE, LOST_UPDATE, LOST_WRITE, NO_EVIDENCE, OVER_LIMIT, PHANTOM, STALE_READ,
-                              WITNESS_BROKE)
+from .witness_finding import (
+    ACQUITTED,
+    CONVICTED,
+    DUPLICATE_ID,
+    EVIDENCE_KINDS,
+    FAILED_READ,
+    LOST_DELETE,
+    LOST_UPDATE,
+    LOST_WRITE,
+    NO_EVIDENCE,
+    OVER_LIMIT,
+    PHANTOM,
+    REFUSED,
+    STALE_READ,
+    WITNESS_BROKE,
+    Finding,
+)
 from .witness_history import NAME_PREFIX, OK, READS, SERVICE, UNKNOWN, WRITES, History, Operation
 from .witness_subjects import Key, Subject, Version
 
 # The names of this module's own interface, some of which live elsewhere.
-__all__ = ["DUPLICATE_ID", "FAILED_READ", "LOST_DELETE", "LOST_UPDATE", "LOST_WRITE", "NO_EVIDENCE", "OVER_LIMIT", "PHANTOM", "STALE_READ",
-           "WITNESS_BROKE", "Allowance", "Demands", "Finding", "Limits", "Phase", "Verdict",
-           "judge"]
+__all__ = [
+    "DUPLICATE_ID",
+    "FAILED_READ",
+    "LOST_DELETE",
+    "LOST_UPDATE",
+    "LOST_WRITE",
+    "NO_EVIDENCE",
+    "OVER_LIMIT",
+    "PHANTOM",
+    "STALE_READ",
+    "WITNESS_BROKE",
+    "Allowance",
+    "Demands",
+    "Finding",
+    "Limits",
+    "Phase",
+    "Verdict",
+    "judge",
+]
 
 # Calm runs of profile `full` measure p99 0.07 s and at most 0.16 s.
 STALENESS = 0.3
+DEMANDS = Demands()
 
 
 @dataclass
@@ -54,8 +85,16 @@ class Verdict:
         return {finding.kind for finding in self.findings}
 
 
-def judge(history: History, final_state: Sequence[Operation] | None, *, limits: Limits, staleness: float = STALENESS,
-          allowances: Sequence[Allowance] = (), demands: Demands = Demands(), ignore_foreign: bool = False) -> Verdict:
+def judge(
+    history: History,
+    final_state: Sequence[Operation] | None,
+    *,
+    limits: Limits,
+    staleness: float = STALENESS,
+    allowances: Sequence[Allowance] = (),
+    demands: Demands = DEMANDS,
+    ignore_foreign: bool = False,
+) -> Verdict:
     """Judge a history.
 
     `final_state` holds the last list reads of every table through every route; without one (None) there is no acquittal.
@@ -123,8 +162,14 @@ class _Shown:
 class _Case:
     """The subjects of a history, and what was found against the cluster."""
 
-    def __init__(self, history: History, final_state: Sequence[Operation], staleness: float, ignore_foreign: bool,
-                 allowances: Sequence[Allowance]) -> None:
+    def __init__(
+        self,
+        history: History,
+        final_state: Sequence[Operation],
+        staleness: float,
+        ignore_foreign: bool,
+        allowances: Sequence[Allowance],
+    ) -> None:
         self.history, self.staleness, self.ignore_foreign = history, staleness, ignore_foreign
         self.lags = [allowance for allowance in allowances if allowance.stale]
         self.findings: list[Finding] = []
@@ -167,17 +212,21 @@ class _Case:
         if operation.outcome == OK:
             if operation.end < version.acknowledged:
                 version.acknowledged, version.line = operation.end, operation.line
-            if operation.op == "create" and operation.id is not None:
+            if operation.id is not None:
                 self._own(subject, operation.id, operation)
 
     def _own(self, subject: Subject, number: int, operation: Operation) -> None:
-        """The id of an object, as its create was answered or a read has shown it."""
+        """The id of an object, as a write to it was acknowledged or a read has shown it."""
         if subject.id is None:
             subject.id = number
         owner = self.owners.setdefault((operation.table, number), subject)
         if owner is not subject:
-            self._find(DUPLICATE_ID, operation, f"{'/'.join(subject.key)} has id {number}, which is the id of {owner.key[1]}; ids are unique, "
-                                                "and two clusters that both take writes give them out twice")
+            self._find(
+                DUPLICATE_ID,
+                operation,
+                f"{'/'.join(subject.key)} has id {number}, which is the id of {owner.key[1]}; ids are unique, "
+                "and two clusters that both take writes give them out twice",
+            )
 
     def _note_what_was_seen(self, operations: Iterable[Operation]) -> None:
         for operation in operations:
@@ -195,7 +244,10 @@ class _Case:
         for table, subjects in self.by_table.items():
             subjects.sort(key=lambda subject: subject.gone)
             self.gone[table] = [subject.gone for subject in subjects]
-            deleted = sorted((subject for subject in subjects if subject.delete is not None), key=lambda subject: subject.versions[None].start)
+            deleted = sorted(
+                (subject for subject in subjects if subject.delete is not None),
+                key=lambda subject: subject.versions[None].start,
+            )
             self.deletes[table] = [subject.versions[None].start for subject in deleted], deleted
 
     def _note_deletes_seen(self) -> None:
@@ -203,17 +255,32 @@ class _Case:
 
         One that is allowed to lag may lag by any time.
         """
-        doubtful = {subject.key: subject.delete for subject in self.subjects.values()
-                    if subject.delete is not None and subject.delete.acknowledged == math.inf}
+        doubtful = {
+            subject.key: subject.delete
+            for subject in self.subjects.values()
+            if subject.delete is not None and subject.delete.acknowledged == math.inf
+        }
         for operation in self.history.operations if doubtful else ():
-            if operation.op not in READS or operation.outcome != OK or any(allowance.covers(operation) for allowance in self.lags):
+            if (
+                operation.op not in READS
+                or operation.outcome != OK
+                or any(allowance.covers(operation) for allowance in self.lags)
+            ):
                 continue
             horizon = operation.start - self.staleness
-            keys = [(operation.table, operation.object)] if operation.op == "read-one" else [key for key in doubtful if key[0] == operation.table]
+            keys = (
+                [(operation.table, operation.object)]
+                if operation.op == "read-one"
+                else [key for key in doubtful if key[0] == operation.table]
+            )
             for key in keys:
                 delete = doubtful.get(key)
-                if (delete is not None and key[1] not in (operation.values or {}) and operation.end >= delete.start
-                        and self.subjects[key].unborn.overwritten < horizon):
+                if (
+                    delete is not None
+                    and key[1] not in (operation.values or {})
+                    and operation.end >= delete.start
+                    and self.subjects[key].unborn.overwritten < horizon
+                ):
                     delete.seen = min(delete.seen, operation.end)
         for key in doubtful:
             self.subjects[key].index()
@@ -245,7 +312,9 @@ class _Case:
             self.connections[key] = _Shown()
         return self.connections[key]
 
-    def _observe(self, operation: Operation, horizon: float, certain: float, connection: _Shown) -> list[tuple[Subject, Version]]:
+    def _observe(
+        self, operation: Operation, horizon: float, certain: float, connection: _Shown
+    ) -> list[tuple[Subject, Version]]:
         """The version of each subject that a read showed; of those that were not in a list, the ones that should have been.
 
         What must have been in it was known before `horizon`, what certainly was before `certain`. Notes in `connection` what was shown.
@@ -258,10 +327,14 @@ class _Case:
             if operation.object in values:
                 version = self._version(subject, values[operation.object][1])
             else:
-                version = subject.absent(operation.end, math.inf if subject.key in connection.rows else max(horizon, connection.since))
+                version = subject.absent(
+                    operation.end, math.inf if subject.key in connection.rows else max(horizon, connection.since)
+                )
             if version is None:
                 return []
-            if version.value is not None or (version is not subject.unborn and connection.certainly_made(subject, certain)):
+            if version.value is not None or (
+                version is not subject.unborn and connection.certainly_made(subject, certain)
+            ):
                 connection.show(operation, subject, version)
             return [(subject, version)]
         seen: list[tuple[Subject, Version]] = []
@@ -274,7 +347,9 @@ class _Case:
                 connection.show(operation, subject, version)
         # An absence that only a delete explains shows that delete, and with it all that was known before it began; the latest first.
         starts, deleted = self.deletes.get(table, ([], []))
-        for position in range(bisect.bisect_right(starts, operation.end), bisect.bisect_right(starts, connection.since), -1):
+        for position in range(
+            bisect.bisect_right(starts, operation.end), bisect.bisect_right(starts, connection.since), -1
+        ):
             subject = deleted[position - 1]
             if subject.key[1] not in values and connection.certainly_made(subject, certain):
                 delete = subject.versions[None]
@@ -282,9 +357,11 @@ class _Case:
                 connection.show(operation, subject, delete)
         bound = max(horizon, connection.since)
         # Long histories are mostly rows that are gone, or not yet made: their absence needs no thought.
-        for subject in self.by_table.get(table, [])[bisect.bisect_right(self.gone.get(table, []), operation.end):]:
+        for subject in self.by_table.get(table, [])[bisect.bisect_right(self.gone.get(table, []), operation.end) :]:
             if subject.key[1] not in values and (subject.unborn.overwritten < bound or subject.key in connection.rows):
-                seen.append((subject, subject.absent(operation.end, math.inf if subject.key in connection.rows else bound)))
+                seen.append(
+                    (subject, subject.absent(operation.end, math.inf if subject.key in connection.rows else bound))
+                )
         return seen
 
     @staticmethod
@@ -293,27 +370,37 @@ class _Case:
         version = subject.versions.get(value) if value is not None else None
         return version if version is not None and version.possible else None
 
-    def _check_rows_seen(self, operation: Operation, seen: Sequence[tuple[Subject, Version]], connection: _Shown) -> None:
+    def _check_rows_seen(
+        self, operation: Operation, seen: Sequence[tuple[Subject, Version]], connection: _Shown
+    ) -> None:
         horizon = operation.start - self.staleness
         back = [(pair, newest) for pair in seen if (newest := connection.after(*pair)) is not None]
         lost = [pair for pair in seen if pair[1].overwritten < connection.since]
         stale = [pair for pair in seen if connection.since <= pair[1].overwritten < horizon]
         if lost:
             assert connection.version is not None
-            text = (f"{_where(operation)} showed {self._what(lost[0], connection.since)}, before {connection.what} as "
-                    f"{_shown(connection.version.value)} was begun at {self.history.clock(connection.since)}{_line(connection.version)}, which was "
-                    f"shown with it or before on this connection; wanted the earlier write, or a newer one, with the later one{_more(lost)}")
-            self._find(LOST_UPDATE, operation, text)
+            text = (
+                f"{_where(operation)} showed {self._what(lost[0], connection.since)}, before {connection.what} as "
+                f"{_shown(connection.version.value)} was begun at {self.history.clock(connection.since)}{_line(connection.version)}, which was "
+                f"shown with it or before on this connection; wanted the earlier write, or a newer one, with the later one{_more(lost)}"
+            )
+            self._find(LOST_UPDATE, operation, text, about=_about(lost[0][0], lost[0][0].newest(connection.since)))
         elif back:
             (subject, version), newest = back[0]
-            text = (f"{_where(operation)} showed {'/'.join(subject.key)} as {_shown(version.value)}, after {_shown(newest.value)}, begun at "
-                    f"{self.history.clock(newest.start)}{_line(newest)}, was shown on this connection; wanted that one or a newer one{_more(back)}")
-            self._find(LOST_UPDATE, operation, text)
+            text = (
+                f"{_where(operation)} showed {'/'.join(subject.key)} as {_shown(version.value)}, after {_shown(newest.value)}, begun at "
+                f"{self.history.clock(newest.start)}{_line(newest)}, was shown on this connection; wanted that one or a newer one{_more(back)}"
+            )
+            self._find(LOST_UPDATE, operation, text, about=_about(subject, newest))
         if stale:
-            text = (f"{_where(operation)} showed {self._what(stale[0], horizon)}, {operation.start - stale[0][1].overwritten:.2f} s before "
-                    f"the read began; wanted that one or a newer one after {self.staleness:g} s{_more(stale)}")
+            text = (
+                f"{_where(operation)} showed {self._what(stale[0], horizon)}, {operation.start - stale[0][1].overwritten:.2f} s before "
+                f"the read began; wanted that one or a newer one after {self.staleness:g} s{_more(stale)}"
+            )
             finding = self._finding(STALE_READ, operation, text)
-            (self.allowed_stale if any(allowance.covers(operation) for allowance in self.lags) else self.findings).append(finding)
+            (
+                self.allowed_stale if any(allowance.covers(operation) for allowance in self.lags) else self.findings
+            ).append(finding)
 
     def _what(self, pair: tuple[Subject, Version], horizon: float) -> str:
         """Seen, and wanted: `nodes/witness-1 as 'a1', but 'a2' was acknowledged at 12:00:00.000 (line 7)`."""
@@ -321,7 +408,8 @@ class _Case:
         newer = subject.newest(horizon)
         assert newer is not None
         how = "acknowledged" if newer.acknowledged <= newer.known else "seen by a read"
-        return f"{'/'.join(subject.key)} as {_shown(version.value)}, but {_shown(newer.value)} was {how} at {self.history.clock(newer.known)}{_line(newer)}"
+        wanted = f"{_shown(newer.value)} was {how} at {self.history.clock(newer.known)}{_line(newer)}"
+        return f"{'/'.join(subject.key)} as {_shown(version.value)}, but {wanted}"
 
     def _count_regressions(self, operation: Operation, seen: Sequence[tuple[Subject, Version]]) -> None:
         if operation.route == SERVICE:
@@ -354,15 +442,23 @@ class _Case:
             self._check_row(operation, name, number, value)
         for key, row in {} if self.ignore_foreign else operation.foreign.items():
             if row is None:
-                self._find(LOST_WRITE, operation, f"{operation.table}: row {key}, there before the witness began, is gone")
+                self._find(
+                    LOST_WRITE, operation, f"{operation.table}: row {key}, there before the witness began, is gone"
+                )
             else:
-                self._find(PHANTOM, operation, f"{operation.table}: row {key} is neither a witness's nor as it was before: {row}")
+                self._find(
+                    PHANTOM,
+                    operation,
+                    f"{operation.table}: row {key} is neither a witness's nor as it was before: {row}",
+                )
 
     def _check_row(self, operation: Operation, name: str, number: int, value: str) -> None:
         subject = self.subjects.get((operation.table, name))
         if subject is None and not name.startswith(self.prefixes):
             if operation.op == "read-one":
-                self._find(PHANTOM, operation, f"{operation.table}: row {operation.id} is {name}, not {operation.object}")
+                self._find(
+                    PHANTOM, operation, f"{operation.table}: row {operation.id} is {name}, not {operation.object}"
+                )
             else:
                 self.strangers.add(name)
             return
@@ -370,18 +466,26 @@ class _Case:
         if subject is None or version is None:
             self._find(PHANTOM, operation, f"{operation.table}/{name} shows {_shown(value)}, which no client wrote")
         elif not version.possible:
-            self._find(PHANTOM, operation, f"{operation.table}/{name} shows {_shown(value)}, which was refused ({version.refusal})")
+            self._find(
+                PHANTOM,
+                operation,
+                f"{operation.table}/{name} shows {_shown(value)}, which was refused ({version.refusal})",
+            )
         elif operation.end < version.start:
             self._find(PHANTOM, operation, f"{operation.table}/{name} shows {_shown(value)} before it was written")
         elif operation.op == "read-one" and name != operation.object:
             self._find(PHANTOM, operation, f"{operation.table}: row {operation.id} is {name}, not {operation.object}")
         elif subject.id is not None and subject.id != number:
-            self._find(PHANTOM, operation, f"{operation.table}/{name} has id {number}, but was made as {subject.id}; ids never change")
+            self._find(
+                PHANTOM,
+                operation,
+                f"{operation.table}/{name} has id {number}, but was made as {subject.id}; ids never change",
+            )
         elif self.owners.get((operation.table, number)) is not subject:
             self._own(subject, number, operation)
 
-    def _find(self, kind: str, operation: Operation, text: str) -> None:
-        self.findings.append(self._finding(kind, operation, text))
+    def _find(self, kind: str, operation: Operation, text: str, about: str = "") -> None:
+        self.findings.append(replace(self._finding(kind, operation, text), about=about))
 
     def _finding(self, kind: str, operation: Operation, text: str) -> Finding:
         return Finding(kind, text, operation.route, operation.client, self.history.clock(operation.start))
@@ -391,14 +495,17 @@ def _merged(findings: Sequence[Finding]) -> list[Finding]:
     """The same fault seen through several routes, or again and again, is one finding, dated by the first sight of it."""
     merged: dict[tuple[str, ...], Finding] = {}
     for finding in findings:
-        key: tuple[str, ...] = (finding.kind, finding.text)
-        if finding.kind not in (LOST_WRITE, LOST_DELETE, PHANTOM, DUPLICATE_ID):
+        key: tuple[str, ...] = (finding.kind, finding.about or finding.text)
+        if finding.kind not in (LOST_WRITE, LOST_DELETE, LOST_UPDATE, PHANTOM, DUPLICATE_ID):
             key += (finding.route, finding.at, finding.client)
         first = merged.get(key)
         if first is None:
             merged[key] = finding
-        elif finding.route and finding.route not in first.route.split(", "):
-            merged[key] = replace(first, route=f"{first.route}, {finding.route}")
+            continue
+        route = first.route
+        if finding.route and finding.route not in route.split(", "):
+            route = f"{route}, {finding.route}"
+        merged[key] = replace(first, route=route, times=first.times + 1)
     return list(merged.values())
 
 
@@ -407,17 +514,25 @@ def _failed_reads(history: History, allowances: Sequence[Allowance]) -> tuple[li
     allowed: list[Finding] = []
     for operation in history.operations:
         if operation.op in READS and operation.outcome != OK:
-            text = (f"{operation.op} of {operation.table} at {operation.target} failed after "
-                    f"{operation.end - operation.start:.2f} s: {operation.error}")
+            text = (
+                f"{operation.op} of {operation.table} at {operation.target} failed after "
+                f"{operation.end - operation.start:.2f} s: {operation.error}"
+            )
             finding = Finding(FAILED_READ, text, operation.route, operation.client, history.clock(operation.start))
-            within = any(allowance.failed and allowance.covers(operation) and (allowance.answered or operation.status is None)
-                         for allowance in allowances)
+            within = any(
+                allowance.failed and allowance.covers(operation) and (allowance.answered or operation.status is None)
+                for allowance in allowances
+            )
             (allowed if within else failed).append(finding)
     return failed, allowed
 
 
 def _where(operation: Operation) -> str:
     return f"{operation.op} of {operation.table}" + (f" (line {operation.line})" if operation.line else "")
+
+
+def _about(subject: Subject, version: Version | None) -> str:
+    return f"{'/'.join(subject.key)} {version.value if version else None!r}"
 
 
 def _shown(value: str | None) -> str:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Histories of the witness with a real Raft cluster on loopback addresses: three test daemons, six routes, and what happens to them.
 
-    python3 -m tests.lab.witness_record tests/lab/histories/fence.jsonl.gz
+    python3 -m tests.lab.witness_record tests/lab/histories/cutover.jsonl.gz
 
 records the history that the tests of the judge are built on: calm, a fence of two seconds, and a change of leaders.
 """
@@ -83,14 +83,31 @@ def watched(binary: Path, folder: Path, history: Path, profile: str = "full", *m
         # Two ways to each daemon, as in the lab: its own address, and the Service's from that host.
         routes = [f"--route={kind}{node.id}={node.host}:{REST_PORT}" for kind in ("via-", "") for node in cluster.nodes]
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.lab.witness", "run", "--out", str(history), "--ready-file", str(ready),
-             "--rest-port", str(REST_PORT), *routes, *more],
-            cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            [
+                sys.executable,
+                "-m",
+                "tests.lab.witness",
+                "run",
+                "--out",
+                str(history),
+                "--ready-file",
+                str(ready),
+                "--rest-port",
+                str(REST_PORT),
+                *routes,
+                *more,
+            ],
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         running = process
 
         def warm() -> bool:
             assert running.poll() is None, running.communicate()[0]
             return ready.exists()
+
         eventually(warm, "every client of the witness has succeeded once", timeout=30)
         yield Watched(cluster, process)
         process.send_signal(signal.SIGTERM)
@@ -127,7 +144,10 @@ def record(target: Path, scenario: Callable[[Watched], None] = cutover) -> dict[
         target.parent.mkdir(parents=True, exist_ok=True)
         for source, path in ((history, target), (final_state_beside(history), final_state_beside(target))):
             path.write_bytes(gzip.compress(source.read_bytes(), mtime=0))
-        return {"seconds": time.monotonic() - began, "cpu": used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime}
+        return {
+            "seconds": time.monotonic() - began,
+            "cpu": used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime,
+        }
 
 
 if __name__ == "__main__":

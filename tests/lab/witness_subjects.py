@@ -64,8 +64,10 @@ class Subject:
         """Find out from when on each version was known to be overwritten, by the earliest known of those that began after it was known."""
         for version in self.versions.values():
             version.known = min(version.acknowledged, version.seen)
-        known = sorted((version for version in self.versions.values() if version.possible and version.known < math.inf),
-                       key=lambda version: version.start)
+        known = sorted(
+            (version for version in self.versions.values() if version.possible and version.known < math.inf),
+            key=lambda version: version.start,
+        )
         starts = [version.start for version in known]
         earliest: list[Version] = []  # of known[i:]
         for version in reversed(known):

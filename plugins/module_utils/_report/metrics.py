@@ -29,7 +29,8 @@ def prometheus(report: Mapping[str, Any]) -> str:
             "How long each phase took.",
             [({"phase": phase["name"], "state": phase["state"]}, phase["seconds"]) for phase in report["phases"]],
         ),
-        ("write_pause_seconds", "How long writes waited at the cutover.", [({}, figures["write_pause_seconds"])]),
+        ("write_pause_seconds", "How long the fence held writes at the cutover.", [({}, figures["write_pause_seconds"])]),
+        ("client_write_pause_seconds", "The longest write pause that the clients of a witness saw.", [({}, figures["client_write_pause_seconds"])]),
         (
             "hardware_unowned_seconds",
             "How long each Pi's hardware had no owner, at most.",

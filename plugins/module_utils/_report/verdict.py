@@ -37,7 +37,9 @@ def _happened(report: Mapping[str, Any]) -> tuple[str, ...]:
     if outcome == "migrated":
         pis = words.plural(len(report["state"]["hosts"]), "Pi")
         pause = figures["write_pause_seconds"]
-        paused = (f"Write pause: {words.seconds(pause)}.",) if pause is not None else ()
+        seen = figures["client_write_pause_seconds"]
+        by_clients = f", {words.seconds(seen)} as clients saw it" if seen is not None else ""
+        paused = (f"Write pause at the cutover: {words.seconds(pause)} behind the fence{by_clients}.",) if pause is not None else ()
         return f"The Raft cluster of {pis} moved from systemd to pods in {took}.", *paused
     if outcome == "rolled_back":
         return *_stopped(report), f"The cluster was rolled back to systemd, {took} after the migration began."
