@@ -79,7 +79,7 @@ def eight_faults(old_world: Callable[[str], list[str]], tmp_path: Path) -> Itera
     """The lab broken in eight ways; gives its hosts, a pattern by fault, and the arguments that are part of the faults."""
     names = old_world("full")
     addresses = {node["name"]: node["address"] for node in rehearsal.lab_state()["nodes"]}
-    stopped, blocked = follower(), f"INPUT -p tcp -s {addresses['pi-1']} --dport 9092 -j DROP"
+    stopped, blocked = follower(), f"ip saddr {addresses['pi-1']} tcp dport 9092 drop"
     inventory = rehearsal.inventory_with(tmp_path, "pi-1", pi_controller_node_name="raspberrypi")
     patterns = {
         "a temporary port is taken": r"^pi-1: port 8082 \(rest\): held by python3 \(pid \d+\)$",
@@ -100,7 +100,11 @@ def eight_faults(old_world: Callable[[str], list[str]], tmp_path: Path) -> Itera
                 f"mkdir {DROP_IN} && printf '[Service]\\nNice=5\\n' > {DROP_IN}/nice.conf",
                 mend=f"rm -r {DROP_IN} && systemctl daemon-reload",
             ),
-            broken("pi-2", f"iptables -I {blocked}", mend=f"iptables -D {blocked}"),
+            broken(
+                "pi-2",
+                f"nft 'table inet blocked {{ chain input {{ type filter hook input priority 0; {blocked}; }}; }}'",
+                mend="nft delete table inet blocked",
+            ),
             full_disk("pi-2"),
             broken(stopped, f"systemctl stop {UNIT}", mend=f"systemctl start {UNIT}"),
         ):

@@ -23,7 +23,6 @@ PACKAGES = (
     "iproute2",
     "iptables",
     "nftables",
-    "conntrack",
     "curl",
     "ca-certificates",
     "procps",
@@ -38,6 +37,9 @@ PACKAGES = (
     "ethtool",
     "socat",
 )
+# kube-proxy and the CNI's plugins have an iptables of their own, as with K3s, which keeps its programs to itself: on the PATH of a Pi
+# there is only `nft`, as on Raspberry Pi OS Lite.
+OWN_IPTABLES = "/opt/iptables"
 # The lab brings its own units for the first two; the others are of no use in a host that lives for an hour.
 MASKED = (
     "etcd.service",
@@ -58,7 +60,7 @@ MASKED = (
 
 
 def key(suite: str) -> str:
-    return cache.digest(suite, *PACKAGES, "masked", *MASKED)
+    return cache.digest(suite, *PACKAGES, "masked", *MASKED, OWN_IPTABLES)
 
 
 def build(suite: str, progress: Progress) -> Path:
@@ -126,3 +128,18 @@ def adapt(root: Path) -> None:
         host_key.unlink()
     (root / "etc/ssh/sshd_config.d/pi-lab.conf").write_text("PermitRootLogin prohibit-password\nUseDNS no\nPrintMotd no\n")
     shutil.rmtree(root / "var/lib/etcd", ignore_errors=True)
+    hide_iptables(root)
+
+
+def hide_iptables(root: Path) -> None:
+    """Move iptables off the PATH: one program, which acts as the name that it is called by."""
+    own = root / OWN_IPTABLES.lstrip("/")
+    own.mkdir(parents=True)
+    programs = root / "usr/sbin"
+    (programs / "xtables-nft-multi").rename(own / "xtables-nft-multi")
+    for pattern in ("iptables*", "ip6tables*", "arptables*", "ebtables*", "xtables-*"):
+        for path in programs.glob(pattern):
+            path.unlink()
+    for family in ("iptables", "ip6tables"):
+        for name in (family, f"{family}-save", f"{family}-restore"):
+            (own / name).symlink_to("xtables-nft-multi")

@@ -10,7 +10,7 @@ import base64
 import json
 from pathlib import Path
 
-from .. import settings
+from .. import rootfs, settings
 from ..files import File, Unit, service
 from ..options import Options
 from ..pki import Authority
@@ -201,11 +201,12 @@ class Upstream(Provider):
             "--oom-score-adj=0",
         ]
         # Containers outlive a restart of their runtime.
-        runtime = "KillMode=process\nDelegate=yes\n"
+        path = f"Environment=PATH={rootfs.OWN_IPTABLES}:/usr/sbin:/usr/bin:/sbin:/bin\n"
+        runtime = f"KillMode=process\nDelegate=yes\n{path}"
         return [
             Unit("containerd.service", service("containerd", ["/usr/bin/containerd"], after=SETUP, kind="notify", more=runtime)),
-            Unit("kubelet.service", service("kubelet", kubelet, after="containerd.service", more="KillMode=process\n")),
-            Unit("kube-proxy.service", service("kube-proxy", proxy, after=SETUP)),
+            Unit("kubelet.service", service("kubelet", kubelet, after="containerd.service", more=f"KillMode=process\n{path}")),
+            Unit("kube-proxy.service", service("kube-proxy", proxy, after=SETUP, more=path)),
         ]
 
     def _control_files(self, state: State) -> list[File | Unit]:
