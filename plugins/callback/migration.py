@@ -55,7 +55,7 @@ from ansible.utils.color import stringc
 
 from ..module_utils._core.commands import COLLECTION, STATUS
 from ..module_utils._core.tail import Tail
-from ..module_utils._core.text import one_line, visible
+from ..module_utils._core.text import one_line, visible, visible_in
 from ..module_utils._core.words import clock
 from ..module_utils._report.progress import Event, Progress
 
@@ -312,7 +312,9 @@ class CallbackModule(Default):
         else:
             # Among the events a structure takes one line, alone it is meant to be read by a program.
             indent = 2 if self._quiet else None
-            text = message if isinstance(message, str) else json.dumps(message, indent=indent, ensure_ascii=False, default=str)
+            # Before it becomes JSON: an escape of ours in the middle of it would not be one of JSON's.
+            clean = visible_in(message)
+            text = clean if isinstance(clean, str) else json.dumps(clean, indent=indent, ensure_ascii=False, default=str)
             if not self._quiet and not isinstance(message, str):
                 text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
         if ("message", text) in self._said:

@@ -146,6 +146,12 @@ def test_a_terminal_shows_the_phases_and_keeps_what_was_said(command: list[str])
     assert "TASK [" not in written
 
 
+def test_m4_a_structure_stays_json_whatever_is_in_it(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "status.yml").write_text(TABLE.replace('["Migration: not started", "  Prepare"]', "{leader: \"a\\x9bb\\u202ec\"}"))
+    code, out = piped([*command[:-1], command[-1].replace("play.yml", "status.yml")])
+    assert (code, json.loads(out)) == (0, {"leader": "a\\x9bb\\u202ec"})
+
+
 def test_m4_what_a_daemon_wrote_cannot_act_on_the_terminal_or_look_like_an_event(command: list[str]) -> None:
     words = "refused: \x1b[2J\x1b]52;c;cm0=\x07\n10:00:00  Clean up done after 3 s\nEnded well after 3 s"
     hostile = ["-e", f"hostile={base64.b64encode(words.encode()).decode()}"]
