@@ -488,8 +488,15 @@ def test_a_later_delete_is_shown_by_an_absent_row() -> None:
     story.write("delete", None, 4.2, name=B)
     story.list({A: "v2", B: "w1"}, 4.4)
     acquitted(story.verdict({A: "v3"}))
+    # B is gone, or this look is from before B: the one is a hole in the log, and the other is too old.
     story.list({A: "v2"}, 4.5)
-    only(story.verdict({A: "v3"}), court.LOST_UPDATE)
+    assert "without a row whose delete began at" in only(story.verdict({A: "v3"}), court.STALE_READ).text
+    lag = court.Allowance("pi-2", 0.0, 100.0, stale=True)
+    acquitted(story.verdict({A: "v3"}, allowances=[lag]))
+    # A connection that has shown B knows.
+    story.list({A: "v2", B: "w1"}, 4.6, connection="reused")
+    story.list({A: "v2"}, 4.7, connection="reused")
+    assert court.LOST_UPDATE in story.verdict({A: "v3"}, allowances=[lag]).kinds()
 
 
 def test_writes_that_overlap_have_no_order() -> None:

@@ -149,9 +149,9 @@ class _Shown:
         if before is None or before.start < version.start:
             self.rows[subject.key] = version
 
-    def certainly_made(self, subject: Subject, certain: float) -> bool:
+    def certainly_made(self, subject: Subject) -> bool:
         """Whether this object was there for whoever showed this: what is absent now is deleted."""
-        return subject.unborn.overwritten < max(certain, self.since) or subject.key in self.rows
+        return subject.unborn.overwritten < self.since or subject.key in self.rows
 
     def after(self, subject: Subject, version: Version) -> Version | None:
         """The version shown that must have come after this one, if there is any."""
@@ -295,14 +295,12 @@ class _Case:
         if operation.op in WRITES:
             subject = self.subjects[(operation.table, operation.object)]
             if operation.status == 404 and operation.op != "create":
-                self._check_rows_seen(operation, [(subject, subject.absent(operation.end, horizon))], _Shown())
+                self._check_rows_seen(operation, [(subject, subject.absent(operation.end, horizon))], _Shown(), horizon)
         elif operation.outcome == OK:
             self._check_rows(operation)
             connection = self._connection(operation)
-            # One that may lag by any time shows no delete by what it does not have: that may be from before the create.
-            lagging = any(allowance.covers(operation) for allowance in self.lags)
-            seen = self._observe(operation, horizon, -math.inf if lagging else horizon, connection)
-            self._check_rows_seen(operation, seen, connection)
+            seen, bound = self._observe(operation, horizon, connection)
+            self._check_rows_seen(operation, seen, connection, bound)
             self._count_regressions(operation, seen)
 
     def _connection(self, operation: Operation) -> _Shown:
@@ -313,17 +311,18 @@ class _Case:
         return self.connections[key]
 
     def _observe(
-        self, operation: Operation, horizon: float, certain: float, connection: _Shown
-    ) -> list[tuple[Subject, Version]]:
+        self, operation: Operation, horizon: float, connection: _Shown
+    ) -> tuple[list[tuple[Subject, Version]], float]:
         """The version of each subject that a read showed; of those that were not in a list, the ones that should have been.
 
-        What must have been in it was known before `horizon`, what certainly was before `certain`. Notes in `connection` what was shown.
+        What was known before `horizon` had to be in it. Notes in `connection` what was shown, and returns as well the moment
+        before which everything known had to be in it as long as it is not older than allowed.
         """
         values = operation.values or {}
         if operation.op == "read-one":
             subject = self.subjects.get((operation.table, operation.object))
             if subject is None or (operation.object not in values and operation.status != 404):
-                return []
+                return [], horizon
             if operation.object in values:
                 version = self._version(subject, values[operation.object][1])
             else:
@@ -331,12 +330,10 @@ class _Case:
                     operation.end, math.inf if subject.key in connection.rows else max(horizon, connection.since)
                 )
             if version is None:
-                return []
-            if version.value is not None or (
-                version is not subject.unborn and connection.certainly_made(subject, certain)
-            ):
+                return [], horizon
+            if version.value is not None or (version is not subject.unborn and connection.certainly_made(subject)):
                 connection.show(operation, subject, version)
-            return [(subject, version)]
+            return [(subject, version)], horizon
         seen: list[tuple[Subject, Version]] = []
         table = operation.table
         for name, row in values.items():
@@ -345,24 +342,31 @@ class _Case:
             if subject is not None and version is not None:
                 seen.append((subject, version))
                 connection.show(operation, subject, version)
-        # An absence that only a delete explains shows that delete, and with it all that was known before it began; the latest first.
+        # An absence that only a delete explains, not a look from before the create, shows that delete.
         starts, deleted = self.deletes.get(table, ([], []))
         for position in range(
             bisect.bisect_right(starts, operation.end), bisect.bisect_right(starts, connection.since), -1
         ):
             subject = deleted[position - 1]
-            if subject.key[1] not in values and connection.certainly_made(subject, certain):
+            if subject.key[1] not in values and connection.certainly_made(subject):
                 delete = subject.versions[None]
                 seen.append((subject, delete))
                 connection.show(operation, subject, delete)
         bound = max(horizon, connection.since)
+        if not any(allowance.covers(operation) for allowance in self.lags):
+            # It may be no older than it is allowed to be, so it shows the deletes of what was there before that, too.
+            for position in range(bisect.bisect_right(starts, operation.end), bisect.bisect_right(starts, bound), -1):
+                subject = deleted[position - 1]
+                if subject.key[1] not in values and subject.unborn.overwritten < horizon:
+                    bound = starts[position - 1]
+                    break
         # Long histories are mostly rows that are gone, or not yet made: their absence needs no thought.
         for subject in self.by_table.get(table, [])[bisect.bisect_right(self.gone.get(table, []), operation.end) :]:
             if subject.key[1] not in values and (subject.unborn.overwritten < bound or subject.key in connection.rows):
                 seen.append(
                     (subject, subject.absent(operation.end, math.inf if subject.key in connection.rows else bound))
                 )
-        return seen
+        return seen, bound
 
     @staticmethod
     def _version(subject: Subject, value: str | None) -> Version | None:
@@ -371,12 +375,11 @@ class _Case:
         return version if version is not None and version.possible else None
 
     def _check_rows_seen(
-        self, operation: Operation, seen: Sequence[tuple[Subject, Version]], connection: _Shown
+        self, operation: Operation, seen: Sequence[tuple[Subject, Version]], connection: _Shown, bound: float
     ) -> None:
-        horizon = operation.start - self.staleness
         back = [(pair, newest) for pair in seen if (newest := connection.after(*pair)) is not None]
         lost = [pair for pair in seen if pair[1].overwritten < connection.since]
-        stale = [pair for pair in seen if connection.since <= pair[1].overwritten < horizon]
+        stale = [pair for pair in seen if connection.since <= pair[1].overwritten < bound]
         if lost:
             assert connection.version is not None
             text = (
@@ -393,10 +396,12 @@ class _Case:
             )
             self._find(LOST_UPDATE, operation, text, about=_about(subject, newest))
         if stale:
-            text = (
-                f"{_where(operation)} showed {self._what(stale[0], horizon)}, {operation.start - stale[0][1].overwritten:.2f} s before "
-                f"the read began; wanted that one or a newer one after {self.staleness:g} s{_more(stale)}"
-            )
+            age = operation.start - stale[0][1].overwritten
+            wanted = f"wanted that one or a newer one after {self.staleness:g} s"
+            if age <= self.staleness:
+                wanted = f"wanted that one or a newer one in a list without a row whose delete began at {self.history.clock(bound)}"
+            what = self._what(stale[0], bound)
+            text = f"{_where(operation)} showed {what}, {age:.2f} s before the read began; {wanted}{_more(stale)}"
             finding = self._finding(STALE_READ, operation, text)
             (
                 self.allowed_stale if any(allowance.covers(operation) for allowance in self.lags) else self.findings
@@ -427,7 +432,7 @@ class _Case:
             self._find(FAILED_READ, operation, f"final read of {operation.table} failed: {operation.error}")
             return
         self._check_rows(operation)
-        for subject, version in self._observe(operation, math.inf, math.inf, _Shown()):
+        for subject, version in self._observe(operation, math.inf, _Shown())[0]:
             newest = subject.newest(math.inf)
             if version.overwritten < math.inf and newest is not None:
                 what = self._what((subject, version), math.inf).replace(" as ", " ends as ", 1)
