@@ -765,6 +765,37 @@ def test_a_route_that_takes_no_writes_after_the_cutover() -> None:
     }
 
 
+def test_a_route_that_takes_no_writes_after_the_longest_pause() -> None:
+    story = Story()
+    story.write("create", "w1", 2.6, name=B, client="write-2", via_route="pi-2")
+    for start in (3.0, 4.0):
+        story.write("update", "v3", start, FAIL, status=503)
+    story.write("update", "v3", 5.0)
+    final = {A: "v3", B: "w1"}
+    finding = only(story.verdict(final), court.NO_EVIDENCE)
+    assert finding.route == "pi-2"
+    assert "after the longest write pause" in finding.text
+    story.write("update", "w2", 5.5, name=B, client="write-2", via_route="pi-2")
+    acquitted(story.verdict({**final, B: "w2"}))
+
+
+def test_a_client_that_falls_silent_after_many_quick_turns() -> None:
+    story = Story()
+    for number in range(30):
+        story.one("v2", 2.6 + number / 10, "pi-2")
+    story.write("update", "v3", 12.0)
+    finding = only(story.verdict({A: "v3"}, demands=replace(PATIENT, hole=15)), court.NO_EVIDENCE)
+    assert finding.text == "read-pi-2 did nothing for 6.6 s until 2023-11-14T22:13:32.100Z; wanted an operation every 5 s"
+
+
+def test_an_acknowledged_write_to_another_id() -> None:
+    story = Story()
+    story.ids[A] = 77
+    story.write("update", "v3", 3.0)
+    story.ids[A] = 1
+    assert "has id 77, but was made as 1" in only(story.verdict({A: "v3"}), court.PHANTOM).text
+
+
 def test_a_route_whose_writes_are_refused_to_the_end() -> None:
     story = Story()
     for start in (3.0, 4.0, 5.0, 6.0):

@@ -395,6 +395,15 @@ def test_a_killed_witness_gets_no_verdict(cluster: Cluster, tmp_path: Path) -> N
     assert not verdict["figures"]["ended_cleanly"]
 
 
+def test_the_judge_wants_a_limit(tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").write_text("")
+    for more in ([], ["--max-write-pause", "inf"], ["--max-write-pause", "15", "--max-read-gap", "0"]):
+        command = [sys.executable, "-m", "tests.lab.witness", "judge", str(tmp_path / "history.jsonl"), *more]
+        done = subprocess.run(command, cwd=HERE.parent.parent, capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "max-write-pause" in done.stderr or "limit" in done.stderr
+
+
 def test_bounds_and_refusals(cluster: Cluster, tmp_path: Path) -> None:
     run = Run(cluster, tmp_path, "--for", "60", "--limit", "0.8")
     output, _ = run.process.communicate(timeout=8)

@@ -224,9 +224,9 @@ def _finish(
 
 
 def judge(options: argparse.Namespace) -> int:
+    limits = Limits(options.max_write_pause, options.max_read_gap, options.max_recovery)
     history = load(options.history)
     final = load_final(options.final_state or final_state_beside(options.history[-1]))
-    limits = Limits(options.max_write_pause, options.max_read_gap, options.max_recovery)
     demands = Demands(options.max_hole, options.max_unknown_share, phases=phases(options, history))
     verdict = witness_judge.judge(
         history,

@@ -219,6 +219,10 @@ class _Case:
         """The id of an object, as a write to it was acknowledged or a read has shown it."""
         if subject.id is None:
             subject.id = number
+        elif subject.id != number:
+            key = "/".join(subject.key)
+            self._find(PHANTOM, operation, f"{key} has id {number}, but was made as {subject.id}; ids never change")
+            return
         owner = self.owners.setdefault((operation.table, number), subject)
         if owner is not subject:
             self._find(
@@ -321,7 +325,7 @@ class _Case:
         values = operation.values or {}
         if operation.op == "read-one":
             subject = self.subjects.get((operation.table, operation.object))
-            if subject is None or (operation.object not in values and operation.status != 404):
+            if subject is None or (operation.object not in values and operation.status not in (404, None)):
                 return [], horizon
             if operation.object in values:
                 version = self._version(subject, values[operation.object][1])
