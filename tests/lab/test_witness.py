@@ -134,7 +134,9 @@ class Story:
 
 
 def judged(history: History, state: Sequence[Operation] | None, **options: object) -> court.Verdict:
-    """With a second for followers, and without the demands and limits that a story of a few operations could not meet."""
+    """With a second for followers, and without the demands and limits that a story of a few operations could not
+    meet.
+    """
     return court.judge(history, state, **{"staleness": 1.0, "limits": FAR, "demands": PATIENT, **options})  # type: ignore[arg-type]
 
 
@@ -785,7 +787,9 @@ def test_a_client_that_falls_silent_after_many_quick_turns() -> None:
         story.one("v2", 2.6 + number / 10, "pi-2")
     story.write("update", "v3", 12.0)
     finding = only(story.verdict({A: "v3"}, demands=replace(PATIENT, hole=15)), court.NO_EVIDENCE)
-    assert finding.text == "read-pi-2 did nothing for 6.6 s until 2023-11-14T22:13:32.100Z; wanted an operation every 5 s"
+    assert (
+        finding.text == "read-pi-2 did nothing for 6.6 s until 2023-11-14T22:13:32.100Z; wanted an operation every 5 s"
+    )
 
 
 def test_an_acknowledged_write_to_another_id() -> None:

@@ -1,6 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole chain against a small cluster in this process that can be told to misbehave: clients, history, final reads, verdict."""
+"""The whole chain against a small cluster in this process that can be told to misbehave: clients, history, final
+reads, verdict.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a verdict needs besides the rows: enough evidence to reach one, and limits that clients would not have felt the run beyond.
+"""What a verdict needs besides the rows: enough evidence to reach one, and limits that clients would not have felt
+the run beyond.
 
-A witness that has not looked proves nothing. So there is no acquittal without the end of the record and the final state, with a
-stretch in which a client did nothing, or for a way to the cluster that takes no writes at the end. A stretch without success is over a
-limit only as far as no allowance explains it.
+A witness that has not looked proves nothing. So there is no acquittal without the end of the record and the final
+state, with a stretch in which a client did nothing, or for a way to the cluster that takes no writes at the end. A
+stretch without success is over a limit only as far as no allowance explains it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from .witness_figures import Gap
 from .witness_finding import NO_EVIDENCE, OVER_LIMIT, WITNESS_BROKE, Finding
 from .witness_history import FAIL, OK, READS, UNKNOWN, WRITES, History, Operation
 
-# A way that ends with so many refused writes, for longer than so many seconds, has not been seen to take writes at the end.
+# A way that ends with so many refused writes, for longer than so many seconds, has not been seen to take writes at
+# the end.
 STILL_REFUSED, REFUSALS = 2.0, 3
-# A client that has shown by so many operations how often it acts must not be silent for twice as many turns and so many seconds.
+# A client that has shown by so many operations how often it acts must not be silent for twice as many turns and so
+# many seconds.
 TURNS, SILENT = 10, 5.0
 CUTOVER = 1.0  # seconds; the longest write pause of all writers, if it is that long, is taken for the cutover
 
@@ -31,9 +34,10 @@ CUTOVER = 1.0  # seconds; the longest write pause of all writers, if it is that 
 class Allowance:
     """Reads through this route may fail if they ran at any time within the window (monotonic times).
 
-    The route is a name, or for one way to it `name@namespace`. A fault that silences a host explains reads that got no answer,
-    but none that got a wrong one: those need `answered`. It may explain that a host lags while it is cut off: that needs `stale`.
-    Without `failed` it explains the lag alone, as of followers whose leader has died: they have to answer all the same.
+    The route is a name, or for one way to it `name@namespace`. A fault that silences a host explains reads that got
+    no answer, but none that got a wrong one: those need `answered`. It may explain that a host lags while it is cut
+    off: that needs `stale`. Without `failed` it explains the lag alone, as of followers whose leader has died: they
+    have to answer all the same.
     """
 
     route: str
@@ -57,7 +61,9 @@ class Allowance:
 
 @dataclass(frozen=True)
 class Limits:
-    """Longest stretches that are still a pass, in seconds. None of them has a default: a run without a limit is not judged."""
+    """Longest stretches that are still a pass, in seconds. None of them has a default: a run without a limit is not
+    judged.
+    """
 
     write_pause: float  # in which a write was wanted and none acknowledged: of all writers, and through any one route
     read_gap: float  # without a read, on any route

@@ -1,11 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The judge: pure, from a history and the final state to a verdict. What a version is, and when overwritten, is in witness_subjects.
+"""The judge: pure, from a history and the final state to a verdict. What a version is, and when overwritten, is in
+witness_subjects.
 
-Two rules bind a read. It may be old, as a follower's may, but by no more than `staleness`: what was known that long before it
-began must be in it. And it is a prefix of the log: whoever shows a write that began after another one was known must show that one,
-too, however soon. A list is one look, and a connection that is kept open stays with one daemon, whose state only moves on. The
-final state is a read that may not lag at all.
+Two rules bind a read. It may be old, as a follower's may, but by no more than `staleness`: what was known that long
+before it began must be in it. And it is a prefix of the log: whoever shows a write that began after another one was
+known must show that one, too, however soon. A list is one look, and a connection that is kept open stays with one
+daemon, whose state only moves on. The final state is a read that may not lag at all.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ DEMANDS = Demands()
 
 @dataclass
 class Verdict:
-    """Acquitted (`ok`) when nothing was found, refused when all that was found is a want of evidence, convicted otherwise."""
+    """Acquitted (`ok`) when nothing was found, refused when all that was found is a want of evidence, convicted
+    otherwise.
+    """
 
     outcome: str
     findings: list[Finding]
@@ -97,8 +100,8 @@ def judge(
 ) -> Verdict:
     """Judge a history.
 
-    `final_state` holds the last list reads of every table through every route; without one (None) there is no acquittal.
-    `staleness` is in seconds.
+    `final_state` holds the last list reads of every table through every route; without one (None) there is no
+    acquittal. `staleness` is in seconds.
     """
     history = replace(history, operations=sorted(history.operations, key=lambda operation: operation.start))
     case = _Case(history, final_state or (), staleness, ignore_foreign, allowances)
@@ -255,7 +258,8 @@ class _Case:
             self.deletes[table] = [subject.versions[None].start for subject in deleted], deleted
 
     def _note_deletes_seen(self) -> None:
-        """An absent row shows that an unknown delete landed, unless the read may have come from before the row was made.
+        """An absent row shows that an unknown delete landed, unless the read may have come from before the row was
+        made.
 
         One that is allowed to lag may lag by any time.
         """
@@ -308,7 +312,9 @@ class _Case:
             self._count_regressions(operation, seen)
 
     def _connection(self, operation: Operation) -> _Shown:
-        """What the connection of this read has shown; a fresh one, and one whose predecessor was closed, has shown nothing."""
+        """What the connection of this read has shown; a fresh one, and one whose predecessor was closed, has shown
+        nothing.
+        """
         key = (operation.client, operation.route, operation.target)
         if operation.connection != "reused" or key not in self.connections:
             self.connections[key] = _Shown()
@@ -317,10 +323,11 @@ class _Case:
     def _observe(
         self, operation: Operation, horizon: float, connection: _Shown
     ) -> tuple[list[tuple[Subject, Version]], float]:
-        """The version of each subject that a read showed; of those that were not in a list, the ones that should have been.
+        """The version of each subject that a read showed; of those that were not in a list, the ones that should have
+        been.
 
-        What was known before `horizon` had to be in it. Notes in `connection` what was shown, and returns as well the moment
-        before which everything known had to be in it as long as it is not older than allowed.
+        What was known before `horizon` had to be in it. Notes in `connection` what was shown, and returns as well the
+        moment before which everything known had to be in it as long as it is not older than allowed.
         """
         values = operation.values or {}
         if operation.op == "read-one":
@@ -388,22 +395,25 @@ class _Case:
             assert connection.version is not None
             text = (
                 f"{_where(operation)} showed {self._what(lost[0], connection.since)}, before {connection.what} as "
-                f"{_shown(connection.version.value)} was begun at {self.history.clock(connection.since)}{_line(connection.version)}, which was "
-                f"shown with it or before on this connection; wanted the earlier write, or a newer one, with the later one{_more(lost)}"
+                f"{_shown(connection.version.value)} was begun at {self.history.clock(connection.since)}"
+                f"{_line(connection.version)}, which was shown with it or before on this connection; wanted the earlier "
+                f"write, or a newer one, with the later one{_more(lost)}"
             )
             self._find(LOST_UPDATE, operation, text, about=_about(lost[0][0], lost[0][0].newest(connection.since)))
         elif back:
             (subject, version), newest = back[0]
             text = (
-                f"{_where(operation)} showed {'/'.join(subject.key)} as {_shown(version.value)}, after {_shown(newest.value)}, begun at "
-                f"{self.history.clock(newest.start)}{_line(newest)}, was shown on this connection; wanted that one or a newer one{_more(back)}"
+                f"{_where(operation)} showed {'/'.join(subject.key)} as {_shown(version.value)}, after "
+                f"{_shown(newest.value)}, begun at {self.history.clock(newest.start)}{_line(newest)}, was shown on this "
+                f"connection; wanted that one or a newer one{_more(back)}"
             )
             self._find(LOST_UPDATE, operation, text, about=_about(subject, newest))
         if stale:
             age = operation.start - stale[0][1].overwritten
             wanted = f"wanted that one or a newer one after {self.staleness:g} s"
             if age <= self.staleness:
-                wanted = f"wanted that one or a newer one in a list without a row whose delete began at {self.history.clock(bound)}"
+                began = self.history.clock(bound)
+                wanted = f"wanted that one or a newer one in a list without a row whose delete began at {began}"
             what = self._what(stale[0], bound)
             text = f"{_where(operation)} showed {what}, {age:.2f} s before the read began; {wanted}{_more(stale)}"
             finding = self._finding(STALE_READ, operation, text)
