@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ class Story:
         end: float | None = None,
         client: str = "write-1",
         via_route: str = "pi-1",
-        **more: object,
+        **more: Any,
     ) -> None:
         number = self.ids.setdefault(name, len(self.ids) + 1)
         end = start + 0.1 if end is None else end
@@ -65,10 +66,10 @@ class Story:
                 value=value,
                 **more,
             )
-        )  # type: ignore[arg-type]
+        )
 
     def one(
-        self, value: str | None, start: float, route: str = "pi-2", outcome: str = OK, client: str = "", **more: object
+        self, value: str | None, start: float, route: str = "pi-2", outcome: str = OK, client: str = "", **more: Any
     ) -> Operation:
         values = {} if value is None else {A: [self.ids[A], value]}
         self.operations.append(
@@ -87,14 +88,14 @@ class Story:
                 values=values,
                 **more,
             )
-        )  # type: ignore[arg-type]
+        )
         return self.operations[-1]
 
-    def list(self, rows: dict[str, str], start: float, route: str = "pi-2", **more: object) -> Operation:
+    def list(self, rows: dict[str, str], start: float, route: str = "pi-2", **more: Any) -> Operation:
         self.operations.append(self.listed(rows, start, route, **more))
         return self.operations[-1]
 
-    def listed(self, rows: dict[str, str], start: float, route: str, **more: object) -> Operation:
+    def listed(self, rows: dict[str, str], start: float, route: str, **more: Any) -> Operation:
         values = {name: [self.ids.get(name, 99), value] for name, value in rows.items()}
         return Operation(
             f"read-{route}",
@@ -107,7 +108,7 @@ class Story:
             OK,
             values=values,
             **more,
-        )  # type: ignore[arg-type]
+        )
 
     def history(self) -> History:
         routes = [{"name": route, "host": "10.77.0.11", "port": 8080, "netns": ""} for route in ROUTES]
@@ -129,15 +130,15 @@ class Story:
     def final(self, rows: dict[str, str]) -> Sequence[Operation]:
         return [self.listed(rows, 1000.0, route) for route in ROUTES]
 
-    def verdict(self, final: dict[str, str] | None = None, **options: object) -> court.Verdict:
+    def verdict(self, final: dict[str, str] | None = None, **options: Any) -> court.Verdict:
         return judged(self.history(), self.final({A: "v2"} if final is None else final), **options)
 
 
-def judged(history: History, state: Sequence[Operation] | None, **options: object) -> court.Verdict:
+def judged(history: History, state: Sequence[Operation] | None, **options: Any) -> court.Verdict:
     """With a second for followers, and without the demands and limits that a story of a few operations could not
     meet.
     """
-    return court.judge(history, state, **{"staleness": 1.0, "limits": FAR, "demands": PATIENT, **options})  # type: ignore[arg-type]
+    return court.judge(history, state, **{"staleness": 1.0, "limits": FAR, "demands": PATIENT, **options})
 
 
 def only(verdict: court.Verdict, kind: str, times: int = 1) -> court.Finding:
