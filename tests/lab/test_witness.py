@@ -519,6 +519,16 @@ def test_a_kept_connection_never_goes_back(connection: str, kinds: set[str]) -> 
     assert story.verdict(BOTH).kinds() == kinds
 
 
+def test_a_kept_connection_never_goes_back_on_the_newest_write_of_all() -> None:
+    story = Story()
+    story.one("v2", 2.6, connection="reused")
+    story.one("v1", 2.7, connection="fresh")
+    acquitted(story.verdict())
+    story.one("v2", 2.8, connection="reused")
+    story.one("v1", 2.9, connection="reused")
+    assert "after 'v2'" in only(story.verdict(), court.LOST_UPDATE).text
+
+
 def test_a_kept_connection_has_what_was_before_what_it_has_shown() -> None:
     story = two_objects()
     story.operations.append(replace(story.one("v2", 3.35, connection="reused"), object=B, id=2, values={B: [2, "w2"]}))
