@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each kind of anomaly, put at random into a clean history that was recorded with a real cluster, is convicted; unchanged ones are acquitted.
+"""Each kind of anomaly, put at random into a clean history that was recorded with a real cluster, is convicted;
+unchanged ones are acquitted.
 
 A history is judged a piece at a time: a second of it, with the rows as they were before, and the final state that its
 acknowledged writes come to.
@@ -76,7 +77,9 @@ def recorded() -> History:
 
 
 def piece(dice: random.Random) -> Piece:
-    """A second of some of the clients and some of the objects: what is left out takes nothing from the order of the rest."""
+    """A second of some of the clients and some of the objects: what is left out takes nothing from the order of the
+    rest.
+    """
     history = recorded()
     begin = dice.uniform(history.span[0] + 1, history.span[1] - SECONDS)
     end = begin + SECONDS

@@ -1,6 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole chain against a small cluster in this process that can be told to misbehave: clients, history, final reads, verdict."""
+"""The whole chain against a small cluster in this process that can be told to misbehave: clients, history, final
+reads, verdict.
+"""
 
 from __future__ import annotations
 
@@ -294,7 +296,7 @@ def test_unanswered_writes_and_closed_connections_are_nobodys_fault(cluster: Clu
     cluster.fault = "idle-closed"
     run.wait_more(150)
     run.stop()
-    status, verdict = run.judge()
+    status, verdict = run.judge("--max-unknown-share", "0.9")
     assert (status, verdict["findings"]) == (0, [])
     retired = {line["object"] for line in run.lines() if line["outcome"] == "unknown"}
     for name in retired:
@@ -393,6 +395,15 @@ def test_a_killed_witness_gets_no_verdict(cluster: Cluster, tmp_path: Path) -> N
     assert any("no end line" in text for text in texts)
     assert any("no final state" in text for text in texts)
     assert not verdict["figures"]["ended_cleanly"]
+
+
+def test_the_judge_wants_a_limit(tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").write_text("")
+    for more in ([], ["--max-write-pause", "inf"], ["--max-write-pause", "15", "--max-read-gap", "0"]):
+        command = [sys.executable, "-m", "tests.lab.witness", "judge", str(tmp_path / "history.jsonl"), *more]
+        done = subprocess.run(command, cwd=HERE.parent.parent, capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "max-write-pause" in done.stderr or "limit" in done.stderr
 
 
 def test_bounds_and_refusals(cluster: Cluster, tmp_path: Path) -> None:

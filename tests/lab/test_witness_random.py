@@ -19,7 +19,9 @@ LENGTH = 40.0
 
 
 class Universe:
-    """A linearised system in virtual time: every write takes effect at one moment, every read shows one moment not too long past."""
+    """A linearised system in virtual time: every write takes effect at one moment, every read shows one moment not
+    too long past.
+    """
 
     def __init__(self, seed: int, careful: bool) -> None:
         self.random = random.Random(seed)
@@ -145,7 +147,9 @@ Fault = Callable[[random.Random, History, list[Operation]], str]
 
 
 def old_values(history: History, table: str, name: str, before: float) -> list[str]:
-    """Values that were certainly gone by then: acknowledged, and followed by another acknowledged one more than a second before."""
+    """Values that were certainly gone by then: acknowledged, and followed by another acknowledged one more than a
+    second before.
+    """
     writes = [
         operation
         for operation in history.operations

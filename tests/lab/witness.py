@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The witness: clients that read and write during a whole migration and write everything down, and the judge of what they saw.
+"""The witness: clients that read and write during a whole migration and write everything down, and the judge of what
+they saw.
 
     python3 -m tests.lab.witness run --state /var/lib/pi-lab/state.json --service 10.96.0.17 --out history.jsonl \\
         --ready-file ready.json --for 120
     python3 -m tests.lab.witness judge history.jsonl --max-write-pause 15 --json verdict.json
     python3 -m tests.lab.witness detection history.jsonl.gz --final-state history.final.jsonl.gz
 
-`run` ends at --for, at --limit, or cleanly at SIGTERM and SIGINT, and saves the final state beside the history (history.final.jsonl).
-SIGUSR1 says that the cutover is near: for a while every route is written to and read ten times a second and more.
-`judge` exits 0 for an acquittal, 1 for a conviction, and 3 when the evidence is not enough for either. `detection` puts short faults
-into a recorded history and prints how many of them the judge finds. All exit 2 when they cannot do their work.
+`run` ends at --for, at --limit, or cleanly at SIGTERM and SIGINT, and saves the final state beside the history
+(history.final.jsonl). SIGUSR1 says that the cutover is near: for a while every route is written to and read ten times
+a second and more. `judge` exits 0 for an acquittal, 1 for a conviction, and 3 when the evidence is not enough for
+either. `detection` puts short faults into a recorded history and prints how many of them the judge finds. All exit 2
+when they cannot do their work.
 """
 
 from __future__ import annotations
@@ -193,7 +195,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def final_state_beside(history: Path) -> Path:
-    """Where the final state of a history is kept: history.final.jsonl for history.jsonl, history.final.jsonl.gz for history.jsonl.gz."""
+    """Where the final state of a history is kept: history.final.jsonl for history.jsonl, history.final.jsonl.gz for
+    history.jsonl.gz.
+    """
     stem, dot, rest = history.name.partition(".")
     return history.with_name(f"{stem}.final{dot}{rest}")
 
@@ -224,9 +228,9 @@ def _finish(
 
 
 def judge(options: argparse.Namespace) -> int:
+    limits = Limits(options.max_write_pause, options.max_read_gap, options.max_recovery)
     history = load(options.history)
     final = load_final(options.final_state or final_state_beside(options.history[-1]))
-    limits = Limits(options.max_write_pause, options.max_read_gap, options.max_recovery)
     demands = Demands(options.max_hole, options.max_unknown_share, phases=phases(options, history))
     verdict = witness_judge.judge(
         history,

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The witness's clients: readers and writers, one thread each, on a timetable.
 
-Every route has a writer and two readers that keep to it, one of them over new connections. Each has a grid of moments of its own and
-acts on those alone, retries too: whatever holds all of them up, they are spread as before when it is over. Around the cutover they act
-on every moment of the grid, else on every few.
+Every route has a writer and two readers that keep to it, one of them over new connections. Each has a grid of moments
+of its own and acts on those alone, retries too: whatever holds all of them up, they are spread as before when it is
+over. Around the cutover they act on every moment of the grid, else on every few.
 
-A writer owns its objects and does one thing at a time, so the versions of an object have one order: the order they were issued in.
-An object whose last write has an unknown outcome is never written again; a new one takes its place. Otherwise a write that lands
-late would be indistinguishable from a lost one, and the judge would have to acquit both.
+A writer owns its objects and does one thing at a time, so the versions of an object have one order: the order they
+were issued in. An object whose last write has an unknown outcome is never written again; a new one takes its place.
+Otherwise a write that lands late would be indistinguishable from a lost one, and the judge would have to acquit both.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ class Shared:
 
 
 class Client(threading.Thread):
-    """A thread that acts on moments of a grid: every `interval` seconds when fast, on every `every`th of these when calm.
+    """A thread that acts on moments of a grid: every `interval` seconds when fast, on every `every`th of these when
+    calm.
 
     `place` (0 to 1) is where its grid lies among those of its kind, fast or calm.
     """
@@ -127,7 +128,9 @@ class Client(threading.Thread):
             self.http.close()
 
     def wait_turn(self) -> bool:
-        """Wait for the next moment of the grid; False when the witness stops. A slow answer costs moments, never the grid."""
+        """Wait for the next moment of the grid; False when the witness stops. A slow answer costs moments, never the
+        grid.
+        """
         due = self.next_moment(time.monotonic())
         stopped = self.shared.stop.wait(max(0.0, due - time.monotonic()))
         self.late = time.monotonic() - due
@@ -246,7 +249,8 @@ class Owned:
 class Writer(Client):
     """Creates, updates and deletes its own objects through one route, following followers to their leader.
 
-    It takes the object that it has not written to for longest, so that a lost update stays visible for as long as can be.
+    It takes the object that it has not written to for longest, so that a lost update stays visible for as long as can
+    be.
     """
 
     def __init__(self, number: int, route: Route, shared: Shared, keep_alive: bool, place: float) -> None:

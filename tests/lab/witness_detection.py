@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How likely the witness finds a short fault: faults are put into a recorded history at random moments, and judged.
 
-While a fault lasts, one route (or every one) leads to the wrong cluster. A write sent there is acknowledged and lost: reads that showed
-it show what was there before. A read sent there shows what was acknowledged some time before it.
+While a fault lasts, one route (or every one) leads to the wrong cluster. A write sent there is acknowledged and lost:
+reads that showed it show what was there before. A read sent there shows what was acknowledged some time before it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def probabilities(
     seed: int = 1,
     between: Window | None = None,
 ) -> list[Detection]:
-    """Put `windows` faults of each kind into the history, each `seconds` long and at a random moment, and count what is found."""
+    """Put `windows` faults of each kind into the history, each `seconds` long and at a random moment, and count what
+    is found.
+    """
     before = row_findings(history, final)
     if before:
         raise ValueError(f"the history itself is not clean: {before[0].text}; wanted one that is acquitted")
@@ -115,7 +117,9 @@ def nearby(history: History, moment: float) -> History:
 def lose_writes(
     history: History, final: Sequence[Operation], window: Window, labels: set[str]
 ) -> tuple[History, list[Operation]]:
-    """Writes that began in the window on these routes are acknowledged, and no cluster that anything reads from has them."""
+    """Writes that began in the window on these routes are acknowledged, and no cluster that anything reads from has
+    them.
+    """
     operations: list[Operation] = []
     lost: dict[tuple[str, str], set[str | None]] = {}
     answered: set[tuple[str, int | None]] = (

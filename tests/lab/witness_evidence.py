@@ -1,34 +1,43 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a verdict needs besides the rows: enough evidence to reach one, and limits that clients would not have felt the run beyond.
+"""What a verdict needs besides the rows: enough evidence to reach one, and limits that clients would not have felt
+the run beyond.
 
-A witness that has not looked proves nothing. So there is no acquittal without the end of the record and the final state, with a
-stretch in which a client did nothing, or for a way to the cluster that takes no writes at the end. A stretch without success is over a
-limit only as far as no allowance explains it.
+A witness that has not looked proves nothing. So there is no acquittal without the end of the record and the final
+state, with a stretch in which a client did nothing, or for a way to the cluster that takes no writes at the end. A
+stretch without success is over a limit only as far as no allowance explains it.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from . import witness_figures
 from .witness_figures import Gap
 from .witness_finding import NO_EVIDENCE, OVER_LIMIT, WITNESS_BROKE, Finding
-from .witness_history import OK, READS, UNKNOWN, WRITES, History, Operation
+from .witness_history import FAIL, OK, READS, UNKNOWN, WRITES, History, Operation
 
-# A way that ends with so many refused writes, for longer than so many seconds, has not been seen to take writes at the end.
+# A way that ends with so many refused writes, for longer than so many seconds, has not been seen to take writes at
+# the end.
 STILL_REFUSED, REFUSALS = 2.0, 3
+# A client that has shown by so many operations how often it acts must not be silent for twice as many turns and so
+# many seconds.
+TURNS, SILENT = 10, 5.0
+CUTOVER = 1.0  # seconds; the longest write pause of all writers, if it is that long, is taken for the cutover
 
 
 @dataclass(frozen=True)
 class Allowance:
     """Reads through this route may fail if they ran at any time within the window (monotonic times).
 
-    The route is a name, or for one way to it `name@namespace`. A fault that silences a host explains reads that got no answer,
-    but none that got a wrong one: those need `answered`. It may explain that a host lags while it is cut off: that needs `stale`.
-    Without `failed` it explains the lag alone, as of followers whose leader has died: they have to answer all the same.
+    The route is a name, or for one way to it `name@namespace`. A fault that silences a host explains reads that got
+    no answer, but none that got a wrong one: those need `answered`. It may explain that a host lags while it is cut
+    off: that needs `stale`. Without `failed` it explains the lag alone, as of followers whose leader has died: they
+    have to answer all the same.
     """
 
     route: str
@@ -52,7 +61,9 @@ class Allowance:
 
 @dataclass(frozen=True)
 class Limits:
-    """Longest stretches that are still a pass, in seconds. None of them has a default: a run without a limit is not judged."""
+    """Longest stretches that are still a pass, in seconds. None of them has a default: a run without a limit is not
+    judged.
+    """
 
     write_pause: float  # in which a write was wanted and none acknowledged: of all writers, and through any one route
     read_gap: float  # without a read, on any route
@@ -135,10 +146,11 @@ def _holes(history: History, demands: Demands) -> Iterator[Finding]:
     for operation in history.operations:
         by_client.setdefault(operation.client, []).append(operation)
     for client, operations in by_client.items():
-        for start, end in _idle(span, operations, demands.hole):
+        longest = _longest_hole(operations, demands)
+        for start, end in _idle(span, operations, longest):
             yield _lack(
                 f"{client} did nothing for {end - start:.1f} s until {history.clock(end)}; wanted an operation every "
-                f"{demands.hole:g} s",
+                f"{longest:g} s",
                 client=client,
                 at=history.clock(start),
             )
@@ -149,6 +161,15 @@ def _holes(history: History, demands: Demands) -> Iterator[Finding]:
                     client=client,
                     at=history.clock(phase.start),
                 )
+
+
+def _longest_hole(operations: Sequence[Operation], demands: Demands) -> float:
+    """How long a client may be silent: not for many of its own turns, however long that may be for others."""
+    if len(operations) < TURNS:
+        return demands.hole
+    starts = sorted(operation.start for operation in operations)
+    usual = statistics.median(after - before for before, after in itertools.pairwise(starts))
+    return round(min(demands.hole, max(SILENT, 2 * TURNS * usual)), 1)
 
 
 def _idle(span: tuple[float, float], operations: Iterable[Operation], longest: float) -> Iterator[tuple[float, float]]:
@@ -164,6 +185,7 @@ def _idle(span: tuple[float, float], operations: Iterable[Operation], longest: f
 
 def _ways_that_take_writes(history: History, demands: Demands, allowances: Sequence[Allowance]) -> Iterator[Finding]:
     writes, span = witness_figures.by_label(history, WRITES), history.span
+    fence = _cutover([operation for operations in writes.values() for operation in operations])
     for label in dict.fromkeys((*history.writers.values(), *writes)):
         route, attempts = label.partition("@")[0], writes.get(label, [])
         taken = [operation for operation in attempts if operation.outcome == OK]
@@ -187,6 +209,12 @@ def _ways_that_take_writes(history: History, demands: Demands, allowances: Seque
                     f"the cutover ended at {history.clock(phase.end)}",
                     route,
                 )
+        if min(operation.end for operation in taken) < fence.start and last < fence.end:
+            yield _lack(
+                f"no write was acknowledged through {label} after the longest write pause, which ended at "
+                f"{history.clock(fence.end)}: the last one at {history.clock(last)}",
+                route,
+            )
         pause = witness_figures.longest_pause(attempts, open_only=True)
         refused = sum(operation.start >= pause.start for operation in attempts)
         if pause.open and refused >= REFUSALS and unexplained(pause, label, allowances) > STILL_REFUSED:
@@ -196,6 +224,16 @@ def _ways_that_take_writes(history: History, demands: Demands, allowances: Seque
                 route,
                 at=history.clock(pause.start),
             )
+
+
+def _cutover(writes: Sequence[Operation]) -> Gap:
+    """The longest time in which writes were refused; an empty one where they never were for long."""
+    pause = witness_figures.longest_pause(writes)
+    refused = any(
+        operation.outcome in (FAIL, UNKNOWN) and operation.end > pause.start and operation.start < pause.end
+        for operation in writes
+    )
+    return pause if refused and not pause.open and pause.seconds >= CUTOVER else Gap()
 
 
 def _unknown(history: History, demands: Demands) -> Iterator[Finding]:

@@ -28,12 +28,16 @@ class Gap:
 
 
 def longest_gap(operations: Sequence[Operation]) -> Gap:
-    """From the end of one success to the end of the next; if attempts went on after the last success, that stretch counts too."""
+    """From the end of one success to the end of the next; if attempts went on after the last success, that stretch
+    counts too.
+    """
     return max(gaps(operations), key=lambda gap: gap.seconds, default=Gap())
 
 
 def longest_pause(writes: Sequence[Operation], open_only: bool = False) -> Gap:
-    """The longest time in which a write was wanted and none was acknowledged: a gap less what of it no client was asking."""
+    """The longest time in which a write was wanted and none was acknowledged: a gap less what of it no client was
+    asking.
+    """
     return max(
         (pause for pause in pauses(writes) if pause.open or not open_only), key=lambda gap: gap.seconds, default=Gap()
     )
@@ -58,7 +62,9 @@ def pauses(writes: Sequence[Operation]) -> list[Gap]:
 
 
 def gaps(operations: Sequence[Operation]) -> list[Gap]:
-    """The stretches without a success, from the first attempt on. One that no success ended is open, and lasts to the last attempt."""
+    """The stretches without a success, from the first attempt on. One that no success ended is open, and lasts to the
+    last attempt.
+    """
     if not operations:
         return []
     ends = sorted(operation.end for operation in operations if operation.outcome == OK)
@@ -71,7 +77,9 @@ def gaps(operations: Sequence[Operation]) -> list[Gap]:
 
 
 def troubles(operations: Iterable[Operation]) -> list[Gap]:
-    """Stretches of trouble: from the start of a failed attempt to the end of the first success after which none failed for a second."""
+    """Stretches of trouble: from the start of a failed attempt to the end of the first success after which none
+    failed for a second.
+    """
     found: list[Gap] = []
     begin = first_success = None
     last = 0.0

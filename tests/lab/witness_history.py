@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The witness's record: one JSON line for each thing that happened, readable after any kind of death.
 
-Kinds of line: `header` (who, when, which routes, what the tables held before), `invoke` (a write is about to be sent),
-`operation` (an attempt with its outcome), `crash` (a client of the witness broke) and `end`. Writes are announced before they are
-sent: a witness killed in between leaves a write of unknown outcome, not one that nobody seems to have made.
+Kinds of line: `header` (who, when, which routes, what the tables held before), `invoke` (a write is about to be
+sent), `operation` (an attempt with its outcome), `crash` (a client of the witness broke) and `end`. Writes are
+announced before they are sent: a witness killed in between leaves a write of unknown outcome, not one that nobody
+seems to have made.
 
 All times are CLOCK_MONOTONIC seconds, which every process of one boot shares; the header ties them to the wall clock.
 """
@@ -91,7 +92,8 @@ class History:
     crashes: list[str] = field(default_factory=list)
     ended: bool = True
     stuck: list[str] = field(default_factory=list)  # clients that were still busy at the end
-    # The way to the cluster that a client keeps to: reads through it, and whose writes begin there. From the headers and the routes.
+    # The way to the cluster that a client keeps to: reads through it, and whose writes begin there. From the headers
+    # and the routes.
     labels: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -121,7 +123,9 @@ class History:
         return {client: label for header in self.headers for client, label in header.get("writers", {}).items()}
 
     def label(self, operation: Operation) -> str:
-        """The way to the cluster that an operation took, as `name` or `name@namespace`; a redirected write's is the one it was first sent to."""
+        """The way to the cluster that an operation took, as `name` or `name@namespace`; a redirected write's is the
+        one it was first sent to.
+        """
         if not self.labels:
             self.labels.update(self.writers)
             for header in self.headers:

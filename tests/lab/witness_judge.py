@@ -1,11 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The judge: pure, from a history and the final state to a verdict. What a version is, and when overwritten, is in witness_subjects.
+"""The judge: pure, from a history and the final state to a verdict. What a version is, and when overwritten, is in
+witness_subjects.
 
-Two rules bind a read. It may be old, as a follower's may, but by no more than `staleness`: what was known that long before it
-began must be in it. And it is a prefix of the log: whoever shows a write that began after another one was known must show that one,
-too, however soon. A list is one look, and a connection that is kept open stays with one daemon, whose state only moves on. The
-final state is a read that may not lag at all.
+Two rules bind a read. It may be old, as a follower's may, but by no more than `staleness`: what was known that long
+before it began must be in it. And it is a prefix of the log: whoever shows a write that began after another one was
+known must show that one, too, however soon. A list is one look, and a connection that is kept open stays with one
+daemon, whose state only moves on. The final state is a read that may not lag at all.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ DEMANDS = Demands()
 
 @dataclass
 class Verdict:
-    """Acquitted (`ok`) when nothing was found, refused when all that was found is a want of evidence, convicted otherwise."""
+    """Acquitted (`ok`) when nothing was found, refused when all that was found is a want of evidence, convicted
+    otherwise.
+    """
 
     outcome: str
     findings: list[Finding]
@@ -97,8 +100,8 @@ def judge(
 ) -> Verdict:
     """Judge a history.
 
-    `final_state` holds the last list reads of every table through every route; without one (None) there is no acquittal.
-    `staleness` is in seconds.
+    `final_state` holds the last list reads of every table through every route; without one (None) there is no
+    acquittal. `staleness` is in seconds.
     """
     history = replace(history, operations=sorted(history.operations, key=lambda operation: operation.start))
     case = _Case(history, final_state or (), staleness, ignore_foreign, allowances)
@@ -149,9 +152,9 @@ class _Shown:
         if before is None or before.start < version.start:
             self.rows[subject.key] = version
 
-    def certainly_made(self, subject: Subject, certain: float) -> bool:
+    def certainly_made(self, subject: Subject) -> bool:
         """Whether this object was there for whoever showed this: what is absent now is deleted."""
-        return subject.unborn.overwritten < max(certain, self.since) or subject.key in self.rows
+        return subject.unborn.overwritten < self.since or subject.key in self.rows
 
     def after(self, subject: Subject, version: Version) -> Version | None:
         """The version shown that must have come after this one, if there is any."""
@@ -219,6 +222,10 @@ class _Case:
         """The id of an object, as a write to it was acknowledged or a read has shown it."""
         if subject.id is None:
             subject.id = number
+        elif subject.id != number:
+            key = "/".join(subject.key)
+            self._find(PHANTOM, operation, f"{key} has id {number}, but was made as {subject.id}; ids never change")
+            return
         owner = self.owners.setdefault((operation.table, number), subject)
         if owner is not subject:
             self._find(
@@ -251,7 +258,8 @@ class _Case:
             self.deletes[table] = [subject.versions[None].start for subject in deleted], deleted
 
     def _note_deletes_seen(self) -> None:
-        """An absent row shows that an unknown delete landed, unless the read may have come from before the row was made.
+        """An absent row shows that an unknown delete landed, unless the read may have come from before the row was
+        made.
 
         One that is allowed to lag may lag by any time.
         """
@@ -295,35 +303,37 @@ class _Case:
         if operation.op in WRITES:
             subject = self.subjects[(operation.table, operation.object)]
             if operation.status == 404 and operation.op != "create":
-                self._check_rows_seen(operation, [(subject, subject.absent(operation.end, horizon))], _Shown())
+                self._check_rows_seen(operation, [(subject, subject.absent(operation.end, horizon))], _Shown(), horizon)
         elif operation.outcome == OK:
             self._check_rows(operation)
             connection = self._connection(operation)
-            # One that may lag by any time shows no delete by what it does not have: that may be from before the create.
-            lagging = any(allowance.covers(operation) for allowance in self.lags)
-            seen = self._observe(operation, horizon, -math.inf if lagging else horizon, connection)
-            self._check_rows_seen(operation, seen, connection)
+            seen, bound = self._observe(operation, horizon, connection)
+            self._check_rows_seen(operation, seen, connection, bound)
             self._count_regressions(operation, seen)
 
     def _connection(self, operation: Operation) -> _Shown:
-        """What the connection of this read has shown; a fresh one, and one whose predecessor was closed, has shown nothing."""
+        """What the connection of this read has shown; a fresh one, and one whose predecessor was closed, has shown
+        nothing.
+        """
         key = (operation.client, operation.route, operation.target)
         if operation.connection != "reused" or key not in self.connections:
             self.connections[key] = _Shown()
         return self.connections[key]
 
     def _observe(
-        self, operation: Operation, horizon: float, certain: float, connection: _Shown
-    ) -> list[tuple[Subject, Version]]:
-        """The version of each subject that a read showed; of those that were not in a list, the ones that should have been.
+        self, operation: Operation, horizon: float, connection: _Shown
+    ) -> tuple[list[tuple[Subject, Version]], float]:
+        """The version of each subject that a read showed; of those that were not in a list, the ones that should have
+        been.
 
-        What must have been in it was known before `horizon`, what certainly was before `certain`. Notes in `connection` what was shown.
+        What was known before `horizon` had to be in it. Notes in `connection` what was shown, and returns as well the
+        moment before which everything known had to be in it as long as it is not older than allowed.
         """
         values = operation.values or {}
         if operation.op == "read-one":
             subject = self.subjects.get((operation.table, operation.object))
-            if subject is None or (operation.object not in values and operation.status != 404):
-                return []
+            if subject is None or (operation.object not in values and operation.status not in (404, None)):
+                return [], horizon
             if operation.object in values:
                 version = self._version(subject, values[operation.object][1])
             else:
@@ -331,12 +341,10 @@ class _Case:
                     operation.end, math.inf if subject.key in connection.rows else max(horizon, connection.since)
                 )
             if version is None:
-                return []
-            if version.value is not None or (
-                version is not subject.unborn and connection.certainly_made(subject, certain)
-            ):
+                return [], horizon
+            if version.value is not None or (version is not subject.unborn and connection.certainly_made(subject)):
                 connection.show(operation, subject, version)
-            return [(subject, version)]
+            return [(subject, version)], horizon
         seen: list[tuple[Subject, Version]] = []
         table = operation.table
         for name, row in values.items():
@@ -345,24 +353,31 @@ class _Case:
             if subject is not None and version is not None:
                 seen.append((subject, version))
                 connection.show(operation, subject, version)
-        # An absence that only a delete explains shows that delete, and with it all that was known before it began; the latest first.
+        # An absence that only a delete explains, not a look from before the create, shows that delete.
         starts, deleted = self.deletes.get(table, ([], []))
         for position in range(
             bisect.bisect_right(starts, operation.end), bisect.bisect_right(starts, connection.since), -1
         ):
             subject = deleted[position - 1]
-            if subject.key[1] not in values and connection.certainly_made(subject, certain):
+            if subject.key[1] not in values and connection.certainly_made(subject):
                 delete = subject.versions[None]
                 seen.append((subject, delete))
                 connection.show(operation, subject, delete)
         bound = max(horizon, connection.since)
+        if not any(allowance.covers(operation) for allowance in self.lags):
+            # It may be no older than it is allowed to be, so it shows the deletes of what was there before that, too.
+            for position in range(bisect.bisect_right(starts, operation.end), bisect.bisect_right(starts, bound), -1):
+                subject = deleted[position - 1]
+                if subject.key[1] not in values and subject.unborn.overwritten < horizon:
+                    bound = starts[position - 1]
+                    break
         # Long histories are mostly rows that are gone, or not yet made: their absence needs no thought.
         for subject in self.by_table.get(table, [])[bisect.bisect_right(self.gone.get(table, []), operation.end) :]:
             if subject.key[1] not in values and (subject.unborn.overwritten < bound or subject.key in connection.rows):
                 seen.append(
                     (subject, subject.absent(operation.end, math.inf if subject.key in connection.rows else bound))
                 )
-        return seen
+        return seen, bound
 
     @staticmethod
     def _version(subject: Subject, value: str | None) -> Version | None:
@@ -371,32 +386,36 @@ class _Case:
         return version if version is not None and version.possible else None
 
     def _check_rows_seen(
-        self, operation: Operation, seen: Sequence[tuple[Subject, Version]], connection: _Shown
+        self, operation: Operation, seen: Sequence[tuple[Subject, Version]], connection: _Shown, bound: float
     ) -> None:
-        horizon = operation.start - self.staleness
         back = [(pair, newest) for pair in seen if (newest := connection.after(*pair)) is not None]
         lost = [pair for pair in seen if pair[1].overwritten < connection.since]
-        stale = [pair for pair in seen if connection.since <= pair[1].overwritten < horizon]
+        stale = [pair for pair in seen if connection.since <= pair[1].overwritten < bound]
         if lost:
             assert connection.version is not None
             text = (
                 f"{_where(operation)} showed {self._what(lost[0], connection.since)}, before {connection.what} as "
-                f"{_shown(connection.version.value)} was begun at {self.history.clock(connection.since)}{_line(connection.version)}, which was "
-                f"shown with it or before on this connection; wanted the earlier write, or a newer one, with the later one{_more(lost)}"
+                f"{_shown(connection.version.value)} was begun at {self.history.clock(connection.since)}"
+                f"{_line(connection.version)}, which was shown with it or before on this connection; wanted the earlier "
+                f"write, or a newer one, with the later one{_more(lost)}"
             )
             self._find(LOST_UPDATE, operation, text, about=_about(lost[0][0], lost[0][0].newest(connection.since)))
         elif back:
             (subject, version), newest = back[0]
             text = (
-                f"{_where(operation)} showed {'/'.join(subject.key)} as {_shown(version.value)}, after {_shown(newest.value)}, begun at "
-                f"{self.history.clock(newest.start)}{_line(newest)}, was shown on this connection; wanted that one or a newer one{_more(back)}"
+                f"{_where(operation)} showed {'/'.join(subject.key)} as {_shown(version.value)}, after "
+                f"{_shown(newest.value)}, begun at {self.history.clock(newest.start)}{_line(newest)}, was shown on this "
+                f"connection; wanted that one or a newer one{_more(back)}"
             )
             self._find(LOST_UPDATE, operation, text, about=_about(subject, newest))
         if stale:
-            text = (
-                f"{_where(operation)} showed {self._what(stale[0], horizon)}, {operation.start - stale[0][1].overwritten:.2f} s before "
-                f"the read began; wanted that one or a newer one after {self.staleness:g} s{_more(stale)}"
-            )
+            age = operation.start - stale[0][1].overwritten
+            wanted = f"wanted that one or a newer one after {self.staleness:g} s"
+            if age <= self.staleness:
+                began = self.history.clock(bound)
+                wanted = f"wanted that one or a newer one in a list without a row whose delete began at {began}"
+            what = self._what(stale[0], bound)
+            text = f"{_where(operation)} showed {what}, {age:.2f} s before the read began; {wanted}{_more(stale)}"
             finding = self._finding(STALE_READ, operation, text)
             (
                 self.allowed_stale if any(allowance.covers(operation) for allowance in self.lags) else self.findings
@@ -427,7 +446,7 @@ class _Case:
             self._find(FAILED_READ, operation, f"final read of {operation.table} failed: {operation.error}")
             return
         self._check_rows(operation)
-        for subject, version in self._observe(operation, math.inf, math.inf, _Shown()):
+        for subject, version in self._observe(operation, math.inf, _Shown())[0]:
             newest = subject.newest(math.inf)
             if version.overwritten < math.inf and newest is not None:
                 what = self._what((subject, version), math.inf).replace(" as ", " ends as ", 1)

@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Histories of the witness with a real Raft cluster on loopback addresses: three test daemons, six routes, and what happens to them.
+"""Histories of the witness with a real Raft cluster on loopback addresses: three test daemons, six routes, and what
+happens to them.
 
     python3 -m tests.lab.witness_record tests/lab/histories/cutover.jsonl.gz
 

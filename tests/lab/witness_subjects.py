@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The objects under test and the order of their versions: what may be seen, and what may no longer be.
 
-Every object has one writer that does one thing at a time, so its versions are ordered by their start. A version is *known* from
-the moment it was acknowledged, or was seen by any read. Being known, it has landed and cannot land again; one of unknown outcome
-that no read has shown may still land at any time. So a version is overwritten for certain if it was known before a newer one, known
-itself, was even begun. An unknown write is thus never held against the cluster, whether it landed, did not, or lands late; but
-once seen it must not vanish.
+Every object has one writer that does one thing at a time, so its versions are ordered by their start. A version is
+*known* from the moment it was acknowledged, or was seen by any read. Being known, it has landed and cannot land
+again; one of unknown outcome that no read has shown may still land at any time. So a version is overwritten for
+certain if it was known before a newer one, known itself, was even begun. An unknown write is thus never held against
+the cluster, whether it landed, did not, or lands late; but once seen it must not vanish.
 
-Before its create an object is absent, and after its delete. An absent row is the state before the create as long as no version is
-known, and the delete from the moment that began; in between it is a lost row.
+Before its create an object is absent, and after its delete. An absent row is the state before the create as long as
+no version is known, and the delete from the moment that began; in between it is a lost row.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class Subject:
         return delete.start if delete is not None and delete.overwritten == math.inf else math.inf
 
     def index(self) -> None:
-        """Find out from when on each version was known to be overwritten, by the earliest known of those that began after it was known."""
+        """Find out from when on each version was known to be overwritten, by the earliest known of those that began
+        after it was known.
+        """
         for version in self.versions.values():
             version.known = min(version.acknowledged, version.seen)
         known = sorted(

@@ -1,6 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The witness with a real Raft cluster: what fences, elections and deaths do to clients is acquitted, and nothing besides."""
+"""The witness with a real Raft cluster: what fences, elections and deaths do to clients is acquitted, and nothing
+besides.
+"""
 
 from __future__ import annotations
 

@@ -139,6 +139,15 @@ def test_the_witness_history_becomes_series(tmp_path: Path) -> None:
     assert found["routes"][0]["count"] == 1330
 
 
+def test_the_write_pause_as_clients_saw_it_is_beside_the_fences_own_time() -> None:
+    found = report(witness=given.verdict(failed_reads=0))
+    assert "Write pause at the cutover: 842 ms behind the fence, 806 ms as clients saw it." in found["verdict"]["happened"]
+    assert "pi_controller_migration_client_write_pause_seconds 0.806\n" in metrics.prometheus(found)
+    alone = report()
+    assert "Write pause at the cutover: 842 ms behind the fence." in alone["verdict"]["happened"]
+    assert "client_write_pause" not in metrics.prometheus(alone)
+
+
 def test_junit_counts_what_does_not_hold() -> None:
     found = VARIANTS["with findings"]()
     root = ElementTree.fromstring(checks.junit(found))
