@@ -32,7 +32,7 @@ class Pis:
     @classmethod
     def up(cls) -> Pis:
         lab = state.require()
-        return cls(lab, kubernetes.named(lab.provider))
+        return cls(lab, kubernetes.named(lab.provider, lab.options))
 
     @property
     def nodes(self) -> list[Node]:
