@@ -33,7 +33,9 @@ def assert_migrated(names: list[str]) -> None:
         assert on.gate_rules(pi) == []
         backups = pi.file("/var/backups/pi-controller-migration")
         assert (backups.mode, backups.user) == (0o700, "root")
-        assert pi.run_expect([0], f"find {backups.path} -type f -perm /077").stdout == ""
+        # The unit file keeps its mode and owner, which the way back gives it again; others cannot enter the folder.
+        assert pi.run_expect([0], f"find {backups.path} -type f -perm /077 ! -path {backups.path}/pi-controller.service").stdout == ""
+        assert (pi.file(f"{backups.path}/pi-controller.service").mode, archive.user) == (0o644, "root")
         members |= {(member["ID"], member["Address"], member["Voter"]) for member in on.raft_status(pi, 8080)["members"]}
     addresses = {node["name"]: node["address"] for node in rehearsal.lab_state()["nodes"]}
     assert members == {(name, f"{addresses[name]}:9091", True) for name in names}
