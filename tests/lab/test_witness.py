@@ -784,11 +784,12 @@ def test_a_route_that_takes_no_writes_after_the_longest_pause() -> None:
     for start in (3.0, 4.0):
         story.write("update", "v3", start, FAIL, status=503)
     story.write("update", "v3", 5.0)
+    story.one("v3", 8.0)
     final = {A: "v3", B: "w1"}
     finding = only(story.verdict(final), court.NO_EVIDENCE)
     assert finding.route == "pi-2"
     assert "after the longest write pause" in finding.text
-    story.write("update", "w2", 5.5, name=B, client="write-2", via_route="pi-2")
+    story.write("update", "w2", 8.5, name=B, client="write-2", via_route="pi-2")
     acquitted(story.verdict({**final, B: "w2"}))
 
 

@@ -3,7 +3,7 @@
 """Each kind of anomaly, put at random into a clean history that was recorded with a real cluster, is convicted;
 unchanged ones are acquitted.
 
-A history is judged a piece at a time: a second of it, with the rows as they were before, and the final state that its
+A history is judged a piece at a time: less than a second of it, with the rows as they were before, and the final state that its
 acknowledged writes come to.
 """
 
@@ -26,8 +26,8 @@ from .witness_history import FAIL, OK, READS, TABLES, UNKNOWN, WRITES, History, 
 RECORDED = Path(__file__).parent / "histories" / "cutover.jsonl.gz"
 TIMES = 1000  # of each kind
 PIECES = 200
-SECONDS = 1.0  # of reads in a piece
-OBJECTS = 6
+SECONDS = 0.7  # of reads in a piece
+OBJECTS = 5
 BEFORE = 0.8  # seconds of writes before its first read; of older ones each row's last is kept
 LIMITS = court.Limits(write_pause=15, read_gap=5, recovery=20)
 HOLE = 1.5  # seconds
@@ -77,7 +77,7 @@ def recorded() -> History:
 
 
 def piece(dice: random.Random) -> Piece:
-    """A second of some of the clients and some of the objects: what is left out takes nothing from the order of the
+    """A stretch of some of the clients and some of the objects: what is left out takes nothing from the order of the
     rest.
     """
     history = recorded()

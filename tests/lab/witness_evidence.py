@@ -209,7 +209,8 @@ def _ways_that_take_writes(history: History, demands: Demands, allowances: Seque
                     f"the cutover ended at {history.clock(phase.end)}",
                     route,
                 )
-        if min(operation.end for operation in taken) < fence.start and last < fence.end:
+        goes_on = span[1] - fence.end > STILL_REFUSED
+        if goes_on and min(operation.end for operation in taken) < fence.start and last < fence.end:
             yield _lack(
                 f"no write was acknowledged through {label} after the longest write pause, which ended at "
                 f"{history.clock(fence.end)}: the last one at {history.clock(last)}",
