@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 HOST = "127.0.0.1"
-SOURCE = Path(__file__).resolve().parent / "picontroller"
 T = TypeVar("T")
 _given: set[int] = set()
 

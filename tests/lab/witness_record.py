@@ -137,7 +137,7 @@ def record(target: Path, scenario: Callable[[Watched], None] = cutover) -> dict[
         folder = Path(name)
         history = folder / "history.jsonl"
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        binary = build_standin(folder)
+        binary = build_standin()
         began = time.monotonic()
         with watched(binary, folder / "cluster", history) as seen:
             scenario(seen)
