@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.lab import faults, kubernetes, machines, state
 from tests.lab.kubernetes.provider import Provider
-from tests.lab.shell import LabError, run
+from tests.lab.shell import LabError
 from tests.lab.state import Node
 from tests.lab.witness_http import socket_in
 
@@ -119,7 +119,9 @@ class Pis:
         """The other Pis whose clients a gate leads to this one, as while their own pod is replaced."""
         found = []
         for other in self.nodes:
-            rules = run(["ip", "netns", "exec", other.name, "nft", "list", "table", "inet", "pi_controller_gate"], check=False).stdout
+            if not machines.running(other):
+                continue
+            rules = machines.execute(other, ["nft", "list", "table", "inet", "pi_controller_gate"], check=False).stdout
             # Where it is led to its own pod the port follows the address.
             if f"dnat ip to {node.address} " in rules:
                 found.append(other.name)

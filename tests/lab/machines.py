@@ -38,7 +38,21 @@ if [ "$(stat -f -c %T /sys/fs/cgroup)" = tmpfs ]; then
 fi
 [ -e /dev/kmsg ] || ln -s /dev/console /dev/kmsg
 echo 1 > /proc/sys/net/ipv4/ip_forward
-"""
+# What kube-proxy has not turned to an endpoint is refused, as by a router that knows no such network. It changes its tables one
+# after the other, so when a Service gets its first endpoint a connection can slip through. With no answer at all the kernel
+# remembers for two minutes that this port of the client is for the Service's own address, and whatever client is given the port next
+# waits in vain. Behind every DNAT, so what still has a Service's address was turned to no endpoint.
+nft -f - <<NFT
+table inet pi-lab
+delete table inet pi-lab
+table inet pi-lab {
+    chain output {
+        type filter hook output priority filter + 10; policy accept;
+        ip daddr SERVICE_RANGE meta l4proto tcp reject with tcp reset
+    }
+}
+NFT
+""".replace("SERVICE_RANGE", settings.SERVICE_RANGE)
 SETUP_UNIT = """\
 [Unit]
 Description=What a Pi has and a container lacks

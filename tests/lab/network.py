@@ -16,17 +16,6 @@ from .state import Node, State
 NETNS_FOLDER = Path("/run/netns")
 INSIDE = "eth0"
 UNANSWERED_SECONDS = 5
-# Behind every DNAT, so that what still has a Service's address was turned to no endpoint. Replaced as a whole each time.
-REFUSE = """\
-table inet pi-lab
-delete table inet pi-lab
-table inet pi-lab {{
-    chain output {{
-        type filter hook output priority filter + 10; policy accept;
-        ip daddr {services} meta l4proto tcp reject with tcp reset
-    }}
-}}
-"""
 
 
 def cable(node: Node) -> str:
@@ -67,22 +56,10 @@ def _ensure_host(node: Node, state: State) -> None:
     # No default route: a host must not reach anything but the lab. A Service's address needs one all the same, as a
     # packet is routed once before kube-proxy's rules turn it to an endpoint.
     _ip(*inside, "route", "replace", settings.SERVICE_RANGE, "dev", INSIDE)
-    _refuse_what_is_not_led(node)
     _forget_the_unanswered(node)
     for other in state.nodes:
         if other != node:
             _ip(*inside, "route", "replace", settings.pod_network(other.number), "via", other.address)
-
-
-def _refuse_what_is_not_led(node: Node) -> None:
-    """What kube-proxy has not turned to an endpoint is refused, as by a router that knows no such network.
-
-    It changes the tables filter and nat one after the other, so when a Service gets its first endpoint a connection can
-    slip through. With nobody to refuse it the kernel remembers for two minutes that this port of the client leads to the
-    Service's own address, and whatever client is given the port next waits in vain.
-    """
-    rules = REFUSE.format(services=settings.SERVICE_RANGE)
-    run(["ip", "netns", "exec", node.name, "nft", "-f", "-"], stdin=rules)
 
 
 def _forget_the_unanswered(node: Node) -> None:
@@ -109,7 +86,8 @@ def plugged(node: Node) -> bool:
 def forget(node: Node) -> None:
     """What a host loses with its power: packet filter rules and tracked connections. Its namespace outlives it in the lab."""
     inside = ["ip", "netns", "exec", node.name]
-    run([*inside, "nft", "flush", "ruleset"])
+    # By the host's own nft: an older one crashes on what a newer one has written.
+    run([*inside, "chroot", node.folder / "root", "nft", "flush", "ruleset"])
     run([*inside, "conntrack", "-F"])
 
 

@@ -16,7 +16,6 @@ RUN = (
     "mmdebstrap",
     "systemd-container",
     "iproute2",
-    "nftables",
     "conntrack",
     "openssl",
     "openssh-client",
@@ -30,8 +29,8 @@ RUN = (
 BUILD = ("gcc", "libc6-dev")
 # For the tests of the report's page; the lab itself does without.
 BROWSER = ("chromium", "fonts-dejavu-core")
-# Rules of other programs, which the gate is tested beside.
-NETWORK = ("iptables",)
+# The gate itself, and rules of other programs that it is tested beside.
+NETWORK = ("nftables", "iptables")
 GROUPS = {"run": RUN, "build": BUILD, "browser": BROWSER, "network": NETWORK}
 
 
