@@ -391,6 +391,32 @@ def test_a_connection_to_the_pod_outlives_the_gate(client, tracked, other):
     assert says(kept).startswith("pod-1")
 
 
+# An open gate has no rules: that end needs the kernel to forget.
+@pytest.mark.parametrize(
+    ("state", "reached", "can_forget"),
+    [
+        ("redirected", "pod-1", True), ("redirected", "pod-1", False), ("fenced", None, True), ("fenced", None, False),
+        ("open", "old-1", True),
+    ],
+)  # fmt: skip
+def test_a_connection_led_to_the_other_pi_ends_when_it_is_led_there_no_more(client, tracked, other, state, reached, can_forget):
+    """No socket of this Pi has it. Who stayed on it would go on asking the other Pi's daemon, the old one at a cutover, for good."""
+    pi = tracked
+    pi.gate("forwarded", forward_to=other.address)
+    kept, local = client.start("talk", pi.address, "8080", ""), pi.start("talk", pi.address, "8080", "")
+    assert says(kept).startswith("old-2")
+    assert says(local).startswith("old-2")
+    if not can_forget:
+        pi.cannot = ("end", "forget")
+
+    pi.gate(state, established="finish")
+    assert says(kept) == "reset"
+    assert says(local) == "reset"
+    if reached:
+        assert says(client.start("talk", pi.address, "8080", "")).startswith(reached)
+    assert pi.gate(state, established="finish")["changed"] is False
+
+
 @pytest.mark.parametrize("established", ["reset", "finish"])
 def test_a_connection_to_the_pod_ends_when_the_gate_leads_to_the_daemon_again(client, tracked, other, established):
     """A cutover that is undone: nobody writes to the pods, so whoever stayed with one would read the same for ever."""

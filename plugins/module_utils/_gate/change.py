@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import socket
@@ -16,7 +17,7 @@ from typing import Any
 
 from .addresses import own_addresses
 from .nft import GateError, Nft
-from .sockets import Connection, Sockets, forget
+from .sockets import Connection, Sockets, forget, forget_through
 from .standing import MIXED, Table, state_of
 from .table import COMMENT_LENGTH, Gate, Port
 
@@ -145,7 +146,17 @@ def set_gate(nft: Nft, gate: Gate, before: Table | None, established: str, patie
         # Where the pod's clients are not ended yet, the kernel still has to know that they were led there.
         if sockets.can_end or gate.state != "open":
             forget(ended)
+    # Connections led to the other Pi have no socket here. A client that kept one would stay with that Pi's daemon for good: with the
+    # old one when its own Pi has the new, or with a follower that sends its writes back to this Pi.
+    left_behind = set(before.forward_to) - set(gate.forward_to) if before and changes else set()
+    if left_behind:
+        with contextlib.suppress(OSError):
+            forget_through(left_behind, [port.standard for port in gate.ports] or _ports_of(before), gate.own or own_addresses())
     return Changed(before, after, len(ended))
+
+
+def _ports_of(table: Table | None) -> list[int]:
+    return [int(port) for port in (table.sets.get("fenced", ()) if table else ())]
 
 
 def proven(nft: Nft, gate: Gate, before: Table | None) -> Changed:
@@ -155,7 +166,9 @@ def proven(nft: Nft, gate: Gate, before: Table | None) -> Changed:
 
 
 def ending_led(gate: Gate, before: Table | None) -> Gate:
-    """An open gate that still ends what an earlier `redirected` has led to the pod, where there was one."""
+    """The gate that also ends what an earlier one has led elsewhere: to the pod before `open`, or to another Pi."""
     # A table in the state `open` is what an earlier opening has left for the same reason.
+    led_away = (*before.forward_to, *before.ends_through) if before is not None and gate.state != "open" else ()
+    gate = replace(gate, ends_through=tuple(dict.fromkeys(address for address in led_away if address not in gate.forward_to)))
     was_led = before is not None and state_of(before) in ("open", "redirected", MIXED)
     return replace(gate, ends_led=bool(gate.state == "open" and gate.ports and was_led and not gate.keep_established))

@@ -50,6 +50,8 @@ class Table:
     rules: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     sets: dict[str, frozenset[str]] = field(default_factory=dict)
     forward_to: tuple[str, ...] = field(default=(), compare=False)
+    # The other Pi that an earlier state led to, where connections that still go there are ended.
+    ends_through: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def comments(self) -> list[str]:
@@ -60,6 +62,7 @@ def parse(text: str) -> Table:
     """Read the output of `nft -j list table`. Raises ValueError where it is not that."""
     table = Table()
     found: list[str] = []
+    ended: list[str] = []
     for entry in json.loads(text)["nftables"]:
         if "chain" in entry:
             chain = entry["chain"]
@@ -74,7 +77,8 @@ def parse(text: str) -> Table:
             verdict = next(reversed(rule["expr"][-1])) if rule["expr"] else ""
             table.rules.setdefault(rule["chain"], []).append((rule.get("comment", ""), verdict))
             found += [str(target["addr"]) for target in (expr.get("dnat") for expr in rule["expr"]) if _is_host(target)]
-    table.forward_to = tuple(dict.fromkeys(found))
+            ended += [str(match["right"]) for match in (expr.get("match") for expr in rule["expr"]) if _is_answering(match)]
+    table.forward_to, table.ends_through = tuple(dict.fromkeys(found)), tuple(dict.fromkeys(ended))
     return table
 
 
@@ -93,6 +97,11 @@ def networks(addresses: Iterable[str]) -> Iterator[str]:
 
 def _is_host(target: Any) -> bool:
     return isinstance(target, dict) and "addr" in target and "port" not in target
+
+
+def _is_answering(match: Any) -> bool:
+    left = match.get("left", {}).get("ct", {}) if isinstance(match, dict) and isinstance(match.get("left"), dict) else {}
+    return (left.get("key"), left.get("dir")) in {("saddr", "reply"), ("ip saddr", "reply"), ("ip6 saddr", "reply")}
 
 
 def _element(element: Any) -> str:

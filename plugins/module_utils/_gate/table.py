@@ -69,6 +69,8 @@ class Gate:
     own: tuple[str, ...] = ()
     # With `open`: end connections that an earlier `redirected` has led to the pod.
     ends_led: bool = False
+    # The other Pi that an earlier `forwarded` led to: connections that still go there are ended.
+    ends_through: tuple[str, ...] = ()
 
     @property
     def exists(self) -> bool:
@@ -110,6 +112,9 @@ class Gate:
             chains["lead_out"] = [Rule("operator", f"ip saddr {OPERATOR_ADDRESS} accept"), *chains["lead_in"]]
         if self.state == "forwarded":
             chains["through"], chains["back"] = list(self._through()), list(self._masquerade())
+        if self.ends_through:
+            chains["through"] = [*self._end_through(), *chains.get("through", ())]
+            chains["out_tracked"] = list(self._end_through())
         return {name: chains[name] for name in CHAINS if name in chains}
 
     def _operator_out(self) -> Iterator[Rule]:
@@ -181,6 +186,13 @@ class Gate:
         for other in self.forward_to:
             match = f"ct status dnat {_ip(other)} daddr {other} tcp dport @fenced"
             yield Rule(f"mark {_ip(other)}", f"{match} meta mark set meta mark or {KUBE_MARK}")
+
+    def _end_through(self) -> Iterator[Rule]:
+        """The next request on a connection that goes to the other Pi ends it. An acknowledgement of the last answer does not."""
+        for other in self.ends_through:
+            for port in self.ports:
+                match = f"meta l4proto tcp ct reply {_ip(other)} saddr {other} ct original proto-dst {port.standard} ct direction original"
+                yield Rule(f"end {_ip(other)} {port.standard}", f"{match} tcp flags & psh == psh reject with tcp reset")
 
     def _masquerade(self) -> Iterator[Rule]:
         """The other Pi must answer through this one."""
