@@ -391,6 +391,17 @@ def test_a_connection_to_the_pod_outlives_the_gate(client, tracked, other):
     assert says(kept).startswith("pod-1")
 
 
+SERVICE_ADDRESS = "10.96.0.17"
+PROXY_TO_OTHER = """\
+table ip proxy {{
+    chain output {{
+        type nat hook output priority -100;
+        ip daddr 10.96.0.17 tcp dport 8080 dnat to {other}:8080
+    }}
+}}
+"""
+
+
 # An open gate has no rules: that end needs the kernel to forget.
 @pytest.mark.parametrize(
     ("state", "reached", "can_forget"),
@@ -409,9 +420,16 @@ def test_a_connection_led_to_the_other_pi_ends_when_it_is_led_there_no_more(clie
     if not can_forget:
         pi.cannot = ("end", "forget")
 
+    # As kube-proxy would route a client of the Service to the other Pi: no matter of this gate.
+    pi.run("ip", "route", "add", SERVICE_ADDRESS, "via", other.address)
+    pi.run("nft", "-f", "-", data=PROXY_TO_OTHER.format(other=other.address))
+    served = pi.start("talk", SERVICE_ADDRESS, "8080", "")
+    assert says(served).startswith("old-2")
+
     pi.gate(state, established="finish")
     assert says(kept) == "reset"
     assert says(local) == "reset"
+    assert says(served).startswith("old-2")
     if reached:
         assert says(client.start("talk", pi.address, "8080", "")).startswith(reached)
     assert pi.gate(state, established="finish")["changed"] is False

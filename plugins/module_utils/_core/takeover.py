@@ -93,7 +93,7 @@ class Folders:
             if src == self.pod_data:
                 self._own()
             src.rename(dest)
-            for folder in {src.parent, dest.parent}:
+            for folder in dict.fromkeys((src.parent, dest.parent)):
                 fsync(folder)
 
     def _own(self) -> None:

@@ -191,8 +191,11 @@ class Gate:
         """The next request on a connection that goes to the other Pi ends it. An acknowledgement of the last answer does not."""
         for other in self.ends_through:
             for port in self.ports:
-                match = f"meta l4proto tcp ct reply {_ip(other)} saddr {other} ct original proto-dst {port.standard} ct direction original"
-                yield Rule(f"end {_ip(other)} {port.standard}", f"{match} tcp flags & psh == psh reject with tcp reset")
+                ip = _ip(other)
+                # Asked for at an address of this Pi: what kube-proxy routes to the other one goes its own way.
+                asked = f"ct original {ip} daddr @ours{_version(other)} ct original proto-dst {port.standard}"
+                match = f"meta l4proto tcp ct direction original {asked} ct reply {ip} saddr {other}"
+                yield Rule(f"end {ip} {port.standard}", f"{match} tcp flags & psh == psh reject with tcp reset")
 
     def _masquerade(self) -> Iterator[Rule]:
         """The other Pi must answer through this one."""

@@ -54,7 +54,7 @@ def endpoint(ip: str, port: int) -> str:
 
 def endpoint_of_text(text: str) -> str:
     """`[fd00:0::1]:80`, `fd00::1:80` (an address without brackets) and `10.0.0.1:80` in one form."""
-    ip, _, port = text.rpartition(":")
+    ip, _colon, port = text.rpartition(":")
     return endpoint(ip.strip("[]"), int(port))
 
 

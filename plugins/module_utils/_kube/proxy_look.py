@@ -134,6 +134,8 @@ def _is_roots(folder: Path) -> bool:
 
 
 def _run(command: list[str]) -> str:
+    # Read in a loop and with a time limit of its own, which a module's run_command does not have.
+    # pylint: disable-next=ansible-bad-function
     done = subprocess.run(
         command,
         capture_output=True,

@@ -18,6 +18,8 @@ HEADLINES = {
     "failed": "The migration stopped",
     "paused": "The migration is paused",
 }
+
+
 def verdict(report: Mapping[str, Any]) -> dict[str, Any]:
     failing = [check for check in report["checks"] if check["ok"] is False and check["group"] != "phases"]
     good = report["outcome"] in ("migrated", "paused", "rolled_back") and not failing

@@ -153,7 +153,7 @@ class Kernel:
         (self.proc / "net").mkdir(parents=True)
         monkeypatch.setattr(look, "_run", self.run)
         monkeypatch.setattr(look.nat_dump, "nat_rules", lambda: list(self.rules))
-        monkeypatch.setattr(look.shutil, "which", lambda name, path: name if any(name == word for word, *_ in self.answers) else None)
+        monkeypatch.setattr(look.shutil, "which", lambda name, path: name if any(name == command[0] for command in self.answers) else None)
         self.answers[("nft", "-j", "list", "tables")] = '{"nftables": []}'
 
     def run(self, command: list[str]) -> str:
