@@ -39,7 +39,7 @@ beside() {
     local result=0
     part lint fresh tests/lint.sh || result=1
     part sanity tests/sanity.sh || result=1
-    suites browser || result=1
+    suites network raft browser || result=1
     return "$result"
 }
 
@@ -66,7 +66,7 @@ other=$!
 every_minute "tests without the lab" &
 reminder=$!
 set +m
-suites unit lab network raft faults
+suites unit lab faults
 passed=$?
 wait "$other" || passed=1
 other=
