@@ -66,7 +66,7 @@ other=$!
 every_minute "tests without the lab" &
 reminder=$!
 set +m
-suites unit lab faults
+suites unit lab structure faults
 passed=$?
 wait "$other" || passed=1
 other=
