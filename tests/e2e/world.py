@@ -30,5 +30,11 @@ def world(names: list[str]) -> dict[str, Any]:
     # (`get all` has no Leases and no ConfigMaps.)
     kinds = "daemonsets,services,endpointslices,configmaps,leases,pods"
     objects = rehearsal.kubectl_json("-n", "pi-controller", "get", kinds)["items"]
-    listed["kubernetes"] = {(one["kind"], one["metadata"]["name"]): one["metadata"]["resourceVersion"] for one in objects}
+    listed["kubernetes"] = {(item["kind"], item["metadata"]["name"]): without_status(item) for item in objects}
     return listed
+
+
+def without_status(item: dict[str, Any]) -> dict[str, Any]:
+    """What somebody has asked for. The status is written by controllers and kubelets whenever they look, and counts up the version."""
+    metadata = {name: value for name, value in item["metadata"].items() if name not in ("resourceVersion", "managedFields")}
+    return {**{name: value for name, value in item.items() if name != "status"}, "metadata": metadata}

@@ -186,7 +186,7 @@ CALLS = {
     ("", "events"): {"list"},
     ("", "services"): {"get", "create", "update"},
     ("", "endpoints"): {"get", "create", "update"},
-    ("apps", "daemonsets"): {"get", "create", "patch", "delete"},
+    ("apps", "daemonsets"): {"get", "create", "update", "patch", "delete"},
     ("apps", "controllerrevisions"): {"list"},
     ("discovery.k8s.io", "endpointslices"): {"list", "create", "update", "delete"},
     ("coordination.k8s.io", "leases"): {"get", "create", "update", "delete"},
