@@ -192,6 +192,7 @@ def test_the_account_can_do_no_more(least_rights: Path) -> None:
         return bool(answer.status.allowed)
 
     assert may("patch", "daemonsets", "pi-controller", "apps")
+    assert may("update", "daemonsets", "pi-controller", "apps")
     assert may("update", "leases", "default", "coordination.k8s.io", "pi-controller-raft-migration")
     refused = [
         ("get", "secrets", "pi-controller", "", ""),
@@ -200,7 +201,7 @@ def test_the_account_can_do_no_more(least_rights: Path) -> None:
         ("create", "daemonsets", "kube-system", "apps", ""),
         ("delete", "pods", "kube-system", "", ""),
         ("delete", "namespaces", "", "", "pi-controller"),
-        ("update", "daemonsets", "pi-controller", "apps", ""),
+        ("update", "daemonsets", "kube-system", "apps", ""),
         ("delete", "services", "pi-controller", "", ""),
         ("delete", "endpoints", "pi-controller", "", ""),
         ("list", "services", "pi-controller", "", ""),
