@@ -71,7 +71,7 @@ GPIO_TMPFILES = "f /dev/gpiochip0 0660 root root -\n"
 CONSOLE = "console.log"
 # Of the share of a core that an agent gets: what etcd and the API server take.
 SERVER_SHARE = 1.8
-# A host whose controllers are v1 must be told so: systemd 256 and later refuse them otherwise.
+# Hosts with the controllers of cgroup v1 are booted with this: systemd 256 and later refuse them otherwise.
 LEGACY = "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
 
 

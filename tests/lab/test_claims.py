@@ -44,8 +44,8 @@ def test_the_modes_of_kube_proxy_and_the_datastores() -> None:
 
 def test_the_debians_and_their_pythons() -> None:
     suites = sorted({lab.suite for lab in LABS})
-    told = dict(re.findall(r"(\d+) \(Python (3\.\d+)\)", row("Pis")))
-    assert told == {corners.DEBIANS[suite]: corners.PYTHONS[suite] for suite in suites}
+    claimed = dict(re.findall(r"(\d+) \(Python (3\.\d+)\)", row("Pis")))
+    assert claimed == {corners.DEBIANS[suite]: corners.PYTHONS[suite] for suite in suites}
 
 
 def test_the_ansible_cores_and_their_pythons() -> None:

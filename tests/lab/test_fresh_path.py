@@ -22,7 +22,7 @@ def package(name: str, *depends: tuple[str, ...], base: bool = False, provides: 
 
 
 def known(*them: Package) -> dict[str, Package]:
-    return {one.name: one for one in them}
+    return {package.name: package for package in them}
 
 
 def test_a_line_of_dpkg_query() -> None:
@@ -50,7 +50,7 @@ def test_a_program_whose_package_leaves_the_list_leaves_the_path(tmp_path: Path,
     fresh_path.make(tmp_path / "all")
     for name, program in (("conntrack", "conntrack"), ("nftables", "nft")):
         assert (tmp_path / "all" / program).exists(), program
-        without = {group: tuple(one for one in names if one != name) for group, names in packages.GROUPS.items()}
+        without = {group: tuple(other for other in names if other != name) for group, names in packages.GROUPS.items()}
         monkeypatch.setattr(packages, "GROUPS", without)
         fresh_path.make(tmp_path / f"without-{name}")
         assert not (tmp_path / f"without-{name}" / program).exists()
