@@ -36,8 +36,12 @@ lab-down: root ## Take the lab down, leaving nothing behind
 	@$(LAB) down
 
 .PHONY: demo
-demo: lab-up ## Migrate a live three-node cluster under traffic, and show the proof
-	@venv=$(ENVIRONMENT)
+demo: lab-packages ## Migrate a live three-node cluster under traffic, and show the proof
+	@tests/lab/environment.sh >/dev/null &
+	environment=$$!
+	$(LAB) up --nodes $(NODES) --profile $(PROFILE)
+	wait "$$environment"
+	venv=$(ENVIRONMENT)
 	"$$venv/bin/python" -m tests.e2e.demo --profile $(PROFILE)
 
 .PHONY: unit

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from . import cgroups, cluster, faults, image, kubernetes, machines, network, objects, options, packages, rootfs, settings, ssh, sysctl
 from . import state as states
@@ -74,10 +76,15 @@ def up(nodes: int, profile: str, progress: Progress) -> None:
 def build(progress: Progress) -> tuple[Path, dict[str, bytes]]:
     """Make what is missing in the cache; returns the hosts' root file system and the archives of the images."""
     wanted = options.from_environment()
-    packages.ensure(packages.RUN, progress)
-    lower = rootfs.build(wanted.suite, progress) / "root"
-    kubernetes.choose(wanted).build(progress)
-    return lower, image.archives(progress)
+    packages.ensure((*packages.RUN, *packages.BUILD), progress)
+    # Each of them has a part that keeps one core busy: the compiler of SQLite, the linker of Kubernetes, dpkg.
+    makers: list[Callable[[], Any]] = [
+        lambda: rootfs.build(wanted.suite, progress) / "root",
+        lambda: kubernetes.choose(wanted).build(progress),
+        lambda: image.archives(progress),
+    ]
+    lower, _nothing, archives = in_parallel(lambda make: make(), makers)
+    return lower, archives
 
 
 def _boot(node: Node, state: State, provider: Provider, boot: machines.Boot, progress: Progress) -> None:
