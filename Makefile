@@ -9,7 +9,7 @@ PROFILE ?= full
 LAB := python3 -m tests.lab
 ENVIRONMENT = $$(tests/lab/environment.sh)
 # What kind of lab: see tests/lab/options.py.
-export KUBERNETES SUITE PROXY DATASTORE CPU
+export KUBERNETES SUITE PROXY DATASTORE CPU BACKENDS
 
 .PHONY: help
 help: ## Show what can be made

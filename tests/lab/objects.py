@@ -70,20 +70,27 @@ def apply(state: State, provider: Provider) -> str:
             "metadata": metadata,
             "spec": {"ports": [{"name": name, "port": port, "targetPort": name, "protocol": "TCP"} for name, port in ports.items()]},
         },
-        {
-            "apiVersion": "v1",
-            "kind": "Endpoints",
-            "metadata": metadata,
-            "subsets": [
-                {
-                    "addresses": [{"ip": node.address} for node in state.nodes],
-                    "ports": [{"name": name, "port": port, "protocol": "TCP"} for name, port in ports.items()],
-                }
-            ],
-        },
+        by_hand(state, ports),
     ]
     kubectl(provider, "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
     return kubectl(provider, "-n", settings.NAMESPACE, "get", "service", settings.NAMESPACE, "-o", "jsonpath={.spec.clusterIP}")
+
+
+def by_hand(state: State, ports: dict[str, int]) -> dict[str, Any]:
+    """Where the Service points to, as its owner has written it down."""
+    metadata: dict[str, Any] = {"name": settings.NAMESPACE, "namespace": settings.NAMESPACE}
+    listed = [{"name": name, "port": port, "protocol": "TCP"} for name, port in ports.items()]
+    if state.options.backends == "endpoints":
+        subset = {"addresses": [{"ip": node.address} for node in state.nodes], "ports": listed}
+        return {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": [subset]}
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {**metadata, "labels": {"kubernetes.io/service-name": settings.NAMESPACE}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [node.address], "conditions": {"ready": True}, "nodeName": node.name} for node in state.nodes],
+        "ports": listed,
+    }
 
 
 def wait_service(state: State, address: str) -> None:

@@ -18,6 +18,8 @@ RELEASES = {"newest": ("1.37.2", "go.mod"), "oldest": ("1.35.4", "oldest.mod")}
 SUITES = ("trixie", "bookworm")
 PROXIES = ("iptables", "nftables", "ipvs")
 DATASTORES = ("etcd", "kine")
+# What the owner has made by hand for the Service of the units: an Endpoints object, deprecated since 1.33, or EndpointSlices.
+BACKENDS = ("endpoints", "slices")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Options:
     datastore: str = "etcd"
     cpu: float = 0.0
     """Share of one core that each host gets; 0 is no limit."""
+    backends: str = "endpoints"
 
     @property
     def version(self) -> str:
@@ -46,7 +49,7 @@ class Options:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Options:
-    """Options from KUBERNETES, SUITE, PROXY, DATASTORE and CPU; what is not set, or empty, has its default.
+    """Options from KUBERNETES, SUITE, PROXY, DATASTORE, CPU and BACKENDS; what is not set, or empty, has its default.
 
     Raises:
         LabError: one sentence that names every value that cannot be.
@@ -67,6 +70,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Options:
     suite = choice("SUITE", SUITES, SUITES[0])
     proxy = choice("PROXY", PROXIES, PROXIES[0])
     datastore = choice("DATASTORE", DATASTORES, DATASTORES[0])
+    backends = choice("BACKENDS", BACKENDS, BACKENDS[0])
     try:
         cpu = float(environment.get("CPU") or 0)
     except ValueError:
@@ -75,4 +79,4 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Options:
         wrong.append(f"CPU={environment['CPU']} (a share of one core, 0.1 to 8)")
     if wrong:
         raise LabError(f"The lab cannot be had with {'; '.join(wrong)}.")
-    return Options(kubernetes, suite, proxy, datastore, cpu)
+    return Options(kubernetes, suite, proxy, datastore, cpu, backends)

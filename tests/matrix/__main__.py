@@ -52,7 +52,7 @@ def run(corner: Corner, folder: Path) -> dict[str, Any]:
     empty = {"corner": corner.name, "faults": []}
     if corner.kernel_module and not has_kernel_module(corner.kernel_module):
         return {**empty, "skipped": f"this kernel has no module {corner.kernel_module}"}
-    environment = {name: value for name, value in os.environ.items() if name not in ("KUBERNETES", "SUITE", "PROXY", "DATASTORE", "CPU")}
+    environment = {name: value for name, value in os.environ.items() if name not in ("KUBERNETES", "SUITE", "PROXY", "DATASTORE", "CPU", "BACKENDS")}
     environment |= corner.lab
     try:
         venv = subprocess.run(

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,17 +25,17 @@ class Corner:
     """An ansible-core for tests/lab/environment.sh; empty for the newest."""
     kernel_module: str = ""
     """Left out, and said to be, where the kernel has no such module."""
-    slower: bool = False
-    """Hosts that are held back: figures are not compared."""
 
 
+SLICES = {"BACKENDS": "slices"}
 CORNERS = (
-    Corner("newest"),
-    Corner("oldest", {"KUBERNETES": "oldest", "SUITE": "bookworm"}, controller="2.19"),
-    Corner("nftables", {"PROXY": "nftables"}),
-    Corner("ipvs", {"PROXY": "ipvs"}, kernel_module="ip_vs"),
-    Corner("kine", {"DATASTORE": "kine"}),
-    Corner("slow-pis", {"CPU": "0.2"}, slower=True),
+    Corner("newest", SLICES),
+    # Whoever set it up long ago has an Endpoints object.
+    Corner("oldest", {"KUBERNETES": "oldest", "SUITE": "bookworm", "BACKENDS": "endpoints"}, controller="2.19"),
+    Corner("nftables", {"PROXY": "nftables", **SLICES}),
+    Corner("ipvs", {"PROXY": "ipvs", **SLICES}, kernel_module="ip_vs"),
+    Corner("kine", {"DATASTORE": "kine", **SLICES}),
+    Corner("slow-pis", {"CPU": "0.2", **SLICES}),
 )
 # Of the time of the corner `newest`, in the same run.
 NOT_SLOWER = {"nftables": 1.2}
@@ -49,8 +48,3 @@ def has_kernel_module(name: str) -> bool:
     release = Path("/proc/sys/kernel/osrelease").read_text().strip()
     listed = [Path("/lib/modules", release, file) for file in ("modules.builtin", "modules.dep")]
     return any(re.search(rf"/{name}\.ko", path.read_text()) for path in listed if path.exists())
-
-
-def client_version() -> str:
-    """Of the Kubernetes client of this environment."""
-    return importlib.metadata.version("kubernetes")
