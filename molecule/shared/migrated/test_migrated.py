@@ -31,7 +31,7 @@ def test_the_unit_can_not_come_back(host: Host) -> None:
     assert unit.is_masked
     assert not unit.is_running
     assert host.file(f"/etc/systemd/system/{on.DAEMON}.service").linked_to == "/dev/null"
-    assert host.file(f"{BACKUPS}/{on.DAEMON}.service").mode == 0o600
+    assert host.file(f"{BACKUPS}/{on.DAEMON}.service").mode == 0o644
 
 
 def test_the_units_data_is_archived(host: Host) -> None:
