@@ -58,7 +58,7 @@ ended() {
 trap ended EXIT
 python3 -m tests.lab fresh-path "$logs/path" || fail "a declared package is missing; the line above says which"
 fresh python3 -m tests.lab build || fail "the lab cannot be built; the line above says why"
-say "tests without the lab, and linters beside them, about 5 minutes; their logs are in $logs"
+say "tests without the lab, and linters beside them, about 8 minutes; their logs are in $logs"
 # In a process group of its own, so that all of it can be ended.
 set -m
 beside &
@@ -76,13 +76,13 @@ reminder=
 say "the lab comes up"
 python3 -m tests.lab up --nodes 3 --profile full || fail "the lab did not come up; the line above says why"
 on_the_lab "migrations of both profiles, and one without a fence, about 6 minutes" tests/e2e/test_migration.py
-on_the_lab "the way back, also with the collection from its tarball, about 6 minutes" tests/e2e/test_rollback.py
+on_the_lab "the way back, also with the collection from its tarball, about 10 minutes" tests/e2e/test_rollback.py
 on_the_lab "pre-flight, check mode, TLS and rights, the report, about 6 minutes" \
     tests/e2e/test_preflight.py tests/e2e/test_check.py tests/e2e/test_secured.py tests/e2e/test_report.py
 say "a dozen faults in two migrations, about 6 minutes"
 "$venv/bin/python" -m tests.faults --chosen --folder "$logs/chosen" || fail "faults: not as wanted; see the matrix above and $logs/chosen"
 on_the_lab "the lab goes down and leaves nothing" tests/e2e/test_lab_down.py
-say "Molecule's scenarios, about 10 minutes"
+say "Molecule's scenarios, about 13 minutes"
 tests/molecule.sh || fail "Molecule: not as wanted; see above"
 say "not part of this run, each with a command of its own: make test-longer, test-faults (all of them), matrix, versions"
 say "all tests passed"
