@@ -25,6 +25,9 @@ MIRRORED = "endpointslicemirroring-controller.k8s.io"
 OWN = "pi-controller-migration"
 # An owner's slice that waits for a rollback has this label in place of SERVICE_LABEL, so no proxy reads it.
 PARKED_LABEL = "raft-migration.pi-controller/parked-for"
+# kube-proxy does not watch slices with this label, so one that gets it is deleted for kube-proxy. Without it kube-proxy would miss that a
+# slice has lost its Service's label, and keep its endpoints.
+UNWATCHED_LABEL = "service.kubernetes.io/headless"
 # Kubernetes removes the mirrored slices of an Endpoints object with this label.
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
 # On Endpoints that were written for a selector. The mirroring controller copies it to their slices.

@@ -202,6 +202,10 @@ class Swap:
         labels = changed["metadata"].setdefault("labels", {})
         labels.pop(old, None)
         labels[new] = self.route.service
+        if new == lists.PARKED_LABEL:
+            labels[lists.UNWATCHED_LABEL] = ""
+        else:
+            labels.pop(lists.UNWATCHED_LABEL, None)
         # Items of a list come without their kind.
         changed.update(apiVersion="discovery.k8s.io/v1", kind="EndpointSlice")
         self.api.replace(slices_path(self.route.namespace, item["metadata"]["name"]), changed)
