@@ -38,6 +38,36 @@ def api_error(status: int, reason: str, message: str) -> Exception:
     return api_exception(error)
 
 
+class Watched(dict[str, dict[str, Any]]):
+    """Objects by path, and what a kube-proxy that watches EndpointSlices has of them.
+
+    It watches those without the label of headless Services, and passes over an event whose slice names no Service: what it had of that
+    slice, it keeps.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = f"{folder}/"
+        self.proxied: dict[str, dict[str, Any]] = {}
+
+    def __setitem__(self, path: str, stored: dict[str, Any]) -> None:
+        super().__setitem__(path, stored)
+        labels = stored.get("metadata", {}).get("labels") or {}
+        if path.startswith(self.folder):
+            if "service.kubernetes.io/headless" in labels:
+                self.proxied.pop(path, None)
+            elif lists.SERVICE_LABEL in labels:
+                self.proxied[path] = stored
+
+    def __delitem__(self, path: str) -> None:
+        super().__delitem__(path)
+        self.proxied.pop(path, None)
+
+    def pop(self, path: str, *default: Any) -> Any:
+        self.proxied.pop(path, None)
+        return super().pop(path, *default)
+
+
 class FakeKube:
     """The controllers behave as those of Kubernetes 1.35 to 1.37; `order` is that in which they follow a change."""
 
@@ -45,7 +75,7 @@ class FakeKube:
         self.order = order.split(", ")
         self.lag = lag
         self.slices_path = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
-        self.objects: dict[str, dict[str, Any]] = {}
+        self.objects = Watched(self.slices_path)
         self.requests: list[tuple[str, str]] = []
         self.history: list[Any] = []
         self.on_request: Callable[[str, str], None] = lambda method, path: None
@@ -95,7 +125,7 @@ class FakeKube:
     @property
     def read_slices(self) -> list[dict[str, Any]]:
         """The slices by which a proxy finds the Service's targets."""
-        return [item for item in self.slices if (item["metadata"].get("labels") or {}).get(lists.SERVICE_LABEL) == NAME]
+        return [item for item in self.objects.proxied.values() if item["metadata"]["labels"][lists.SERVICE_LABEL] == NAME]
 
     def managers(self) -> list[str]:
         return sorted({lists.managed_by(item) for item in self.read_slices})
