@@ -25,7 +25,7 @@ class Case:
     `at` is part of the name of the task during which the fault strikes, the `nth` time the phase comes to it; without one
     it strikes `after` seconds of the phase. `on` says whom: the leader of the cluster that serves, a follower of it, the
     server that also carries Kubernetes' control plane, or on the way back the Pi whose turn it is. What does not pass by
-    itself is mended after `heal` seconds.
+    itself is taken back after `heal` seconds.
     Without `rollback` a run that fails stops where it is, and the case must end migrated by going on from there.
     `safe_within` and `pause_within` are the limits of what it may cost, in seconds.
     """

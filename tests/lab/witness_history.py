@@ -4,8 +4,8 @@
 
 Kinds of line: `header` (who, when, which routes, what the tables held before), `invoke` (a write is about to be
 sent), `operation` (an attempt with its outcome), `crash` (a client of the witness broke) and `end`. Writes are
-announced before they are sent: a witness killed in between leaves a write of unknown outcome, not one that nobody
-seems to have made.
+announced before they are sent: a witness killed in between leaves a write of unknown outcome, not one that no
+client seems to have made.
 
 All times are CLOCK_MONOTONIC seconds, which every process of one boot shares; the header ties them to the wall clock.
 """

@@ -149,14 +149,10 @@ def set_gate(nft: Nft, gate: Gate, before: Table | None, established: str, patie
     # Connections led to the other Pi have no socket here. A client that kept one would stay with that Pi's daemon for good: with the
     # old one when its own Pi has the new, or with a follower that sends its writes back to this Pi.
     left_behind = set(before.forward_to) - set(gate.forward_to) if before and changes else set()
-    if left_behind:
+    if before and left_behind:
         with contextlib.suppress(OSError):
-            forget_through(left_behind, [port.standard for port in gate.ports] or _ports_of(before), gate.own or own_addresses())
+            forget_through(left_behind, [int(port) for port in before.sets.get("fenced", ())], gate.own or own_addresses())
     return Changed(before, after, len(ended))
-
-
-def _ports_of(table: Table | None) -> list[int]:
-    return [int(port) for port in (table.sets.get("fenced", ()) if table else ())]
 
 
 def proven(nft: Nft, gate: Gate, before: Table | None) -> Changed:
