@@ -61,11 +61,11 @@ test: packages ## Everything CI runs
 	@tests/run.sh
 
 .PHONY: test-longer
-test-longer: packages ## Tests on the lab that are left out of `make test`: the watch, status, the verbs, the lab's reset, rollbacks that are killed
+test-longer: packages ## Tests on the lab that are left out of `make test`: the watch, status, the verbs, the lab's reset, a killed rollback of profile upstream
 	@venv=$(ENVIRONMENT)
 	trap '$(LAB) down' EXIT
 	$(LAB) up --nodes 3 --profile full
-	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 tests/e2e/test_watch.py tests/e2e/test_status.py tests/e2e/test_verbs.py tests/e2e/test_lab_reset.py tests/e2e/test_rollback_killed.py
+	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 tests/e2e/test_watch.py tests/e2e/test_status.py tests/e2e/test_verbs.py tests/e2e/test_lab_reset.py tests/e2e/test_rollback_killed_upstream.py
 
 .PHONY: test-faults
 test-faults: packages ## The whole matrix phase x fault; ONLY="phase/fault ..." runs some of it

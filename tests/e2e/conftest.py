@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab, set back to the old world for each test that migrates it."""
+"""The lab as a test wants it: set back to the old world, or migrated."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ def old_world() -> Callable[[str], list[str]]:
     """Sets the lab back to a systemd cluster of the given profile; returns the hosts' names."""
 
     return rehearsal.old_world
+
+
+@pytest.fixture
+def migrated(tmp_path: Path) -> Callable[[str], list[str]]:
+    """A cluster of the given profile that is migrated, by the test before or now; returns the hosts' names."""
+
+    return lambda profile: rehearsal.migrated(profile, tmp_path / "forth.log")
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("PI_LAB_STATE", "/var/lib/pi-lab"))
 # Where runs keep what is theirs on the control node, unless they are told otherwise.
 CONTROL = Path.home() / ".local/state/pi-controller-migration"
+JOURNAL = "/var/backups/pi-controller-migration/journal.json"
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
 
 
@@ -61,6 +62,28 @@ def old_world(profile: str) -> list[str]:
     # Whoever ran before may have stopped a daemon and started it again.
     cluster.wait_caught_up(files.require())
     return names
+
+
+def migrated(profile: str, log: Path, installed: Path | None = None) -> list[str]:
+    """A cluster of this profile that is migrated to its end, by a test before this one or now; returns the hosts' names.
+
+    A migration takes longer than most of what is looked at after it, so tests that start where one has ended share it.
+    """
+    names = [node["name"] for node in lab_state()["nodes"]]
+    if lab_state()["profile"] == profile and all(is_migrated(name) for name in names):
+        cluster.wait_caught_up(files.require())
+        return names
+    old_world(profile)
+    run = run_playbook("playbooks/migrate.yml", "-e", "confirm=true", log=log, installed=installed)
+    if run.returncode:
+        raise LabError(f"The migration that this test starts from ended with {run.returncode}: {run.output[-4000:]}")
+    return names
+
+
+def is_migrated(name: str) -> bool:
+    """Whether this Pi's journal says that its last phase is done."""
+    kept = JOURNAL in on_host(name, "find", "/var/backups", "-path", JOURNAL).splitlines()
+    return kept and journal(name)["phases"].get(PHASES[-1], {}).get("state") == "done"
 
 
 def on_host(name: str, *command: str) -> str:
@@ -320,7 +343,7 @@ def witnessed(folder: Path) -> Iterator[Witness]:
 
 def journal(host: str = "pi-1") -> dict[str, Any]:
     """The journal as the Pi holds it."""
-    return json.loads(on_host(host, "cat", "/var/backups/pi-controller-migration/journal.json"))
+    return json.loads(on_host(host, "cat", JOURNAL))
 
 
 def alerts() -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report of a run that fails and goes back by itself."""
+"""A run that fails before the cutover and goes back by itself: no client notices, and the report says what happened."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ def test_a_run_that_went_back_says_so_on_its_first_screen(old_world: Callable[[s
     for name in names:
         # Where the leader's snapshot is to be kept there is a file in the way.
         rehearsal.on_host(name, f"touch {BACKUPS}/transfer")
-    run = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", "transfer", log=tmp_path / "transfer.log")
+    with rehearsal.witnessed(tmp_path) as witness:
+        run = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", "transfer", log=tmp_path / "transfer.log")
     assert run.returncode != 0
+    verdict, summary = witness.judge(rehearsal.CALM)
+    assert verdict["ok"], summary
     folder = reports.newest()
     assert folder.name.endswith("-rolled_back"), run.output[-4000:]
     report = reports.checked(folder)
