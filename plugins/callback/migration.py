@@ -353,6 +353,7 @@ class CallbackModule(Default):
 
     def _print(self, kind: str, line: str) -> None:
         with self._lock:
+            self._progress.last_line = time.time()
             self._display.display(visible(line), color=COLOURS.get(kind))
             sys.stdout.flush()
 

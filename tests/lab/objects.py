@@ -25,7 +25,6 @@ def kubectl(provider: Provider, *words: str, stdin: str | None = None, check: bo
 
 
 def wait_ready(state: State, provider: Provider, progress: Progress) -> None:
-    progress.say(f"Kubernetes: waiting for the API and {len(state.nodes)} Ready nodes")
     advice = f"journalctl -u {provider.api_unit} on {state.nodes[0].name}, -u kubelet on the others"
 
     def probe() -> str | None:
@@ -38,12 +37,11 @@ def wait_ready(state: State, provider: Provider, progress: Progress) -> None:
         left = {node.name for node in state.nodes} - ready
         return None if not left else f"not Ready: {', '.join(sorted(left))}"
 
-    wait_for("all nodes are Ready", probe, timeout=API_UP * 2, advice=advice, interval=0.5)
+    with progress.waiting(f"Kubernetes: waiting for the API and {len(state.nodes)} Ready nodes"):
+        wait_for("all nodes are Ready", probe, timeout=API_UP * 2, advice=advice, interval=0.5)
 
 
 def import_images(state: State, provider: Provider, archives: dict[str, bytes], progress: Progress) -> None:
-    progress.say(f"images: {', '.join(archives)} into every host's containerd")
-
     def import_all(node: Node) -> None:
         wait_for(
             f"containerd answers on {node.name}",
@@ -55,7 +53,8 @@ def import_images(state: State, provider: Provider, archives: dict[str, bytes], 
         for content in archives.values():
             machines.execute(node, [*provider.ctr, "images", "import", "--no-unpack", "-"], stdin=content)
 
-    in_parallel(import_all, state.nodes)
+    with progress.waiting(f"images: {', '.join(archives)} into every host's containerd"):
+        in_parallel(import_all, state.nodes)
 
 
 def apply(state: State, provider: Provider) -> str:

@@ -62,8 +62,8 @@ def up(nodes: int, profile: str, progress: Progress) -> None:
     ssh.prepare(state)
     provider.prepare(state)
     boot = machines.Boot(lower, provider.disk_folders, provider.read_only_folders(), wanted.cpu)
-    progress.say(f"hosts: booting {', '.join(node.name for node in state.nodes)}")
-    in_parallel(lambda node: _boot(node, state, provider, boot, progress), state.nodes)
+    with progress.waiting(f"hosts: booting {', '.join(node.name for node in state.nodes)}"):
+        in_parallel(lambda node: _boot(node, state, provider, boot, progress), state.nodes)
     provider.write_kubeconfig(state)
     objects.wait_ready(state, provider, progress)
     objects.import_images(state, provider, archives, progress)
@@ -140,10 +140,10 @@ def reset(profile: str, progress: Progress) -> None:
     provider = kubernetes.named(state.provider, state.options)
     state = replace(state, profile=profile)
     state.save()
-    progress.say("reset: the namespace goes, and what a migration left on the Pis")
-    _mend(state, provider, progress)
-    objects.delete_namespace(provider)
-    objects.delete_leases(provider)
+    with progress.waiting("reset: the namespace goes, and what a migration left on the Pis"):
+        _mend(state, provider, progress)
+        objects.delete_namespace(provider)
+        objects.delete_leases(provider)
     binary = image.build_stand_in(progress)
 
     def clear(node: Node) -> None:

@@ -22,8 +22,8 @@ from .status import phase_of
 MARKS = {"done": "✓", "started": "▸", "failed": "✗", "rolled_back": "↩", "pending": "·"}
 # A cluster that was not seen for so long is not shown as if it were there now.
 STALE = 5.0
-# What a task may take before a line says what is waited for, and how often it says so again.
-PATIENCE = 20.0
+# Seconds without a line after which one says what is waited for: a silent terminal looks like a program that hangs.
+PATIENCE = 8.0
 
 
 @dataclass
@@ -40,7 +40,6 @@ class Task:
     name: str
     since: float
     hosts: set[str] = field(default_factory=set)
-    said_at: float = 0.0
 
 
 @dataclass
@@ -54,6 +53,7 @@ class Progress:
     clusters: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     task: Task | None = None
     status: Mapping[str, Any] | None = None
+    last_line: float = 0.0
     failures: list[str] = field(default_factory=list)
     _alerts: set[tuple[Any, ...]] = field(default_factory=set)
 
@@ -100,14 +100,13 @@ class Progress:
         return [Event("good", f"over after {lasted}: {alert['message']}", float(alert["at"]))]
 
     def task_begins(self, name: str, at: float) -> None:
-        self.task = Task(name, at, said_at=at)
+        self.task = Task(name, at)
 
     def waiting(self, at: float) -> list[Event]:
-        """Says from time to time what is being waited for."""
-        if self.task is None or at - self.task.said_at < PATIENCE:
+        """A line about the task that runs, where there has been none for a while. The caller keeps `last_line`."""
+        if self.task is None or at - max(self.last_line, self.began) < PATIENCE:
             return []
-        self.task.said_at = at
-        return [Event("info", f"still at: {self._now(at)}", at)]
+        return [Event("info", f"now: {self._now(at)}", at)]
 
     def failed(self, host: str, task: str, message: str, at: float) -> list[Event]:
         line = f"{host}: {task}: {message}".strip()

@@ -97,9 +97,19 @@ def test_what_is_waited_for_since_when_and_on_whom() -> None:
     progress.task_begins("Ports | Replace the pod", at(5))
     progress.task.hosts |= {"pi-2", "pi-1"}
     assert "Ports | Replace the pod on pi-1, pi-2, for 3.0 s" in shown(progress, 8)
-    assert progress.waiting(at(20)) == []
-    assert texts(progress.waiting(at(26))) == ["still at: Ports | Replace the pod on pi-1, pi-2, for 21.0 s"]
+    progress.last_line = at(15)
+    assert progress.waiting(at(22)) == []
+    assert texts(progress.waiting(at(24))) == ["now: Ports | Replace the pod on pi-1, pi-2, for 19.0 s"]
+    progress.last_line = at(24)
     assert progress.waiting(at(27)) == [], "said again only after a while"
+
+
+def test_many_short_tasks_are_no_silence_either() -> None:
+    progress = begun()
+    progress.last_line = at(10)
+    for second in range(10, 18):
+        progress.task_begins(f"task {second}", at(second))
+    assert texts(progress.waiting(at(18.5))) == ["now: task 17, for 1.5 s"]
 
 
 def test_a_failure_ends_with_what_is_true_and_both_commands() -> None:
