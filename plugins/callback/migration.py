@@ -53,6 +53,7 @@ from ansible import constants as C
 from ansible.plugins.callback.default import CallbackModule as Default
 from ansible.utils.color import stringc
 
+from ..module_utils._core import words
 from ..module_utils._core.commands import COLLECTION, STATUS
 from ..module_utils._core.tail import Tail
 from ..module_utils._core.text import one_line, visible, visible_in
@@ -168,10 +169,10 @@ class CallbackModule(Default):
             failed = [host for host in sorted(stats.processed) if stats.summarize(host)["failures"] or stats.summarize(host)["unreachable"]]
             took = time.time() - self._progress.began
             if failed:
-                self._print("bad", f"Ended with failures on {', '.join(failed)} after {took:.0f} s. -v shows Ansible's own output.")
+                self._print("bad", f"Failed on {', '.join(failed)} after {words.seconds(took)}. -v shows Ansible's own output.")
             elif not self._quiet:
                 changed = sum(stats.summarize(host)["changed"] for host in stats.processed)
-                self._print("good", f"Ended well after {took:.0f} s, {changed} changes.")
+                self._print("good", f"Finished in {words.seconds(took)}, {changed} changes.")
 
     def _left(self) -> None:
         """The run was interrupted: leave the terminal in order and say how to find out."""
