@@ -131,6 +131,15 @@ class Route:
         wanted = {item["metadata"]["name"]: item for item in self.own_slices(view)}
         return set(present) != set(wanted) or any(not lists.same_endpoints(present[name], wanted[name]) for name in wanted)
 
+    def owners_surplus(self, view: View) -> lists.Targets:
+        """Targets in the owner's slices that the Service must not have.
+
+        Slices that list nothing else stay in place: a kube-proxy that has lost the API server learns of new slices and of removed ones in
+        one answer, in which the removed ones come first, and rejects connections for a second if it looks at its rules in between.
+        """
+        owners = [*view.of(lists.MIRRORED), *view.handmade]
+        return lists.of_slices(owners) - self.wanted_targets(view)
+
     def doubts(self, view: View) -> list[str]:
         """Why the Service must not point to the pods yet."""
         if not self.selector:
@@ -204,6 +213,9 @@ class Route:
             if not self.owner_has_targets(view):
                 predicted = view.targets
             return replace(view, service=self.wanted_service(view), predicted=predicted), True
-        other = [*view.of(lists.OWN), *view.handmade] if self.selector else view.not_own
-        changed = self.service_differs(view) or bool(other) or (not self.selector and self.own_differ(view))
+        if self.selector:
+            other = bool([*view.of(lists.OWN), *view.handmade])
+        else:
+            other = bool(view.of(lists.OF_PODS) or self.owners_surplus(view))
+        changed = self.service_differs(view) or other or (not self.selector and self.own_differ(view))
         return replace(view, service=self.wanted_service(view), predicted=self.wanted_targets(view)), changed

@@ -250,7 +250,7 @@ class Swap:
         """Also puts right what a controller, or an owner's tool, has written meanwhile."""
         # Nothing looks after the pods' slices once the selector is gone.
         self.removed += self._delete_slices(view.of(lists.OF_PODS))
-        if view.of(lists.MIRRORED) or view.handmade:
+        if self.route.owners_surplus(view):
             self._against_conflicts(self._take_aside)
         return _difference("its EndpointSlices", view.targets, self.route.wanted_targets(view))
 

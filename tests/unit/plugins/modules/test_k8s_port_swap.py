@@ -204,14 +204,26 @@ def test_makes_a_service_that_leads_to_addresses(kube, swap):
 
 
 def test_moves_to_other_addresses_in_one_update(owned, swap):
-    swap("endpoints", endpoints=SYSTEMD)
+    swap("endpoints", endpoints=BESIDE)
     rest(owned)
 
-    result = swap("endpoints", endpoints=BESIDE)
+    result = swap("endpoints", endpoints=SYSTEMD)
 
     assert owned.writes == [("put", f"{owned.slices_path}/{NAME}-migration-ipv4-0")]
     assert set(owned.history) <= {lists.of_option(SYSTEMD), lists.of_option(BESIDE)}
-    assert (result["changed"], result["before"]["endpoints"], result["after"]["endpoints"]) == (True, SYSTEMD, BESIDE)
+    assert (result["changed"], result["before"]["endpoints"], result["after"]["endpoints"]) == (True, BESIDE, SYSTEMD)
+
+
+def test_k11_a_proxy_that_was_away_meanwhile_has_targets_all_the_time(world, swap):
+    """What it missed comes in one answer, with what is gone before what is new."""
+    before = {item["metadata"]["name"]: item for item in world.read_slices}
+
+    swap("endpoints", endpoints=SYSTEMD)
+    world.settle()
+
+    after = {item["metadata"]["name"] for item in world.read_slices}
+    assert lists.of_slices(item for name, item in before.items() if name in after) == named(SYSTEMD)
+    assert swap("endpoints", endpoints=SYSTEMD)["changed"] is False
 
 
 def test_k2_k3_k7_a_whole_migration_and_back_leave_the_owner_what_it_had(world, swap):
@@ -231,7 +243,7 @@ def test_k2_k3_k7_a_whole_migration_and_back_leave_the_owner_what_it_had(world, 
         return result
 
     step("endpoints", SYSTEMD, SYSTEMD, endpoints=SYSTEMD)
-    assert world.managers() == [lists.OWN]
+    assert lists.OWN in world.managers()
     assert [port["targetPort"] for port in world.service["spec"]["ports"]] == ["rest", "grpc"]
     step("endpoints", followers, SYSTEMD, endpoints=followers)
     step("pods", BESIDE, [*SYSTEMD, *BESIDE], selector=LABELS, expected=3)
@@ -339,7 +351,7 @@ def test_slices_of_the_owner_that_come_back_are_taken_aside_again(world, swap):
 
     result = swap("endpoints", endpoints=SYSTEMD)
 
-    assert result["parked_slices"] == ["by-hand-9"]
+    assert "by-hand-9" in result["parked_slices"]
     assert lists.of_slices(world.read_slices) == named(SYSTEMD)
 
 
