@@ -213,9 +213,9 @@ class Route:
             if not self.owner_has_targets(view):
                 predicted = view.targets
             return replace(view, service=self.wanted_service(view), predicted=predicted), True
+        changed = self.service_differs(view)
         if self.selector:
-            other = bool([*view.of(lists.OWN), *view.handmade])
+            changed = changed or bool(view.of(lists.OWN) or view.handmade)
         else:
-            other = bool(view.of(lists.OF_PODS) or self.owners_surplus(view))
-        changed = self.service_differs(view) or other or (not self.selector and self.own_differ(view))
+            changed = changed or bool(view.of(lists.OF_PODS) or self.owners_surplus(view)) or self.own_differ(view)
         return replace(view, service=self.wanted_service(view), predicted=self.wanted_targets(view)), changed
