@@ -56,7 +56,7 @@ def lines(role: str, specs: dict[str, Any]) -> Iterator[str]:
         yield f"{spec['short_description']}."
         for paragraph in as_list(spec["description"]):
             yield ""
-            yield markdown(paragraph).replace("role `common`", "role [common](../common/README.md)")
+            yield markdown(paragraph).replace("role `run`", "role [run](../run/README.md)")
         if spec.get("options"):
             yield ""
             yield "| variable | type | default | meaning |"

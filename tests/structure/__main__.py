@@ -10,12 +10,8 @@ from pathlib import Path
 from . import counts, expressions, graph
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PHASES = ("cleanup", "cutover", "port_migration", "preflight", "prepare", "rollback", "systemd_shutdown", "transfer", "validate")
-# Circles that are known, each with the reason why it is there. A new one fails, and so does one listed here that is gone.
-KNOWN_CIRCLES: dict[graph.Circle, str] = {
-    tuple(sorted(("common", phase))): "common runs the phases, and each phase takes its derived variables and shared steps from common"
-    for phase in PHASES
-}
+# The engine, which no role may use, and what all roles share, which uses none.
+TOP, BOTTOM = "run", "cluster"
 # Modules that do not end by run_module yet. A new one fails, and so does one listed here that does.
 OTHER_IDIOMS = frozenset(
     ("folder_move", "quorum_watch", "raft_carry", "raft_info", "raft_membership", "raft_snapshot", "sqlite_backup", "sqlite_info", "traffic_gate")
@@ -29,11 +25,16 @@ def idioms_judged(found: dict[str, list[str]], known: frozenset[str]) -> list[st
     return new + [f"{module} ends by run_module; delete it from OTHER_IDIOMS" for module in sorted(known - others)]
 
 
-def judged(found: set[graph.Circle], known: set[graph.Circle]) -> list[str]:
-    """What is wrong with the circles found."""
-    new = [f"a new circle: {' -> '.join((*circle, circle[0]))}" for circle in sorted(found - known)]
-    gone = [f"{' -> '.join((*circle, circle[0]))} is no longer a circle; delete it from KNOWN_CIRCLES" for circle in sorted(known - found)]
-    return new + gone
+def circles_judged(found: graph.Graph) -> list[str]:
+    """One line for each circle of a graph."""
+    return [f"a circle: {' -> '.join((*circle, circle[0]))}" for circle in sorted(graph.circles(found))]
+
+
+def layers_judged(roles: graph.Graph) -> list[str]:
+    """One line for each arrow that does not go from TOP by the phases to BOTTOM."""
+    up = [f"{role} uses {TOP}, which runs the phases: let {TOP} do it before or after {role}" for role in sorted(roles) if TOP in roles[role]]
+    down = [f"{BOTTOM} uses {role}: it is what roles share and knows none of them" for role in sorted(roles.get(BOTTOM, ()))]
+    return up + down
 
 
 def main() -> int:
@@ -45,10 +46,11 @@ def main() -> int:
     for title, found in graphs.items():
         print(f"{title}\n{graph.text(found)}\n")
     print("\n".join(counts.report(CHECKOUT)))
-    faults = judged({circle for found in graphs.values() for circle in graph.circles(found)}, set(KNOWN_CIRCLES))
+    faults = [fault for found in graphs.values() for fault in circles_judged(found)]
+    faults += layers_judged(graphs["Roles"])
     faults += [f"{path.relative_to(CHECKOUT)}:{fault}" for path in expressions.files(CHECKOUT) for fault in expressions.faults(path)]
     faults += idioms_judged(counts.idioms(CHECKOUT), OTHER_IDIOMS)
-    print(f"circles: {len(KNOWN_CIRCLES)} known", *faults, sep="\n")
+    print(*faults, sep="\n")
     return 1 if faults else 0
 
 

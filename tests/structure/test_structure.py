@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.structure import counts, expressions, graph
-from tests.structure.__main__ import idioms_judged, judged
+from tests.structure.__main__ import circles_judged, idioms_judged, layers_judged
 
 
 def write(path: Path, document: Any) -> None:
@@ -74,10 +74,17 @@ def test_circles_of_any_length_are_found_once() -> None:
     assert graph.circles({"a": {"b"}, "b": {"c"}, "c": set()}) == set()
 
 
-def test_a_new_circle_and_a_listed_one_that_is_gone_are_faults() -> None:
-    assert judged({("a", "b")}, {("a", "b")}) == []
-    assert judged({("a", "b")}, set()) == ["a new circle: a -> b -> a"]
-    assert judged(set(), {("a", "b")}) == ["a -> b -> a is no longer a circle; delete it from KNOWN_CIRCLES"]
+def test_a_circle_is_a_fault() -> None:
+    assert circles_judged({"a": {"b"}, "b": {"a"}}) == ["a circle: a -> b -> a"]
+    assert circles_judged({"a": {"b"}, "b": set()}) == []
+
+
+def test_an_arrow_from_a_phase_to_the_engine_or_from_what_roles_share_is_a_fault() -> None:
+    assert layers_judged({"run": {"phase", "cluster"}, "phase": {"cluster"}, "other": {"phase"}, "cluster": set()}) == []
+    (up,) = layers_judged({"run": {"cluster"}, "phase": {"run"}, "cluster": set()})
+    assert up.startswith("phase uses run")
+    (down,) = layers_judged({"phase": {"cluster"}, "other": set(), "cluster": {"other"}})
+    assert down.startswith("cluster uses other")
 
 
 def test_the_graph_is_written_for_mermaid() -> None:

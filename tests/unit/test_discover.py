@@ -30,7 +30,7 @@ FAILED = {"failed": True, "msg": "the journal is not JSON"}
 def test_a_pi_without_a_journal_stops_the_run_unless_it_is_unreachable_and_reported_later(
     tmp_path: Path, ansible_playbook: str, reported_later: bool, journals: dict[str, dict], named: list[str]
 ) -> None:
-    tasks = yaml.safe_load((CHECKOUT / "roles/common/tasks/discover.yml").read_text())
+    tasks = yaml.safe_load((CHECKOUT / "roles/run/tasks/discover.yml").read_text())
     (task,) = (task for task in tasks if task["name"] == "Every Pi answers")
     (tmp_path / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}]))
     variables = {

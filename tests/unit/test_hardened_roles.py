@@ -66,11 +66,11 @@ def test_l1_an_opening_that_one_journal_claims_is_proven_by_what_the_units_hold(
         del facts["content_digest"]
     hosts = {name: {"pi_controller_data_dir": str(path.parent), "raft_migration_journal": journal("started")} for name, path in databases.items()}
     hosts["pi-3"]["raft_migration_journal"] = journal("started", facts)
-    opened = {"name": "Prove", "ansible.builtin.include_role": {"name": "pi_controller.raft_migration.common", "tasks_from": "opened"}}
+    opened = {"name": "Prove", "ansible.builtin.include_role": {"name": "pi_controller.raft_migration.run", "tasks_from": "opened"}}
     opened["when"] = "raft_migration_opening_unproven"
-    variables = {"name": "Know", "ansible.builtin.include_vars": str(ROLES / "common/vars/main.yml")}
+    variables = [{"name": "Know", "ansible.builtin.include_vars": str(ROLES / f"{role}/vars/main.yml")} for role in ("cluster", "run")]
     reached = {"name": "Open", "ansible.builtin.copy": {"content": "", "dest": f"{tmp_path}/opened", "mode": "0600"}}
-    done = play([variables, opened, reached], hosts, raft_migration_hosts="k3s_cluster", raft_migration={"backup_path": "/b"})
+    done = play([*variables, opened, reached], hosts, raft_migration_hosts="k3s_cluster", raft_migration={"backup_path": "/b"})
     assert (done.returncode == 0) == (claimed == "what the units hold"), done.stdout + done.stderr
     assert (tmp_path / "opened").exists() == (claimed == "what the units hold")
     if claimed != "what the units hold":
@@ -79,22 +79,26 @@ def test_l1_an_opening_that_one_journal_claims_is_proven_by_what_the_units_hold(
 
 
 def test_l1_a_cutover_that_every_pi_has_recorded_is_not_doubted(evaluate: Callable[..., list[Any]]) -> None:
-    common = yaml.safe_load((ROLES / "common/vars/main.yml").read_text())
+    run = yaml.safe_load((ROLES / "run/vars/main.yml").read_text())
     claimed = journal("started", {"opening": True})
     done = journal("done", {"opening": True})
     back = journal("started", {"opening": True})
     back["journal"]["phases"]["rollback"] = {"facts": {"taken": {}}}
-    journals = [[claimed, journal("started")], [done, done], [done, journal("started")], [back, claimed], [journal("started")] * 2]
+    units_opened = journal("started", {"opening": True})
+    units_opened["journal"]["phases"]["rollback"] = {"facts": {"opening": True}}
+    journals = [[claimed, journal("started")], [done, done], [done, journal("started")], [back, claimed], [units_opened, claimed]]
+    journals.append([journal("started")] * 2)
     opened = [any(known["journal"]["phases"]["cutover"]["facts"] for known in case) for case in journals]
     cases = [{"raft_migration_journals": case, "raft_migration_opening": opening} for case, opening in zip(journals, opened)]
-    assert evaluate("cutover", common["raft_migration_opening_unproven"], cases) == [True, False, True, False, False]
+    assert evaluate("cutover", run["raft_migration_opening_unproven"], cases) == [True, False, True, False, False, False]
 
 
 def test_l1_the_proof_comes_before_anything_is_opened_or_taken() -> None:
-    phase = [task["name"] for task in tasks_of("common/tasks/phase.yml")]
+    phase = [task["name"] for task in tasks_of("run/tasks/phase.yml")]
     assert phase.index("Prove what the journal says of the opening") < phase.index("Phase {{ raft_migration_phase }}")
-    steps = [task["name"] for task in tasks_of("rollback/tasks/steps.yml")]
-    assert steps.index("Prove what the journal says of the opening") < steps.index("Before") < steps.index("After")
+    (back,) = tasks_of("run/tasks/back.yml")
+    steps = [task["name"] for task in back["block"]]
+    assert steps.index("Prove what the journal says of the opening") < steps.index("Take the cluster back")
 
 
 def test_l3_mode_and_owner_of_the_unit_file_come_back(tmp_path: Path, play: Any) -> None:
@@ -167,14 +171,14 @@ RESTRICTED = {
 
 
 def test_l7_a_container_that_is_not_privileged_has_no_capabilities_and_a_seccomp_profile(evaluate: Callable[..., list[Any]]) -> None:
-    common = yaml.safe_load((ROLES / "common/vars/main.yml").read_text())
+    cluster = yaml.safe_load((ROLES / "cluster/vars/main.yml").read_text())
     given = [{}, {"privileged": False}, {"runAsUser": 7}, {"capabilities": {"add": ["SYS_RAWIO"]}}, {"privileged": True}]
-    found = evaluate("cutover", common["raft_migration_security_context"], [{"pi_controller_security_context": one} for one in given])
+    found = evaluate("cutover", cluster["raft_migration_security_context"], [{"pi_controller_security_context": one} for one in given])
     assert found[:2] == [RESTRICTED, RESTRICTED]
     assert found[2] == {**RESTRICTED, "runAsUser": 7}
     assert found[3] == {**RESTRICTED, "capabilities": {"drop": ["ALL"], "add": ["SYS_RAWIO"]}}
     assert found[4] == {"privileged": True}
-    assert "raft_migration_security_context" in (ROLES / "common/templates/daemonset.yml.j2").read_text()
+    assert "raft_migration_security_context" in (ROLES / "cluster/templates/daemonset.yml.j2").read_text()
 
 
 # What the collection asks of the API, by reading its calls: KubeApi.items is `list`, read `get`, replace `update`; kubernetes.core.k8s

@@ -11,7 +11,7 @@ import re
 import yaml
 from conftest import CHECKOUT
 
-TEMPLATE = CHECKOUT / "roles/common/templates/daemonset.yml.j2"
+TEMPLATE = CHECKOUT / "roles/cluster/templates/daemonset.yml.j2"
 TURN = CHECKOUT / "roles/port_migration/tasks/one.yml"
 
 

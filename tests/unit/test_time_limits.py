@@ -40,6 +40,6 @@ def test_h2_the_limit_leads_to_the_undo(tmp_path: Path, ansible_playbook: str):
 
 
 def test_h2_the_limit_is_longer_than_the_modules_own(evaluate):
-    common = yaml.safe_load((CHECKOUT / "roles/common/vars/main.yml").read_text())
+    cluster = yaml.safe_load((CHECKOUT / "roles/cluster/vars/main.yml").read_text())
     cases = [{"raft_migration": {"timeouts_seconds": {"cutover_timeout": 30}}}]
-    assert evaluate("cutover", common["raft_migration_pause_limit"], cases) == [150]
+    assert evaluate("cutover", cluster["raft_migration_pause_limit"], cases) == [150]

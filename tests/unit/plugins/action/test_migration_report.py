@@ -133,7 +133,7 @@ def test_ansible_runs_it_on_the_control_node_without_a_connection(arguments: dic
 
 
 def test_the_tasks_of_the_role_write_it_from_what_each_pi_says(arguments: dict[str, Any], tmp_path: Path, ansible_playbook: str) -> None:
-    look, write = (yaml.safe_load((CHECKOUT / f"roles/common/tasks/{name}.yml").read_text()) for name in ("look", "report"))
+    look, write = (yaml.safe_load((CHECKOUT / f"roles/run/tasks/{name}.yml").read_text()) for name in ("look", "report"))
     tasks = [task for task in (*look, *write[0]["block"]) if task["name"] in ("Look | Put it together", "Report | Write it")]
     assert len(tasks) == 2
     (tmp_path / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
