@@ -20,25 +20,25 @@ CASES = [
     Case("cutover",          "pod-killed",        at="Fence | The old cluster refuses writes"),
     Case("systemd_shutdown", "pod-killed",        at="Shutdown | Stop and disable"),
     Case("port_migration",   "pod-killed",        at="Ports | Its member stands at the new address", nth=2, on="leader"),
-    Case("cleanup",          "pod-killed",        at="Cleanup | The cluster stands on the standard ports"),
+    Case("cleanup",          "pod-killed",        at="Look | Wait for"),
 
     # The leader of the old cluster; once its unit is gone, the leader of the pods.
     Case("prepare",          "old-leader-killed", at="Backup | Copy every Pi's database", on="leader"),
     Case("transfer",         "old-leader-killed", at="Carry | Take the old leader's snapshot", on="leader"),
     Case("validate",         "old-leader-killed", at="Validate | Compare the old leader", on="leader"),
     Case("cutover",          "old-leader-killed", at="Fence | The old cluster refuses writes", on="leader"),
-    Case("systemd_shutdown", "old-leader-killed", at="Shutdown | The pods' cluster is quorate", on="leader"),
+    Case("systemd_shutdown", "old-leader-killed", at="Look | Wait for", on="leader"),
     Case("port_migration",   "old-leader-killed", at="Step aside | Find this Pi's pod", on="leader"),
-    Case("cleanup",          "old-leader-killed", at="Cleanup | The cluster stands on the standard ports", on="leader"),
+    Case("cleanup",          "old-leader-killed", at="Look | Wait for", on="leader"),
 
     # One Pi's cable is pulled: it reaches neither the others nor the control node.
     Case("prepare",          "partition",         at="Wait for one running pod on every Pi", heal=6),
-    Case("transfer",         "partition",         at="Join | Wait until the second cluster is complete", heal=6),
+    Case("transfer",         "partition",         at="Look | Wait for", nth=4, heal=6),
     Case("validate",         "partition",         at="Validate | Read every pod's content", heal=6),
     Case("cutover",          "partition",         at="Fence | The old cluster refuses writes", heal=6),
-    Case("systemd_shutdown", "partition",         at="Shutdown | The pods' cluster is quorate", heal=6),
+    Case("systemd_shutdown", "partition",         at="Look | Wait for", heal=6),
     Case("port_migration",   "partition",         at="Ports | Replace the pod", heal=6),
-    Case("cleanup",          "partition",         at="Cleanup | The cluster stands on the standard ports", heal=6),
+    Case("cleanup",          "partition",         at="Look | Wait for", heal=6),
 
     # SIGKILL to the whole run on the control node.
     Case("prepare",          "play-killed",       at="Backup | Take the leader's Raft snapshot"),
@@ -74,7 +74,7 @@ CASES = [
     Case("cutover",          "api-down",          at="Flip | Every way into a Pi leads to its pod", heal=20),
     Case("systemd_shutdown", "api-down",          at="Shutdown | Stop and disable", heal=20),
     Case("port_migration",   "api-down",          at="Step aside | Lead the Service away from it", heal=20),
-    Case("cleanup",          "api-down",          at="Cleanup | The cluster stands on the standard ports", heal=20),
+    Case("cleanup",          "api-down",          at="Look | Wait for", heal=20),
 
     # As `systemctl stop k3s` on the server: API, kubelet, proxy and runtime of its Pi are away, containers run on.
     Case("prepare",          "k3s-stopped",       at="Apply it on the ports", on="server", heal=20),
@@ -83,16 +83,16 @@ CASES = [
     Case("cutover",          "k3s-stopped",       at="Flip | Every way into a Pi leads to its pod", on="server", heal=20),
     Case("systemd_shutdown", "k3s-stopped",       at="Shutdown | Stop and disable", on="server", heal=20),
     Case("port_migration",   "k3s-stopped",       at="Step aside | Lead the Service away from it", on="server", heal=20),
-    Case("cleanup",          "k3s-stopped",       at="Cleanup | The cluster stands on the standard ports", on="server", heal=20),
+    Case("cleanup",          "k3s-stopped",       at="Look | Wait for", on="server", heal=20),
 
     # Power off and on again, of a Pi that does not carry the API server.
     Case("prepare",          "reboot",            at="Wait until every pod answers"),
     Case("transfer",         "reboot",            at="Carry | Restore it through the pods' leader"),
     Case("validate",         "reboot",            at="Validate | Read every pod's content"),
     Case("cutover",          "reboot",            at="Settle | The Service leads to the pods"),
-    Case("systemd_shutdown", "reboot",            at="Shutdown | The pods' cluster is quorate"),
+    Case("systemd_shutdown", "reboot",            at="Look | Wait for"),
     Case("port_migration",   "reboot",            at="Ports | Its member stands at the new address"),
-    Case("cleanup",          "reboot",            at="Cleanup | The cluster stands on the standard ports"),
+    Case("cleanup",          "reboot",            at="Look | Wait for"),
 
     # What an owner may have before the play begins, or do during it. Once each: what pre-flight refuses, it refuses in one run.
     Case("prepare",          "follower-dead",     at=START),
@@ -128,7 +128,7 @@ CASES = [
     # Where the daemon has neither snapshot nor read-only call, state goes by its database and the fence is a detour.
     Case("transfer",         "corrupt",           at="Carry | Put it into every pod's database", profile="upstream"),
     Case("cutover",          "old-leader-killed", at="Carry | Copy the old leader's database", on="leader", profile="upstream"),
-    Case("systemd_shutdown", "reboot",            at="Shutdown | The pods' cluster is quorate", profile="upstream", on="leader"),
+    Case("systemd_shutdown", "reboot",            at="Look | Wait for", profile="upstream", on="leader"),
     Case("port_migration",   "play-killed",       at="Ports | Its member stands at the new address", profile="upstream"),
 ]
 # fmt: on

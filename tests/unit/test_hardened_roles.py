@@ -67,7 +67,7 @@ def test_l1_an_opening_that_one_journal_claims_is_proven_by_what_the_units_hold(
     hosts = {name: {"pi_controller_data_dir": str(path.parent), "raft_migration_journal": journal("started")} for name, path in databases.items()}
     hosts["pi-3"]["raft_migration_journal"] = journal("started", facts)
     opened = {"name": "Prove", "ansible.builtin.include_role": {"name": "pi_controller.raft_migration.run", "tasks_from": "opened"}}
-    opened["when"] = "raft_migration_opening_unproven"
+    opened["when"] = "raft_migration_recorded.opening_unproven"
     variables = [{"name": "Know", "ansible.builtin.include_vars": str(ROLES / f"{role}/vars/main.yml")} for role in ("cluster", "run")]
     reached = {"name": "Open", "ansible.builtin.copy": {"content": "", "dest": f"{tmp_path}/opened", "mode": "0600"}}
     done = play([*variables, opened, reached], hosts, raft_migration_hosts="k3s_cluster", raft_migration={"backup_path": "/b"})
@@ -78,19 +78,21 @@ def test_l1_an_opening_that_one_journal_claims_is_proven_by_what_the_units_hold(
         assert held in done.stdout
 
 
-def test_l1_a_cutover_that_every_pi_has_recorded_is_not_doubted(evaluate: Callable[..., list[Any]]) -> None:
-    run = yaml.safe_load((ROLES / "run/vars/main.yml").read_text())
-    claimed = journal("started", {"opening": True})
-    done = journal("done", {"opening": True})
-    back = journal("started", {"opening": True})
-    back["journal"]["phases"]["rollback"] = {"facts": {"taken": {}}}
-    units_opened = journal("started", {"opening": True})
-    units_opened["journal"]["phases"]["rollback"] = {"facts": {"opening": True}}
-    journals = [[claimed, journal("started")], [done, done], [done, journal("started")], [back, claimed], [units_opened, claimed]]
-    journals.append([journal("started")] * 2)
-    opened = [any(known["journal"]["phases"]["cutover"]["facts"] for known in case) for case in journals]
-    cases = [{"raft_migration_journals": case, "raft_migration_opening": opening} for case, opening in zip(journals, opened)]
-    assert evaluate("cutover", run["raft_migration_opening_unproven"], cases) == [True, False, True, False, False, False]
+@pytest.mark.parametrize("written", [True, False])
+def test_l1_a_journal_that_cannot_be_written_leaves_what_is_known(tmp_path: Path, play: Any, written: bool) -> None:
+    (tmp_path / "file").write_text("in which there can be no folder")
+    record = {"ansible.builtin.include_role": {"name": "pi_controller.raft_migration.cluster", "tasks_from": "record"}}
+    record["vars"] = {"raft_migration_record": {"phase": "cutover", "state": "done", "facts": {"opening": True}}}
+    know = {"ansible.builtin.include_vars": str(ROLES / "cluster/vars/main.yml")}
+    state = {"ansible.builtin.copy": {"content": "{{ raft_migration_recorded | to_json }}", "dest": f"{tmp_path}/state", "mode": "0600"}}
+    block = {"block": [know, record], "rescue": [{"ansible.builtin.meta": "clear_host_errors"}]}
+    known = {"raft_migration_journal": journal("started", {"fence": "network", "opening": True})}
+    backups = {"raft_migration": {"backup_path": f"{tmp_path}/{'backups' if written else 'file/backups'}"}}
+    done = play([block, state], {"pi-1": known}, raft_migration_hosts="k3s_cluster", **backups)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ("rescued=1" in done.stdout) != written, done.stdout
+    found = json.loads((tmp_path / "state").read_text())
+    assert found["cutover"] == ({"opening": True} if written else {"fence": "network", "opening": True})
 
 
 def test_l1_the_proof_comes_before_anything_is_opened_or_taken() -> None:

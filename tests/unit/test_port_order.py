@@ -27,7 +27,7 @@ def case(member: str | None, leader: str) -> dict[str, Any]:
     return {
         "raft_migration": {"standard_ports": {"raft": 9091}},
         "raft_migration_address": "10.77.0.1",
-        "raft_migration_new": {"leader": {"address": leader}, "members": members},
+        "raft_migration_clusters": {"new": {"leader": {"address": leader}, "members": members}},
     }
 
 

@@ -25,6 +25,8 @@ DEFAULTS: dict[str, Any] = {
         "transfer_timeout": "2m",
         # Writes wait all this time: better undone and tried again than carried over late.
         "cutover_timeout": "30s",
+        # The gate before and after whatever touches a cluster: a leader, all voters there, each caught up.
+        "health_timeout": "60s",
         # What the quorum watch raises an alert about.
         "phase_timeout": "10m",
         "quorum_lost_after": "2s",

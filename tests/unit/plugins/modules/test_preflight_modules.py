@@ -19,7 +19,7 @@ api = import_plugin("module_utils._kube.api")
 proxy = import_plugin("module_utils._kube.proxy")
 filters = {
     name: import_plugin(f"filter.{name}").FilterModule().filters()[name]
-    for name in ("preflight_findings", "preflight_view", "findings_table", "new_listeners")
+    for name in ("preflight_findings", "findings_table", "new_listeners")
 }
 
 
@@ -220,11 +220,6 @@ def test_from_what_was_seen_to_the_table():
     lines = filters["findings_table"](findings).splitlines()
     assert lines[0].split() == ["host", "check", "seen", "wanted", "fix"]
     assert "is masked" in lines[2]
-
-
-def test_the_view_all_hosts_go_on_with():
-    assert filters["preflight_view"](healthy()["cluster"])["leader"]["id"] == "pi-1"
-    assert filters["preflight_view"]({host: {"skipped": True} for host in HOSTS}) == {}
 
 
 def test_every_port_that_must_be_free():

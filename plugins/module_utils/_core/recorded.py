@@ -1,0 +1,73 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the journals of all Pis say together.
+
+Every Pi decides by this and not by its own journal, so that all of them take the same way. A run that was killed leaves a
+step written down on some Pis only: a step that cannot be taken back counts from the first journal that has it, a phase is
+done when all of them say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .journal import PHASES, ROLLBACK
+
+
+def recorded(journals: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of the migration.
+
+    `journals` has the result of `migration_journal_info` or `migration_journal` of each host, in the order of the
+    inventory; a result without a journal, as of a Pi that does not answer, says nothing.
+
+    - `begun`: whether there is a journal at all; `migration_id`: its name, or an empty string.
+    - `done`: the phases that are done on every Pi.
+    - `opening`: whether the pods may hold writes that the units never saw; `opening_hosts`: whose journals say so.
+      `opening_unproven`: whether that needs a proof, since no rollback has acted on it and not every Pi is past the cutover.
+    - `cutover`: what cutover has written down with the opening; empty before it.
+    - `ports_moved`: whether a pod may be on the standard ports.
+    - `rollback_begun`; `rollback`: what rollbacks have written down on whichever Pi; `by_turns`: whether it goes Pi by Pi;
+      `units_opened`: whether the units may hold writes that the pods never saw.
+    - `turns`: `waiting`, `started` or `done` for each Pi in a rollback Pi by Pi.
+    """
+    found = dict(_journals(journals))
+    opened = [host for host, journal in found.items() if "opening" in _facts(journal, "cutover")]
+    rollback: dict[str, Any] = {}
+    for journal in found.values():
+        rollback.update(_facts(journal, ROLLBACK))
+    done = [phase for phase in PHASES if journals and all(_state(result, phase) == "done" for result in journals.values())]
+    # A fact that is there counts, whatever it says: it was written before the step was taken.
+    acted = any(name in rollback for name in ("taken", "opening"))
+    return {
+        "begun": bool(found),
+        "migration_id": next((journal["migration_id"] for journal in found.values() if journal.get("migration_id")), ""),
+        "done": done,
+        "opening": bool(opened),
+        "opening_hosts": opened,
+        "opening_unproven": bool(opened) and not acted and "cutover" not in done,
+        "cutover": dict(_facts(found[opened[0]], "cutover")) if opened else {},
+        "ports_moved": any("port_migration" in journal["phases"] for journal in found.values()),
+        "rollback_begun": any(ROLLBACK in journal["phases"] for journal in found.values()),
+        "rollback": rollback,
+        "by_turns": rollback.get("way") == "turns",
+        "units_opened": bool(rollback.get("opening", False)),
+        "turns": {host: _facts(found.get(host), ROLLBACK).get("turn", "waiting") for host in journals},
+    }
+
+
+def _journals(journals: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for host, result in journals.items():
+        journal = result.get("journal") if isinstance(result, Mapping) else None
+        if isinstance(journal, Mapping) and isinstance(journal.get("phases"), Mapping):
+            yield host, journal
+
+
+def _facts(journal: Mapping[str, Any] | None, phase: str) -> Mapping[str, Any]:
+    return ((journal or {}).get("phases", {}).get(phase) or {}).get("facts") or {}
+
+
+def _state(result: Any, phase: str) -> Any:
+    return (result.get("phase_states") or {}).get(phase) if isinstance(result, Mapping) else None
