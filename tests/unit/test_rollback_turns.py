@@ -13,25 +13,21 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import CHECKOUT
+from ansible.errors import AnsibleFilterError
+from conftest import CHECKOUT, import_plugin
+
+next_turn = import_plugin("filter.next_turn").FilterModule().filters()["next_turn"]
+pods_agreed = import_plugin("filter.pods_agreed").FilterModule().filters()["pods_agreed"]
 
 PIS = ["pi-1", "pi-2", "pi-3"]
 ADDRESSES = dict(zip(PIS, ["10.77.0.11", "10.77.0.12", "10.77.0.13"]))
 RAFT = {pi: f"{address}:9091" for pi, address in ADDRESSES.items()}
 
 
-def case(turns: dict[str, str], leader: str | None, last: str = "", view: Any = None) -> dict[str, Any]:
-    """Three Pis; `turns` has the states in their journals, `last` the Pi whose turn has just ended."""
-    seen = view or {"leader": {"address": RAFT[leader]} if leader else None}
-    return {
-        "raft_migration_peers": PIS,
-        "raft_migration_addresses": list(ADDRESSES.values()),
-        "raft_migration": {"standard_ports": {"raft": 9091}, "archive_path": "/archive"},
-        "raft_migration_recorded": {"turns": {pi: turns.get(pi, "waiting") for pi in PIS}, "rollback": {}},
-        # None is as good as not yet chosen.
-        "raft_migration_in_turn": last,
-        "raft_migration_turn_views": {pi: seen for pi in PIS},
-    }
+def case(turns: dict[str, str], leader: str | None, last: str = "") -> tuple[Any, ...]:
+    """Arguments of the filter for three Pis; `turns` has the states in their journals, `last` the Pi whose turn has just ended."""
+    seen = {"leader": {"address": RAFT[leader]} if leader else None}
+    return {pi: turns.get(pi, "waiting") for pi in PIS}, last, seen, ADDRESSES
 
 
 ORDER = [
@@ -68,19 +64,62 @@ def decide(tmp_path: Path, ansible_playbook: str) -> Callable[[str, list[dict[st
     return run
 
 
-def test_half_way_first_then_followers_the_leader_last(decide: Callable[..., list[Any]]) -> None:
-    tasks = yaml.safe_load((CHECKOUT / "roles/rollback/tasks/turn.yml").read_text())
-    chosen = next(task["ansible.builtin.set_fact"] for task in tasks if "ansible.builtin.set_fact" in task)
-    assert decide(chosen["raft_migration_in_turn"], [case for case, _wanted in ORDER]) == [wanted for _case, wanted in ORDER]
+@pytest.mark.parametrize(("case", "wanted"), ORDER)
+def test_half_way_first_then_followers_the_leader_last(case: tuple[Any, ...], wanted: str) -> None:
+    turns, last, _seen, _addresses = case
+    chosen = next_turn(*case)
+    assert chosen["host"] == wanted
+    ended = {last: "done"} if last else {}
+    assert chosen["turns"] == {**turns, **ended, wanted: "started"}
+    assert chosen["waiting"] == [pi for pi in PIS if pi not in (last, wanted) and turns[pi] != "done"]
+
+
+def test_a_turn_too_many_is_an_error() -> None:
+    with pytest.raises(AnsibleFilterError, match="every Pi has had its turn"):
+        next_turn(*case({"pi-1": "done", "pi-2": "started", "pi-3": "done"}, "pi-1", last="pi-2"))
+    # A cluster that gives no answer has no leader either.
+    assert next_turn({"pi-1": "waiting"}, "", {"failed": True, "msg": "no URL answers"}, ADDRESSES)["host"] == "pi-1"
+
+
+def pod(leader: str | None, leads: bool = False, capabilities: list[str] | None = None) -> dict[str, Any]:
+    found = {"address": RAFT[leader], "url": "http://x" if leads else None} if leader else None
+    return {"leader": found, "capabilities": ["snapshot", "restore", "read-only"] if capabilities is None else capabilities}
+
+
+@pytest.mark.parametrize(
+    ("views", "leader", "follow"),
+    [
+        ([pod("pi-1", leads=True), pod("pi-1"), pod("pi-1")], "pi-1", PIS),
+        ([pod("pi-2"), pod("pi-2", leads=True), pod(None)], "pi-2", ["pi-1", "pi-2"]),
+        # Left behind by a leader of before.
+        ([pod("pi-3"), pod("pi-2", leads=True), pod("pi-2")], "pi-2", ["pi-2", "pi-3"]),
+        ([pod("pi-2"), pod("pi-2"), pod("pi-2")], "", []),
+        ([pod(None), {"failed": True, "msg": "no answer"}, {}], "", []),
+    ],
+)
+def test_the_pods_that_follow_one_leader(views: list[dict[str, Any]], leader: str, follow: list[str]) -> None:
+    found = pods_agreed(dict(zip(PIS, views)))
+    assert (found["leader"], found["follow"]) == (leader, follow)
+    assert found["url"] == ("http://x" if leader else None)
+    assert found["text"] == (f"Only {', '.join(follow)} follow the pod of {leader}" if leader else "No pod leads")
+
+
+def test_how_their_state_is_taken_is_up_to_the_pod_that_leads() -> None:
+    able, unable = pod("pi-1", leads=True), pod("pi-1", leads=True, capabilities=["snapshot"])
+    follower, simple = pod("pi-1"), pod("pi-1", capabilities=[])
+    found = [pods_agreed({"pi-1": first, "pi-2": second}) for first, second in ((able, simple), (unable, follower))]
+    assert [(each["fence"], each["carry"]) for each in found] == [("read-only", "api"), ("network", "sqlite")]
 
 
 def looked(view: dict[str, Any], takeover: dict[str, Any] | None = None, daemonset: dict[str, Any] | None = None) -> dict[str, Any]:
     """What the looks before the choice have registered; pi-2 has the given takeover."""
     return {
-        **case({}, "pi-1"),
+        "raft_migration_peers": PIS,
+        "raft_migration_addresses": list(ADDRESSES.values()),
+        "raft_migration": {"standard_ports": {"raft": 9091}, "archive_path": "/archive"},
         "raft_migration_takeovers": [{"changed": True}, takeover or {"changed": True}, {"changed": True}],
         "raft_migration_daemonset_seen": daemonset or {"changed": True},
-        "raft_migration_view": view,
+        "raft_migration_standing": view,
     }
 
 
