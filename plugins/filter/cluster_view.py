@@ -44,8 +44,8 @@ RETURN = r"""
 _value:
   description:
     - C(old) and C(new), each what M(pi_controller.raft_migration.raft_info) returned, with the leader's C(host).
-    - Once both have a leader, each has C(detour), the C(state) and C(forward_to) of M(pi_controller.raft_migration.traffic_gate)
-      on the leader's Pi while its daemon must not answer.
+    - Once both have a leader, each has C(detour), the C(state) and C(forward_to) of
+      M(pi_controller.raft_migration.traffic_gate) on the leader's Pi while its daemon must not answer.
     - C(fence), V(read-only) or V(network), and C(carry), V(api) or V(sqlite), once both have a leader.
   type: dict
 """
@@ -58,7 +58,9 @@ from ansible.errors import AnsibleFilterError
 from ..module_utils._raft.sides import with_side
 
 
-def cluster_view(known: Mapping[str, Any], side: str, seen: Mapping[str, Any], addresses: Mapping[str, str]) -> dict[str, Any]:
+def cluster_view(
+    known: Mapping[str, Any], side: str, seen: Mapping[str, Any], addresses: Mapping[str, str]
+) -> dict[str, Any]:
     try:
         return with_side(known, side, seen, addresses)
     except ValueError as error:

@@ -15,7 +15,9 @@ description:
 positional: _input, last, seen, addresses
 options:
   _input:
-    description: V(waiting), V(started) or V(done) by host, C(turns) of the filter P(pi_controller.raft_migration.recorded#filter).
+    description: >-
+      V(waiting), V(started) or V(done) by host, C(turns) of the filter
+      P(pi_controller.raft_migration.recorded#filter).
     type: dict
     required: true
   last:
@@ -40,7 +42,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: C(host), the Pi whose turn is next; C(turns) to record with its start; C(waiting), the hosts that come after it.
+  description: >-
+    C(host), the Pi whose turn is next; C(turns) to record with its start; C(waiting), the hosts that come after it.
   type: dict
 """
 
@@ -52,7 +55,9 @@ from ansible.errors import AnsibleFilterError
 from ..module_utils._raft import turns
 
 
-def next_turn(states: Mapping[str, str], last: str, seen: Mapping[str, Any], addresses: Mapping[str, str]) -> dict[str, Any]:
+def next_turn(
+    states: Mapping[str, str], last: str, seen: Mapping[str, Any], addresses: Mapping[str, str]
+) -> dict[str, Any]:
     try:
         return turns.next_turn(states, last, seen, addresses)
     except ValueError as error:

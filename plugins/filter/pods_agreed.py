@@ -29,8 +29,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(leader), the host of the pod that leads, empty where none does, and its C(url); C(follow), the hosts whose pods follow it,
-      itself among them; C(text), what to report where these are too few.
+    - C(leader), the host of the pod that leads, empty where none does, and its C(url); C(follow), the hosts whose
+      pods follow it, itself among them; C(text), what to report where these are too few.
     - C(fence), V(read-only) or V(network), and C(carry), V(api) or V(sqlite).
   type: dict
 """

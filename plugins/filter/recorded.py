@@ -11,14 +11,14 @@ version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
 description:
-  - Puts the journals of all Pis together into the state of the migration, by which every Pi decides. One Pi's word is enough
-    for a step that cannot be taken back; a phase is done when every journal says so.
+  - Puts the journals of all Pis together into the state of the migration, by which every Pi decides. One Pi's word is
+    enough for a step that cannot be taken back; a phase is done when every journal says so.
 positional: _input
 options:
   _input:
     description:
-      - The result of M(pi_controller.raft_migration.migration_journal_info) of each host. One without a journal, as of a Pi
-        that does not answer, says nothing.
+      - The result of M(pi_controller.raft_migration.migration_journal_info) of each host. One without a journal, as
+        of a Pi that does not answer, says nothing.
     type: dict
     required: true
 """
@@ -34,12 +34,13 @@ _value:
   description:
     - C(begun), whether there is a journal, and C(migration_id), its name or an empty string.
     - C(done), the phases that are done on every Pi.
-    - C(opening), whether the pods may hold writes that the units never saw; C(opening_hosts), the hosts whose journals say so;
-      C(opening_unproven), whether that still needs a proof.
+    - C(opening), whether the pods may hold writes that the units never saw; C(opening_hosts), the hosts whose
+      journals say so; C(opening_unproven), whether that still needs a proof.
     - C(cutover), what cutover has written down with the opening; empty before it.
     - C(ports_moved), whether a pod may be on the standard ports.
-    - C(rollback_begun), whether a rollback has begun; C(rollback), what it has written down on whichever Pi; C(by_turns), whether
-      it goes Pi by Pi; C(units_opened), whether the units may hold writes that the pods never saw.
+    - C(rollback_begun), whether a rollback has begun; C(rollback), what it has written down on whichever Pi;
+      C(by_turns), whether it goes Pi by Pi; C(units_opened), whether the units may hold writes that the pods never
+      saw.
     - C(turns), by host V(waiting), V(started) or V(done) in a rollback Pi by Pi.
   type: dict
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from . import counts, expressions, graph
+from . import counts, expressions, graph, privates
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # The engine, which no role may use, and what all roles share, which uses none.
@@ -49,6 +49,7 @@ def main() -> int:
     faults = [fault for found in graphs.values() for fault in circles_judged(found)]
     faults += layers_judged(graphs["Roles"])
     faults += [f"{path.relative_to(CHECKOUT)}:{fault}" for path in expressions.files(CHECKOUT) for fault in expressions.faults(path)]
+    faults += privates.faults(CHECKOUT)
     faults += idioms_judged(counts.idioms(CHECKOUT), OTHER_IDIOMS)
     print(*faults, sep="\n")
     return 1 if faults else 0

@@ -19,7 +19,7 @@ APPLIES = ("selectattr", "rejectattr", "select", "reject", "map")
 WIDEST = 120
 
 
-class _Anything(dict[str, Any]):
+class Anything(dict[str, Any]):
     """Ansible's filters and tests are not there, and nothing is evaluated."""
 
     def __contains__(self, _name: object) -> bool:
@@ -68,7 +68,7 @@ def faults(path: Path) -> list[str]:
 
 def faults_of(text: str) -> list[str]:
     environment = Environment(extensions=["jinja2.ext.do"])
-    environment.filters, environment.tests = _Anything(), _Anything()
+    environment.filters, environment.tests = Anything(), Anything()
     tree = environment.parse(text)
     found = []
     for choice in tree.find_all(nodes.CondExpr):

@@ -40,18 +40,18 @@ def load(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def _mappings(document: Any) -> Iterator[Mapping[str, Any]]:
+def mappings(document: Any) -> Iterator[Mapping[str, Any]]:
     if isinstance(document, Mapping):
         yield document
         for value in document.values():
-            yield from _mappings(value)
+            yield from mappings(value)
     elif isinstance(document, list):
         for value in document:
-            yield from _mappings(value)
+            yield from mappings(value)
 
 
 def _included(document: Any) -> Iterator[str]:
-    for mapping in _mappings(document):
+    for mapping in mappings(document):
         for key, value in mapping.items():
             if str(key).rpartition(".")[2] in INCLUDES:
                 yield value["name"].removeprefix(PREFIX)
@@ -61,7 +61,7 @@ def _included(document: Any) -> Iterator[str]:
 
 
 def _listed(document: Any) -> Iterator[str]:
-    for mapping in _mappings(document):
+    for mapping in mappings(document):
         names = mapping.get(ROLE_LISTS)
         yield from names if isinstance(names, list) else []
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.structure import counts, expressions, graph
+from tests.structure import counts, expressions, graph, privates
 from tests.structure.__main__ import circles_judged, idioms_judged, layers_judged
 
 
@@ -144,6 +144,31 @@ def test_global_names_and_the_files_that_set_them_are_counted(tmp_path: Path) ->
         write(tmp_path / f"roles/{name}/tasks/main.yml", tasks)
     assert counts.global_names(tmp_path) == {"raft_migration_urls", "raft_migration_new"}
     assert {name: len(paths) for name, paths in counts.setters(tmp_path).items()} == {"raft_migration_new": 2}
+
+
+def test_a_private_variable_of_another_file_is_a_fault(tmp_path: Path) -> None:
+    reads = {"debug": {"msg": "{{ _seen }}"}}
+    write(tmp_path / "roles/a/tasks/main.yml", [{"stat": {"path": "/"}, "register": "_seen"}, reads])
+    fact = {"assert": {"that": "_fact == 1"}}
+    write(tmp_path / "roles/a/tasks/vars.yml", [{**reads, "vars": {"_seen": "{{ item }}"}}, {"set_fact": {"_fact": 1}}, fact])
+    assert privates.faults(tmp_path) == []
+    write(tmp_path / "roles/a/tasks/other.yml", [reads, fact])
+    assert [fault.split(" is ")[0] for fault in privates.faults(tmp_path)] == ["roles/a/tasks/other.yml: _fact", "roles/a/tasks/other.yml: _seen"]
+
+
+def test_a_private_result_that_a_variable_of_a_task_hides_is_a_fault(tmp_path: Path) -> None:
+    hides = {"debug": {"msg": "{{ _seen }}"}, "vars": {"_seen": "{{ _seen.members }}"}}
+    write(tmp_path / "roles/a/tasks/main.yml", [{"stat": {"path": "/"}, "register": "_seen"}, hides])
+    assert privates.faults(tmp_path) == ["roles/a/tasks/main.yml: _seen is registered, and a task has a variable of this name"]
+
+
+def test_a_private_variable_of_a_template_is_set_where_the_template_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "roles/a/templates/one.j2", "{% for each in _ports %}{{ each }}{% endfor %}")
+    write(tmp_path / "roles/a/tasks/main.yml", [{"debug": {}, "vars": {"_ports": []}}])
+    (fault,) = privates.faults(tmp_path)
+    assert fault.startswith("roles/a/templates/one.j2: _ports")
+    write(tmp_path / "roles/a/tasks/main.yml", [{"template": {"src": "one.j2"}, "vars": {"_ports": []}}])
+    assert privates.faults(tmp_path) == []
 
 
 @pytest.mark.parametrize(

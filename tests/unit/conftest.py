@@ -14,7 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +46,16 @@ def ansible_playbook() -> str:
 def evaluate(tmp_path: Path, ansible_playbook: str) -> Callable[..., list[Any]]:
     """What an expression comes to with the variables of a role, in a real run, once for each case.
 
-    `evaluate("cutover", "{{ raft_migration_old_stand_in }}", [{"raft_migration_peers": [...]}, ...])`; a case gives the same
-    variables as every other one.
+    `evaluate("cutover", "{{ raft_migration_proof }}", [{"raft_migration_carried": {...}}, ...])`; a case gives the same
+    variables as every other one. With a `task` its own variables are there as well.
     """
 
-    def run(role: str, expression: Any, cases: list[dict[str, Any]], **environment: str) -> list[Any]:
+    def run(role: str, expression: Any, cases: list[dict[str, Any]], task: Mapping[str, Any] | None = None) -> list[Any]:
         tasks = [
             {"ansible.builtin.include_vars": str(CHECKOUT / "roles" / role / "vars/main.yml")},
             {
                 "ansible.builtin.set_fact": {"found": "{{ found | default([]) + [came_to] }}"},
-                "vars": {"came_to": expression, **{name: f"{{{{ item.{name} }}}}" for name in cases[0]}},
+                "vars": {"came_to": expression, **(task or {}).get("vars", {}), **{name: f"{{{{ item.{name} }}}}" for name in cases[0]}},
                 "loop": cases,
             },
             {"ansible.builtin.copy": {"content": "{{ found | to_json }}", "dest": "{{ playbook_dir }}/found.json", "mode": "0600"}},
@@ -64,7 +64,7 @@ def evaluate(tmp_path: Path, ansible_playbook: str) -> Callable[..., list[Any]]:
         command = [ansible_playbook, "play.json", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
         path = {"ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections")}
         done = subprocess.run(
-            command, cwd=tmp_path, env={**os.environ, **path, **environment}, text=True, capture_output=True, timeout=300, check=False
+            command, cwd=tmp_path, env={**os.environ, **path}, text=True, capture_output=True, timeout=300, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads((tmp_path / "found.json").read_text())

@@ -173,14 +173,15 @@ RESTRICTED = {
 
 
 def test_l7_a_container_that_is_not_privileged_has_no_capabilities_and_a_seccomp_profile(evaluate: Callable[..., list[Any]]) -> None:
-    cluster = yaml.safe_load((ROLES / "cluster/vars/main.yml").read_text())
+    (apply,) = tasks_of("cluster/tasks/daemonset.yml")
     given = [{}, {"privileged": False}, {"runAsUser": 7}, {"capabilities": {"add": ["SYS_RAWIO"]}}, {"privileged": True}]
-    found = evaluate("cutover", cluster["raft_migration_security_context"], [{"pi_controller_security_context": one} for one in given])
+    cases = [{"pi_controller_security_context": context} for context in given]
+    found = evaluate("cutover", "{{ _security_context }}", cases, apply)
     assert found[:2] == [RESTRICTED, RESTRICTED]
     assert found[2] == {**RESTRICTED, "runAsUser": 7}
     assert found[3] == {**RESTRICTED, "capabilities": {"drop": ["ALL"], "add": ["SYS_RAWIO"]}}
     assert found[4] == {"privileged": True}
-    assert "raft_migration_security_context" in (ROLES / "cluster/templates/daemonset.yml.j2").read_text()
+    assert "_security_context" in (ROLES / "cluster/templates/daemonset.yml.j2").read_text()
 
 
 # What the collection asks of the API, by reading its calls: KubeApi.items is `list`, read `get`, replace `update`; kubernetes.core.k8s

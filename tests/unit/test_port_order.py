@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import yaml
-from conftest import CHECKOUT
+from conftest import CHECKOUT, import_plugin
 
 OLD, NEW, OTHER = "10.77.0.1:9092", "10.77.0.1:9091", "10.77.0.11:9091"
 # What the list of members has for this Pi, who leads, and whether its pod has moved.
@@ -33,6 +34,31 @@ def case(member: str | None, leader: str) -> dict[str, Any]:
 
 def test_a_pod_has_moved_where_its_member_says_so_or_where_it_leads_from(evaluate: Callable[..., list[Any]]) -> None:
     tasks = yaml.safe_load((CHECKOUT / "roles/port_migration/tasks/order.yml").read_text())
-    facts = {name: value for task in tasks for name, value in task.get("ansible.builtin.set_fact", {}).items()}
-    found = evaluate("port_migration", facts["raft_migration_pod_moved"], [case(member, leader) for member, leader, _moved in MOVED])
-    assert found == [moved for _member, _leader, moved in MOVED]
+    (place,) = [task for task in tasks if "raft_migration_pod_place" in task.get("ansible.builtin.set_fact", {})]
+    expression = place["ansible.builtin.set_fact"]["raft_migration_pod_place"]["moved"]
+    cases = [case(member, leader) for member, leader, _moved in MOVED]
+    assert evaluate("port_migration", expression, cases, place) == [moved for _member, _leader, moved in MOVED]
+
+
+def pods(moved: tuple[str, ...] = (), unreached: tuple[str, ...] = ()) -> dict[str, dict[str, bool]]:
+    return {pi: {"moved": pi in moved, "reached": pi not in unreached} for pi in ("pi-1", "pi-2", "pi-3")}
+
+
+@pytest.mark.parametrize(
+    ("places", "leader", "order"),
+    [
+        (pods(), "pi-1", ["pi-2", "pi-3", "pi-1"]),
+        (pods(), "pi-3", ["pi-1", "pi-2", "pi-3"]),
+        # Left with its gate shut, also where it leads by now.
+        (pods(moved=("pi-3",)), "pi-1", ["pi-3", "pi-2", "pi-1"]),
+        (pods(moved=("pi-1",)), "pi-1", ["pi-1", "pi-2", "pi-3"]),
+        # Left without a member.
+        (pods(unreached=("pi-3",)), "pi-1", ["pi-3", "pi-2", "pi-1"]),
+        (pods(moved=("pi-3",), unreached=("pi-2",)), "pi-1", ["pi-3", "pi-2", "pi-1"]),
+        # A leader is not one that the leader does not reach.
+        (pods(unreached=("pi-1",)), "pi-1", ["pi-2", "pi-3", "pi-1"]),
+    ],
+)
+def test_half_way_first_then_followers_the_leader_last(places: dict[str, dict[str, bool]], leader: str, order: list[str]) -> None:
+    port_order = import_plugin("filter.port_order").FilterModule().filters()["port_order"]
+    assert port_order(places, leader) == order

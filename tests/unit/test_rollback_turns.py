@@ -4,19 +4,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible.errors import AnsibleFilterError
-from conftest import CHECKOUT, import_plugin
+from conftest import import_plugin
 
 next_turn = import_plugin("filter.next_turn").FilterModule().filters()["next_turn"]
+not_by_turns = import_plugin("filter.not_by_turns").FilterModule().filters()["not_by_turns"]
 pods_agreed = import_plugin("filter.pods_agreed").FilterModule().filters()["pods_agreed"]
 
 PIS = ["pi-1", "pi-2", "pi-3"]
@@ -44,24 +39,6 @@ ORDER = [
     (case({"pi-1": "started", "pi-2": "started"}, "pi-3"), "pi-1"),
     (case({"pi-1": "started", "pi-2": "started"}, "pi-3", last="pi-1"), "pi-2"),
 ]
-
-
-@pytest.fixture
-def decide(tmp_path: Path, ansible_playbook: str) -> Callable[[str, list[dict[str, Any]]], list[Any]]:
-    """What an expression comes to with the variables of the role, those of a case in place of what hosts have registered."""
-
-    def run(expression: str, cases: list[dict[str, Any]]) -> list[Any]:
-        role = yaml.safe_load((CHECKOUT / "roles/rollback/vars/main.yml").read_text())
-        fact = {"found": "{{ found | default([]) + [decided] }}"}
-        tasks = [{"ansible.builtin.set_fact": fact, "vars": {**role, **case, "decided": expression}} for case in cases]
-        told = {"ansible.builtin.copy": {"content": "{{ found | to_json }}", "dest": "{{ playbook_dir }}/found.json", "mode": "0600"}}
-        (tmp_path / "play.json").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [*tasks, told]}]))
-        command = [ansible_playbook, "play.json", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
-        done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-        return json.loads((tmp_path / "found.json").read_text())
-
-    return run
 
 
 @pytest.mark.parametrize(("case", "wanted"), ORDER)
@@ -111,34 +88,27 @@ def test_how_their_state_is_taken_is_up_to_the_pod_that_leads() -> None:
     assert [(each["fence"], each["carry"]) for each in found] == [("read-only", "api"), ("network", "sqlite")]
 
 
-def looked(view: dict[str, Any], takeover: dict[str, Any] | None = None, daemonset: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What the looks before the choice have registered; pi-2 has the given takeover."""
-    return {
-        "raft_migration_peers": PIS,
-        "raft_migration_addresses": list(ADDRESSES.values()),
-        "raft_migration": {"standard_ports": {"raft": 9091}, "archive_path": "/archive"},
-        "raft_migration_takeovers": [{"changed": True}, takeover or {"changed": True}, {"changed": True}],
-        "raft_migration_daemonset_seen": daemonset or {"changed": True},
-        "raft_migration_standing": view,
-    }
-
-
 def members(port: int = 9091) -> dict[str, Any]:
     return {"members": [{"id": pi, "address": f"{address}:{port}"} for pi, address in ADDRESSES.items()]}
 
 
-IN_THE_WAY = [
-    (looked(members()), None),
-    (looked(members(), takeover={"msg": "on different file systems"}), "on different file systems"),
-    (looked(members(), daemonset={"msg": "there is no DaemonSet"}), "there is no DaemonSet"),
-    (looked({**members(), "msg": "caught_up: pi-3"}), "caught_up: pi-3"),
-    # One that has no answer at all has no members either.
-    (looked({"msg": "no URL answers"}), "no URL answers"),
-    (looked(members(port=9092)), "the members are at 10.77.0.11:9092"),
-]
+WELL = {"changed": True}
 
 
-def test_pods_and_units_go_together_where_anything_is_in_the_way(decide: Callable[..., list[Any]]) -> None:
-    for found, (_case, reason) in zip(decide("{{ raft_migration_not_by_turns }}", [case for case, _reason in IN_THE_WAY]), IN_THE_WAY):
-        assert len(found) == (reason is not None), found
-        assert reason is None or reason in found[0]
+@pytest.mark.parametrize(
+    ("takeover", "daemonset", "seen", "reasons"),
+    [
+        (WELL, WELL, members(), []),
+        ({"msg": "on different file systems"}, WELL, members(), ["on different file systems"]),
+        (WELL, {"msg": "there is no DaemonSet"}, members(), ["there is no DaemonSet"]),
+        (WELL, WELL, {**members(), "msg": "caught_up: pi-3"}, ["caught_up: pi-3"]),
+        # One that has no answer at all has no members either.
+        (WELL, WELL, {"msg": "no URL answers"}, ["no URL answers"]),
+        (WELL, WELL, members(port=9092), ["the members are at 10.77.0.11:9092, 10.77.0.12:9092, 10.77.0.13:9092, wanted 10.77.0.11:9091"]),
+        ({"msg": "a"}, {"msg": "b"}, {"msg": "c"}, ["a", "b", "c"]),
+    ],
+)
+def test_pods_and_units_go_together_where_anything_is_in_the_way(takeover: Any, daemonset: Any, seen: Any, reasons: list[str]) -> None:
+    found = not_by_turns({"pi-1": WELL, "pi-2": takeover, "pi-3": WELL}, daemonset, seen, list(RAFT.values()))
+    assert len(found) == len(reasons), found
+    assert all(text.startswith(reason) for text, reason in zip(found, reasons)), found

@@ -4,9 +4,9 @@
 
 """What the journals of all Pis say together.
 
-Every Pi decides by this and not by its own journal, so that all of them take the same way. A run that was killed leaves a
-step written down on some Pis only: a step that cannot be taken back counts from the first journal that has it, a phase is
-done when all of them say so.
+Every Pi decides by this and not by its own journal, so that all of them take the same way. A run that was killed
+leaves a step written down on some Pis only: a step that cannot be taken back counts from the first journal that has
+it, a phase is done when all of them say so.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ def recorded(journals: Mapping[str, Any]) -> dict[str, Any]:
     - `begun`: whether there is a journal at all; `migration_id`: its name, or an empty string.
     - `done`: the phases that are done on every Pi.
     - `opening`: whether the pods may hold writes that the units never saw; `opening_hosts`: whose journals say so.
-      `opening_unproven`: whether that needs a proof, since no rollback has acted on it and not every Pi is past the cutover.
+      `opening_unproven`: whether that needs a proof, since no rollback has acted on it and not every Pi is past the
+      cutover.
     - `cutover`: what cutover has written down with the opening; empty before it.
     - `ports_moved`: whether a pod may be on the standard ports.
-    - `rollback_begun`; `rollback`: what rollbacks have written down on whichever Pi; `by_turns`: whether it goes Pi by Pi;
-      `units_opened`: whether the units may hold writes that the pods never saw.
+    - `rollback_begun`; `rollback`: what rollbacks have written down on whichever Pi; `by_turns`: whether it goes Pi
+      by Pi; `units_opened`: whether the units may hold writes that the pods never saw.
     - `turns`: `waiting`, `started` or `done` for each Pi in a rollback Pi by Pi.
     """
     found = dict(_journals(journals))
@@ -38,12 +39,16 @@ def recorded(journals: Mapping[str, Any]) -> dict[str, Any]:
     rollback: dict[str, Any] = {}
     for journal in found.values():
         rollback.update(_facts(journal, ROLLBACK))
-    done = [phase for phase in PHASES if journals and all(_state(result, phase) == "done" for result in journals.values())]
+    done = [
+        phase for phase in PHASES if journals and all(_state(result, phase) == "done" for result in journals.values())
+    ]
     # A fact that is there counts, whatever it says: it was written before the step was taken.
     acted = any(name in rollback for name in ("taken", "opening"))
     return {
         "begun": bool(found),
-        "migration_id": next((journal["migration_id"] for journal in found.values() if journal.get("migration_id")), ""),
+        "migration_id": next(
+            (journal["migration_id"] for journal in found.values() if journal.get("migration_id")), ""
+        ),
         "done": done,
         "opening": bool(opened),
         "opening_hosts": opened,

@@ -81,7 +81,9 @@ def test_an_opening_needs_a_proof_unless_all_are_past_it_or_a_rollback_acted_on_
 
 
 def test_what_a_rollback_has_written_down_on_any_pi_counts() -> None:
-    state = recorded({"pi-1": with_rollback({"id": "x", "way": "turns", "turn": "started"}), "pi-2": with_rollback({"opening": True}), "pi-3": STARTED})
+    state = recorded(
+        {"pi-1": with_rollback({"id": "x", "way": "turns", "turn": "started"}), "pi-2": with_rollback({"opening": True}), "pi-3": STARTED}
+    )
     assert state["rollback_begun"]
     assert state["rollback"] == {"id": "x", "way": "turns", "turn": "started", "opening": True}
     assert (state["by_turns"], state["units_opened"]) == (True, True)

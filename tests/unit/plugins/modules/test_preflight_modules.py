@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import import_plugin
 from fake_kube import APPS, CORE, NAME, NAMESPACE, FakeKube, add_pod, api_error, pod
-from preflight_world import HOSTS, healthy, owner, settings
+from preflight_world import healthy, owner, settings
 
 api = import_plugin("module_utils._kube.api")
 proxy = import_plugin("module_utils._kube.proxy")
