@@ -95,6 +95,21 @@ def test_l1_a_journal_that_cannot_be_written_leaves_what_is_known(tmp_path: Path
     assert found["cutover"] == ({"opening": True} if written else {"fence": "network", "opening": True})
 
 
+def test_l1_an_alert_between_a_step_and_what_is_known_of_it_stops_nothing(tmp_path: Path, play: Any) -> None:
+    """It would have an opened cutover undone: the rescue goes by what is known, the next run by what is written down."""
+    written = f"lookup('ansible.builtin.fileglob', '{tmp_path}/backups/journal.json') | length > 0"
+    alert = f"{{{{ raised_as_soon_as_it_is_written if raft_migration_stoppable and {written} else {{}} }}}}"
+    record = {"ansible.builtin.include_role": {"name": "pi_controller.raft_migration.cluster", "tasks_from": "record"}}
+    record["vars"] = {"raft_migration_record": {"phase": "cutover", "state": "started", "facts": {"opening": True}}}
+    know = {"ansible.builtin.include_vars": str(ROLES / "cluster/vars/main.yml")}
+    late = {"name": "The next task", "ansible.builtin.debug": {"msg": "late"}}
+    block = {"block": [know, record, late], "environment": alert, "vars": {"raft_migration_stoppable": True}}
+    undo = {"msg": "undone at {{ ansible_failed_task.name }}, opening {{ raft_migration_recorded.opening }}"}
+    block["rescue"] = [{"ansible.builtin.debug": undo, "vars": {"raft_migration_stoppable": False}}]
+    done = play([block], {"pi-1": {}}, raft_migration_hosts="k3s_cluster", raft_migration={"backup_path": f"{tmp_path}/backups"})
+    assert "undone at The next task, opening True" in done.stdout, done.stdout + done.stderr
+
+
 def test_l1_the_proof_comes_before_anything_is_opened_or_taken() -> None:
     phase = [task["name"] for task in tasks_of("run/tasks/phase.yml")]
     assert phase.index("Prove what the journal says of the opening") < phase.index("Phase {{ raft_migration_phase }}")
