@@ -27,6 +27,7 @@ def test_nothing_given_is_all_defaults():
             "snapshot_timeout": 30,
             "transfer_timeout": 120,
             "cutover_timeout": 30,
+            "health_timeout": 60,
             "phase_timeout": 600,
             "quorum_lost_after": 2,
             "leader_lost_after": 3,
@@ -45,9 +46,9 @@ def test_a_partial_override_keeps_its_neighbours():
     )
 
     assert whole["temporary_ports"] == {"raft": 9092, "grpc": 9093, "rest": 18082}
-    kept = {"transfer_timeout": "2m", "phase_timeout": "10m", "quorum_lost_after": "2s", "leader_lost_after": "3s"}
+    kept = {"transfer_timeout": "2m", "health_timeout": "60s", "phase_timeout": "10m", "quorum_lost_after": "2s", "leader_lost_after": "3s"}
     assert whole["timeouts"] == {"snapshot_timeout": 7, "cutover_timeout": "1m30s", **kept}
-    calculated = {"transfer_timeout": 120, "phase_timeout": 600, "quorum_lost_after": 2, "leader_lost_after": 3}
+    calculated = {"transfer_timeout": 120, "health_timeout": 60, "phase_timeout": 600, "quorum_lost_after": 2, "leader_lost_after": 3}
     assert whole["timeouts_seconds"] == {"snapshot_timeout": 7, "cutover_timeout": 90, **calculated}
     assert whole["safety"] == {
         "require_confirmation": False,
