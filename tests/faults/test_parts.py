@@ -251,7 +251,7 @@ def test_the_runner_knows_the_plays_and_the_beginning_of_a_phase() -> None:
     plays = "".join(path.read_text() for path in Path(__file__).parents[2].glob("playbooks/**/*.yml"))
     assert {word for word in PLAYS if re.search(rf'name: "?(\(\d/\d\) )?{word}', plays)} == set(PLAYS)
     (name,) = [name for name in task_names() if "raft_migration_record.state" in name]
-    assert BEGINS in name.replace("{{ raft_migration_record.state }}", "started")
+    assert BEGINS in name.replace("' ~ raft_migration_record.state }}", "started")
 
 
 def test_a_killed_run_is_gone_on_with_while_a_fault_lasts(tmp_path: Path) -> None:

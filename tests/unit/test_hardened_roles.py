@@ -81,7 +81,8 @@ def test_l1_an_opening_that_one_journal_claims_is_proven_by_what_the_units_hold(
 @pytest.mark.parametrize("written", [True, False])
 def test_l1_a_journal_that_cannot_be_written_leaves_what_is_known(tmp_path: Path, play: Any, written: bool) -> None:
     (tmp_path / "file").write_text("in which there can be no folder")
-    record = {"ansible.builtin.include_role": {"name": "pi_controller.raft_migration.cluster", "tasks_from": "record"}}
+    include = {"name": "pi_controller.raft_migration.cluster", "tasks_from": "record"}
+    record: dict[str, Any] = {"ansible.builtin.include_role": include}
     record["vars"] = {"raft_migration_record": {"phase": "cutover", "state": "done", "facts": {"opening": True}}}
     know = {"ansible.builtin.include_vars": str(ROLES / "cluster/vars/main.yml")}
     state = {"ansible.builtin.copy": {"content": "{{ raft_migration_recorded | to_json }}", "dest": f"{tmp_path}/state", "mode": "0600"}}
@@ -99,7 +100,8 @@ def test_l1_an_alert_between_a_step_and_what_is_known_of_it_stops_nothing(tmp_pa
     """It would have an opened cutover undone: the rescue goes by what is known, the next run by what is written down."""
     written = f"lookup('ansible.builtin.fileglob', '{tmp_path}/backups/journal.json') | length > 0"
     alert = f"{{{{ raised_as_soon_as_it_is_written if raft_migration_stoppable and {written} else {{}} }}}}"
-    record = {"ansible.builtin.include_role": {"name": "pi_controller.raft_migration.cluster", "tasks_from": "record"}}
+    include = {"name": "pi_controller.raft_migration.cluster", "tasks_from": "record"}
+    record: dict[str, Any] = {"ansible.builtin.include_role": include}
     record["vars"] = {"raft_migration_record": {"phase": "cutover", "state": "started", "facts": {"opening": True}}}
     know = {"ansible.builtin.include_vars": str(ROLES / "cluster/vars/main.yml")}
     late = {"name": "The next task", "ansible.builtin.debug": {"msg": "late"}}

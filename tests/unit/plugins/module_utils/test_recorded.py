@@ -98,6 +98,6 @@ def test_one_pod_that_may_have_moved_is_enough() -> None:
 
 
 def test_the_first_journal_with_a_name_names_the_migration() -> None:
-    unnamed = {"journal": {"migration_id": None, "phases": {}}, "phase_states": {}}
+    unnamed: dict[str, Any] = {"journal": {"migration_id": None, "phases": {}}, "phase_states": {}}
     assert recorded({"pi-1": unnamed, "pi-2": STARTED})["migration_id"] == "m-20260101T000000Z"
     assert recorded({"pi-1": unnamed})["migration_id"] == ""
