@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .addresses import own_addresses
+from .boot import BootUnit
 from .nft import GateError, Nft
 from .sockets import Connection, Sockets, forget, forget_through
 from .standing import MIXED, Table, state_of
@@ -118,6 +119,22 @@ def with_addresses(gate: Gate) -> Gate:
             next_step="run it as root on the Pi itself",
         ) from error
     return replace(gate, own=tuple(dict.fromkeys([*own, *(pi for _service, pi in gate.services)])))
+
+
+def completed(gate: Gate, before: Table | None) -> Gate:
+    """The gate with all that it takes from this Pi and from the gate that it follows. Raises GateError."""
+    return ending_led(with_addresses(gate) if gate.exists else gate, before)
+
+
+def change_gate(
+    nft: Nft, boot: BootUnit, gate: Gate, before: Table | None, established: str, patience: float, check_mode: bool
+) -> tuple[bool, Changed]:
+    """Whether anything changes (in check mode: would), the boot unit included, and what. Raises GateError, OSError."""
+    # Known to the next boot before it is set, and forgotten only once it is gone.
+    changed = boot.persists and boot.write(check_mode)
+    done = proven(nft, gate, before) if check_mode else set_gate(nft, gate, before, established, patience)
+    changed = (not boot.persists and boot.write(check_mode)) or changed
+    return changed or done.before != done.after, done
 
 
 def set_gate(nft: Nft, gate: Gate, before: Table | None, established: str, patience: float) -> Changed:

@@ -205,7 +205,7 @@ def test_a_disk_that_fills_up_leaves_the_old_backup(run_module, live, tmp_path, 
         assert "bytes free, wanted are" in refused["msg"]
 
         # Somebody else takes the space after it was counted.
-        monkeypatch.setattr(import_plugin("modules.sqlite_backup"), "check_space", lambda *_: None)
+        monkeypatch.setattr(import_plugin("module_utils._sqlite.backup"), "check_space", lambda *_: None)
         failed = backup(run_module, live, small / "pi.db")
         assert failed["failed"] is True
         assert "full" in failed["msg"]
@@ -287,7 +287,7 @@ def test_a_reader_keeps_its_moment_and_then_sees_the_new_content(run_module, liv
 
 
 def test_writes_that_were_not_fenced_off_are_noticed(run_module, live, src, monkeypatch):
-    module = import_plugin("modules.sqlite_backup")
+    module = import_plugin("module_utils._sqlite.backup")
 
     def copied_and_written(*arguments):
         sqlite_utils.copy_online(*arguments)
