@@ -44,28 +44,19 @@ options:
     type: str
   state:
     description:
-      - V(present) makes it a member at O(address) and waits until it has caught up.
+      - V(present) makes it a voter at O(address) and waits until it has caught up.
       - V(absent) removes it.
       - V(leader) hands leadership to it, which needs the capability C(transfer). A release without that fails with
         RV(supported=false) and changes nothing.
     type: str
     choices: [present, absent, leader]
     default: present
-  voter:
-    description:
-      - Whether it has a vote. V(false) needs the capability C(learners); other releases would give it a vote anyway.
-    type: bool
-    default: true
   replace:
     description:
       - Remove a member known with another address before adding it with O(address). HashiCorp Raft before 1.2 needs
         that, since its running leader goes on sending to the old address.
       - Also starts over with a member that has the right address but is not reached by the leader.
       - The node is expected to be down or restarting. The leader is never removed; its address is only updated.
-    type: bool
-    default: false
-  force:
-    description: Go ahead although another voter is unreachable or behind. The quorum can be lost.
     type: bool
     default: false
   wait_for_listener:
@@ -179,9 +170,7 @@ def define_module() -> AnsibleModule:
             "node_id": {"type": "str", "required": True},
             "address": {"type": "str"},
             "state": {"type": "str", "choices": ["present", "absent", "leader"], "default": "present"},
-            "voter": {"type": "bool", "default": True},
             "replace": {"type": "bool", "default": False},
-            "force": {"type": "bool", "default": False},
             "wait_for_listener": {"type": "float", "default": 0},
             "wait_caught_up": {"type": "float", "default": 60},
             "wait_leader": {"type": "float", "default": 30},

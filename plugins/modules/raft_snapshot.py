@@ -53,10 +53,6 @@ options:
   dest:
     description: Folder for C(state.bin) and C(meta.json); made with mode 0700, the files with 0600.
     type: path
-  required:
-    description: Fail where no snapshot has been taken yet, instead of RV(found=false).
-    type: bool
-    default: false
   src:
     description: File with the state to restore. A C(meta.json) beside it is verified first.
     type: path
@@ -203,7 +199,6 @@ def define_module() -> AnsibleModule:
             "state": {"type": "str", "choices": ["present", "restored", "caught_up"], "default": "present"},
             "raft_dir": {"type": "path"},
             "dest": {"type": "path"},
-            "required": {"type": "bool", "default": False},
             "alone": {"type": "bool", "default": False},
             "src": {"type": "path"},
             "patience": {"type": "float", "default": 3},

@@ -67,23 +67,12 @@ options:
     type: list
     elements: str
     default: []
-  force:
-    description: Write the backup even where O(dest) has the same content.
-    type: bool
-    default: false
-  mode:
-    description: Mode of a file this module creates. A live database keeps owner and mode.
-    type: str
-    default: "0600"
-  directory_mode:
-    description: Mode of the folder of O(dest) when it is created.
-    type: str
-    default: "0700"
   busy_timeout:
     description: Seconds to wait for a database that is locked.
     type: float
     default: 10.0
 notes:
+  - A file this module creates has mode 0600, a folder 0700. A live database keeps owner and mode.
   - Twice the size of the database must be free where the copy goes, or nothing is begun.
   - A daemon that has O(path) open must use the same page size, which it does when both are the same application's.
 seealso:
@@ -188,9 +177,6 @@ def main() -> None:
             "src": {"type": "path"},
             "expected_sha256": {"type": "str"},
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
-            "force": {"type": "bool", "default": False},
-            "mode": {"type": "str", "default": "0600"},
-            "directory_mode": {"type": "str", "default": "0700"},
             "busy_timeout": {"type": "float", "default": 10.0},
         },
         required_if=[("state", "present", ["dest"]), ("state", "restored", ["src"])],

@@ -124,10 +124,6 @@ options:
         type: list
         elements: str
         default: []
-  comment:
-    description: Starts the comment of every rule; the state and the rule's number and name follow. Up to 57 bytes.
-    type: str
-    default: pi-controller migration
 notes:
   - >-
     Connections of root from source address 127.0.9.91 always reach the daemon itself. The modules of this collection use it
@@ -240,7 +236,6 @@ ARGUMENTS: dict[str, Any] = {
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
         },
     },
-    "comment": {"type": "str", "default": "pi-controller migration"},
 }
 
 
@@ -256,7 +251,7 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     )
     before = nft.table()
     gate = completed(gate, before)
-    boot = BootUnit(nft.binary, gate if params["persist"] and gate.exists else None)
+    boot = BootUnit(nft.binary, gate if params["persist"] and gate.state != "open" else None)
     changed, done = change_gate(nft, boot, gate, before, params["established"], params["patience"], module.check_mode)
     result.update(
         changed=changed,

@@ -32,13 +32,12 @@ from .exchange import Deadline, Reply, exchange, open_socket
 from .shape import (
     Unreadable,
     capabilities_answer,
-    leader_answer,
     parse_json,
     read_only_answer,
     snapshot_answer,
     status_answer,
 )
-from .types import Member, NodeStatus, TakenSnapshot, parse_members, parse_status
+from .types import NodeStatus, TakenSnapshot, parse_status
 
 T = TypeVar("T")
 STATUS = "/api/v1/raft/status"
@@ -124,18 +123,6 @@ class RaftClient:
     def raw_status(self) -> dict[str, Any]:
         """The status for a reader elsewhere, reduced to what is known of it (see shape.status_answer)."""
         return self._read("GET", STATUS, status_answer)
-
-    def members(self) -> tuple[Member, ...]:
-        def members_of(found: Any) -> tuple[Member, ...]:
-            if not isinstance(found, dict):
-                raise Unreadable("the answer is not an object")
-            return parse_members(found.get("members"))
-
-        return self._read("GET", "/api/v1/raft/members", members_of)
-
-    def leader(self) -> str | None:
-        """The Raft address of the leader this node knows."""
-        return self._read("GET", "/api/v1/raft/leader", leader_answer) or None
 
     def capabilities(self) -> frozenset[str]:
         """The optional calls of this release; today's releases know no such list, which is the empty one."""

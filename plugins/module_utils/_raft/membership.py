@@ -12,7 +12,7 @@ import time
 from .._core.failures import RaftError
 from .._core.waiting import wait_until
 from .client import RaftClient
-from .cluster import MemberView, same_host
+from .cluster import same_host
 from .leader import MAY_CALL_AGAIN, POLL, LeaderSession
 from .types import Member
 
@@ -23,11 +23,9 @@ SILENCE = 5.0
 class MembershipChange(LeaderSession):
     """One member's change."""
 
-    force = False
-
-    def present(self, node_id: str, address: str, *, voter: bool, replace: bool) -> None:
-        """Make `node_id` a member at `address`, caught up, with a vote or without one."""
-        wanted = Member(node_id, address, voter)
+    def present(self, node_id: str, address: str, *, replace: bool) -> None:
+        """Make `node_id` a voter at `address`, caught up."""
+        wanted = Member(node_id, address)
         learners = "learners" in self.capabilities()
         known = self.view.find(node_id)
         itself = self.leader.id == node_id
@@ -36,7 +34,7 @@ class MembershipChange(LeaderSession):
             if self._settled(wanted, replace):
                 return
             unreached = True
-        self._refuse_impossible(wanted, known, learners, replace)
+        self._refuse_blind(wanted)
         self._others_healthy(node_id)
         if itself and not unreached:
             # The leader is never removed. It listens at the new address after its restart, led by another by then: a
@@ -45,18 +43,18 @@ class MembershipChange(LeaderSession):
             if self.limits.listener <= 0 or self.dry_run or self._settled(wanted, replace):
                 return
             unreached = True
-        if known and replace and (unreached or known.member.address != address or known.member.voter > voter):
+        if known and replace and (unreached or known.member.address != address):
             if known.member.address != address:
                 self._down(known.member.address)
             self._remove(node_id)
             known = None
         self._listening(address)
-        if voter and learners and (known is None or not known.member.voter):
+        if learners and (known is None or not known.member.voter):
             learner = Member(node_id, address, False)
             if known is None or known.member != learner:
                 self._add(learner, voter_field=False)
             self.caught_up(learner)
-        self._add(wanted, voter_field=voter if learners else None)
+        self._add(wanted, voter_field=True if learners else None)
         self.caught_up(wanted)
 
     def absent(self, node_id: str) -> None:
@@ -87,26 +85,14 @@ class MembershipChange(LeaderSession):
     def can_transfer(self) -> bool:
         return "transfer" in self.capabilities()
 
-    def _refuse_impossible(self, wanted: Member, known: MemberView | None, learners: bool, replace: bool) -> None:
-        """Everything that would fail half-way is refused before the first change."""
+    def _refuse_blind(self, wanted: Member) -> None:
+        """A member that could not be seen to catch up is refused before the first change."""
         itself = self.leader.id == wanted.id
-        if not wanted.voter and not learners:
-            raise self.error(
-                f"{wanted.id} cannot join without a vote: this release knows no learners and would give it one",
-                wanted="capability learners",
-                next_step="use voter=true",
-            )
-        if known and known.member.voter and not wanted.voter and (itself or not replace):
-            raise self.error(
-                f"{wanted.id} has a vote, and there is no call that takes only the vote away",
-                wanted=f"{wanted.id} as a learner",
-                next_step="use replace=true on a member that does not lead",
-            )
         host = wanted.address.rpartition(":")[0].strip("[]")
         waits = not itself and self.limits.caught_up > 0
         if waits and not any(same_host(client.host, host) for client in self.clients):
             raise self.error(
-                f"none of the URLs is on {host}, so nobody could tell when {wanted.id} has caught up",
+                f"none of the URLs is on {host}, so whether {wanted.id} has caught up could not be seen",
                 wanted=f"a URL on {host}",
                 next_step="add the REST URL of that node to `urls`, or set wait_caught_up=0",
             )
@@ -132,7 +118,7 @@ class MembershipChange(LeaderSession):
         # With continuous writes a follower is always a few entries behind: never judge it by a single look.
         patience = max(SILENCE, self.limits.caught_up)
         waited = wait_until(self.look, lambda view: not view.why_behind(target, without=node_id), patience, POLL)
-        if waited.met or self.force:
+        if waited.met:
             return
         reasons = waited.value.why_behind(target, without=node_id)
         raise self.error(

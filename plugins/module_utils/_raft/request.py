@@ -38,10 +38,9 @@ class MembershipRequest:
             )
         limits = Limits(wanted["wait_leader"], wanted["wait_for_listener"], wanted["wait_caught_up"])
         change = MembershipChange(clients_of(wanted), limits, dry_run=self.check_mode)
-        change.force = wanted["force"]
         self.change = change
         if wanted["state"] == "present":
-            change.present(wanted["node_id"], wanted["address"], voter=wanted["voter"], replace=wanted["replace"])
+            change.present(wanted["node_id"], wanted["address"], replace=wanted["replace"])
         elif wanted["state"] == "absent":
             change.absent(wanted["node_id"])
         else:
@@ -95,7 +94,7 @@ class MembershipRequest:
         others = [member for member in before if member.id != wanted["node_id"]]
         if wanted["state"] == "absent":
             return others
-        return [*others, Member(wanted["node_id"], wanted["address"], wanted["voter"])]
+        return [*others, Member(wanted["node_id"], wanted["address"])]
 
 
 def _as_dict(member: Member) -> dict[str, Any]:

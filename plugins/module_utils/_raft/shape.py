@@ -99,11 +99,6 @@ def members_answer(found: Any) -> list[dict[str, Any]]:
     return checked
 
 
-def leader_answer(found: Any) -> str:
-    """`GET leader`: its Raft address, empty where there is none."""
-    return _address(_mapping(found, "the answer").get("leader") or "", "leader")
-
-
 def capabilities_answer(found: Any) -> frozenset[str]:
     """`GET capabilities`: a list of names, or an object that has it."""
     if isinstance(found, Mapping):

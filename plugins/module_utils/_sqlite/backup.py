@@ -15,12 +15,11 @@ from .copies import NotNeeded, check_sha256, check_space, copy_online, isolated,
 from .database import SqliteError, check_integrity, opened, pages, pragma, reading, standalone
 from .digest import Content, content_of
 
+MODE = 0o600
 
-def _octal(text: str, option: str) -> int:
-    try:
-        return int(text, 8)
-    except ValueError:
-        raise SqliteError(f"{option} {text!r} is not an octal number", seen=text, wanted="a mode such as 0600") from None
+
+def _differ(before: Content | None, wanted: Content) -> bool:
+    return before is None or not before.equals(wanted)
 
 
 class Copy:
@@ -30,8 +29,6 @@ class Copy:
         self.path = Path(params["path"])
         self.exclude: list[str] = params["exclude_tables"]
         self.busy: float = params["busy_timeout"]
-        self.mode = _octal(params["mode"], "mode")
-        self.directory_mode = _octal(params["directory_mode"], "directory_mode")
         self.params = params
         self.check_mode = check_mode
 
@@ -43,22 +40,22 @@ class Copy:
             with isolated(self.path, self.busy) as (source, waited):
                 facts: dict[str, Any] = pages(source)
                 wanted.append(content_of(source, self.exclude))
-            changed = self._differs(before, wanted[0])
+            changed = _differ(before, wanted[0])
         else:
             with reading(self.path, self.busy) as source:
                 facts = pages(source)
-            dest.parent.mkdir(mode=self.directory_mode, parents=True, exist_ok=True)
+            dest.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             check_space(dest.parent, facts["page_count"] * facts["page_size"])
 
             def inspect(copy: Any) -> None:
                 # Read from the copy: while the live database is read, its writers may have to wait.
                 wanted.append(content_of(copy, self.exclude))
-                if not self._differs(before, wanted[0]):
+                if not _differ(before, wanted[0]):
                     raise NotNeeded
 
             changed, waited = True, 0.0
             try:
-                waited = write_standalone(self.path, dest, self.mode, self.busy, inspect)
+                waited = write_standalone(self.path, dest, MODE, self.busy, inspect)
             except NotNeeded:
                 changed = False
         if not (changed and self.check_mode):
@@ -71,9 +68,6 @@ class Copy:
             "writes_waited": round(waited, 3),
             "diff": self._diff(dest, before, wanted[0]),
         }
-
-    def _differs(self, before: Content | None, wanted: Content) -> bool:
-        return self.params["force"] or before is None or not before.equals(wanted)
 
     def _backup_at(self, dest: Path) -> Content | None:
         """The content of an earlier backup; None where there is none, or none that is any good."""
@@ -97,12 +91,12 @@ class Copy:
             check_integrity(source, src)
             wanted = content_of(source, self.exclude)
             before = self._live()
-            changed = before is None or not before.equals(wanted)
+            changed = _differ(before, wanted)
             if changed and not self.check_mode:
                 check_space(self.path.parent, facts["size"])
                 if before is None:
                     write_standalone(
-                        source, self.path, self.mode, self.busy, lambda copy: self._same(copy, self.path, wanted)
+                        source, self.path, MODE, self.busy, lambda copy: self._same(copy, self.path, wanted)
                     )
                 else:
                     with opened(self.path, "mode=rw", self.busy) as live:

@@ -100,9 +100,7 @@ def test_go_durations(text, seconds):
     assert parse_duration(text) == (pytest.approx(seconds) if seconds is not None else None)
 
 
-def test_the_smaller_calls(client, cluster):
-    assert client.leader() == "127.0.2.1:9092"
-    assert [one.id for one in client.members()] == ["n1", "n2"]
+def test_the_capabilities_of_a_release_are_listed(client, cluster):
     assert client.capabilities() == frozenset(FULL)
 
 
@@ -217,16 +215,16 @@ def test_certificates_are_verified_unless_told_not_to(answering, tmp_path):
     url = answering(200, b'{"leader": "127.0.0.1:1"}', context)
 
     with pytest.raises(RaftError, match="certificate") as untrusted:
-        RaftClient(url).leader()
+        RaftClient(url).status()
     assert "ca_path" in untrusted.value.failure["next_step"]
-    assert RaftClient(url, validate_certs=False).leader() == "127.0.0.1:1"
-    assert RaftClient(url, ca_path=str(cert)).leader() == "127.0.0.1:1"
+    assert RaftClient(url, validate_certs=False).status().leader == "127.0.0.1:1"
+    assert RaftClient(url, ca_path=str(cert)).status().leader == "127.0.0.1:1"
     # A6: the daemon runs, and its certificate does not name the address it was asked at.
     with pytest.raises(RaftError, match="certificate") as unnamed:
-        RaftClient(url.replace("127.0.0.1", "localhost"), ca_path=str(cert)).leader()
+        RaftClient(url.replace("127.0.0.1", "localhost"), ca_path=str(cert)).status()
     assert unnamed.value.failure["next_step"].startswith("have the daemon's certificate name localhost")
     with pytest.raises(RaftError) as plain:
-        RaftClient(answering(200, b"{}").replace("http://", "https://")).leader()
+        RaftClient(answering(200, b"{}").replace("http://", "https://")).status()
     assert "speaks TLS" in plain.value.failure["next_step"]
     with pytest.raises(RaftError, match="cannot read the certificates"):
         RaftClient(url, ca_path=str(tmp_path / "none.pem"))

@@ -73,9 +73,3 @@ def test_a_boot_unit_that_cannot_be_read_is_not_called_unwritable(tmp_path: Path
     (tmp_path / f"{boot.NAME}.nft").mkdir()
     with pytest.raises(import_plugin("module_utils._gate.nft").GateError, match="boot unit cannot be read: .*directory"):
         boot.BootUnit("/usr/sbin/nft", None, tmp_path).write()
-
-
-@pytest.mark.parametrize("option", ["mode", "directory_mode"])
-def test_a_mode_that_is_not_octal_is_named_as_such(run_module, option: str) -> None:
-    result = run_module("sqlite_backup", {"path": "/pi.db", "dest": "/copy.db", option: "u=rw"})
-    assert result["msg"] == f"{option} 'u=rw' is not an octal number"
