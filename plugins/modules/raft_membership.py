@@ -150,7 +150,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.modules import run_module
-from ..module_utils._raft.arguments import rest_options
+from ..module_utils._daemon.drivers import rest_options
 from ..module_utils._raft.request import MembershipRequest
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from .._core.durable import sha256_of
 from .._core.failures import RaftError
+from .._daemon.interface import Daemon
 from . import snapshots
-from .client import RaftClient
 from .leader import LeaderSession
 from .state import restore, take
 
@@ -21,7 +21,7 @@ from .state import restore, take
 class Carry:
     """`client` is the daemon on this host, `steps` gets the seconds from the start to the end of each step."""
 
-    def __init__(self, client: RaftClient, raft_dir: str, dest: Path, timeout: float, steps: dict[str, float]) -> None:
+    def __init__(self, client: Daemon, raft_dir: str, dest: Path, timeout: float, steps: dict[str, float]) -> None:
         self.client = client
         self.raft_dir = raft_dir
         self.dest = dest
@@ -32,7 +32,7 @@ class Carry:
     def done(self, step: str) -> None:
         self.steps[step] = round(time.monotonic() - self._began, 3)
 
-    def fence(self, clients: Iterable[RaftClient]) -> None:
+    def fence(self, clients: Iterable[Daemon]) -> None:
         """Make every one of these nodes refuse writes."""
         for client in clients:
             client.set_read_only(True)

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._core.failures import RaftError
-from .client import RaftClient
-from .types import Member, NodeStatus
+from .._daemon.interface import Daemon, Member, NodeStatus
 
 # A follower that has not heard its leader for the heartbeat timeout (1 s) is about to start an election.
 FRESH_CONTACT = 1.0
@@ -26,7 +25,7 @@ LEADER_UNSEEN = "the leader's own URL does not answer, so nobody can tell how fa
 class Answer:
     """What one URL answered: a status, or the error instead."""
 
-    client: RaftClient
+    client: Daemon
     status: NodeStatus | None = None
     error: RaftError | None = None
 
@@ -39,7 +38,7 @@ class Leader:
     address: str
     term: int | None
     commit_index: int | None = None
-    client: RaftClient | None = None
+    client: Daemon | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {"id": self.id, "address": self.address, "url": self.client.url if self.client else None}
@@ -181,10 +180,10 @@ class ClusterView:
         )
 
 
-def look_at(clients: Sequence[RaftClient]) -> ClusterView:
+def look_at(clients: Sequence[Daemon]) -> ClusterView:
     """Ask every URL at once, so that one dead host costs its timeout once and not for each after it."""
 
-    def ask(client: RaftClient) -> Answer:
+    def ask(client: Daemon) -> Answer:
         try:
             return Answer(client, status=client.status())
         except RaftError as error:
@@ -239,7 +238,7 @@ def _views(source: NodeStatus, answers: tuple[Answer, ...], leader: Leader | Non
     return tuple(views)
 
 
-def speaks_for_itself(client: RaftClient, status: NodeStatus) -> bool:
+def speaks_for_itself(client: Daemon, status: NodeStatus) -> bool:
     """False where a URL answers with the status of another host, as while a gate leads clients there.
 
     It shows where the leader's status comes from a host that does not lead, or a follower's from the host that does.

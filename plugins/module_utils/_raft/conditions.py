@@ -10,7 +10,7 @@ from typing import Any
 
 from .._core.failures import RaftError
 from .._core.waiting import Waited, wait_until
-from .client import RaftClient
+from .._daemon.interface import Daemon
 from .cluster import LEADER_UNSEEN, ClusterView, MemberView, look_at
 
 POLL = 0.1
@@ -19,7 +19,7 @@ POLL = 0.1
 class Conditions:
     """Looks until the conditions hold, and remembers which index "caught up" means."""
 
-    def __init__(self, clients: list[RaftClient], conditions: dict[str, Any]) -> None:
+    def __init__(self, clients: list[Daemon], conditions: dict[str, Any]) -> None:
         self.clients = clients
         self.conditions = conditions
         self._asked: tuple[Any, int] | None = None

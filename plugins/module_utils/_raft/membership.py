@@ -11,10 +11,9 @@ import time
 
 from .._core.failures import RaftError
 from .._core.waiting import wait_until
-from .client import RaftClient
+from .._daemon.interface import Daemon, Member
 from .cluster import same_host
 from .leader import MAY_CALL_AGAIN, POLL, LeaderSession
-from .types import Member
 
 # How long a voter whose address is already right may go unheard before it counts as one the leader cannot reach.
 SILENCE = 5.0
@@ -171,7 +170,7 @@ class MembershipChange(LeaderSession):
         )
 
     def _remove(self, node_id: str) -> None:
-        def call(client: RaftClient) -> None:
+        def call(client: Daemon) -> None:
             # It may have come to lead since we looked.
             if self.leader.id == node_id:
                 raise self._never_removed(node_id)

@@ -10,10 +10,10 @@ import re
 from typing import Any
 
 from .._core.failures import RaftError
-from .arguments import clients_of
+from .._daemon.drivers import clients_of
+from .._daemon.interface import Member
 from .leader import Limits
 from .membership import MembershipChange
-from .types import Member
 
 ADDRESS = re.compile(r".+:\d{1,5}")
 

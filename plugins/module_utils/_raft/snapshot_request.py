@@ -13,8 +13,8 @@ from typing import Any
 
 from .._core.failures import RaftError
 from .._core.safe_open import open_file
+from .._daemon.drivers import clients_of
 from . import snapshots
-from .arguments import clients_of
 from .leader import LeaderSession, Limits
 from .state import free, newest, restore, take
 

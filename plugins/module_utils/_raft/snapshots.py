@@ -24,8 +24,8 @@ from .._core.durable import fsync, private_folder
 from .._core.failures import RaftError
 from .._core.modules import AGAIN
 from .._core.safe_open import open_file, read_bytes
+from .._daemon.interface import Member
 from .crc64 import Crc64
-from .types import Member
 
 STATE, META = "state.bin", "meta.json"
 _CHUNK = 1 << 20

@@ -14,22 +14,18 @@ from typing import Callable
 from .._core.failures import RaftError
 from .._core.safe_open import held_inside
 from .._core.waiting import Waited, wait_until
+from .._daemon.interface import Daemon, TakenSnapshot
 from . import snapshots
-from .client import RaftClient
 from .cluster import MemberView
 from .leader import POLL, LeaderSession
-from .types import TakenSnapshot
 
 
-def take(client: RaftClient, raft_dir: str | None, timeout: float) -> tuple[snapshots.Snapshot | None, str]:
+def take(client: Daemon, raft_dir: str | None, timeout: float) -> tuple[snapshots.Snapshot | None, str]:
     """Ask the daemon on this host for a snapshot; returns it and how it was come by (`api` or `folder`)."""
-    try:
-        taken = client.snapshot(timeout=timeout)
-    except RaftError as error:
-        # Raft refuses where nothing was written since the last one: that one is as good.
-        if error.status == 409 or "nothing new to snapshot" in str(error):
-            return newest(raft_dir), "folder"
-        raise
+    taken = client.snapshot(timeout=timeout)
+    if taken is None:
+        # The one there is is as good.
+        return newest(raft_dir), "folder"
     places = _places(taken, raft_dir)
     for place in places:
         if os.path.lexists(place / snapshots.META):

@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 from .._core.failures import LockTaken, RaftError
 from .._core.processes import Process, identify
-from .._raft.client import RaftClient
+from .._daemon.interface import Daemon
 from .._raft.cluster import MemberView
 from .files import ABOUT, ALERTS, ORDER, SAMPLES, WatchFolder
 from .judge import LOCK_LOST, Alert, ClusterJudge, Limits, PhaseJudge
@@ -61,7 +61,7 @@ class Lock:
 class Poller(threading.Thread):
     """Asks one member, over and over: a member that is slow keeps nobody waiting but its own poller."""
 
-    def __init__(self, client: RaftClient, interval: float, clock: Callable[[], float]) -> None:
+    def __init__(self, client: Daemon, interval: float, clock: Callable[[], float]) -> None:
         super().__init__(daemon=True)
         self.client = client
         self.interval = interval
@@ -118,7 +118,7 @@ class Watch:
     def __init__(
         self,
         folder: WatchFolder,
-        clients: Mapping[str, RaftClient],
+        clients: Mapping[str, Daemon],
         settings: Settings,
         run: Process,
         lock: Lock | None = None,

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._core.failures import RaftError
-from .._raft.client import RaftClient
+from .._daemon.interface import Daemon, NodeStatus
 from .._raft.cluster import FRESH_CONTACT, Answer, ClusterView, MemberView, assemble, host_of, same_host, speaks_for_itself
-from .._raft.types import NodeStatus
 from .plan import GATED, MOVING, Expectation
 
 
@@ -21,7 +20,7 @@ from .plan import GATED, MOVING, Expectation
 class Reading:
     """How one attempt to ask a URL ended. `at` is when it ended."""
 
-    client: RaftClient
+    client: Daemon
     at: float
     status: NodeStatus | None = None
     latency: float | None = None

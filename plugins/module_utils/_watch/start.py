@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._core.failures import RaftError
-from .._raft.client import RaftClient
+from .._daemon.drivers import daemon_at
 from .control import WatchControl
 from .judge import Limits
 from .process import Lock, Settings, Watch, detach
@@ -41,9 +41,8 @@ class WatchStart(WatchControl):
     def _watch(self) -> Callable[[Callable[[], None]], None]:
         """What the process does. Everything is made ready here, where an error still reaches the user."""
         params, lock = self.params, self.lock
-        rest = {name: value for name, value in (params["rest"] or {}).items() if value is not None}
         urls = dict.fromkeys([*params["standard_urls"], *params["temporary_urls"]])
-        clients = {url: RaftClient(url, timeout=params["timeout"], **rest) for url in urls}
+        clients = {url: daemon_at(url, params["rest"] or {}, params["timeout"]) for url in urls}
         limits = Limits(params["quorum_grace"], params["leader_grace"], params["interval"])
         settings = Settings(limits, params["timeout"], params["lifetime"])
 

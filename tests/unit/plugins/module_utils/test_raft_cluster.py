@@ -8,13 +8,13 @@ import dataclasses
 
 import pytest
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import RaftError
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.client import RaftClient
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.interface import Member, NodeStatus
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.client import PiController
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.cluster import (
     Answer,
     ClusterView,
     assemble,
 )
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.types import Member, NodeStatus
 
 MEMBERS = tuple(Member(f"pi-{n}", f"10.77.0.1{n}:9091") for n in (1, 2, 3))
 LEADS = NodeStatus("leader", "10.77.0.11:9091", True, MEMBERS, term=5, commit_index=40, applied_index=40)
@@ -24,7 +24,7 @@ FOLLOWS = NodeStatus(
 
 
 def answer(number: int, status: NodeStatus | None, port: int = 8080) -> Answer:
-    client = RaftClient(f"http://10.77.0.1{number}:{port}")
+    client = PiController(f"http://10.77.0.1{number}:{port}")
     return Answer(client, status, None if status else RaftError("silent"))
 
 

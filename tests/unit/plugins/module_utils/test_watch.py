@@ -12,8 +12,8 @@ from collections.abc import Callable
 import pytest
 from conftest import import_plugin
 
-client = import_plugin("module_utils._raft.client")
-types = import_plugin("module_utils._raft.types")
+client = import_plugin("module_utils._daemon.pi_controller.client")
+types = import_plugin("module_utils._daemon.interface")
 plan = import_plugin("module_utils._watch.plan")
 sampling = import_plugin("module_utils._watch.sample")
 judging = import_plugin("module_utils._watch.judge")
@@ -62,7 +62,7 @@ class Watched:
         self.alerts: list = []
         self.samples: list = []
         self.known: tuple = ()
-        self.clients = {url: client.RaftClient(url) for urls in URLS.values() for url in urls}
+        self.clients = {url: client.PiController(url) for urls in URLS.values() for url in urls}
         self.last: dict = {}
         self.begin(phase)
 

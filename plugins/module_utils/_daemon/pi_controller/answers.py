@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The shape of a daemon's answers, checked in this one place before anything relies on it.
+"""The answers of pi-controller: their shape, checked in this one place before anything relies on it, and what they mean.
 
 Each function returns the answer reduced to what is known of it, every string printable and short, every list bounded, or
 raises Unreadable with what is wrong where. What a release sends in addition is dropped.
@@ -11,12 +11,12 @@ raises Unreadable with what is wrong where. What a release sends in addition is 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Callable
 
-from .._core.text import one_line
+from ..._core.text import one_line
+from ..interface import Member, NodeStatus, Unreadable
 
 # Raft clusters have 3 to 9 members; each member's host is looked up by name.
 MAX_MEMBERS = 64
@@ -27,36 +27,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 # What is read of `raft_stats`; it has the whole configuration as text, too.
 STATS = ("state", "term", "last_log_index", "commit_index", "applied_index", "last_snapshot_index", "last_contact", "num_peers")
 _MAX_INDEX = 1 << 64
-
-
-class Unreadable(ValueError):
-    """An answer that is not what this call answers."""
-
-
-def parse_json(text: str) -> Any:
-    """JSON as daemons write it; ValueError for anything else, also where it is nested too deeply or a number is absurd."""
-    try:
-        return json.loads(text, parse_int=_integer, parse_float=_finite, parse_constant=_no_number)
-    except RecursionError as error:
-        raise Unreadable("it is nested too deeply") from error
-
-
-def _integer(text: str) -> int:
-    # Python converts digits in quadratic time, and none of our numbers has more than 64 bits.
-    if len(text) > 20:
-        raise Unreadable("a number has too many digits")
-    return int(text)
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise Unreadable("a number is not finite")
-    return value
-
-
-def _no_number(text: str) -> float:
-    raise Unreadable(f"{text} is not a number")
+_DURATION_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)")
 
 
 def status_answer(found: Any) -> dict[str, Any]:
@@ -196,3 +168,39 @@ def _shown(value: Any) -> str:
     if isinstance(value, str) and len(value) > 80:
         return f"a text of {len(value)} characters"
     return one_line(json.dumps(value, ensure_ascii=True, default=str), 80)
+
+
+def parse_duration(text: Any) -> float | None:
+    """Seconds of a Go duration (`1m2.5s`, `35.1ms`); None for `never` and for what is none."""
+    text = str(text)
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    parts = _DURATION_PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
+
+
+def parse_members(found: Any) -> tuple[Member, ...]:
+    """Members from their Go field names; raises Unreadable where it is not a list of members."""
+    return tuple(Member(id=member["ID"], address=member["Address"], voter=member["Voter"]) for member in members_answer(found))
+
+
+def parse_status(found: Any) -> NodeStatus:
+    """A status answer, with the numbers that `raft_stats` sends as strings; raises Unreadable where it is none."""
+    body = status_answer(found)
+    stats = body["raft_stats"]
+    state = body.get("state") or stats.get("state")
+    return NodeStatus(
+        role=str(state).lower() if state else None,
+        leader=body["leader"] or None,
+        is_leader=bool(body.get("is_leader", str(state).lower() == "leader")),
+        members=parse_members(body["members"]),
+        health=body["health"],
+        term=number(stats.get("term")),
+        last_index=number(stats.get("last_log_index")),
+        commit_index=number(stats.get("commit_index")),
+        applied_index=number(stats.get("applied_index")),
+        snapshot_index=number(stats.get("last_snapshot_index")),
+        last_contact=parse_duration(stats.get("last_contact")),
+    )

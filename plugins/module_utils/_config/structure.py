@@ -4,7 +4,7 @@
 
 """The structure `migration` of an inventory: its defaults, and a user's partial override merged over them.
 
-Everything here is a pure function. What is wrong with a configuration is in `_config_faults`.
+Everything here is a pure function. What is wrong with a configuration is in `faults`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .config_faults import CALCULATED, find_faults
-from .durations import parse_duration
+from .._core.durations import parse_duration
+from .._daemon.drivers import settings
+from .faults import CALCULATED, find_faults
 
 DEFAULTS: dict[str, Any] = {
     "temporary_ports": {"raft": 9092, "grpc": 9093, "rest": 8082},
@@ -37,22 +38,7 @@ DEFAULTS: dict[str, Any] = {
         # Whether an alert of the quorum watch stops the migration.
         "watch": True,
     },
-    # What a pod must do otherwise while the unit runs on the same Pi.
-    "temporary_env": {
-        # The unit holds 8081.
-        "PI_CONTROLLER_WEBSOCKET_PORT": "8084",
-        # The agent server; its own default is 9091.
-        "PI_CONTROLLER_AGENT_SERVER_PORT": "9094",
-        # The unit holds 3000, and two web interfaces would confuse people.
-        "PI_CONTROLLER_WEBUI_ENABLED": "false",
-        # GPIO, I2C and PWM have one owner.
-        "PI_CONTROLLER_GPIO_ENABLED": "false",
-        "PI_CONTROLLER_AGENT_SERVER_ENABLE_GPIO": "false",
-        # One mDNS announcement per Pi.
-        "PI_CONTROLLER_DISCOVERY_ENABLED": "false",
-        # The controller manager would listen on 8082 and 8083 and act on the same objects as the unit's.
-        "PI_CONTROLLER_KUBERNETES_ENABLED": "false",
-    },
+    "temporary_env": settings.BESIDE_THE_UNIT,
     "standard_env": {},
 }
 
@@ -94,12 +80,5 @@ PHASES = ("temporary", "standard")
 
 
 def port_environment(config: Mapping[str, Any], phase: str, bootstrap: bool = False) -> dict[str, str]:
-    """What the three named ports, the Raft address and the bootstrap flag are called in the daemon's environment."""
-    ports = config[f"{phase}_ports"]
-    return {
-        "PI_CONTROLLER_API_PORT": str(ports["rest"]),
-        "PI_CONTROLLER_GRPC_PORT": str(ports["grpc"]),
-        # The address a daemon binds is the one it advertises, so it is the Pi's own. The kubelet expands $(HOST_IP).
-        "PI_CONTROLLER_CLUSTER_BIND_ADDR": f"$(HOST_IP):{ports['raft']}",
-        "PI_CONTROLLER_CLUSTER_BOOTSTRAP": "true" if bootstrap else "false",
-    }
+    """The daemon's environment for the ports of a phase."""
+    return settings.environment(config[f"{phase}_ports"], bootstrap)

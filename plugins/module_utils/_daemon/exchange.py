@@ -18,11 +18,18 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any, Protocol
 
 # The largest answer of a sane daemon is a status with all its members: some 20 KiB.
 MAX_ANSWER = 1 << 20
 _CHUNK = 1 << 16
+
+
+class Body(Protocol):
+    """What is sent in parts."""
+
+    def read(self, size: int = -1) -> bytes:
+        """The next part, empty at the end."""
 
 
 class AnswerTooLarge(OSError):
@@ -106,7 +113,7 @@ def exchange(
     method: str,
     target: str,
     headers: Mapping[str, str],
-    body: bytes | IO[bytes] | None,
+    body: bytes | Body | None,
     deadline: Deadline,
     limit: int = MAX_ANSWER,
 ) -> Reply:

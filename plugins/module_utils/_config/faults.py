@@ -17,7 +17,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .durations import DurationError, parse_duration
+from .._core.durations import DurationError, parse_duration
+from .._daemon.drivers import settings
 
 # In a merged configuration; calculated from `timeouts`, never to be written by hand.
 CALCULATED = "timeouts_seconds"
@@ -25,14 +26,6 @@ PORT_SECTIONS = ("temporary_ports", "standard_ports")
 ENV_SECTIONS = ("temporary_env", "standard_env")
 PATHS = ("backup_path", "archive_path")
 CONFIG_FILE = "pi_controller_config_file"
-# Set from the ports and by the phases; a second source for them would win or lose by chance.
-RESERVED_ENV = {
-    "HOST_IP": "it is set from the pod's own status",
-    "PI_CONTROLLER_API_PORT": "set {ports}.rest instead",
-    "PI_CONTROLLER_GRPC_PORT": "set {ports}.grpc instead",
-    "PI_CONTROLLER_CLUSTER_BIND_ADDR": "set {ports}.raft instead",
-    "PI_CONTROLLER_CLUSTER_BOOTSTRAP": "the migration decides which pod starts the cluster",
-}
 OWN_PORT = "every listener needs a port of its own"
 # No folder of the migration may lie below these ...
 CLOSED = (
@@ -205,8 +198,8 @@ def _bad_env(config: Mapping[str, Any]) -> Iterator[str]:
         for name, value in _section(config, section).items():
             if not isinstance(name, str) or not _ENV_NAME.fullmatch(name):
                 yield f'{section}: "{name}" cannot be the name of an environment variable.'
-            elif name in RESERVED_ENV:
-                yield f"{section}.{name} is not yours to set: {RESERVED_ENV[name].format(ports=ports)}."
+            elif name in settings.RESERVED:
+                yield f"{section}.{name} is not yours to set: {settings.RESERVED[name].format(ports=ports)}."
             if not isinstance(value, str):
                 yield f"{section}.{name} must be a string in quotes, not {_kind(value)}."
 
@@ -227,7 +220,7 @@ def _env_clashes(config: Mapping[str, Any]) -> Iterator[str]:
         beside_the_unit = section == "temporary_env"
         taken = {port: name for name, port in _named_ports(config) if beside_the_unit or name.startswith("standard_")}
         for name, value in _section(config, section).items():
-            if not isinstance(value, str) or not str(name).endswith("_PORT") or name in RESERVED_ENV:
+            if not isinstance(value, str) or not str(name).endswith(settings.PORT_SUFFIX) or name in settings.RESERVED:
                 continue
             port = int(value) if value.isascii() and value.isdigit() else 0
             if not _is_port(port):
