@@ -143,9 +143,8 @@ options:
   parent_pid:
     description: The process that stands for the run, where that is not an C(ansible-playbook) above this module.
     type: int
-requirements:
-  - python >= 3.9
-  - kubernetes >= 24.2.0 (with O(lock))
+notes:
+  - Without O(lock) nothing of Kubernetes is needed.
 seealso:
   - plugin: pi_controller.raft_migration.quorum_alert
     plugin_type: lookup

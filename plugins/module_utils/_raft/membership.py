@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import socket
 import time
+from typing import Callable
 
 from .._core.failures import RaftError
-from .._core.waiting import wait_until
+from .._core.waiting import Waited, wait_until
 from .._daemon.interface import Daemon, Member
 from .cluster import same_host
 from .leader import MAY_CALL_AGAIN, POLL, LeaderSession
@@ -129,18 +130,14 @@ class MembershipChange(LeaderSession):
 
     def _listening(self, address: str) -> None:
         """Wait for the Raft listener, so that the leader's first message arrives before the node starts an election."""
-        if self.limits.listener <= 0 or self.dry_run:
-            return
-        began = time.monotonic()
-        waited = wait_until(lambda: _refusal(address), lambda error: error is None, self.limits.listener, POLL)
-        if not waited.met:
+        refusal = self._wait_listener(address, f"{address} listens", lambda error: error is None)
+        if refusal is not None:
             raise self.error(
-                f"nothing listens on {address} after {self.limits.listener:g} s ({waited.value})",
-                seen=str(waited.value),
+                f"nothing listens on {address} after {self.limits.listener:g} s ({refusal.value})",
+                seen=str(refusal.value),
                 wanted=f"a Raft listener on {address}",
                 next_step="start that daemon and run this again: a member already removed is added then",
             )
-        self.steps.add(f"{address} listens", began)
 
     def _down(self, address: str) -> None:
         """Wait until the daemon has left its old address.
@@ -148,18 +145,26 @@ class MembershipChange(LeaderSession):
         One that is removed while it still runs hears nothing any more: it shows its clients rows that grow old, and
         stands for election in ever higher terms.
         """
-        if self.limits.listener <= 0 or self.dry_run:
-            return
-        began = time.monotonic()
-        waited = wait_until(lambda: _refusal(address), lambda error: error is not None, self.limits.listener, POLL)
-        if not waited.met:
+        if self._wait_listener(address, f"{address} is down", lambda error: error is not None) is not None:
             raise self.error(
                 f"{address} still listens after {self.limits.listener:g} s, and a member is removed while it is down",
                 seen=f"a Raft listener on {address}",
                 wanted="none",
                 next_step="see why that daemon has not been stopped, then run this again",
             )
-        self.steps.add(f"{address} is down", began)
+
+    def _wait_listener(
+        self, address: str, step: str, met: Callable[[OSError | None], bool]
+    ) -> Waited[OSError | None] | None:
+        """Wait until connecting to this address comes to what is wanted, and record the step; what was seen where it does not."""
+        if self.limits.listener <= 0 or self.dry_run:
+            return None
+        began = time.monotonic()
+        waited = wait_until(lambda: _refusal(address), met, self.limits.listener, POLL)
+        if not waited.met:
+            return waited
+        self.steps.add(step, began)
+        return None
 
     def _add(self, wanted: Member, *, voter_field: bool | None) -> None:
         what = "voter" if wanted.voter else "learner"
