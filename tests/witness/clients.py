@@ -23,8 +23,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .witness_history import FAIL, NAME_PREFIX, OK, READS, REDIRECTED, TABLES, UNKNOWN, Operation, Recorder, describe
-from .witness_http import HttpClient, Reply, Route, lab_address
+from .history import FAIL, NAME_PREFIX, OK, READS, REDIRECTED, TABLES, UNKNOWN, Operation, Recorder, describe
+from .http import HttpClient, Reply, Route, lab_address
 
 OBJECTS_AT_START = 3  # of each writer, in each table
 OBJECTS_AT_MOST = 5

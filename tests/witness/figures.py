@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .witness_history import OK, READS, REDIRECTED, WRITES, History, Operation
+from .history import OK, READS, REDIRECTED, WRITES, History, Operation
 
 CALM = 1.0  # seconds without a failed attempt, after which a route is well again
 

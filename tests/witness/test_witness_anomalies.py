@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from . import witness_detection, witness_evidence
-from . import witness_judge as court
-from .witness import final_state_beside, load_final
-from .witness_finding import ACQUITTED, CONVICTED, REFUSED
-from .witness_history import FAIL, OK, READS, TABLES, UNKNOWN, WRITES, History, Operation, load
+from . import detection, evidence
+from . import judge as court
+from .finding import ACQUITTED, CONVICTED, REFUSED
+from .history import FAIL, OK, READS, TABLES, UNKNOWN, WRITES, History, Operation, load
+from .program import final_state_beside, load_final
 
 RECORDED = Path(__file__).parent / "histories" / "cutover.jsonl.gz"
 TIMES = 1000  # of each kind
@@ -435,7 +435,7 @@ def test_an_anomaly_is_convicted(anomaly: Anomaly) -> None:
 
 def lacks(history: History, final: Sequence[Operation] | None) -> list[str]:
     demands = court.Demands(hole=HOLE)
-    return [finding.text for finding in witness_evidence.missing(history, final, demands, ())]
+    return [finding.text for finding in evidence.missing(history, final, demands, ())]
 
 
 def the_end_is_missing(
@@ -528,5 +528,5 @@ def test_a_window_of_a_tenth_of_a_second_is_found() -> None:
     """In which one route of six is wrong."""
     final = load_final(final_state_beside(RECORDED))
     assert final is not None
-    found = witness_detection.probabilities(recorded(), final, windows=100)
-    assert all(detection.probability >= 0.95 for detection in found), witness_detection.table(found)
+    found = detection.probabilities(recorded(), final, windows=100)
+    assert all(detection.probability >= 0.95 for detection in found), detection.table(found)

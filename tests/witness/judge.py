@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The judge: pure, from a history and the final state to a verdict. What a version is, and when overwritten, is in
-witness_subjects.
+subjects.
 
 Two rules bind a read. It may be old, as a follower's may, but by no more than `staleness`: what was known that long
 before it began must be in it. And it is a prefix of the log: whoever shows a write that began after another one was
@@ -17,9 +17,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from . import witness_evidence, witness_figures
-from .witness_evidence import Allowance, Demands, Limits, Phase
-from .witness_finding import (
+from . import evidence, figures
+from .evidence import Allowance, Demands, Limits, Phase
+from .finding import (
     ACQUITTED,
     CONVICTED,
     DUPLICATE_ID,
@@ -36,8 +36,8 @@ from .witness_finding import (
     WITNESS_BROKE,
     Finding,
 )
-from .witness_history import NAME_PREFIX, OK, READS, SERVICE, UNKNOWN, WRITES, History, Operation
-from .witness_subjects import Key, Subject, Version
+from .history import NAME_PREFIX, OK, READS, SERVICE, UNKNOWN, WRITES, History, Operation
+from .subjects import Key, Subject, Version
 
 # The names of this module's own interface, some of which live elsewhere.
 __all__ = [
@@ -111,12 +111,12 @@ def judge(
     case.findings += failed
     for operation in final_state or ():
         case.check_final(operation)
-    measured = witness_figures.figures(history)
+    measured = figures.figures(history)
     measured["rows_of_other_witnesses_ignored"] = len(case.strangers)
     # Through new connections, and within `staleness`, these are a follower's lag and no fault.
     measured["older_values_seen_by_one_client_at_one_address"] = case.regressions
-    case.findings += witness_evidence.missing(history, final_state, demands, allowances)
-    case.findings += witness_evidence.over_limits(history, limits, allowances)
+    case.findings += evidence.missing(history, final_state, demands, allowances)
+    case.findings += evidence.over_limits(history, limits, allowances)
     measured["limits"] = asdict(limits)
     findings = _merged(case.findings)
     kinds = {finding.kind for finding in findings}

@@ -3,7 +3,7 @@
 """Histories of the witness with a real Raft cluster on loopback addresses: three test daemons, six routes, and what
 happens to them.
 
-    python3 -m tests.lab.witness_record tests/lab/histories/cutover.jsonl.gz
+    python3 -m tests.witness.record tests/witness/histories/cutover.jsonl.gz
 
 records the history that the tests of the judge are built on: calm, a fence of two seconds, and a change of leaders.
 """
@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.raft.standin import Cluster, Daemon, build_standin, eventually
+from tests.daemon.clusters import Cluster, Daemon, eventually, find_program
 
-from .witness import final_state_beside
+from .program import final_state_beside
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 REST_PORT = 8082  # of every daemon, each on an address of its own
@@ -87,7 +87,7 @@ def watched(binary: Path, folder: Path, history: Path, profile: str = "full", *m
             [
                 sys.executable,
                 "-m",
-                "tests.lab.witness",
+                "tests.witness",
                 "run",
                 "--out",
                 str(history),
@@ -137,7 +137,7 @@ def record(target: Path, scenario: Callable[[Watched], None] = cutover) -> dict[
         folder = Path(name)
         history = folder / "history.jsonl"
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        binary = build_standin()
+        binary = find_program()
         began = time.monotonic()
         with watched(binary, folder / "cluster", history) as seen:
             scenario(seen)

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from . import witness_judge as court
-from .witness_clients import judge_write
-from .witness_figures import longest_gap, longest_pause
-from .witness_history import FAIL, OK, REDIRECTED, UNKNOWN, History, Operation, Recorder, load
-from .witness_http import Reply
+from . import judge as court
+from .clients import judge_write
+from .figures import longest_gap, longest_pause
+from .history import FAIL, OK, REDIRECTED, UNKNOWN, History, Operation, Recorder, load
+from .http import Reply
 
 ROUTES = ("service", "pi-1", "pi-2")
 A = "witness-r-write-1-1"

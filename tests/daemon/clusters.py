@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Clusters of real daemons (the lab's stand-in with HashiCorp Raft) as processes on loopback addresses."""
+"""Clusters of real daemons (the test daemon, which has HashiCorp Raft) as processes on loopback addresses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.lab import image
+from tests.daemon.build import build_test_daemon
 from tests.lab.progress import Progress
 
 # Two port sets, as before and after a pod's port change. Each node has a loopback address of its own, so that both
@@ -27,10 +27,10 @@ TEMPORARY = {"rest": 8082, "grpc": 9093, "websocket": 8181, "raft": 9092}
 STANDARD = {"rest": 8080, "grpc": 9090, "websocket": 8081, "raft": 9091}
 
 
-def build_standin() -> Path:
-    """The stand-in's binary: PI_CONTROLLER_BINARY, or the lab's."""
+def find_program() -> Path:
+    """The test daemon: PI_CONTROLLER_BINARY, or the lab's."""
     given = os.environ.get("PI_CONTROLLER_BINARY")
-    return Path(given) if given else image.build_stand_in(Progress())
+    return Path(given) if given else build_test_daemon(Progress())
 
 
 def eventually(condition: Callable[[], Any], what: str, timeout: float = 20.0) -> Any:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The stand-in keeps the contract of pi-controller, failures included: real processes on loopback, in both profiles."""
+"""The test daemon keeps the contract of pi-controller, failures included: real processes on loopback, in both profiles."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from . import image
-from .progress import Progress
-from .standin import HOST, Cluster, Node, free_ports, wait_for
+from tests.lab.progress import Progress
+
+from .build import build_test_daemon
+from .processes import HOST, Cluster, Node, free_ports, wait_for
 
 CAPABILITIES = ["capabilities", "learners", "read-only", "recovery", "restore", "snapshot", "transfer"]
 OPTIONAL = [("POST", "snapshot"), ("POST", "restore"), ("POST", "leader/transfer"), ("GET", "read-only"), ("PUT", "read-only"),
@@ -32,7 +33,7 @@ both_profiles = pytest.mark.parametrize("profile", ["full", "upstream"])
 
 @pytest.fixture(scope="module")
 def binary() -> Path:
-    return image.build_stand_in(Progress())
+    return build_test_daemon(Progress())
 
 
 Form = Callable[..., Cluster]

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stand-ins for pi-controller as plain processes on loopback, for tests that need no host of the lab."""
+"""Test daemons as plain processes on loopback, for tests that need no host of the lab."""
 
 from __future__ import annotations
 

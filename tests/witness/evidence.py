@@ -16,10 +16,10 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from . import witness_figures
-from .witness_figures import Gap
-from .witness_finding import NO_EVIDENCE, OVER_LIMIT, WITNESS_BROKE, Finding
-from .witness_history import FAIL, OK, READS, UNKNOWN, WRITES, History, Operation
+from . import figures
+from .figures import Gap
+from .finding import NO_EVIDENCE, OVER_LIMIT, WITNESS_BROKE, Finding
+from .history import FAIL, OK, READS, UNKNOWN, WRITES, History, Operation
 
 # A way that ends with so many refused writes, for longer than so many seconds, has not been seen to take writes at
 # the end.
@@ -184,7 +184,7 @@ def _idle(span: tuple[float, float], operations: Iterable[Operation], longest: f
 
 
 def _ways_that_take_writes(history: History, demands: Demands, allowances: Sequence[Allowance]) -> Iterator[Finding]:
-    writes, span = witness_figures.by_label(history, WRITES), history.span
+    writes, span = figures.by_label(history, WRITES), history.span
     fence = _cutover([operation for operations in writes.values() for operation in operations])
     for label in dict.fromkeys((*history.writers.values(), *writes)):
         route, attempts = label.partition("@")[0], writes.get(label, [])
@@ -216,7 +216,7 @@ def _ways_that_take_writes(history: History, demands: Demands, allowances: Seque
                 f"{history.clock(fence.end)}: the last one at {history.clock(last)}",
                 route,
             )
-        pause = witness_figures.longest_pause(attempts, open_only=True)
+        pause = figures.longest_pause(attempts, open_only=True)
         refused = sum(operation.start >= pause.start for operation in attempts)
         if pause.open and refused >= REFUSALS and unexplained(pause, label, allowances) > STILL_REFUSED:
             yield _lack(
@@ -229,7 +229,7 @@ def _ways_that_take_writes(history: History, demands: Demands, allowances: Seque
 
 def _cutover(writes: Sequence[Operation]) -> Gap:
     """The longest time in which writes were refused; an empty one where they never were for long."""
-    pause = witness_figures.longest_pause(writes)
+    pause = figures.longest_pause(writes)
     refused = any(
         operation.outcome in (FAIL, UNKNOWN) and operation.end > pause.start and operation.start < pause.end
         for operation in writes
@@ -265,9 +265,9 @@ def _final(history: History, final_state: Sequence[Operation] | None) -> Iterato
 
 def over_limits(history: History, limits: Limits, allowances: Sequence[Allowance]) -> Iterator[Finding]:
     """Stretches that no client should have felt."""
-    writes, reads = witness_figures.by_label(history, WRITES), witness_figures.by_label(history, READS)
+    writes, reads = figures.by_label(history, WRITES), figures.by_label(history, READS)
     everything = [operation for operations in writes.values() for operation in operations]
-    pause = witness_figures.longest_pause(everything)
+    pause = figures.longest_pause(everything)
     explained = min((pause.seconds - unexplained(pause, label, allowances) for label in writes), default=0.0)
     if pause.seconds - explained > limits.write_pause:
         yield _over(history, "write pause", pause, pause.seconds - explained, limits.write_pause)
@@ -276,16 +276,16 @@ def over_limits(history: History, limits: Limits, allowances: Sequence[Allowance
             history,
             f"write pause through {label}",
             label,
-            witness_figures.pauses(operations),
+            figures.pauses(operations),
             limits.write_pause,
             allowances,
         )
     for label, operations in reads.items():
         yield from _worst(
-            history, f"no read through {label}", label, witness_figures.gaps(operations), limits.read_gap, allowances
+            history, f"no read through {label}", label, figures.gaps(operations), limits.read_gap, allowances
         )
     for label in dict.fromkeys((*reads, *writes)):
-        troubles = witness_figures.troubles([*reads.get(label, []), *writes.get(label, [])])
+        troubles = figures.troubles([*reads.get(label, []), *writes.get(label, [])])
         yield from _worst(history, f"recovery of {label}", label, troubles, limits.recovery, allowances)
 
 

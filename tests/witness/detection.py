@@ -12,9 +12,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .witness_figures import by_label
-from .witness_history import FAIL, OK, READS, REDIRECTED, WRITES, History, Operation
-from .witness_judge import STALENESS, row_findings
+from .figures import by_label
+from .history import FAIL, OK, READS, REDIRECTED, WRITES, History, Operation
+from .judge import STALENESS, row_findings
 
 OLD = 4.0  # seconds; how far behind the wrong cluster is in what it shows
 AROUND = 5.0  # seconds of reads after the fault that are judged; the final state is judged always

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from . import witness_judge as court
-from .witness_history import FAIL, OK, REDIRECTED, TABLES, UNKNOWN, History, Operation
+from . import judge as court
+from .history import FAIL, OK, REDIRECTED, TABLES, UNKNOWN, History, Operation
 
 ROUTES = ("service", "pi-1", "pi-2", "pi-3")
 LAG = 0.95  # of the followers; the judge allows 1.0

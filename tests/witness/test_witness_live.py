@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from .witness_http import HttpClient, Route, parse_route, socket_in
+from .http import HttpClient, Route, parse_route, socket_in
 
 HERE = Path(__file__).resolve().parent
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
@@ -181,7 +181,7 @@ class Run:
             [
                 sys.executable,
                 "-m",
-                "tests.lab.witness",
+                "tests.witness",
                 "run",
                 "--out",
                 str(self.history),
@@ -231,7 +231,7 @@ class Run:
             [
                 sys.executable,
                 "-m",
-                "tests.lab.witness",
+                "tests.witness",
                 "judge",
                 str(self.history),
                 "--json",
@@ -400,7 +400,7 @@ def test_a_killed_witness_gets_no_verdict(cluster: Cluster, tmp_path: Path) -> N
 def test_the_judge_wants_a_limit(tmp_path: Path) -> None:
     (tmp_path / "history.jsonl").write_text("")
     for more in ([], ["--max-write-pause", "inf"], ["--max-write-pause", "15", "--max-read-gap", "0"]):
-        command = [sys.executable, "-m", "tests.lab.witness", "judge", str(tmp_path / "history.jsonl"), *more]
+        command = [sys.executable, "-m", "tests.witness", "judge", str(tmp_path / "history.jsonl"), *more]
         done = subprocess.run(command, cwd=HERE.parent.parent, capture_output=True, text=True, timeout=30)
         assert (done.returncode, done.stdout) == (2, "")
         assert "max-write-pause" in done.stderr or "limit" in done.stderr
