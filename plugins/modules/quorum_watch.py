@@ -14,11 +14,11 @@ description:
   - It raises an alert when a cluster has no quorum for longer than O(quorum_grace), when it has no leader or the one that
     led does not answer or commits nothing for longer than O(leader_grace), and when a phase takes longer than
     O(phase_timeout). The lookup P(pi_controller.raft_migration.quorum_alert#lookup) stops a play because of them.
-  - What a phase does on purpose is no alert. The phase decides which ports are asked and what is expected to answer there;
+  - What a phase does on purpose raises no alert. The phase decides which ports are asked and what is expected to answer there;
     where the migration's own gate hides a cluster from the control node, the sample says that it was not watched.
   - It also holds the migration's lock, a Lease in Kubernetes, from beginning to end, and gives it back when it ends, also
-    when the run is gone without a word. A lease that another run holds is refused with its owner's name.
-  - The process ends when it is told to, when the C(ansible-playbook) run is gone, or after O(lifetime).
+    when the run was killed. A lease that another run holds is refused with its owner's name.
+  - The process ends when a task stops it, when the C(ansible-playbook) run is gone, or after O(lifetime).
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -141,7 +141,7 @@ options:
     description: The pods' Raft port while the units run beside them. It tells a pod's answer from a unit's.
     type: int
   parent_pid:
-    description: The process that stands for the run, where that is not an C(ansible-playbook) above this module.
+    description: The process of the run, where that is not an C(ansible-playbook) above this module.
     type: int
 notes:
   - Without O(lock) nothing of Kubernetes is needed.
@@ -186,7 +186,7 @@ pid:
   returned: success
   type: int
 phase:
-  description: The phase it was told last.
+  description: The phase it watches.
   returned: success
   type: str
 watching:

@@ -62,7 +62,7 @@ options:
     type: str
   exclude_tables:
     description:
-      - Tables that say where the daemon stands in its own Raft log rather than what its users stored.
+      - Tables that record how far the daemon has applied its own Raft log rather than what its users stored.
       - They are copied, but left out of digests, so content that differs in them only is equal and is left alone.
     type: list
     elements: str

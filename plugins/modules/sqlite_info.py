@@ -16,7 +16,7 @@ description:
   - With O(against), counts the rows by which it differs from a second database.
   - Never creates a missing database and never writes to one. (SQLite itself may leave an empty C(-wal) and a C(-shm)
     beside
-    a database in WAL mode that nobody else has open.)
+    a database in WAL mode that no other process has open.)
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -33,7 +33,7 @@ options:
     type: path
   exclude_tables:
     description:
-      - Tables that say where the daemon stands in its own Raft log rather than what its users stored.
+      - Tables that record how far the daemon has applied its own Raft log rather than what its users stored.
       - They, their indexes and their counters are left out of every digest and comparison. Case does not matter.
     type: list
     elements: str

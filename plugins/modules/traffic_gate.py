@@ -81,7 +81,7 @@ options:
   established:
     description:
       - What becomes of connections the daemon already has on the standard ports; and, where V(redirected) becomes V(open),
-        of those that the pod has on the temporary ports. Their clients would go on reading what nobody writes any more.
+        of those that the pod has on the temporary ports. Their clients would go on reading what is not written any more.
       - V(reset) ends each with its next packet, in either direction, and at once where the kernel can.
       - V(finish) leads new connections elsewhere first, then ends these once no request waits for its answer, and after
         O(patience) whatever is left. With V(fenced) the fence is closed once the module returns.

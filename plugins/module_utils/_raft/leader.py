@@ -120,7 +120,7 @@ class LeaderSession:
             if time.monotonic() >= deadline:
                 raise self.error(
                     f"could not {what} within {self.limits.leader:g} s: {refused or self.view.describe()}",
-                    seen=[one.member.__dict__ for one in self.view.members],
+                    seen=[view.member.__dict__ for view in self.view.members],
                     wanted=what,
                     next_step="look at the leader's log, then run this again",
                 )

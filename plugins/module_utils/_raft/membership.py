@@ -58,7 +58,7 @@ class MembershipChange(LeaderSession):
         self.caught_up(wanted)
 
     def absent(self, node_id: str) -> None:
-        """Make sure that `node_id` is no member."""
+        """Make sure that `node_id` is not a member."""
         if self.view.find(node_id) is None:
             return
         if self.leader.id == node_id:
@@ -70,15 +70,15 @@ class MembershipChange(LeaderSession):
         """Hand leadership to `node_id` and wait until it has it."""
         if self.leader.id == node_id:
             return
-        heir = self.view.find(node_id)
-        if heir is None or not heir.member.voter:
-            raise self.error(f"{node_id} cannot lead: it is no voter", wanted=f"{node_id} as a voter")
-        self.caught_up(heir.member)
+        successor = self.view.find(node_id)
+        if successor is None or not successor.member.voter:
+            raise self.error(f"{node_id} cannot lead: it is not a voter", wanted=f"{node_id} as a voter")
+        self.caught_up(successor.member)
         self.change(
             f"hand leadership from {self.leader.id} to {node_id}",
             lambda client: client.transfer(node_id),
             lambda view: bool(view.leader and view.leader.id == node_id and view.quorate),
-            # 500: the heir stood for election and another won it; nothing is lost by asking again.
+            # 500: it stood for election and another won it; nothing is lost by asking again.
             MAY_CALL_AGAIN | {500},
         )
 
@@ -122,7 +122,7 @@ class MembershipChange(LeaderSession):
             return
         reasons = waited.value.why_behind(target, without=node_id)
         raise self.error(
-            f"{node_id} stays as it is while another voter is not well: {'; '.join(reasons)}",
+            f"{node_id} is not changed while another voter is unhealthy: {'; '.join(reasons)}",
             seen=reasons,
             wanted=f"every voter but {node_id} answering, in contact, and at index {target} or above",
             next_step="bring these back first, then run this again",
@@ -171,7 +171,7 @@ class MembershipChange(LeaderSession):
         self.change(
             f"add {wanted.id} at {wanted.address} as {what}",
             lambda client: client.add_member(wanted.id, wanted.address, voter_field),
-            lambda view: any(one.member == wanted for one in view.members),
+            lambda view: any(found.member == wanted for found in view.members),
         )
 
     def _remove(self, node_id: str) -> None:

@@ -109,12 +109,12 @@ def test_a_leader_the_others_remember_is_none_when_its_own_node_denies_it():
 
 
 def test_a_leader_in_whose_place_a_follower_answers_is_known_by_the_others_word():
-    """A gate leads its port to a neighbour: nobody can ask it, and how far it is nobody can tell."""
+    """A gate leads its port to a neighbour: it cannot be asked, so how far it is cannot be seen."""
     hidden = view(FOLLOWS, FOLLOWS, FOLLOWS)
     assert hidden.leader.as_dict() == {"id": "pi-1", "address": "10.77.0.11:9091", "url": None}
     assert hidden.quorate
     assert [one.status is None for one in hidden.members] == [True, False, False]
-    assert "nobody can tell" in hidden.why_behind_at("10.77.0.12", 0)[0]
+    assert "cannot be seen" in hidden.why_behind_at("10.77.0.12", 0)[0]
 
 
 def test_rivals_are_named():

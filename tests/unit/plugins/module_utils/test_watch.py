@@ -190,7 +190,7 @@ def test_a_leader_that_answers_but_commits_nothing():
     (alert,) = watched.alerts
     assert alert.kind == "leader_lost"
     assert "has committed nothing for 3." in alert.message
-    assert "stands at 40, and its log ends at 45" in alert.message
+    assert "it is at 40, and its log ends at 45" in alert.message
 
 
 def test_a_leader_under_load_that_always_has_entries_waiting_is_well():
