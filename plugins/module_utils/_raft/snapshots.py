@@ -37,6 +37,10 @@ _LARGE, _SPARSE = 1 << 30, 100
 _SPARE_BYTES = 16 << 20
 
 
+class UnreadableSnapshot(RaftError):
+    """The operating system did not let us read it, so whether it is finished is not known."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """What `meta.json` says."""
@@ -74,14 +78,13 @@ def read_snapshot(folder: Path) -> Snapshot:
             # Suffrage: 0 votes, 1 does not, 2 does not yet.
             members=tuple(Member(str(s["ID"]), str(s["Address"]), s.get("Suffrage", 0) == 0) for s in servers),
         )
-    except OSError as error:
-        # Only a file that is not there says that the snapshot is none.
-        missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RaftError(
-            f"{folder} holds no finished snapshot: it has no {META}" if missing else f"cannot read {folder / META} ({error})",
-            seen=str(error),
-            wanted=META,
-            next_step="take another snapshot" if missing else AGAIN,
+            f"{folder} holds no finished snapshot: it has no {META}", seen=str(error), wanted=META, next_step="take another snapshot"
+        ) from error
+    except OSError as error:
+        raise UnreadableSnapshot(
+            f"cannot read {folder / META} ({error})", seen=str(error), wanted=META, next_step=AGAIN
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
         raise RaftError(
@@ -93,8 +96,11 @@ def read_snapshot(folder: Path) -> Snapshot:
 
 
 def list_snapshots(raft_dir: Path) -> list[Snapshot]:
-    """Finished snapshots, the newest first, in the order Raft itself prefers them: term, index, ID."""
-    found = []
+    """Finished snapshots, the newest first, in the order Raft itself prefers them: term, index, ID.
+
+    RaftError where none can be read although there is one: then it is not known that there is none.
+    """
+    found, unreadable = [], None
     folder = raft_dir / "snapshots"
     for entry in folder.iterdir() if folder.is_dir() else ():
         # `*.tmp` is being written, or was when the daemon died.
@@ -102,8 +108,12 @@ def list_snapshots(raft_dir: Path) -> list[Snapshot]:
             continue
         try:
             found.append(read_snapshot(entry))
+        except UnreadableSnapshot as error:
+            unreadable = error
         except RaftError:
             continue
+    if unreadable and not found:
+        raise unreadable
     return sorted(found, key=lambda snapshot: (snapshot.term, snapshot.index, snapshot.id), reverse=True)
 
 

@@ -65,6 +65,9 @@ def test_a_snapshot_that_may_not_be_read_is_not_called_unfinished(monkeypatch, r
     with pytest.raises(import_plugin("module_utils._core.failures").RaftError) as caught:
         snapshots.read_snapshot(folder)
     assert str(caught.value).startswith(f"cannot read {folder}/meta.json ([Errno 13]")
+    # Nor is the folder said to hold none.
+    with pytest.raises(import_plugin("module_utils._core.failures").RaftError, match=r"cannot read .*Errno 13"):
+        snapshots.list_snapshots(raft_dir)
 
 
 def test_a_boot_unit_that_cannot_be_read_is_not_called_unwritable(tmp_path: Path) -> None:
