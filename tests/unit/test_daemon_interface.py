@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import CHECKOUT, import_plugin
@@ -27,8 +28,8 @@ KNOWLEDGE = re.compile(
 DOCUMENTS = ("DOCUMENTATION", "EXAMPLES", "RETURN")
 
 
-def texts(tree: ast.AST) -> Iterator[ast.Constant]:
-    """Every text of a file but documentation."""
+def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Every text of a file but documentation, with its line."""
     documents = {
         id(node.value)
         for node in ast.walk(tree)
@@ -36,17 +37,13 @@ def texts(tree: ast.AST) -> Iterator[ast.Constant]:
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents:
-            yield node
+            yield node.lineno, node.value
 
 
 def knowing(path: Path) -> list[str]:
     """What a file knows of the daemon, each with its line."""
-    found = []
-    for node in texts(ast.parse(path.read_text(encoding="utf-8"))):
-        seen = KNOWLEDGE.search(node.value)
-        if seen:
-            found.append(f"{path.name}:{node.lineno}: {node.value}")
-    return found
+    found = texts(ast.parse(path.read_text(encoding="utf-8")))
+    return [f"{path.name}:{line}: {text}" for line, text in found if KNOWLEDGE.search(text)]
 
 
 def test_only_the_driver_knows_paths_and_keys_of_the_daemon() -> None:
@@ -86,24 +83,18 @@ def test_the_probes_ask_where_the_driver_says(probe: str) -> None:
     assert re.findall(r"path: (\S+?),", block) == [wanted]
 
 
-def test_a_state_that_cannot_be_read_is_no_daemon_that_does_not_answer(cluster, tmp_path: Path) -> None:
+def test_a_state_that_cannot_be_read_is_no_daemon_that_does_not_answer(cluster, monkeypatch, tmp_path: Path) -> None:
     """A card that gives up in the middle of a restore: the daemon is well."""
     rest = import_plugin("module_utils._daemon.rest")
     state = tmp_path / "state.bin"
     state.write_bytes(b"state")
 
-    class Worn:
-        name = str(state)
+    def worn(_size: int = -1) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-        def fileno(self) -> int:
-            return self.file.fileno()
-
-        def read(self, _size: int = -1) -> bytes:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    worn = Worn()
-    with state.open("rb") as worn.file:
-        body = rest.State(worn, cluster.urls[0])
+    with state.open("rb") as file:
+        body = rest.State(file, cluster.urls[0])
+        monkeypatch.setattr(body, "_file", SimpleNamespace(name=file.name, read=worn))
         with pytest.raises(import_plugin("module_utils._core.failures").RaftError) as caught:
             body.read(10)
     assert str(caught.value).startswith(f"{state} cannot be read while it is sent to {cluster.urls[0]}: [Errno 5]")
