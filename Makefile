@@ -48,7 +48,7 @@ demo: lab-packages ## Migrate a live three-node cluster under traffic, and show 
 unit: ## Tests that need neither root nor the lab
 	@venv=$(ENVIRONMENT)
 	"$$venv/bin/python" -m pytest -q tests/unit
-	"$$venv/bin/python" -m pytest -q tests/lab
+	"$$venv/bin/python" -m pytest -q tests/lab tests/daemon tests/witness
 
 FUZZ ?= 600
 .PHONY: fuzz
@@ -80,12 +80,12 @@ matrix: packages ## Migration and rollback on each combination of versions that 
 	trap '$(LAB) down' EXIT
 	"$$venv/bin/python" -m tests.matrix $(ONLY)
 
-HISTORY ?= tests/lab/histories/cutover.jsonl.gz
+HISTORY ?= tests/witness/histories/cutover.jsonl.gz
 
 .PHONY: detection
 detection: ## How likely the witness finds a fault of 0.1 s on one route; HISTORY=file.jsonl takes a run of your own
 	@venv=$(ENVIRONMENT)
-	"$$venv/bin/python" -m tests.lab.witness detection $(HISTORY)
+	"$$venv/bin/python" -m tests.witness detection $(HISTORY)
 
 .PHONY: molecule
 molecule: packages ## Molecule's scenarios on hosts of the lab; SCENARIO=name runs one of them

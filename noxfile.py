@@ -69,13 +69,13 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def go(session: nox.Session) -> None:
-    """The lab's stand-in for pi-controller: gofmt, go vet, staticcheck, its tests; and the format of the lab's other Go"""
+    """The test daemon: gofmt, go vet, staticcheck, its tests; and the format of the lab's other Go"""
     program = golang.go(Progress())
-    unformatted = session.run(str(program.with_name("gofmt")), "-l", "tests/lab", silent=True, external=True)
+    unformatted = session.run(str(program.with_name("gofmt")), "-l", "tests/lab", "tests/daemon", silent=True, external=True)
     if unformatted:
         session.error(f"run gofmt -w on {unformatted}")
     env = golang.environment(program, GOCACHE=str(CACHE / "go-lint"), CGO_ENABLED="1")
-    with session.chdir("tests/lab/picontroller"):
+    with session.chdir("tests/daemon/picontroller"):
         for command in (("vet", "./..."), ("tool", "staticcheck", "./..."), ("test", "./...")):
             session.run(str(program), *command, env=env, external=True)
 

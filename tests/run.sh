@@ -69,7 +69,7 @@ elections=$!
 every_minute "tests without the lab" &
 reminder=$!
 set +m
-suites unit lab structure faults
+suites unit lab daemon witness structure faults
 passed=$?
 wait "$elections" || passed=1
 wait "$other" || passed=1

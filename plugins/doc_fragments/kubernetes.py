@@ -21,3 +21,29 @@ attributes:
     membership:
       - pi_controller.raft_migration.kubernetes
 """
+
+    # For a module that looks at a DaemonSet: `- pi_controller.raft_migration.kubernetes.daemonset`.
+    DAEMONSET = r"""
+options:
+  namespace:
+    description: Namespace of the objects named here.
+    type: str
+    required: true
+  daemonset:
+    description: Name of the DaemonSet.
+    type: str
+    required: true
+"""
+
+    # For one that looks at a Service: `- pi_controller.raft_migration.kubernetes.service`.
+    SERVICE = r"""
+options:
+  namespace:
+    description: Namespace of the objects named here.
+    type: str
+    required: true
+  service:
+    description: Name of the Service that clients use.
+    type: str
+    required: true
+"""

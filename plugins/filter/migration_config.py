@@ -69,7 +69,7 @@ from typing import Any, Callable, Optional
 
 from ansible.errors import AnsibleFilterError
 
-from ..module_utils._core.config import ConfigError, resolve
+from ..module_utils._config.structure import ConfigError, resolve
 
 
 def migration_config(

@@ -62,7 +62,7 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 
-from ..module_utils._core.config import PHASES, port_environment
+from ..module_utils._config.structure import PHASES, port_environment
 
 
 def pod_environment(config: dict[str, Any], phase: str, bootstrap: bool = False) -> list[dict[str, str]]:

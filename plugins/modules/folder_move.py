@@ -64,64 +64,26 @@ failure:
   type: dict
 """
 
-import os
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.durable import fsync
-from ..module_utils._core.failures import RaftError, fail
-from ..module_utils._core.safe_open import folder
+from ..module_utils._core.folders import move, to_move
+from ..module_utils._core.modules import run_module
 
 
-class FolderError(RaftError):
-    """A folder that cannot be moved as a whole."""
-
-
-def to_move(src: Path, dest: Path, required: bool) -> bool:
-    """Whether there is something to move; everything that could go wrong is found before anything is touched."""
-    for path in (src, dest):
-        if not path.is_absolute() or ".." in path.parts:
-            raise FolderError(f"{path} is not an absolute path without `..`", seen=str(path))
-        if path.is_symlink():
-            raise FolderError(
-                f"{path} is a symbolic link", seen=str(path), wanted="a folder", next_step="give the path of the folder it points to"
-            )
-    if not src.exists():
-        if not dest.exists() and required:
-            raise FolderError(
-                f"there is neither {src} nor {dest}", wanted="a folder at one of them", next_step="find out what moved it"
-            )
-        return False
-    if not src.is_dir():
-        raise FolderError(f"{src} is not a directory", seen=str(src), wanted="a folder")
-    if dest.exists():
-        raise FolderError(
-            f"{src} and {dest} both exist",
-            seen=[str(src), str(dest)],
-            wanted="one of them",
-            next_step="look into both, move the one aside that is not wanted, and run this again",
-        )
-    if not dest.parent.is_dir():
-        raise FolderError(f"{dest.parent} is not a directory", wanted=str(dest.parent), next_step="make it")
-    if src.stat().st_dev != dest.parent.stat().st_dev:
-        raise FolderError(
-            f"{src} and {dest.parent} lie on different file systems, so moving would be copying",
-            seen=[src.stat().st_dev, dest.parent.stat().st_dev],
-            wanted=f"a path on the file system of {src}",
-            next_step="choose another destination, beside the folder itself for example",
-        )
-    # Through no link in either path; this raises where there is one.
-    with folder(src.parent), folder(dest.parent):
-        return True
-
-
-def move(src: Path, dest: Path) -> None:
-    """Rename by the folders that were reached without a link, so that no part of a path can be replaced meanwhile."""
-    with folder(src.parent) as here, folder(dest.parent) as there:
-        os.rename(src.name, dest.name, src_dir_fd=here, dst_dir_fd=there)
-    fsync(dest.parent)
-    fsync(src.parent)
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    src, dest = Path(module.params["src"]), Path(module.params["dest"])
+    moving = to_move(src, dest, module.params["required"])
+    if moving and not module.check_mode:
+        move(src, dest)
+    result.update(
+        changed=moving,
+        found=moving or dest.exists(),
+        folder=str(dest),
+        diff={"before": {"path": str(src if moving else dest)}, "after": {"path": str(dest)}},
+    )
 
 
 def main() -> None:
@@ -133,21 +95,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    src, dest = Path(module.params["src"]), Path(module.params["dest"])
-    try:
-        moving = to_move(src, dest, module.params["required"])
-        if moving and not module.check_mode:
-            move(src, dest)
-    except RaftError as error:
-        fail(module, error)
-    except OSError as error:
-        fail(module, FolderError(f"{src} could not be moved to {dest}: {error}", next_step="fix the problem above and run the same command again"))
-    module.exit_json(
-        changed=moving,
-        found=moving or dest.exists(),
-        folder=str(dest),
-        diff={"before": {"path": str(src if moving else dest)}, "after": {"path": str(dest)}},
-    )
+    run_module(module, run, doing=f"moving {module.params['src']} to {module.params['dest']}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ author:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - pi_controller.raft_migration.kubernetes
+  - pi_controller.raft_migration.kubernetes.daemonset
   - pi_controller.raft_migration.attributes
 attributes:
   check_mode:
@@ -33,14 +34,6 @@ attributes:
   idempotent:
     support: full
 options:
-  namespace:
-    description: Namespace of the DaemonSet.
-    type: str
-    required: true
-  daemonset:
-    description: Name of the DaemonSet.
-    type: str
-    required: true
   nodes:
     description: Kubernetes names of the nodes. With an empty list the DaemonSet stays and has no pod.
     type: list
@@ -91,12 +84,12 @@ failure:
 import time
 from typing import Any
 
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.waiting import wait_until
 from ..module_utils._kube.api import CONFLICT, KubeError, apps, connect
+from ..module_utils._kube.arguments import DAEMONSET
 from ..module_utils._kube.daemonset import DaemonSetReader, DaemonSetView, on_nodes_only, required_terms
 
 CONFLICT_RETRIES = 5
@@ -157,9 +150,7 @@ class NodeChoice:
 def define_module() -> AnsibleK8SModule:
     return AnsibleK8SModule(
         argument_spec={
-            **AUTH_ARG_SPEC,
-            "namespace": {"type": "str", "required": True},
-            "daemonset": {"type": "str", "required": True},
+            **DAEMONSET,
             "nodes": {"type": "list", "elements": "str", "required": True},
             "wait_timeout": {"type": "int", "default": 120},
         },

@@ -21,6 +21,7 @@ author:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - pi_controller.raft_migration.kubernetes
+  - pi_controller.raft_migration.kubernetes.daemonset
   - pi_controller.raft_migration.attributes
 attributes:
   check_mode:
@@ -34,14 +35,6 @@ attributes:
     details:
       - With O(force=true) every run replaces the pod.
 options:
-  namespace:
-    description: Namespace of the DaemonSet.
-    type: str
-    required: true
-  daemonset:
-    description: Name of the DaemonSet.
-    type: str
-    required: true
   node:
     description: Kubernetes name of the node.
     type: str
@@ -130,12 +123,12 @@ failure:
 import time
 from typing import Any
 
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.waiting import wait_until
 from ..module_utils._kube.api import KubeError, connect, core
+from ..module_utils._kube.arguments import DAEMONSET
 from ..module_utils._kube.daemonset import DaemonSetReader, DaemonSetView
 from ..module_utils._kube.pods import Pod, describe, is_running, is_terminating, last_termination, revision, why_not
 
@@ -185,9 +178,7 @@ class PodReplacement:
 def define_module() -> AnsibleK8SModule:
     return AnsibleK8SModule(
         argument_spec={
-            **AUTH_ARG_SPEC,
-            "namespace": {"type": "str", "required": True},
-            "daemonset": {"type": "str", "required": True},
+            **DAEMONSET,
             "node": {"type": "str", "required": True},
             "force": {"type": "bool", "default": False},
             "wait_for": {"type": "str", "choices": ["none", "gone", "running", "ready"], "default": "ready"},

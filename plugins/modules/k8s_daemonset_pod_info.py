@@ -19,17 +19,10 @@ author:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - pi_controller.raft_migration.kubernetes
+  - pi_controller.raft_migration.kubernetes.daemonset
   - pi_controller.raft_migration.attributes
   - pi_controller.raft_migration.attributes.read_only
 options:
-  namespace:
-    description: Namespace of the DaemonSet.
-    type: str
-    required: true
-  daemonset:
-    description: Name of the DaemonSet.
-    type: str
-    required: true
   expected_nodes:
     description:
       - Kubernetes names of the nodes that must have a pod. Those without one are in RV(missing).
@@ -115,13 +108,13 @@ failure:
 
 from typing import Any
 
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ..module_utils._core.failures import RaftError
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.waiting import wait_until
 from ..module_utils._kube.api import KubeError, apps, connect
+from ..module_utils._kube.arguments import DAEMONSET
 from ..module_utils._kube.daemonset import DaemonSetReader, DaemonSetView
 from ..module_utils._kube.pods import describe, why_not
 
@@ -129,9 +122,7 @@ from ..module_utils._kube.pods import describe, why_not
 def define_module() -> AnsibleK8SModule:
     return AnsibleK8SModule(
         argument_spec={
-            **AUTH_ARG_SPEC,
-            "namespace": {"type": "str", "required": True},
-            "daemonset": {"type": "str", "required": True},
+            **DAEMONSET,
             "expected_nodes": {"type": "list", "elements": "str", "default": []},
             "wait_for": {"type": "str", "choices": ["none", "running", "ready"], "default": "none"},
             "wait_timeout": {"type": "int", "default": 120},

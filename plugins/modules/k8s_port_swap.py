@@ -30,6 +30,7 @@ author:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - pi_controller.raft_migration.kubernetes
+  - pi_controller.raft_migration.kubernetes.service
   - pi_controller.raft_migration.attributes
 attributes:
   check_mode:
@@ -41,14 +42,6 @@ attributes:
   idempotent:
     support: full
 options:
-  namespace:
-    description: Namespace of the Service.
-    type: str
-    required: true
-  service:
-    description: Name of the Service.
-    type: str
-    required: true
   lead_to:
     description: Where the Service has to point.
     type: str
@@ -191,12 +184,12 @@ failure:
 import time
 from typing import Any
 
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ..module_utils._core.failures import RaftError
 from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import connect
+from ..module_utils._kube.arguments import SERVICE
 from ..module_utils._kube.route import Route
 from ..module_utils._kube.service import ENDPOINTS, OWNER, PODS, option_faults
 from ..module_utils._kube.swap import Swap
@@ -210,9 +203,7 @@ def define_module() -> AnsibleK8SModule:
     }
     return AnsibleK8SModule(
         argument_spec={
-            **AUTH_ARG_SPEC,
-            "namespace": {"type": "str", "required": True},
-            "service": {"type": "str", "required": True},
+            **SERVICE,
             "lead_to": {"type": "str", "required": True, "choices": ["endpoints", "pods", "owner"]},
             "ports": {"type": "dict", "required": True},
             "endpoints": {"type": "list", "elements": "dict", "options": endpoint},

@@ -18,21 +18,11 @@ author:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - pi_controller.raft_migration.kubernetes
+  - pi_controller.raft_migration.kubernetes.daemonset
+  - pi_controller.raft_migration.kubernetes.service
   - pi_controller.raft_migration.attributes
   - pi_controller.raft_migration.attributes.read_only
 options:
-  namespace:
-    description: Namespace of Service and DaemonSet.
-    type: str
-    required: true
-  service:
-    description: Name of the Service.
-    type: str
-    required: true
-  daemonset:
-    description: Name of the DaemonSet.
-    type: str
-    required: true
   lock_namespace:
     description: Namespace of the Lease that keeps a second run out.
     type: str
@@ -101,12 +91,12 @@ failure:
 
 from typing import Any, Callable
 
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ..module_utils._core.failures import RaftError
 from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import KubeApi, KubeError, apps, connect, core, slices_path
+from ..module_utils._kube.arguments import DAEMONSET, SERVICE
 from ..module_utils._kube.endpoints import SERVICE_LABEL, of_slices, summary
 from ..module_utils._kube.pods import describe
 from ..module_utils._kube.service import mode, ports_of
@@ -216,10 +206,8 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
 def main() -> None:
     module = AnsibleK8SModule(
         argument_spec={
-            **AUTH_ARG_SPEC,
-            "namespace": {"type": "str", "required": True},
-            "service": {"type": "str", "required": True},
-            "daemonset": {"type": "str", "required": True},
+            **DAEMONSET,
+            **SERVICE,
             "lock_namespace": {"type": "str", "default": "default"},
             "lock_name": {"type": "str"},
         },

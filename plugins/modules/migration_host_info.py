@@ -138,9 +138,9 @@ from ..module_utils._core.failures import RaftError
 from ..module_utils._core.journal import load
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.systemd import in_words, parse_show, show_command
+from ..module_utils._daemon.drivers import clients_of, rest_options
+from ..module_utils._daemon.interface import Daemon
 from ..module_utils._gate.nft import Nft
-from ..module_utils._raft.arguments import clients_of, rest_options
-from ..module_utils._raft.client import RaftClient
 from ..module_utils._report import host_state as host
 
 
@@ -178,7 +178,7 @@ class Looker:
             self.faults.append(str(error))
             return {"state": "unknown", "forward_to": None}
 
-    def daemon(self, client: RaftClient, holder: dict[str, Any] | None) -> dict[str, Any]:
+    def daemon(self, client: Daemon, holder: dict[str, Any] | None) -> dict[str, Any]:
         began = time.monotonic()
         held_by = holder["held_by"] if holder else None
         found: dict[str, Any] = {"url": client.url, "held_by": held_by, "answers": False, "error": None, "status": None}
@@ -188,7 +188,7 @@ class Looker:
             found["error"] = f"not asked: port {client.port} is {who}, neither by {self.module.params['unit']} nor by a pod"
             return {**found, "latency_ms": None}
         try:
-            found["status"] = client.raw_status()
+            found["status"] = client.report()
             found["answers"] = True
         except RaftError as error:
             found["error"] = str(error)

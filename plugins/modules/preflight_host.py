@@ -159,7 +159,6 @@ failure:
 
 import os
 import platform
-import re
 import socket
 import sqlite3
 import time
@@ -179,6 +178,7 @@ from ..module_utils._core.procfs import (
     memory_of,
 )
 from ..module_utils._core.systemd import parse_show, show_command, unread_drop_ins
+from ..module_utils._daemon.drivers import settings
 from ..module_utils._kube.images import full_name, names
 from ..module_utils._kube.proxy_look import ProxyLook
 from ..module_utils._sqlite.copies import isolated
@@ -186,10 +186,8 @@ from ..module_utils._sqlite.database import check_integrity, in_wal_mode, pages
 from ..module_utils._sqlite.digest import content_of
 from ..module_utils._sqlite.needs import needs
 
-PREFIX = "PI_CONTROLLER_"
 # Seconds to wait for a database that is locked.
 BUSY_TIMEOUT = 10.0
-NODE_ID = "PI_CONTROLLER_CLUSTER_CONTROLLER_ID"
 TOOLS = ("systemctl", "nft")
 # What an earlier run, or one that is going on, has left copies in.
 HELD = ("backup_path", "pod_data_dir")
@@ -215,20 +213,19 @@ class Look:
             **unit,
             "unread_drop_ins": unread_drop_ins(self.params["unit"], unit["drop_ins"]),
             "memory": memory_of(unit["pid"]) if unit["pid"] else None,
-            "environment": environment_names(unit["pid"], PREFIX) if unit["pid"] else [],
+            "environment": environment_names(unit["pid"], settings.PREFIX) if unit["pid"] else [],
         }
 
     def node_id(self, pid: int) -> Optional[str]:
-        """There is no YAML in Python's library, so that the key's own line has to do."""
-        told = environment_value(pid, NODE_ID) if pid else None
-        if told:
-            return told
+        """The Raft ID: from the daemon's environment, else from its configuration file."""
+        given = environment_value(pid, settings.NODE_ID) if pid else None
+        if given:
+            return given
         try:
             text = Path(self.paths["config_file"]).read_text(encoding="utf-8", errors="replace")
         except (KeyError, OSError):
             return None
-        match = re.search(r"""^\s*["']?controller_id["']?\s*:\s*["']?([^"',\s#]+)""", text, re.MULTILINE)
-        return match[1] if match else None
+        return settings.node_id_in(text)
 
     def database(self) -> dict[str, Any]:
         path, busy, began = Path(self.paths["database"]), BUSY_TIMEOUT, time.monotonic()

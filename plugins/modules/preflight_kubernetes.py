@@ -18,21 +18,10 @@ author:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - pi_controller.raft_migration.kubernetes
+  - pi_controller.raft_migration.kubernetes.daemonset
+  - pi_controller.raft_migration.kubernetes.service
   - pi_controller.raft_migration.attributes
   - pi_controller.raft_migration.attributes.read_only
-options:
-  namespace:
-    description: Namespace of the pods.
-    type: str
-    required: true
-  daemonset:
-    description: Name of the DaemonSet that is going to be made.
-    type: str
-    required: true
-  service:
-    description: Name of the Service that clients use.
-    type: str
-    required: true
 notes:
   - The user needs C(get) for namespaces, Services and DaemonSets, and C(list) for nodes and for the pods of all
     namespaces.
@@ -90,11 +79,11 @@ failure:
 
 from typing import Any
 
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import apps, connect, core
+from ..module_utils._kube.arguments import DAEMONSET, SERVICE
 from ..module_utils._kube.facts import daemonset_facts, namespace_facts, node_facts, service_facts
 
 
@@ -115,10 +104,8 @@ def look(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
 def main() -> None:
     module = AnsibleK8SModule(
         argument_spec={
-            **AUTH_ARG_SPEC,
-            "namespace": {"type": "str", "required": True},
-            "daemonset": {"type": "str", "required": True},
-            "service": {"type": "str", "required": True},
+            **DAEMONSET,
+            **SERVICE,
         },
         supports_check_mode=True,
     )

@@ -14,11 +14,11 @@ description:
   - It raises an alert when a cluster has no quorum for longer than O(quorum_grace), when it has no leader or the one that
     led does not answer or commits nothing for longer than O(leader_grace), and when a phase takes longer than
     O(phase_timeout). The lookup P(pi_controller.raft_migration.quorum_alert#lookup) stops a play because of them.
-  - What a phase does on purpose is no alert. The phase decides which ports are asked and what is expected to answer there;
+  - What a phase does on purpose raises no alert. The phase decides which ports are asked and what is expected to answer there;
     where the migration's own gate hides a cluster from the control node, the sample says that it was not watched.
   - It also holds the migration's lock, a Lease in Kubernetes, from beginning to end, and gives it back when it ends, also
-    when the run is gone without a word. A lease that another run holds is refused with its owner's name.
-  - The process ends when it is told to, when the C(ansible-playbook) run is gone, or after O(lifetime).
+    when the run was killed. A lease that another run holds is refused with its owner's name.
+  - The process ends when a task stops it, when the C(ansible-playbook) run is gone, or after O(lifetime).
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -141,11 +141,10 @@ options:
     description: The pods' Raft port while the units run beside them. It tells a pod's answer from a unit's.
     type: int
   parent_pid:
-    description: The process that stands for the run, where that is not an C(ansible-playbook) above this module.
+    description: The process of the run, where that is not an C(ansible-playbook) above this module.
     type: int
-requirements:
-  - python >= 3.9
-  - kubernetes >= 24.2.0 (with O(lock))
+notes:
+  - Without O(lock) nothing of Kubernetes is needed.
 seealso:
   - plugin: pi_controller.raft_migration.quorum_alert
     plugin_type: lookup
@@ -187,7 +186,7 @@ pid:
   returned: success
   type: int
 phase:
-  description: The phase it was told last.
+  description: The phase it watches.
   returned: success
   type: str
 watching:
@@ -214,87 +213,44 @@ failure:
   type: dict
 """
 
-from collections.abc import Callable
+from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ..module_utils._core.failures import RaftError, fail
-from ..module_utils._raft.client import RaftClient
-from ..module_utils._watch.control import WatchControl
-from ..module_utils._watch.judge import Limits
+from ..module_utils._core.modules import run_module
 from ..module_utils._watch.options import OPTIONS, REQUIRED_IF
-from ..module_utils._watch.process import Lock, Settings, Watch, detach
+from ..module_utils._watch.process import Lock
+from ..module_utils._watch.start import WatchStart
 
-LOG = "watch.log"
+
+def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
+    lock = _lock(module) if module.params["lock"] and module.params["state"] == "started" else None
+    watch = WatchStart(module.params, module.check_mode, module.warn, lock)
+    result["changed"] = getattr(watch, module.params["state"])()
+    result.update(watch.result())
 
 
-class QuorumWatch(WatchControl):
-    """What the action leaves to the module: to start the process."""
+def _lock(module: AnsibleK8SModule) -> Lock:
+    # Here and not above: without a lock nothing of Kubernetes is needed. And before the fork: the module's own files are
+    # gone after it, so what is not loaded by then cannot be loaded any more.
+    from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as _client  # noqa: F401
 
-    def __init__(self, module: AnsibleK8SModule) -> None:
-        super().__init__(module.params, module.check_mode, module.warn)
-        self.module = module
+    from ..module_utils._kube.api import connect
+    from ..module_utils._kube.lease import MigrationLock, owner_of
 
-    def started(self) -> bool:
-        if self.process() is not None and self.is_ours:
-            return False
-        lock = self._lock() if self.params["lock"] else None
-        if self.check_mode:
-            if lock is not None:
-                lock.take(check_mode=True)
-            self.refuse_another_run()
-            return True
-        self.folder.make()
-        detach(self._watch(lock), self.folder.path / LOG)
-        return True
+    wanted = module.params["lock"]
+    owner = owner_of(module.params["parent_pid"])
 
-    def _watch(self, lock: Lock | None) -> Callable[[Callable[[], None]], None]:
-        """What the process does. Everything is made ready here, where an error still finds somebody to tell."""
-        params = self.params
-        rest = {name: value for name, value in (params["rest"] or {}).items() if value is not None}
-        urls = dict.fromkeys([*params["standard_urls"], *params["temporary_urls"]])
-        clients = {url: RaftClient(url, timeout=params["timeout"], **rest) for url in urls}
-        settings = Settings(
-            Limits(params["quorum_grace"], params["leader_grace"], params["interval"]), params["timeout"], params["lifetime"]
-        )
+    def lock() -> MigrationLock:
+        # Never before the fork: two processes must not share a connection.
+        return MigrationLock(connect(module), wanted["namespace"], wanted["name"], owner, wanted["duration"])
 
-        def watch(ready: Callable[[], None]) -> None:
-            # First, since it names who is in the way.
-            if lock is not None:
-                lock.take()
-            try:
-                self.refuse_another_run()
-            except RaftError:
-                if lock is not None:
-                    lock.release()
-                raise
-            self.end()
-            self.folder.begin_run()
-            Watch(self.folder, clients, settings, self.run, lock).watch(ready)
-
-        return watch
-
-    def _lock(self) -> Lock:
-        # Here and not above: without a lock nothing of Kubernetes is needed. And before the fork: the module's own files are
-        # gone after it, so what is not loaded by then cannot be loaded any more.
-        from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as _client  # noqa: F401
-
-        from ..module_utils._kube.api import connect
-        from ..module_utils._kube.lease import MigrationLock, owner_of
-
-        wanted = self.params["lock"]
-        owner = owner_of(self.params["parent_pid"])
-
-        def lock() -> MigrationLock:
-            # Never before the fork: two processes must not share a connection.
-            return MigrationLock(connect(self.module), wanted["namespace"], wanted["name"], owner, wanted["duration"])
-
-        return Lock(
-            take=lambda check_mode=False: lock().take(force=wanted["take_over"], check_mode=check_mode),
-            renew=lambda: lock().renew(),
-            release=lambda: lock().release(),
-        )
+    return Lock(
+        take=lambda check_mode=False: lock().take(force=wanted["take_over"], check_mode=check_mode),
+        renew=lambda: lock().renew(),
+        release=lambda: lock().release(),
+    )
 
 
 def define_module() -> AnsibleK8SModule:
@@ -310,15 +266,7 @@ def define_module() -> AnsibleK8SModule:
 
 def main() -> None:
     module = define_module()
-    try:
-        watch = QuorumWatch(module)
-        changed = getattr(watch, module.params["state"])()
-        result = watch.result()
-    except RaftError as error:
-        fail(module, error)
-    except OSError as error:
-        fail(module, RaftError(f"{module.params['path']}: {error}", next_step="mend that, then run this again"))
-    module.exit_json(changed=changed, **result)
+    run_module(module, run, doing=f"watching by {module.params['path']}")
 
 
 if __name__ == "__main__":

@@ -120,18 +120,33 @@ failure:
   type: dict
 """
 
-import time
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.durable import sha256_of
-from ..module_utils._core.failures import RaftError, fail
-from ..module_utils._raft import snapshots
-from ..module_utils._raft.arguments import clients_of, rest_options
+from ..module_utils._core.modules import run_module
+from ..module_utils._daemon.drivers import clients_of, rest_options
+from ..module_utils._raft.carry import Carry
 from ..module_utils._raft.leader import LeaderSession, Limits
-from ..module_utils._raft.state import restore, take
 from ..module_utils._sqlite.proof import digest_of
+
+
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    params = module.params
+    result["steps"] = {}
+    carry = Carry(clients_of(params)[0], params["raft_dir"], Path(params["dest"]), params["wait_timeout"], result["steps"])
+    # Looked at first: a cluster that cannot take the state must not cost a write pause.
+    session = LeaderSession(clients_of({**params, "urls": params["to_urls"]}), Limits(leader=params["wait_leader"]))
+    # From here on the nodes refuse writes.
+    result["changed"] = True
+    carry.fence(clients_of({**params, "urls": params["from_urls"]}))
+    snapshot, sha256 = carry.take()
+    result.update(id=snapshot.id, state_size=snapshot.size, sha256=sha256)
+    result["index"] = carry.restore(session, sha256)
+    # Last: a write that was under way when the fence fell has landed by now, and shows.
+    result["digest"] = digest_of(Path(params["database"]), params["exclude_tables"])
+    carry.done("read")
 
 
 def main() -> None:
@@ -148,45 +163,7 @@ def main() -> None:
             "wait_leader": {"type": "float", "default": 10},
         },
     )
-    params = module.params
-    began = time.monotonic()
-    steps: dict[str, float] = {}
-
-    def done(step: str) -> None:
-        steps[step] = round(time.monotonic() - began, 3)
-
-    try:
-        # Looked at first: a cluster that cannot take the state must not cost a write pause.
-        session = LeaderSession(clients_of({**params, "urls": params["to_urls"]}), Limits(leader=params["wait_leader"]))
-        for client in clients_of({**params, "urls": params["from_urls"]}):
-            client.set_read_only(True)
-        done("fenced")
-        snapshot, _taken_by = take(clients_of(params)[0], params["raft_dir"], params["wait_timeout"])
-        if snapshot is None:
-            raise RaftError("the daemon took no snapshot", wanted="a snapshot", next_step="read the daemon's log")
-        sha256 = snapshots.copy(snapshot, Path(params["dest"]))
-        done("taken")
-        state = Path(params["dest"]) / snapshots.STATE
-        if sha256_of(state) != sha256:
-            raise RaftError(
-                f"{state} is no longer what was copied there",
-                seen=sha256_of(state),
-                wanted=sha256,
-                next_step="check the storage, then take another snapshot",
-            )
-        index = restore(session, state, params["wait_timeout"])
-        done("restored")
-        # Last: a write that was under way when the fence fell has landed by now, and shows.
-        digest = digest_of(Path(params["database"]), params["exclude_tables"])
-        done("read")
-    except RaftError as error:
-        fail(module, error, steps=steps)
-    except OSError as error:
-        failed = RaftError(str(error), seen=str(error), next_step="fix the problem above and run the same command again")
-        fail(module, failed, steps=steps)
-    module.exit_json(
-        changed=True, id=snapshot.id, state_size=snapshot.size, sha256=sha256, digest=digest, index=index, steps=steps
-    )
+    run_module(module, run, doing="carrying the state over")
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.modules import run_module
-from ..module_utils._raft.arguments import clients_of, rest_options
+from ..module_utils._daemon.drivers import clients_of, rest_options
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:

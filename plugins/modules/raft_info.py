@@ -161,83 +161,18 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.failures import RaftError, fail
-from ..module_utils._core.waiting import wait_until
-from ..module_utils._raft.arguments import clients_of, rest_options
-from ..module_utils._raft.client import RaftClient
-from ..module_utils._raft.cluster import LEADER_UNSEEN, ClusterView, MemberView, look_at
-
-POLL = 0.1
+from ..module_utils._core.modules import run_module
+from ..module_utils._daemon.drivers import clients_of, rest_options
+from ..module_utils._raft.conditions import Conditions
 
 
-class RaftInfo:
-    """Looks until the conditions hold, and remembers which index "caught up" means."""
-
-    def __init__(self, clients: list[RaftClient], conditions: dict[str, Any]) -> None:
-        self.clients = clients
-        self.conditions = conditions
-        self._asked: tuple[Any, int] | None = None
-
-    def target(self, view: ClusterView) -> int:
-        """The leader's commit index when it was first seen to lead; a new leader or term asks anew."""
-        if view.leader is None:
-            return 0
-        reign = (view.leader.id, view.leader.term)
-        if self._asked is None or self._asked[0] != reign:
-            self._asked = (reign, view.leader.commit_index or 0)
-        return self._asked[1]
-
-    def behind(self, view: ClusterView) -> list[str]:
-        reasons = view.why_behind(self.target(view))
-        if not reasons and view.leader and view.leader.client is None:
-            return [LEADER_UNSEEN]
-        return reasons
-
-    def reason_behind(self, view: ClusterView, member: MemberView) -> str | None:
-        """Why this voter has not caught up. Without a leader nothing can be said, and a learner need not."""
-        if view.leader is None or not member.member.voter:
-            return None
-        return member.reason_behind(view.leader, self.target(view))
-
-    def unmet(self, view: ClusterView) -> list[str]:
-        """One line for every condition that does not hold."""
-        wanted = self.conditions
-        reasons = []
-        if wanted.get("leader") and not view.quorate:
-            reasons.append(f"leader: {view.describe()}")
-        if wanted.get("voters") is not None and len(view.voters) != wanted["voters"]:
-            reasons.append(f"voters: {len(view.voters)}, wanted {wanted['voters']}")
-        if wanted.get("caught_up"):
-            # Remember the index at the first look, whatever else holds by then.
-            reasons.extend(f"caught_up: {reason}" for reason in self.behind(view))
-        for host in wanted.get("caught_up_at") or ():
-            reasons.extend(f"caught_up_at: {one}" for one in view.why_behind_at(host, self.target(view)))
-        if wanted.get("leader_id_not") and (view.leader is None or view.leader.id in (None, wanted["leader_id_not"])):
-            reasons.append(f"leader_id_not: {view.describe()}")
-        return reasons
-
-    def capabilities(self, view: ClusterView) -> list[str]:
-        """Of the leader; else of the first node that answers. An error is raised and never taken for "none"."""
-        if view.leader and view.leader.client:
-            return sorted(view.leader.client.capabilities())
-        answering = [answer.client for answer in view.answers if answer.status]
-        return sorted(answering[0].capabilities()) if answering else []
-
-    def result(self, view: ClusterView, elapsed: float) -> dict[str, Any]:
-        behind = self.behind(view)
-        return {
-            "leader": view.leader.as_dict() if view.leader else None,
-            "term": view.term,
-            "quorate": view.quorate,
-            "rivals": list(view.rivals),
-            "members": [{**member.as_dict(view.leader), "behind": self.reason_behind(view, member)} for member in view.members],
-            "voters": len(view.voters),
-            "caught_up": not behind,
-            "behind": behind,
-            # Not `unreachable`: Ansible would take the host itself for unreachable and drop it from the play.
-            "unanswered": view.unanswered,
-            "elapsed": round(elapsed, 3),
-        }
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    conditions = Conditions(clients_of(module.params), module.params["wait_for"] or {})
+    waited = conditions.wait(module.params["wait_timeout"])
+    result.update(conditions.result(waited.value, waited.elapsed))
+    if not waited.met:
+        raise conditions.not_met(waited)
+    result["capabilities"] = conditions.capabilities(waited.value)
 
 
 def define_module() -> AnsibleModule:
@@ -259,26 +194,7 @@ def define_module() -> AnsibleModule:
 
 
 def main() -> None:
-    module = define_module()
-    result: dict[str, Any] = {}
-    try:
-        info = RaftInfo(clients_of(module.params), module.params["wait_for"] or {})
-        timeout = module.params["wait_timeout"]
-        waited = wait_until(lambda: look_at(info.clients), lambda view: not info.unmet(view), timeout, POLL)
-        result = info.result(waited.value, waited.elapsed)
-        if not waited.met:
-            reasons = info.unmet(waited.value)
-            raise RaftError(
-                f"the cluster is not as wanted after {waited.elapsed:.1f} s: {'; '.join(reasons)}",
-                url=",".join(client.url for client in info.clients),
-                seen=reasons,
-                wanted={name: value for name, value in info.conditions.items() if value},
-                next_step="bring the named members back, or give it more `wait_timeout`",
-            )
-        result["capabilities"] = info.capabilities(waited.value)
-    except RaftError as error:
-        fail(module, error, **result)
-    module.exit_json(changed=False, **result)
+    run_module(define_module(), run, doing="looking at the cluster")
 
 
 if __name__ == "__main__":

@@ -44,28 +44,19 @@ options:
     type: str
   state:
     description:
-      - V(present) makes it a member at O(address) and waits until it has caught up.
+      - V(present) makes it a voter at O(address) and waits until it has caught up.
       - V(absent) removes it.
       - V(leader) hands leadership to it, which needs the capability C(transfer). A release without that fails with
         RV(supported=false) and changes nothing.
     type: str
     choices: [present, absent, leader]
     default: present
-  voter:
-    description:
-      - Whether it has a vote. V(false) needs the capability C(learners); other releases would give it a vote anyway.
-    type: bool
-    default: true
   replace:
     description:
       - Remove a member known with another address before adding it with O(address). HashiCorp Raft before 1.2 needs
         that, since its running leader goes on sending to the old address.
       - Also starts over with a member that has the right address but is not reached by the leader.
       - The node is expected to be down or restarting. The leader is never removed; its address is only updated.
-    type: bool
-    default: false
-  force:
-    description: Go ahead although another voter is unreachable or behind. The quorum can be lost.
     type: bool
     default: false
   wait_for_listener:
@@ -154,103 +145,22 @@ failure:
   type: dict
 """
 
-import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.failures import RaftError, fail
-from ..module_utils._raft.arguments import clients_of, rest_options
-from ..module_utils._raft.leader import Limits
-from ..module_utils._raft.membership import MembershipChange
-from ..module_utils._raft.types import Member
-
-ADDRESS = re.compile(r".+:\d{1,5}")
+from ..module_utils._core.modules import run_module
+from ..module_utils._daemon.drivers import rest_options
+from ..module_utils._raft.request import MembershipRequest
 
 
-class RaftMembership:
-    """Translates the module's options into one change, and that change into the module's result."""
-
-    def __init__(self, module: AnsibleModule) -> None:
-        self.module = module
-        self.wanted: dict[str, Any] = module.params
-        self.supported = True
-        self.change: MembershipChange | None = None
-
-    def run(self) -> None:
-        wanted = self.wanted
-        if wanted["address"] is not None and not ADDRESS.fullmatch(wanted["address"]):
-            raise RaftError(
-                f"{wanted['address']!r} is no Raft address",
-                seen=wanted["address"],
-                wanted="ip:port",
-                next_step="correct `address`",
-            )
-        limits = Limits(wanted["wait_leader"], wanted["wait_for_listener"], wanted["wait_caught_up"])
-        change = MembershipChange(clients_of(wanted), limits, dry_run=self.module.check_mode)
-        change.force = wanted["force"]
-        self.change = change
-        if wanted["state"] == "present":
-            change.present(wanted["node_id"], wanted["address"], voter=wanted["voter"], replace=wanted["replace"])
-        elif wanted["state"] == "absent":
-            change.absent(wanted["node_id"])
-        else:
-            self._lead(change)
-
-    def _lead(self, change: MembershipChange) -> None:
-        self.supported = change.leader.id == self.wanted["node_id"] or change.can_transfer()
-        if not self.supported:
-            raise change.error(
-                f"{change.leader.id} leads, and this release has no call to hand leadership over",
-                wanted=f"{self.wanted['node_id']} as the leader, through the capability transfer",
-                next_step="restart the leader's daemon once all other voters have caught up; they elect another one",
-            )
-        change.lead(self.wanted["node_id"])
-
-    def result(self) -> dict[str, Any]:
-        if self.change is None:
-            return {"changed": False}
-        change = self.change
-        before = [one.member for one in change.view_before.members]
-        after = [one.member for one in change.view.members]
-        leader_before, leader_after = change.leader_before.as_dict(), change.leader.as_dict()
-        if self.module.check_mode and change.changed:
-            after = self._predicted(before)
-            if self.wanted["state"] == "leader":
-                leader_after = next(
-                    {"id": one.member.id, "address": one.member.address, "url": one.url}
-                    for one in change.view.members
-                    if one.member.id == self.wanted["node_id"]
-                )
-        result: dict[str, Any] = {
-            "changed": change.changed,
-            "members_before": [_as_dict(one) for one in before],
-            "members_after": [_as_dict(one) for one in after],
-            "leader_before": leader_before,
-            "leader_after": leader_after,
-            "steps": change.steps.done,
-            "elapsed": change.steps.elapsed,
-            "supported": self.supported,
-        }
-        if self.module._diff:
-            result["diff"] = {
-                "before": {"members": result["members_before"], "leader": leader_before["id"]},
-                "after": {"members": result["members_after"], "leader": leader_after["id"]},
-            }
-        return result
-
-    def _predicted(self, before: list[Member]) -> list[Member]:
-        wanted = self.wanted
-        if wanted["state"] == "leader":
-            return before
-        others = [one for one in before if one.id != wanted["node_id"]]
-        if wanted["state"] == "absent":
-            return others
-        return [*others, Member(wanted["node_id"], wanted["address"], wanted["voter"])]
-
-
-def _as_dict(member: Member) -> dict[str, Any]:
-    return {"id": member.id, "address": member.address, "voter": member.voter}
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    request = MembershipRequest(module.params, module.check_mode)
+    try:
+        request.run()
+    finally:
+        # Also of a change that failed half-way.
+        result.update(request.result())
 
 
 def define_module() -> AnsibleModule:
@@ -260,9 +170,7 @@ def define_module() -> AnsibleModule:
             "node_id": {"type": "str", "required": True},
             "address": {"type": "str"},
             "state": {"type": "str", "choices": ["present", "absent", "leader"], "default": "present"},
-            "voter": {"type": "bool", "default": True},
             "replace": {"type": "bool", "default": False},
-            "force": {"type": "bool", "default": False},
             "wait_for_listener": {"type": "float", "default": 0},
             "wait_caught_up": {"type": "float", "default": 60},
             "wait_leader": {"type": "float", "default": 30},
@@ -273,13 +181,7 @@ def define_module() -> AnsibleModule:
 
 
 def main() -> None:
-    module = define_module()
-    membership = RaftMembership(module)
-    try:
-        membership.run()
-    except RaftError as error:
-        fail(module, error, **membership.result())
-    module.exit_json(**membership.result())
+    run_module(define_module(), run, doing="changing the membership")
 
 
 if __name__ == "__main__":

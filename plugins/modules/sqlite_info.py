@@ -16,7 +16,7 @@ description:
   - With O(against), counts the rows by which it differs from a second database.
   - Never creates a missing database and never writes to one. (SQLite itself may leave an empty C(-wal) and a C(-shm)
     beside
-    a database in WAL mode that nobody else has open.)
+    a database in WAL mode that no other process has open.)
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -33,7 +33,7 @@ options:
     type: path
   exclude_tables:
     description:
-      - Tables that say where the daemon stands in its own Raft log rather than what its users stored.
+      - Tables that record how far the daemon has applied its own Raft log rather than what its users stored.
       - They, their indexes and their counters are left out of every digest and comparison. Case does not matter.
     type: list
     elements: str
@@ -146,29 +146,21 @@ failure:
   type: dict
 """
 
-import sqlite3
 import time
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.failures import RaftError, fail
-from ..module_utils._sqlite.copies import isolated
-from ..module_utils._sqlite.database import SqliteError, check_integrity, pages, pragma
-from ..module_utils._sqlite.digest import compare, content_of
-from ..module_utils._sqlite.rows import SEQUENCE
+from ..module_utils._core.modules import run_module
+from ..module_utils._sqlite.look import look_at
 
 
-def difference(
-    connection: sqlite3.Connection, against: Path, exclude: list[str], busy_timeout: float
-) -> dict[str, Any]:
-    with isolated(against, busy_timeout) as (other, _waited):
-        tables = compare(connection, other, exclude)
-    rows = {name: table["added"] + table["changed"] + table["removed"] for name, table in tables.items()}
-    equal = not any(rows.values()) and all(table["same_columns"] for table in tables.values())
-    # The counter of ids moves with every row added; no client wrote it.
-    return {"equal": equal, "rows": sum(count for name, count in rows.items() if name != SEQUENCE), "tables": tables}
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    params, started = module.params, time.monotonic()
+    against = Path(params["against"]) if params["against"] else None
+    result.update(look_at(Path(params["path"]), params["exclude_tables"], params["busy_timeout"], params["integrity"], against))
+    result["elapsed"] = round(time.monotonic() - started, 3)
 
 
 def main() -> None:
@@ -182,28 +174,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    params = module.params
-    path = Path(params["path"])
-    started = time.monotonic()
-    try:
-        with isolated(path, params["busy_timeout"]) as (connection, waited):
-            if params["integrity"]:
-                check_integrity(connection, path)
-            result = {
-                **content_of(connection, params["exclude_tables"]).result(),
-                **pages(connection),
-                "journal_mode": pragma(connection, "journal_mode"),
-                "writes_waited": round(waited, 3),
-            }
-            if params["against"]:
-                result["comparison"] = difference(
-                    connection, Path(params["against"]), params["exclude_tables"], params["busy_timeout"]
-                )
-    except RaftError as error:
-        fail(module, error)
-    except OSError as error:
-        fail(module, SqliteError(f"{path}: {error}", next_step="fix the problem above and run the same command again"))
-    module.exit_json(changed=False, elapsed=round(time.monotonic() - started, 3), **result)
+    run_module(module, run, doing=f"reading {module.params['path']}")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ options:
   established:
     description:
       - What becomes of connections the daemon already has on the standard ports; and, where V(redirected) becomes V(open),
-        of those that the pod has on the temporary ports. Their clients would go on reading what nobody writes any more.
+        of those that the pod has on the temporary ports. Their clients would go on reading what is not written any more.
       - V(reset) ends each with its next packet, in either direction, and at once where the kernel can.
       - V(finish) leads new connections elsewhere first, then ends these once no request waits for its answer, and after
         O(patience) whatever is left. With V(fenced) the fence is closed once the module returns.
@@ -124,10 +124,6 @@ options:
         type: list
         elements: str
         default: []
-  comment:
-    description: Starts the comment of every rule; the state and the rule's number and name follow. Up to 57 bytes.
-    type: str
-    default: pi-controller migration
 notes:
   - >-
     Connections of root from source address 127.0.9.91 always reach the daemon itself. The modules of this collection use it
@@ -208,9 +204,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.failures import RaftError, fail
+from ..module_utils._core.modules import run_module
 from ..module_utils._gate.boot import BootUnit
-from ..module_utils._gate.change import ending_led, proven, set_gate, wanted_gate, with_addresses
+from ..module_utils._gate.change import change_gate, completed, wanted_gate
 from ..module_utils._gate.nft import Nft
 from ..module_utils._gate.standing import STATES, show, state_of
 from ..module_utils._sqlite.proof import prove
@@ -240,47 +236,35 @@ ARGUMENTS: dict[str, Any] = {
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
         },
     },
-    "comment": {"type": "str", "default": "pi-controller migration"},
 }
 
 
-def run(module: AnsibleModule) -> dict[str, Any]:
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     params = module.params
     gate = wanted_gate(params)
     if params["only_if"]:
-        prove(
-            map(Path, params["only_if"]["databases"]), params["only_if"]["digest"], params["only_if"]["exclude_tables"]
-        )
+        proof = params["only_if"]
+        prove(map(Path, proof["databases"]), proof["digest"], proof["exclude_tables"])
     nft = Nft(
         module.get_bin_path("nft"),
         lambda command, data: module.run_command(command, data=data, environ_update={"LC_ALL": "C"}),
     )
     before = nft.table()
-    gate = ending_led(with_addresses(gate) if gate.state != "open" else gate, before)
-    persistent = params["persist"] and gate.state != "open"
-    boot = BootUnit(nft.binary, gate if persistent else None)
-    # Known to the next boot before it is set, and forgotten only once it is gone.
-    changed = persistent and boot.write(module.check_mode)
-    if module.check_mode:  # noqa: SIM108
-        done = proven(nft, gate, before)
-    else:
-        done = set_gate(nft, gate, before, params["established"], params["patience"])
-    changed = (not persistent and boot.write(module.check_mode)) or changed
+    gate = completed(gate, before)
+    boot = BootUnit(nft.binary, gate if params["persist"] and gate.state != "open" else None)
+    changed, done = change_gate(nft, boot, gate, before, params["established"], params["patience"], module.check_mode)
+    result.update(
+        changed=changed,
+        state=state_of(done.after),
+        previous=state_of(done.before),
+        families=["ipv4", "ipv6"],
+        persistent=boot.persists,
+        reset_connections=done.ended,
+        diff={"before": show(done.before), "after": show(done.after)},
+    )
     if gate.state == "forwarded":
-        families = {"ip6" if ":" in address else "ip" for address in gate.forward_to}
-        for chain in nft.forwarding_denied_by(families):
-            module.warn(
-                f"chain {chain} drops forwarded packets by default: let those to {', '.join(gate.forward_to)} through"
-            )
-    return {
-        "changed": changed or done.before != done.after,
-        "state": state_of(done.after),
-        "previous": state_of(done.before),
-        "families": ["ipv4", "ipv6"],
-        "persistent": persistent,
-        "reset_connections": done.ended,
-        "diff": {"before": show(done.before), "after": show(done.after)},
-    }
+        for chain in nft.forwarding_denied_by({"ip6" if ":" in address else "ip" for address in gate.forward_to}):
+            module.warn(f"chain {chain} drops forwarded packets by default: let those to {', '.join(gate.forward_to)} through")
 
 
 def main() -> None:
@@ -290,11 +274,7 @@ def main() -> None:
         required_if=[("state", state, ["ports"]) for state in closed] + [("state", "forwarded", ["forward_to"])],
         supports_check_mode=True,
     )
-    try:
-        result = run(module)
-    except RaftError as error:
-        fail(module, error)
-    module.exit_json(**result)
+    run_module(module, run, doing=f"setting the gate to {module.params['state']}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.lab.shell import LabError
+
 from . import hosts as on
 from . import rehearsal
 
@@ -23,7 +25,7 @@ def main() -> int:
     profile = parser.parse_args().profile
     try:
         return demonstrate(profile)
-    except rehearsal.LabError as error:
+    except LabError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
 

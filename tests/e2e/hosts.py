@@ -12,6 +12,7 @@ import testinfra
 from testinfra.host import Host
 
 from tests.e2e import rehearsal
+from tests.lab.shell import LabError
 
 DAEMON = "pi-controller"
 # No gate closes or redirects what comes from here.
@@ -50,4 +51,4 @@ def leader(names: Sequence[str], port: int = 8080) -> str:
     for name in names:
         if raft_status(host(name), port)["is_leader"]:
             return name
-    raise rehearsal.LabError(f"None of {', '.join(names)} leads on port {port}: `make lab-down lab-up` starts afresh.")
+    raise LabError(f"None of {', '.join(names)} leads on port {port}: `make lab-down lab-up` starts afresh.")

@@ -23,7 +23,8 @@ import yaml
 
 from tests.lab import cluster, machines
 from tests.lab import state as files
-from tests.lab.witness_evidence import Limits
+from tests.lab.shell import LabError
+from tests.witness.evidence import Limits
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("PI_LAB_STATE", "/var/lib/pi-lab"))
@@ -31,10 +32,6 @@ STATE = Path(os.environ.get("PI_LAB_STATE", "/var/lib/pi-lab"))
 CONTROL = Path.home() / ".local/state/pi-controller-migration"
 JOURNAL = "/var/backups/pi-controller-migration/journal.json"
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
-
-
-class LabError(Exception):
-    """What keeps a rehearsal from going on; the message says what to do."""
 
 
 def lab_state() -> dict[str, Any]:
@@ -260,7 +257,7 @@ class Witness:
         bounds = ["--max-write-pause", str(limits.write_pause), "--max-read-gap", str(limits.read_gap), "--max-recovery", str(limits.recovery),
                   "--max-hole", str(HOLE)]
         done = subprocess.run(
-            [sys.executable, "-m", "tests.lab.witness", "judge", str(self.history), "--json", str(verdict), *bounds, *arguments],
+            [sys.executable, "-m", "tests.witness", "judge", str(self.history), "--json", str(verdict), *bounds, *arguments],
             cwd=REPOSITORY, text=True, capture_output=True, timeout=300,
         )
         if done.returncode not in (0, 1, 3):
@@ -311,7 +308,7 @@ def witnessed(folder: Path) -> Iterator[Witness]:
     history, ready = folder / "history.jsonl", folder / "witness-ready.json"
     log = (folder / "witness.log").open("w")
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.lab.witness", "run", "--state", str(STATE / "state.json"), "--service", service_address(),
+        [sys.executable, "-m", "tests.witness", "run", "--state", str(STATE / "state.json"), "--service", service_address(),
          "--out", str(history), "--ready-file", str(ready), "--limit", "1200"],
         cwd=REPOSITORY, stdout=log, stderr=subprocess.STDOUT,
     )

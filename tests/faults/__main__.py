@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.e2e import rehearsal
+from tests.lab.shell import LabError
 
 from . import table
 from .case import ORDER, Case, Chain, chained
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for chain in chains:
             lines += run(chain, folder / chain.name)
-    except rehearsal.LabError as error:
+    except LabError as error:
         print(f"faults: {error}", file=sys.stderr)
         return 2
     finally:

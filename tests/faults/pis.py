@@ -16,7 +16,7 @@ from tests.lab import faults, kubernetes, machines, state
 from tests.lab.kubernetes.provider import Provider
 from tests.lab.shell import LabError
 from tests.lab.state import Node
-from tests.lab.witness_http import socket_in
+from tests.witness.http import socket_in
 
 OPERATOR = "127.0.9.91"  # no gate closes for it
 UNIT_PORT, TEMPORARY_PORT = 8080, 8082

@@ -20,7 +20,7 @@ from tests.faults.chain import BEGINS, PLAYS, Attempt, Course, Runner
 from tests.faults.strike import Blow, flip
 from tests.faults.verdict import headless, line_of, way_back
 from tests.lab.state import Node
-from tests.lab.witness_history import History, Operation
+from tests.witness.history import History, Operation
 
 EVERY_PHASE = (
     "pod-killed", "old-leader-killed", "partition", "play-killed", "corrupt", "disk-full", "api-down", "k3s-stopped", "reboot", "random-kill",

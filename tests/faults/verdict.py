@@ -20,7 +20,8 @@ from tests.e2e import hosts as on
 from tests.e2e import rehearsal
 from tests.e2e.test_migration import assert_migrated, restarts
 from tests.lab import faults, machines
-from tests.lab.witness_history import OK, WRITES, History, load
+from tests.lab.shell import LabError
+from tests.witness.history import OK, WRITES, History, load
 
 from .case import MIGRATED, Case
 from .chain import Course
@@ -179,7 +180,7 @@ def standing(course: Course, pis: Pis) -> list[str]:
                     assert "Nice=-1" in kept, f"{blow.host}: the owner's own unit file was not kept"
         else:
             assert_old_world(names, pis)
-    except (AssertionError, rehearsal.LabError, OSError) as error:
+    except (AssertionError, LabError, OSError) as error:
         return [f"the hosts at the end: {str(error).splitlines()[0][:300] if str(error) else type(error).__name__}"]
     return []
 

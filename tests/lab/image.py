@@ -13,26 +13,13 @@ import platform
 import tarfile
 from pathlib import Path
 
-from . import cache, golang, packages, settings
+from ..daemon.build import build_test_daemon
+from . import cache, packages, settings
 from .progress import Progress
 from .shell import run_logged
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 SOURCES = Path(__file__).resolve().parent
-
-
-def build_stand_in(progress: Progress) -> Path:
-    """The stand-in's binary, for the unit and for the image."""
-    source = SOURCES / "picontroller"
-    key = cache.tree_digest(source, (".go", ".mod", ".sum"))
-
-    def make(folder: Path) -> None:
-        packages.ensure(packages.BUILD, progress)
-        # Without a dynamic loader there is nothing to load SQLite extensions or a resolver with, so both are left out.
-        tags = "netgo osusergo sqlite_omit_load_extension"
-        golang.build(source, folder / "pi-controller", progress, name="stand-in", ldflags=golang.STATIC, tags=tags, cgo=True)
-
-    return cache.obtain("stand-in", key, make, progress, "building the pi-controller stand-in, about a minute") / "pi-controller"
 
 
 def build_pause(progress: Progress) -> Path:
@@ -65,7 +52,7 @@ def archive(name: str, program: Path, path: str) -> bytes:
 def archives(progress: Progress) -> dict[str, bytes]:
     """Archive by image name."""
     return {
-        settings.IMAGE: archive(settings.IMAGE, build_stand_in(progress), "usr/local/bin/pi-controller"),
+        settings.IMAGE: archive(settings.IMAGE, build_test_daemon(progress), "usr/local/bin/pi-controller"),
         settings.PAUSE_IMAGE: archive(settings.PAUSE_IMAGE, build_pause(progress), "pause"),
     }
 

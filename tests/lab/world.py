@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..daemon.build import build_test_daemon
 from . import cgroups, cluster, faults, image, kubernetes, machines, network, objects, options, packages, rootfs, settings, ssh, sysctl
 from . import state as states
 from .kubernetes.provider import Provider
@@ -89,7 +90,7 @@ def build(progress: Progress) -> tuple[Path, dict[str, bytes]]:
 
 def _boot(node: Node, state: State, provider: Provider, boot: machines.Boot, progress: Progress) -> None:
     machines.create_disk(node, boot)
-    binary = image.build_stand_in(progress)
+    binary = build_test_daemon(progress)
     files = [*machines.base_files(node), *ssh.host_files(node), *provider.host_files(node, state), *cluster.host_files(node, state, binary)]
     for file in files:
         file.write(machines.root(node))
@@ -144,7 +145,7 @@ def reset(profile: str, progress: Progress) -> None:
         _mend(state, provider, progress)
         objects.delete_namespace(provider)
         objects.delete_leases(provider)
-    binary = image.build_stand_in(progress)
+    binary = build_test_daemon(progress)
 
     def clear(node: Node) -> None:
         machines.execute(node, ["sh", "-c", LEFT_BEHIND])

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.standin import wait_for
+from tests.daemon.processes import wait_for
 
 # Not a conftest: the unit tests import from theirs by that name.
 pytest_plugins = ["namespaces"]

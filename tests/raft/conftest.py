@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from standin import Cluster, build_standin
+
+from tests.daemon.clusters import Cluster, find_program
 
 _UNIT = Path(__file__).resolve().parents[1] / "unit" / "conftest.py"
 _spec = importlib.util.spec_from_file_location("unit_conftest", _UNIT)
@@ -24,7 +25,7 @@ run_module = _unit.run_module
 
 @pytest.fixture(scope="session")
 def binary() -> Path:
-    return build_standin()
+    return find_program()
 
 
 @pytest.fixture(params=["full", "upstream"])

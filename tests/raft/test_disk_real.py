@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core import paths
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._preflight import disk
-from standin import Cluster, Daemon
+
+from tests.daemon.clusters import Cluster, Daemon
 
 
 class Peak:

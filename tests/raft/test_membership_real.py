@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from standin import STANDARD, Cluster, Daemon, eventually
+
+from tests.daemon.clusters import STANDARD, Cluster, Daemon, eventually
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from standin import Cluster, Daemon, eventually
+
+from tests.daemon.clusters import Cluster, Daemon, eventually
 
 
 @pytest.fixture

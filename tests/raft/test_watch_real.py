@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.processes import identify
-from standin import TEMPORARY, Cluster, eventually
+
+from tests.daemon.clusters import TEMPORARY, Cluster, eventually
 
 TOKEN = "not-for-other-eyes"
 

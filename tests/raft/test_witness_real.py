@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import witness_judge as court
-from tests.lab.witness import final_state_beside, load_final
-from tests.lab.witness_history import OK, WRITES, History, load
-from tests.lab.witness_record import Watched, cutover, watched
+from tests.witness import judge as court
+from tests.witness.history import OK, WRITES, History, load
+from tests.witness.program import final_state_beside, load_final
+from tests.witness.record import Watched, cutover, watched
 
 # Loopback on a machine that others use, too; what is asked here is whether the rules hold, not how fast it is.
 LIMITS = court.Limits(write_pause=15, read_gap=10, recovery=20)

@@ -29,7 +29,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(CHECKOUT / ".collections")]
 
 
 def import_plugin(path: str) -> Any:
-    """`import_plugin("module_utils._raft.client")` is that file of the collection."""
+    """`import_plugin("module_utils._daemon.pi_controller.client")` is that file of the collection."""
     return importlib.import_module(f"{COLLECTION}.plugins.{path}")
 
 

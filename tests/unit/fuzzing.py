@@ -301,12 +301,12 @@ def _run(case: str, urls: list[str], token: str, folder: Path, check_mode: bool)
 
 
 def _watch(urls: list[str], token: str) -> str:
-    client_of = import_plugin("module_utils._raft.client")
+    client_of = import_plugin("module_utils._daemon.pi_controller.client")
     sample, plan, judge = (import_plugin(f"module_utils._watch.{name}") for name in ("sample", "plan", "judge"))
     failures = import_plugin("module_utils._core.failures")
     readings = []
     for url in urls:
-        client, status = client_of.RaftClient(url, token=token, timeout=TIMEOUT), None
+        client, status = client_of.PiController(url, token=token, timeout=TIMEOUT), None
         with contextlib.suppress(failures.RaftError):
             status = client.status()
         readings.append(sample.Reading(client, 1.0, status, 0.1 if status else None))

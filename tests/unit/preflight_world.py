@@ -10,7 +10,7 @@ from typing import Any
 
 from conftest import import_plugin
 
-config = import_plugin("module_utils._core.config")
+config = import_plugin("module_utils._config.structure")
 
 MIB = 1024 * 1024
 HOSTS = ("pi-1", "pi-2", "pi-3")

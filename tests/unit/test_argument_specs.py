@@ -51,7 +51,7 @@ def test_the_phases_short_description_is_the_roles(role: str) -> None:
 
 def test_the_documented_defaults_of_the_migration_are_the_real_ones() -> None:
     """The structure is checked by a filter, so here its keys are prose; they must be all of them."""
-    from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.config import DEFAULTS
+    from ansible_collections.pi_controller.raft_migration.plugins.module_utils._config.structure import DEFAULTS
 
     text = "\n".join(specs("run")["discover"]["options"]["migration"]["description"])
     for section, value in DEFAULTS.items():

@@ -10,9 +10,11 @@ Enabling it is a link, which systemd reads at the next boot: no daemon-reload, w
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from .._core.durable import fsync, replacing
+from .._core.modules import AGAIN
 from .nft import GateError
 from .table import Gate
 
@@ -55,22 +57,33 @@ class BootUnit:
             self.files[table] = gate.text()
             self.files[self.unit] = UNIT.format(firewalls=firewalls, nft=nft, table=table)
 
+    @property
+    def persists(self) -> bool:
+        return bool(self.files)
+
     def write(self, check_mode: bool = False) -> bool:
         """Make unit, link and table as wanted, durably; returns whether they were not. Raises GateError."""
-        try:
+        with self._named("read"):
             present = {path: path.read_text() for path in sorted(self.unit.parent.glob(f"{NAME}.*"))}
-            if present == self.files and self.link.is_symlink() == bool(self.files):
-                return False
-            if not check_mode:
+        if present == self.files and self.link.is_symlink() == self.persists:
+            return False
+        if not check_mode:
+            with self._named("written" if self.persists else "removed"):
                 self._write(present)
+        return True
+
+    @contextlib.contextmanager
+    def _named(self, done: str) -> Iterator[None]:
+        """What an OSError in this block is reported as."""
+        try:
+            yield
         except OSError as error:
             raise GateError(
-                f"the gate's boot unit cannot be {'written' if self.files else 'removed'}: {error}",
+                f"the gate's boot unit cannot be {done}: {error}",
                 seen=str(error),
                 wanted=str(self.unit),
-                next_step="make that folder writable, then run the same command again",
+                next_step=AGAIN,
             ) from error
-        return True
 
     def _write(self, present: dict[Path, str]) -> None:
         for path, text in self.files.items():

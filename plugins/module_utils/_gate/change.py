@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from .addresses import own_addresses
+from .boot import BootUnit
 from .nft import GateError, Nft
 from .sockets import Connection, Sockets, forget, forget_through
 from .standing import MIXED, Table, state_of
-from .table import COMMENT_LENGTH, Gate, Port
+from .table import Gate, Port
 
 FORWARDING = {4: Path("/proc/sys/net/ipv4/ip_forward"), 6: Path("/proc/sys/net/ipv6/conf/all/forwarding")}
 
@@ -40,9 +41,6 @@ def wanted_gate(params: Mapping[str, Any]) -> Gate:
     numbers = [number for port in ports for number in (port if params["state"] == "redirected" else port[:1])]
     if any(not 0 < number < 65536 for number in numbers) or len(set(numbers)) != len(numbers):
         raise GateError(f"ports {numbers} are not all different numbers from 1 to 65535", seen=numbers)
-    comment = params["comment"]
-    if '"' in comment or "\n" in comment or len(comment.encode()) > COMMENT_LENGTH:
-        raise GateError(f"comment must be one line of up to {COMMENT_LENGTH} bytes without quotes", seen=comment)
     if params["established"] == "keep" and params["state"] == "fenced":
         raise GateError("a fence that keeps connections is none", next_step="leave established at reset")
     services = tuple((_parsed(entry["cluster_ip"]), _parsed(entry["address"])) for entry in params["services"])
@@ -53,8 +51,9 @@ def wanted_gate(params: Mapping[str, Any]) -> Gate:
             )
     forward_to = _forward_to(params["forward_to"] or []) if params["state"] == "forwarded" else ()
     return Gate(
-        params["state"], ports, forward_to, comment, params["established"] == "keep",
-        tuple((str(service), str(pi)) for service, pi in services),
+        params["state"], ports, forward_to,
+        keep_established=params["established"] == "keep",
+        services=tuple((str(service), str(pi)) for service, pi in services),
     )  # fmt: skip
 
 
@@ -118,6 +117,22 @@ def with_addresses(gate: Gate) -> Gate:
             next_step="run it as root on the Pi itself",
         ) from error
     return replace(gate, own=tuple(dict.fromkeys([*own, *(pi for _service, pi in gate.services)])))
+
+
+def completed(gate: Gate, before: Table | None) -> Gate:
+    """The gate with all that it takes from this Pi and from the gate that it follows. Raises GateError."""
+    return ending_led(with_addresses(gate) if gate.state != "open" else gate, before)
+
+
+def change_gate(
+    nft: Nft, boot: BootUnit, gate: Gate, before: Table | None, established: str, patience: float, check_mode: bool
+) -> tuple[bool, Changed]:
+    """Whether anything changes (in check mode: would), the boot unit included, and what. Raises GateError, OSError."""
+    # Known to the next boot before it is set, and forgotten only once it is gone.
+    changed = boot.persists and boot.write(check_mode)
+    done = proven(nft, gate, before) if check_mode else set_gate(nft, gate, before, established, patience)
+    changed = (not boot.persists and boot.write(check_mode)) or changed
+    return changed or done.before != done.after, done
 
 
 def set_gate(nft: Nft, gate: Gate, before: Table | None, established: str, patience: float) -> Changed:

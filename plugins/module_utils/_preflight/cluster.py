@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from .._daemon.drivers import settings
 from .findings import EVERYWHERE, WARNING, Finding
 from .plan import Plan
 
@@ -54,7 +55,7 @@ def _one_id_each(node_ids: Mapping[str, str | None]) -> Iterator[Finding]:
                 "Raft ID",
                 f"{node_id}, as on {hosts[0]}",
                 "an ID of its own",
-                "give it its own cluster.controller_id; the member has to be added anew under it",
+                f"give it its own {settings.NODE_ID_KEY}; the member has to be added anew under it",
             )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._core.config_faults import RESERVED_ENV
+from .._daemon.drivers import settings
 from .._kube.facts import RESOURCES, quantity
 
 # What may be true already depends on how far a migration has come.
@@ -63,7 +63,7 @@ def new_listeners(config: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _env_ports(config: Mapping[str, Any], section: str) -> dict[str, int]:
-    return {f"{section}.{name}": int(value) for name, value in config[section].items() if name.endswith("_PORT")}
+    return {f"{section}.{name}": int(value) for name, value in config[section].items() if name.endswith(settings.PORT_SUFFIX)}
 
 
 def make_plan(config: Mapping[str, Any], owner: Mapping[str, Any], journals: Mapping[str, Any]) -> Plan:
@@ -81,7 +81,7 @@ def make_plan(config: Mapping[str, Any], owner: Mapping[str, Any], journals: Map
         daemonset=owner["daemonset"],
         forks=int(owner["forks"]),
         requests={resource: quantity(requests.get(resource)) for resource in RESOURCES},
-        environment=frozenset({*config["standard_env"], *RESERVED_ENV}),
+        environment=frozenset({*config["standard_env"], *settings.RESERVED}),
     )
 
 

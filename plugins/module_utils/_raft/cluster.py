@@ -14,19 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._core.failures import RaftError
-from .client import RaftClient
-from .types import Member, NodeStatus
+from .._daemon.interface import Daemon, Member, NodeStatus
 
 # A follower that has not heard its leader for the heartbeat timeout (1 s) is about to start an election.
 FRESH_CONTACT = 1.0
-LEADER_UNSEEN = "the leader's own URL does not answer, so nobody can tell how far it is"
+LEADER_UNSEEN = "the leader's own URL does not answer, so how far it is cannot be seen"
 
 
 @dataclass(frozen=True)
 class Answer:
     """What one URL answered: a status, or the error instead."""
 
-    client: RaftClient
+    client: Daemon
     status: NodeStatus | None = None
     error: RaftError | None = None
 
@@ -39,7 +38,7 @@ class Leader:
     address: str
     term: int | None
     commit_index: int | None = None
-    client: RaftClient | None = None
+    client: Daemon | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {"id": self.id, "address": self.address, "url": self.client.url if self.client else None}
@@ -123,14 +122,14 @@ class ClusterView:
 
     @property
     def voters(self) -> list[MemberView]:
-        return [one for one in self.members if one.member.voter]
+        return [view for view in self.members if view.member.voter]
 
     @property
     def quorate(self) -> bool:
         """A majority of the voters answer and agree on the one leader."""
         if self.leader is None:
             return False
-        agreeing = sum(one.follows(self.leader) for one in self.voters)
+        agreeing = sum(view.follows(self.leader) for view in self.voters)
         return agreeing * 2 > len(self.voters)
 
     @property
@@ -144,7 +143,7 @@ class ClusterView:
         return [{"url": a.client.url, "error": str(a.error)} for a in self.answers if a.error]
 
     def find(self, node_id: str) -> MemberView | None:
-        return next((one for one in self.members if one.member.id == node_id), None)
+        return next((view for view in self.members if view.member.id == node_id), None)
 
     def why_behind_at(self, host: str, target: int) -> list[str]:
         """Why there is no voter on this host that has caught up with `target`; empty when there is one."""
@@ -152,10 +151,10 @@ class ClusterView:
             return [self.describe()]
         if self.leader.client is None:
             return [LEADER_UNSEEN]
-        here = [one for one in self.voters if same_host(host_of(one.member.address), host)]
+        here = [view for view in self.voters if same_host(host_of(view.member.address), host)]
         if not here:
             return [f"no voter is on {host}"]
-        reasons = (one.why_behind(self.leader, target) for one in here)
+        reasons = (view.why_behind(self.leader, target) for view in here)
         return [reason for reason in reasons if reason]
 
     def why_behind(self, target: int, *, without: str | None = None) -> list[str]:
@@ -175,16 +174,16 @@ class ClusterView:
             return (
                 f"no leader in term {self.term}; {answering} of {len(self.answers)} URLs answer, {known} voters known"
             )
-        agreeing = sum(one.follows(self.leader) for one in self.voters)
+        agreeing = sum(view.follows(self.leader) for view in self.voters)
         return (
             f"leader {self.leader.id} ({self.leader.address}) in term {self.term}, {agreeing} of {known} voters agree"
         )
 
 
-def look_at(clients: Sequence[RaftClient]) -> ClusterView:
+def look_at(clients: Sequence[Daemon]) -> ClusterView:
     """Ask every URL at once, so that one dead host costs its timeout once and not for each after it."""
 
-    def ask(client: RaftClient) -> Answer:
+    def ask(client: Daemon) -> Answer:
         try:
             return Answer(client, status=client.status())
         except RaftError as error:
@@ -216,7 +215,7 @@ def assemble(answers: tuple[Answer, ...]) -> ClusterView:
     # Nobody claims to lead, but the leader's URL may be the one that is down: take what the newest term's nodes know.
     status = max((s for _client, s in seen), key=lambda s: (s.term or 0, s.leader is not None, s.commit_index or 0))
     known = None
-    own_words = [client for client, said in seen if speaks_for_itself(client, said)]
+    own_words = [client for client, own in seen if speaks_for_itself(client, own)]
     if status.leader and not any(same_host(client.host, host_of(status.leader)) for client in own_words):
         found = _member_at(status.members, status.leader, host_of(status.leader))
         known = Leader(found.id if found else None, status.leader, status.term)
@@ -239,7 +238,7 @@ def _views(source: NodeStatus, answers: tuple[Answer, ...], leader: Leader | Non
     return tuple(views)
 
 
-def speaks_for_itself(client: RaftClient, status: NodeStatus) -> bool:
+def speaks_for_itself(client: Daemon, status: NodeStatus) -> bool:
     """False where a URL answers with the status of another host, as while a gate leads clients there.
 
     It shows where the leader's status comes from a host that does not lead, or a follower's from the host that does.
@@ -250,10 +249,10 @@ def speaks_for_itself(client: RaftClient, status: NodeStatus) -> bool:
 
 def _member_at(members: tuple[Member, ...], address: str, host: str) -> Member | None:
     """The member with this address, else the only one on this host (its address may just have been updated)."""
-    exact = [one for one in members if one.address == address]
+    exact = [member for member in members if member.address == address]
     if exact:
         return exact[0]
-    near = [one for one in members if same_host(host_of(one.address), host)]
+    near = [member for member in members if same_host(host_of(member.address), host)]
     return near[0] if len(near) == 1 else None
 
 

@@ -13,9 +13,8 @@ from typing import Any, Callable
 
 from .._core.failures import RaftError
 from .._core.waiting import wait_until
-from .client import RaftClient
+from .._daemon.interface import Daemon, Member
 from .cluster import ClusterView, Leader, MemberView, look_at
-from .types import Member
 
 POLL = 0.05
 # 403: it leads no more. 503: an election is on. No answer: the outcome is open, the list of members will tell.
@@ -50,7 +49,7 @@ class Steps:
 class LeaderSession:
     """The first look is made here; everything after acts through the leader known last."""
 
-    def __init__(self, clients: Sequence[RaftClient], limits: Limits, *, dry_run: bool = False) -> None:
+    def __init__(self, clients: Sequence[Daemon], limits: Limits, *, dry_run: bool = False) -> None:
         self.clients = clients
         self.limits = limits
         self.dry_run = dry_run
@@ -59,7 +58,7 @@ class LeaderSession:
         self.view, self.leader = self.find_leader()
         self.view_before, self.leader_before = self.view, self.leader
 
-    def client(self) -> RaftClient:
+    def client(self) -> Daemon:
         if self.leader.client is None:
             raise self.error("the leader's REST URL does not answer", wanted=f"a URL on the host of {self.leader}")
         return self.leader.client
@@ -94,7 +93,7 @@ class LeaderSession:
     def change(
         self,
         what: str,
-        call: Callable[[RaftClient], None],
+        call: Callable[[Daemon], None],
         done: Callable[[ClusterView], bool],
         again_after: frozenset[int | None] = MAY_CALL_AGAIN,
     ) -> None:
@@ -121,7 +120,7 @@ class LeaderSession:
             if time.monotonic() >= deadline:
                 raise self.error(
                     f"could not {what} within {self.limits.leader:g} s: {refused or self.view.describe()}",
-                    seen=[one.member.__dict__ for one in self.view.members],
+                    seen=[view.member.__dict__ for view in self.view.members],
                     wanted=what,
                     next_step="look at the leader's log, then run this again",
                 )

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import socket
 import time
+from typing import Callable
 
 from .._core.failures import RaftError
-from .._core.waiting import wait_until
-from .client import RaftClient
-from .cluster import MemberView, same_host
+from .._core.waiting import Waited, wait_until
+from .._daemon.interface import Daemon, Member
+from .cluster import same_host
 from .leader import MAY_CALL_AGAIN, POLL, LeaderSession
-from .types import Member
 
 # How long a voter whose address is already right may go unheard before it counts as one the leader cannot reach.
 SILENCE = 5.0
@@ -23,11 +23,9 @@ SILENCE = 5.0
 class MembershipChange(LeaderSession):
     """One member's change."""
 
-    force = False
-
-    def present(self, node_id: str, address: str, *, voter: bool, replace: bool) -> None:
-        """Make `node_id` a member at `address`, caught up, with a vote or without one."""
-        wanted = Member(node_id, address, voter)
+    def present(self, node_id: str, address: str, *, replace: bool) -> None:
+        """Make `node_id` a voter at `address`, caught up."""
+        wanted = Member(node_id, address)
         learners = "learners" in self.capabilities()
         known = self.view.find(node_id)
         itself = self.leader.id == node_id
@@ -36,7 +34,7 @@ class MembershipChange(LeaderSession):
             if self._settled(wanted, replace):
                 return
             unreached = True
-        self._refuse_impossible(wanted, known, learners, replace)
+        self._refuse_blind(wanted)
         self._others_healthy(node_id)
         if itself and not unreached:
             # The leader is never removed. It listens at the new address after its restart, led by another by then: a
@@ -45,22 +43,22 @@ class MembershipChange(LeaderSession):
             if self.limits.listener <= 0 or self.dry_run or self._settled(wanted, replace):
                 return
             unreached = True
-        if known and replace and (unreached or known.member.address != address or known.member.voter > voter):
+        if known and replace and (unreached or known.member.address != address):
             if known.member.address != address:
                 self._down(known.member.address)
             self._remove(node_id)
             known = None
         self._listening(address)
-        if voter and learners and (known is None or not known.member.voter):
+        if learners and (known is None or not known.member.voter):
             learner = Member(node_id, address, False)
             if known is None or known.member != learner:
                 self._add(learner, voter_field=False)
             self.caught_up(learner)
-        self._add(wanted, voter_field=voter if learners else None)
+        self._add(wanted, voter_field=True if learners else None)
         self.caught_up(wanted)
 
     def absent(self, node_id: str) -> None:
-        """Make sure that `node_id` is no member."""
+        """Make sure that `node_id` is not a member."""
         if self.view.find(node_id) is None:
             return
         if self.leader.id == node_id:
@@ -72,41 +70,29 @@ class MembershipChange(LeaderSession):
         """Hand leadership to `node_id` and wait until it has it."""
         if self.leader.id == node_id:
             return
-        heir = self.view.find(node_id)
-        if heir is None or not heir.member.voter:
-            raise self.error(f"{node_id} cannot lead: it is no voter", wanted=f"{node_id} as a voter")
-        self.caught_up(heir.member)
+        successor = self.view.find(node_id)
+        if successor is None or not successor.member.voter:
+            raise self.error(f"{node_id} cannot lead: it is not a voter", wanted=f"{node_id} as a voter")
+        self.caught_up(successor.member)
         self.change(
             f"hand leadership from {self.leader.id} to {node_id}",
             lambda client: client.transfer(node_id),
             lambda view: bool(view.leader and view.leader.id == node_id and view.quorate),
-            # 500: the heir stood for election and another won it; nothing is lost by asking again.
+            # 500: it stood for election and another won it; nothing is lost by asking again.
             MAY_CALL_AGAIN | {500},
         )
 
     def can_transfer(self) -> bool:
         return "transfer" in self.capabilities()
 
-    def _refuse_impossible(self, wanted: Member, known: MemberView | None, learners: bool, replace: bool) -> None:
-        """Everything that would fail half-way is refused before the first change."""
+    def _refuse_blind(self, wanted: Member) -> None:
+        """A member that could not be seen to catch up is refused before the first change."""
         itself = self.leader.id == wanted.id
-        if not wanted.voter and not learners:
-            raise self.error(
-                f"{wanted.id} cannot join without a vote: this release knows no learners and would give it one",
-                wanted="capability learners",
-                next_step="use voter=true",
-            )
-        if known and known.member.voter and not wanted.voter and (itself or not replace):
-            raise self.error(
-                f"{wanted.id} has a vote, and there is no call that takes only the vote away",
-                wanted=f"{wanted.id} as a learner",
-                next_step="use replace=true on a member that does not lead",
-            )
         host = wanted.address.rpartition(":")[0].strip("[]")
         waits = not itself and self.limits.caught_up > 0
         if waits and not any(same_host(client.host, host) for client in self.clients):
             raise self.error(
-                f"none of the URLs is on {host}, so nobody could tell when {wanted.id} has caught up",
+                f"none of the URLs is on {host}, so whether {wanted.id} has caught up could not be seen",
                 wanted=f"a URL on {host}",
                 next_step="add the REST URL of that node to `urls`, or set wait_caught_up=0",
             )
@@ -132,11 +118,11 @@ class MembershipChange(LeaderSession):
         # With continuous writes a follower is always a few entries behind: never judge it by a single look.
         patience = max(SILENCE, self.limits.caught_up)
         waited = wait_until(self.look, lambda view: not view.why_behind(target, without=node_id), patience, POLL)
-        if waited.met or self.force:
+        if waited.met:
             return
         reasons = waited.value.why_behind(target, without=node_id)
         raise self.error(
-            f"{node_id} stays as it is while another voter is not well: {'; '.join(reasons)}",
+            f"{node_id} is not changed while another voter is unhealthy: {'; '.join(reasons)}",
             seen=reasons,
             wanted=f"every voter but {node_id} answering, in contact, and at index {target} or above",
             next_step="bring these back first, then run this again",
@@ -144,18 +130,14 @@ class MembershipChange(LeaderSession):
 
     def _listening(self, address: str) -> None:
         """Wait for the Raft listener, so that the leader's first message arrives before the node starts an election."""
-        if self.limits.listener <= 0 or self.dry_run:
-            return
-        began = time.monotonic()
-        waited = wait_until(lambda: _refusal(address), lambda error: error is None, self.limits.listener, POLL)
-        if not waited.met:
+        refusal = self._wait_listener(address, f"{address} listens", lambda error: error is None)
+        if refusal is not None:
             raise self.error(
-                f"nothing listens on {address} after {self.limits.listener:g} s ({waited.value})",
-                seen=str(waited.value),
+                f"nothing listens on {address} after {self.limits.listener:g} s ({refusal.value})",
+                seen=str(refusal.value),
                 wanted=f"a Raft listener on {address}",
                 next_step="start that daemon and run this again: a member already removed is added then",
             )
-        self.steps.add(f"{address} listens", began)
 
     def _down(self, address: str) -> None:
         """Wait until the daemon has left its old address.
@@ -163,29 +145,37 @@ class MembershipChange(LeaderSession):
         One that is removed while it still runs hears nothing any more: it shows its clients rows that grow old, and
         stands for election in ever higher terms.
         """
-        if self.limits.listener <= 0 or self.dry_run:
-            return
-        began = time.monotonic()
-        waited = wait_until(lambda: _refusal(address), lambda error: error is not None, self.limits.listener, POLL)
-        if not waited.met:
+        if self._wait_listener(address, f"{address} is down", lambda error: error is not None) is not None:
             raise self.error(
                 f"{address} still listens after {self.limits.listener:g} s, and a member is removed while it is down",
                 seen=f"a Raft listener on {address}",
                 wanted="none",
                 next_step="see why that daemon has not been stopped, then run this again",
             )
-        self.steps.add(f"{address} is down", began)
+
+    def _wait_listener(
+        self, address: str, step: str, met: Callable[[OSError | None], bool]
+    ) -> Waited[OSError | None] | None:
+        """Wait until connecting to this address comes to what is wanted, and record the step; what was seen where it does not."""
+        if self.limits.listener <= 0 or self.dry_run:
+            return None
+        began = time.monotonic()
+        waited = wait_until(lambda: _refusal(address), met, self.limits.listener, POLL)
+        if not waited.met:
+            return waited
+        self.steps.add(step, began)
+        return None
 
     def _add(self, wanted: Member, *, voter_field: bool | None) -> None:
         what = "voter" if wanted.voter else "learner"
         self.change(
             f"add {wanted.id} at {wanted.address} as {what}",
             lambda client: client.add_member(wanted.id, wanted.address, voter_field),
-            lambda view: any(one.member == wanted for one in view.members),
+            lambda view: any(found.member == wanted for found in view.members),
         )
 
     def _remove(self, node_id: str) -> None:
-        def call(client: RaftClient) -> None:
+        def call(client: Daemon) -> None:
             # It may have come to lead since we looked.
             if self.leader.id == node_id:
                 raise self._never_removed(node_id)

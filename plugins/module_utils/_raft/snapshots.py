@@ -15,15 +15,17 @@ import binascii
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Callable
 
-from .._core.durable import fsync
+from .._core.durable import fsync, private_folder
 from .._core.failures import RaftError
+from .._core.modules import AGAIN
 from .._core.safe_open import open_file, read_bytes
+from .._daemon.interface import Member
 from .crc64 import Crc64
-from .types import Member
 
 STATE, META = "state.bin", "meta.json"
 _CHUNK = 1 << 20
@@ -33,6 +35,10 @@ _META_LIMIT = 1 << 20
 # reading takes seconds, and some file systems say only later what a file takes.
 _LARGE, _SPARSE = 1 << 30, 100
 _SPARE_BYTES = 16 << 20
+
+
+class UnreadableSnapshot(RaftError):
+    """The operating system did not let us read it, so whether it is finished is not known."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,15 @@ def read_snapshot(folder: Path) -> Snapshot:
             # Suffrage: 0 votes, 1 does not, 2 does not yet.
             members=tuple(Member(str(s["ID"]), str(s["Address"]), s.get("Suffrage", 0) == 0) for s in servers),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RaftError(
+            f"{folder} holds no finished snapshot: it has no {META}", seen=str(error), wanted=META, next_step="take another snapshot"
+        ) from error
+    except OSError as error:
+        raise UnreadableSnapshot(
+            f"cannot read {folder / META} ({error})", seen=str(error), wanted=META, next_step=AGAIN
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
         raise RaftError(
             f"{folder} holds no finished snapshot ({type(error).__name__}: {error})",
             seen=str(error),
@@ -82,8 +96,11 @@ def read_snapshot(folder: Path) -> Snapshot:
 
 
 def list_snapshots(raft_dir: Path) -> list[Snapshot]:
-    """Finished snapshots, the newest first, in the order Raft itself prefers them: term, index, ID."""
-    found = []
+    """Finished snapshots, the newest first, in the order Raft itself prefers them: term, index, ID.
+
+    RaftError where none can be read although there is one: then it is not known that there is none.
+    """
+    found, unreadable = [], None
     folder = raft_dir / "snapshots"
     for entry in folder.iterdir() if folder.is_dir() else ():
         # `*.tmp` is being written, or was when the daemon died.
@@ -91,14 +108,18 @@ def list_snapshots(raft_dir: Path) -> list[Snapshot]:
             continue
         try:
             found.append(read_snapshot(entry))
+        except UnreadableSnapshot as error:
+            unreadable = error
         except RaftError:
             continue
+    if unreadable and not found:
+        raise unreadable
     return sorted(found, key=lambda snapshot: (snapshot.term, snapshot.index, snapshot.id), reverse=True)
 
 
 def verify(snapshot: Snapshot) -> str:
     """Read the state once, compare it with what `meta.json` says of it, and return its SHA-256."""
-    return _copy_state(snapshot, None)
+    return _verified(snapshot, len)
 
 
 def copy(snapshot: Snapshot, dest: Path) -> str:
@@ -106,21 +127,19 @@ def copy(snapshot: Snapshot, dest: Path) -> str:
 
     The files get their names only when they are complete: what is in `dest` under these names was verified.
     """
+    # Read now: Raft may reap this snapshot while we copy, the open state file survives that and this would not.
+    meta = _meta_of(snapshot)
     try:
-        # One by one: mkdir gives its mode to the last folder only.
-        dest.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        dest.mkdir(mode=0o700, exist_ok=True)
-        dest.chmod(0o700)
-        # Read now: Raft may reap this snapshot while we copy, the open state file survives that and this would not.
-        meta = read_bytes(snapshot.folder / META, _META_LIMIT)
+        private_folder(dest)
         _check_space(dest, snapshot)
         parts = {name: dest / f".{name}.part" for name in (STATE, META)}
         try:
-            digest = _copy_state(snapshot, parts[STATE])
+            with _create(parts[STATE]) as target:
+                digest = _verified(snapshot, target.write)
+                _sync(target)
             with _create(parts[META]) as target:
                 target.write(meta)
-                target.flush()
-                os.fsync(target.fileno())
+                _sync(target)
             for name, part in parts.items():
                 part.replace(dest / name)
         finally:
@@ -157,31 +176,38 @@ def open_state(snapshot: Snapshot) -> BinaryIO:
     made_of_holes = status.st_size >= _LARGE and status.st_blocks * 512 * _SPARSE < status.st_size
     if status.st_size != snapshot.size or made_of_holes:
         source.close()
-        raise RaftError(
+        raise _unfit(
             f"{snapshot.state} has {status.st_size} bytes, {status.st_blocks * 512} of them on the disk,"
             f" and {META} declares {snapshot.size}",
-            seen={"size": status.st_size, "on disk": status.st_blocks * 512},
-            wanted={"size": snapshot.size},
-            next_step="do not use this snapshot; check the storage, then take another one",
+            {"size": status.st_size, "on disk": status.st_blocks * 512},
+            {"size": snapshot.size},
         )
     return source
 
 
-def _copy_state(snapshot: Snapshot, target_path: Path | None) -> str:
+def _verified(snapshot: Snapshot, write: Callable[[bytes], Any]) -> str:
+    """Give all of the state to `write`, whose OSError passes, and return its SHA-256 if it is what META declares."""
     digest, crc, size = hashlib.sha256(), Crc64(), 0
-    target = _create(target_path) if target_path else None
+    for chunk in _chunks(snapshot):
+        digest.update(chunk)
+        crc.update(chunk)
+        size += len(chunk)
+        write(chunk)
+    seen = {"size": size, "crc": crc.digest().hex()}
+    wanted = {"size": snapshot.size, "crc": snapshot.crc.hex()}
+    if seen != wanted:
+        raise _unfit(f"{snapshot.state} is not what {META} says: {seen}, wanted {wanted}", seen, wanted)
+    return digest.hexdigest()
+
+
+def _chunks(snapshot: Snapshot) -> Iterator[bytes]:
+    # One byte more than declared, so that a state that grows meanwhile is noticed, and read no further.
+    left = snapshot.size + 1
     try:
         with open_state(snapshot) as source:
-            # One byte more than declared, so that a state that grows meanwhile is noticed, and read no further.
-            while chunk := source.read(min(_CHUNK, snapshot.size + 1 - size)):
-                digest.update(chunk)
-                crc.update(chunk)
-                size += len(chunk)
-                if target:
-                    target.write(chunk)
-        if target:
-            target.flush()
-            os.fsync(target.fileno())
+            while chunk := source.read(min(_CHUNK, left)):
+                left -= len(chunk)
+                yield chunk
     except OSError as error:
         raise RaftError(
             f"cannot read {snapshot.state} ({error})",
@@ -189,19 +215,29 @@ def _copy_state(snapshot: Snapshot, target_path: Path | None) -> str:
             wanted=f"{snapshot.size} bytes",
             next_step="take another snapshot",
         ) from error
-    finally:
-        if target:
-            target.close()
-    seen = {"size": size, "crc": crc.digest().hex()}
-    wanted = {"size": snapshot.size, "crc": snapshot.crc.hex()}
-    if seen != wanted:
+
+
+def _unfit(message: str, seen: Any, wanted: Any) -> RaftError:
+    """A state that is not the one that was written."""
+    step = "do not use this snapshot; check the storage, then take another one"
+    return RaftError(message, seen=seen, wanted=wanted, next_step=step)
+
+
+def _meta_of(snapshot: Snapshot) -> bytes:
+    try:
+        return read_bytes(snapshot.folder / META, _META_LIMIT)
+    except OSError as error:
         raise RaftError(
-            f"{snapshot.state} is not what {META} says: {seen}, wanted {wanted}",
-            seen=seen,
-            wanted=wanted,
-            next_step="do not use this snapshot; check the storage, then take another one",
-        )
-    return digest.hexdigest()
+            f"cannot read {META} of snapshot {snapshot.id} ({error})",
+            seen=str(error),
+            wanted=str(snapshot.folder / META),
+            next_step="take another snapshot; the daemon may have removed this one in the meantime",
+        ) from error
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _create(path: Path) -> BinaryIO:

@@ -14,22 +14,18 @@ from typing import Callable
 from .._core.failures import RaftError
 from .._core.safe_open import held_inside
 from .._core.waiting import Waited, wait_until
+from .._daemon.interface import Daemon, TakenSnapshot
 from . import snapshots
-from .client import RaftClient
 from .cluster import MemberView
 from .leader import POLL, LeaderSession
-from .types import TakenSnapshot
 
 
-def take(client: RaftClient, raft_dir: str | None, timeout: float) -> tuple[snapshots.Snapshot | None, str]:
+def take(client: Daemon, raft_dir: str | None, timeout: float) -> tuple[snapshots.Snapshot | None, str]:
     """Ask the daemon on this host for a snapshot; returns it and how it was come by (`api` or `folder`)."""
-    try:
-        taken = client.snapshot(timeout=timeout)
-    except RaftError as error:
-        # Raft refuses where nothing was written since the last one: that one is as good.
-        if error.status == 409 or "nothing new to snapshot" in str(error):
-            return newest(raft_dir), "folder"
-        raise
+    taken = client.snapshot(timeout=timeout)
+    if taken is None:
+        # The one there is is as good.
+        return newest(raft_dir), "folder"
     places = _places(taken, raft_dir)
     for place in places:
         if os.path.lexists(place / snapshots.META):
@@ -66,7 +62,7 @@ def newest(raft_dir: str | None) -> snapshots.Snapshot | None:
 
 
 def _applied(
-    session: LeaderSession, target: int, timeout: float, whom: Callable[[MemberView], bool] = lambda one: True
+    session: LeaderSession, target: int, timeout: float, whom: Callable[[MemberView], bool] = lambda _member: True
 ) -> Waited[list[str]]:
     """Wait until members, learners too, have applied `target`; the value is why some have not."""
 
@@ -80,6 +76,20 @@ def _applied(
     return wait_until(behind, lambda reasons: not reasons, timeout, POLL)
 
 
+def _all_applied(session: LeaderSession, timeout: float, failure: str, next_step: str) -> int:
+    """Wait until every member follows one leader and has applied what that had committed; returns the index."""
+    target = session.leader.commit_index or 0
+    waited = _applied(session, target, timeout)
+    if not waited.met:
+        raise session.error(
+            f"{failure} after {waited.elapsed:.1f} s: {'; '.join(waited.value)}",
+            seen=waited.value,
+            wanted=f"every member in contact with one leader, and at index {target} or above",
+            next_step=next_step,
+        )
+    return target
+
+
 def settle(session: LeaderSession, timeout: float) -> None:
     """Wait until every member follows one leader and has applied what it had committed.
 
@@ -87,15 +97,7 @@ def settle(session: LeaderSession, timeout: float) -> None:
     between keeps a log that no other leader can continue (see `free`). The moment to see one coming is before: a member
     that was cut off comes back with a higher term, and deposes the leader as soon as it is heard.
     """
-    target = session.leader.commit_index or 0
-    waited = _applied(session, target, timeout)
-    if not waited.met:
-        raise session.error(
-            f"not restored, since the cluster is not at rest after {waited.elapsed:.1f} s: {'; '.join(waited.value)}",
-            seen=waited.value,
-            wanted=f"every member in contact with one leader, and at index {target} or above",
-            next_step="bring the named members back, then run this again",
-        )
+    _all_applied(session, timeout, "not restored, since the cluster is not at rest", "bring the named members back, then run this again")
 
 
 def free(session: LeaderSession, patience: float, timeout: float) -> list[str]:
@@ -138,13 +140,4 @@ def restore(session: LeaderSession, src: Path, timeout: float) -> int:
     settle(session, timeout)
     session.client().restore(src, timeout=timeout)
     session.view, session.leader = session.find_leader()
-    target = session.leader.commit_index or 0
-    waited = _applied(session, target, timeout)
-    if not waited.met:
-        raise session.error(
-            f"restored, but not applied everywhere after {waited.elapsed:.1f} s: {'; '.join(waited.value)}",
-            seen=waited.value,
-            wanted=f"every member at index {target} or above",
-            next_step="bring the named members back; they apply it then",
-        )
-    return target
+    return _all_applied(session, timeout, "restored, but not applied everywhere", "bring the named members back; they apply it then")

@@ -15,8 +15,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .._core.config import DEFAULTS
-from .._core.config_faults import CALCULATED, ENV_SECTIONS
+from .._config.faults import CALCULATED, ENV_SECTIONS
+from .._config.structure import DEFAULTS
 
 HIDDEN = "(left out)"
 # Beside those of `migration`, what the playbooks add to the configuration they report.

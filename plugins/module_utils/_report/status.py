@@ -13,12 +13,13 @@ from typing import Any
 from .._core import commands
 from .._core.failures import RaftError
 from .._core.journal import PHASES, ROLLBACK
-from .._raft.client import RaftClient
+from .._daemon.drivers import daemon_at, read_report
+from .._daemon.interface import Daemon, Unreadable
 from .._raft.cluster import Answer, assemble
-from .._raft.shape import Unreadable
-from .._raft.types import parse_status
 
 FORMAT = 1
+# The Pi has asked; here the daemon only stands for its address.
+ASKED_NO_MORE = 0.0
 # As in the Lease itself (seconds), which is read where the Kubernetes client is; the status is not.
 MAX_SKEW, MAX_DURATION = 600.0, 3600
 TAGS = {"systemd_shutdown": "complete", "port_migration": "complete", "cleanup": "complete"}
@@ -72,7 +73,7 @@ def cluster(hosts: Mapping[str, Info], held_by: str) -> dict[str, Any]:
         for daemon in info.get("daemons") or [] if _seen(info) else []:
             if daemon["held_by"] != held_by:
                 continue
-            client = RaftClient(daemon["url"])
+            client = daemon_at(daemon["url"], {}, ASKED_NO_MORE)
             homes[client.url] = (name, daemon)
             answers.append(_answer(client, daemon["status"]))
     view = assemble(tuple(answers))
@@ -88,10 +89,10 @@ def cluster(hosts: Mapping[str, Info], held_by: str) -> dict[str, Any]:
     }
 
 
-def _answer(client: RaftClient, status: Any) -> Answer:
+def _answer(client: Daemon, status: Any) -> Answer:
     """What a Pi has passed on of its daemon. A Pi that passes on nonsense leaves that member unreadable, not the view."""
     try:
-        return Answer(client, parse_status(status) if status else None)
+        return Answer(client, read_report(status) if status else None)
     except Unreadable as error:
         return Answer(client, error=RaftError(f"{client.url} gave an unreadable answer: {error}", url=client.url, status=200))
 

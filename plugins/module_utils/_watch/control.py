@@ -57,10 +57,10 @@ class WatchControl:
                 self.warn("the quorum watch has ended by itself, so the migration's lock is not renewed any more")
                 return False
             raise RaftError(
-                f"the quorum watch has ended by itself: {about.get('why') or 'nobody knows why'}",
+                f"the quorum watch has ended by itself: {about.get('why') or 'no reason is known'}",
                 seen=about.get("why"),
                 wanted="a watch, and with it the lock, to the end of the run",
-                next_step="run the playbook again; it continues where it stands",
+                next_step="run the playbook again; it continues from the last phase",
             )
         if not self.check_mode:
             self._order(process)

@@ -31,7 +31,7 @@ KEPT_RUNS = 40
 
 
 class WatchFolder:
-    """0700, its files 0600: they tell addresses and states of a cluster, which is nobody else's business."""
+    """0700, its files 0600: they hold addresses and states of a cluster, which are for the owner alone."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)

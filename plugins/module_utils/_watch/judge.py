@@ -36,7 +36,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Alert:
-    """What lasted too long. It is told when that is known, and once more when it is over."""
+    """What lasted too long. It is reported when that is known, and once more when it is over."""
 
     kind: str
     cluster: str | None
@@ -80,7 +80,7 @@ class _Alarm:
 
     def hear(self, at: float, troubles: list[Trouble]) -> list[Alert]:
         if self.raised is None:
-            grave = sorted((one for one in troubles if one.over(at)), key=lambda one: one.since)
+            grave = sorted((trouble for trouble in troubles if trouble.over(at)), key=lambda trouble: trouble.since)
             if not grave:
                 return []
             self.raised = Alert(self.kind, self.cluster, grave[0].text(at - grave[0].since), at, grave[0].since)
@@ -108,7 +108,7 @@ class ClusterJudge:
         self._quorate_at: float | None = None
         self._led_at: float | None = None
         # The last leader that was known to be at work: its host, how people call it, and when that was.
-        self._reign: tuple[str, str, float] | None = None
+        self._leadership: tuple[str, str, float] | None = None
         # Whether that one has not answered since.
         self._silent = False
         # The index it had committed when it was last seen to commit, and when that was.
@@ -126,10 +126,10 @@ class ClusterJudge:
         A leader that had fallen silent before that was not part of any plan, so it stays accused.
         """
         alerts = [*self._quorum.close(at), *([] if self._silent else self._leader.close(at))]
-        reign, silent = self._reign, self._silent
+        leadership, silent = self._leadership, self._silent
         self._forget()
         if silent:
-            self._reign, self._silent = reign, True
+            self._leadership, self._silent = leadership, True
         return alerts
 
     def hear(self, sample: Sample, expectation: Expectation) -> list[Alert]:
@@ -146,7 +146,7 @@ class ClusterJudge:
         return alerts + self._leader.hear(at, self._leader_troubles(sample, expectation, patience))
 
     def _skip_what_was_not_seen(self, at: float) -> None:
-        """A machine that had no time for us, or slept, has seen nothing meanwhile: that time counts for nobody's silence."""
+        """A machine that had no time for us, or slept, has seen nothing meanwhile: that time counts as silence of no member."""
         gap = at - self._last_at - 2 * self.limits.interval if self._last_at is not None else 0.0
         self._last_at = at
         if gap <= 0:
@@ -155,9 +155,9 @@ class ClusterJudge:
             self._quorate_at += gap
         if self._led_at is not None:
             self._led_at += gap
-        if self._reign is not None:
-            host, name, seen = self._reign
-            self._reign = (host, name, seen + gap)
+        if self._leadership is not None:
+            host, name, seen = self._leadership
+            self._leadership = (host, name, seen + gap)
         if self._progress is not None:
             self._progress = (self._progress[0], self._progress[1] + gap)
 
@@ -180,15 +180,15 @@ class ClusterJudge:
 
     def _leader_troubles(self, sample: Sample, expectation: Expectation, patience: float) -> list[Trouble]:
         silent = self._silent_leader(sample)
-        if self._reign is not None and expectation.replaced == self._reign[0] and not (silent and self._silent):
+        if self._leadership is not None and expectation.replaced == self._leadership[0] and not (silent and self._silent):
             # Its going is the plan, if it was there until then.
-            self._reign, silent = None, []
+            self._leadership, silent = None, []
         self._silent = bool(silent)
         if sample.leader_at is not None and sample.leader_address is not None:
             self._led_at = max(self._led_at or 0.0, sample.leader_at)
             host = host_of(sample.leader_address)
             if not silent and host != expectation.replaced:
-                self._reign = (host, _name(sample), sample.leader_at)
+                self._leadership = (host, _name(sample), sample.leader_at)
         troubles = silent + self._stuck_leader(sample)
         if sample.leader_at is None and self._led_at is not None:
             troubles.append(Trouble(self._led_at, self.limits.leader * patience, self._leaderless(sample)))
@@ -196,14 +196,14 @@ class ClusterJudge:
 
     def _silent_leader(self, sample: Sample) -> list[Trouble]:
         """The one that led last does not answer, whoever leads by now: a leader does not fall silent by itself."""
-        if self._reign is None:
+        if self._leadership is None:
             return []
-        host, name, seen = self._reign
+        host, name, seen = self._leadership
         if sample.answers_of(host) or (sample.leader_at is not None and host_of(sample.leader_address or "") == host):
             return []
 
         def text(seconds: float) -> str:
-            leads = "nobody leads" if sample.leader_at is None else f"{_name(sample)} leads"
+            leads = "no member leads" if sample.leader_at is None else f"{_name(sample)} leads"
             return f"the leader of the {self.cluster} cluster, {name}, has not answered for {seconds:.1f} s; {leads} now"
 
         return [Trouble(seen, self.limits.leader, text)]
@@ -220,7 +220,7 @@ class ClusterJudge:
 
         def text(seconds: float) -> str:
             return (
-                f"the leader of the {self.cluster} cluster, {_name(sample)}, has committed nothing for {seconds:.1f} s: it stands at "
+                f"the leader of the {self.cluster} cluster, {_name(sample)}, has committed nothing for {seconds:.1f} s: it is at "
                 f"{sample.commit_index}, and its log ends at {sample.last_index}"
             )
 

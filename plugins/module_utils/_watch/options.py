@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._daemon.drivers import ACCESS
 from .plan import PHASES
 
-_REST: dict[str, Any] = {
-    "token": {"type": "str", "no_log": True},
-    "validate_certs": {"type": "bool", "default": True},
-    "ca_path": {"type": "path"},
-}
 _LOCK: dict[str, Any] = {
     "namespace": {"type": "str", "default": "default"},
     "name": {"type": "str", "required": True},
@@ -26,7 +22,7 @@ OPTIONS: dict[str, Any] = {
     "path": {"type": "path", "required": True},
     "standard_urls": {"type": "list", "elements": "str", "default": []},
     "temporary_urls": {"type": "list", "elements": "str", "default": []},
-    "rest": {"type": "dict", "default": {}, "options": _REST},
+    "rest": {"type": "dict", "default": {}, "options": ACCESS},
     "sampling": {"type": "bool", "default": True},
     "interval": {"type": "float", "default": 0.4},
     "timeout": {"type": "float", "default": 1.0},

@@ -53,10 +53,10 @@ class Expectation:
 
     mode: str
     urls: tuple[str, ...]
-    # Host of the Pi whose pod is being replaced, and where somebody else answers for it (MOVING).
+    # Host of the Pi whose pod is being replaced, and where a neighbour answers for it (MOVING).
     replaced: str | None = None
     led_away: tuple[str, ...] = ()
-    # The Raft port of the other cluster: who answers with it stands in for the member that was asked (GATED).
+    # The Raft port of the other cluster: an answer with it comes from a neighbour of the member that was asked (GATED).
     foreign_port: int | None = None
 
     @classmethod

@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 from .._core.failures import LockTaken, RaftError
 from .._core.processes import Process, identify
-from .._raft.client import RaftClient
+from .._daemon.interface import Daemon
 from .._raft.cluster import MemberView
 from .files import ABOUT, ALERTS, ORDER, SAMPLES, WatchFolder
 from .judge import LOCK_LOST, Alert, ClusterJudge, Limits, PhaseJudge
@@ -59,9 +59,9 @@ class Lock:
 
 
 class Poller(threading.Thread):
-    """Asks one member, over and over: a member that is slow keeps nobody waiting but its own poller."""
+    """Asks one member, over and over: a slow member keeps only its own poller waiting."""
 
-    def __init__(self, client: RaftClient, interval: float, clock: Callable[[], float]) -> None:
+    def __init__(self, client: Daemon, interval: float, clock: Callable[[], float]) -> None:
         super().__init__(daemon=True)
         self.client = client
         self.interval = interval
@@ -91,7 +91,7 @@ class Poller(threading.Thread):
 
 
 class Keeper(threading.Thread):
-    """Renews the lock. An API server that is away for a while is no reason to stop; another owner is."""
+    """Renews the lock. An API server that is away for a while is not a reason to stop; another owner is."""
 
     def __init__(self, renew: Callable[[], None], lost: Callable[[str], None]) -> None:
         super().__init__(daemon=True)
@@ -118,7 +118,7 @@ class Watch:
     def __init__(
         self,
         folder: WatchFolder,
-        clients: Mapping[str, RaftClient],
+        clients: Mapping[str, Daemon],
         settings: Settings,
         run: Process,
         lock: Lock | None = None,
@@ -161,12 +161,12 @@ class Watch:
         return self._epoch + time.monotonic()
 
     def watch(self, ready: Callable[[], None]) -> None:
-        """Until the run is gone, somebody says stop, or the watch has lived long enough."""
-        bell, rope = os.pipe()
-        os.set_blocking(rope, False)
-        os.set_blocking(bell, False)
+        """Until the run is gone, another process says stop, or the watch has lived long enough."""
+        wake_read, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        os.set_blocking(wake_read, False)
         # A full pipe has rung already.
-        signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         # An order waits to be read.
@@ -179,7 +179,7 @@ class Watch:
         ready()
         why = "it could not go on"
         try:
-            why = self._go_on(bell)
+            why = self._go_on(wake_read)
         finally:
             if self._lock is not None:
                 # What cannot be given back runs out.
@@ -187,7 +187,7 @@ class Watch:
                     self._lock.release()
             self.folder.write(ABOUT, {**self._about, "ended": self.clock(), "why": why})
 
-    def _go_on(self, bell: int) -> str:
+    def _go_on(self, wake_read: int) -> str:
         """Watch until there is a reason to end, which is returned."""
         end = self.clock() + self.settings.lifetime
         while not self._asked_to_stop:
@@ -197,8 +197,8 @@ class Watch:
                 return "its lifetime is over"
             self._obey()
             self._look()
-            if select.select([bell], [], [], self.settings.limits.interval)[0]:
-                os.read(bell, 4096)
+            if select.select([wake_read], [], [], self.settings.limits.interval)[0]:
+                os.read(wake_read, 4096)
         return "stopped"
 
     def _stop(self, _signal: int, _frame: Any) -> None:
@@ -222,7 +222,7 @@ class Watch:
             if wanted.get(cluster) != self._expectations.get(cluster):
                 self._tell(judge.renew(self.clock()) if cluster in wanted else judge.stop(self.clock()))
         self._expectations = wanted
-        asked = {url for one in wanted.values() for url in one.urls}
+        asked = {url for expectation in wanted.values() for url in expectation.urls}
         for url, poller in self._pollers.items():
             if url in asked and not poller.wanted.is_set():
                 # What it heard before it was last sent to sleep is long out of date.
@@ -240,7 +240,7 @@ class Watch:
         patience = self.settings.limits.interval + self.settings.timeout
         for cluster, expectation in self._expectations.items():
             readings = [self._pollers[url].reading(at, patience) for url in expectation.urls]
-            heard = [one for one in readings if one is not None]
+            heard = [reading for reading in readings if reading is not None]
             if len(heard) < len(readings):
                 # Some have not had the time for a first answer.
                 continue
@@ -270,11 +270,11 @@ def detach(watch: Callable[[Callable[[], None]], None], log: Path) -> int:
     os.close(tell)
     os.waitpid(child, 0)
     with os.fdopen(hear, "rb") as pipe:
-        said = pipe.read().decode()
+        text = pipe.read().decode()
     try:
-        answer = json.loads(said)
+        answer = json.loads(text)
     except ValueError:
-        answer = {"message": f"the quorum watch did not start; {log} may say why", "seen": said[-500:]}
+        answer = {"message": f"the quorum watch did not start; {log} may say why", "seen": text[-500:]}
     if "pid" not in answer:
         raise RaftError(**answer)
     return int(answer["pid"])
@@ -298,7 +298,7 @@ def _detached(watch: Callable[[Callable[[], None]], None], hear: int, tell: int,
     except RaftError as error:
         with contextlib.suppress(OSError):
             os.write(tell, json.dumps({"message": str(error), **error.failure}).encode())
-    except BaseException:  # noqa: BLE001 - there is nobody above who could report it
+    except BaseException:  # noqa: BLE001 - nothing above it could report it
         with contextlib.suppress(OSError):
             log.write_text(traceback.format_exc())
     finally:

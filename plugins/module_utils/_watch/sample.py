@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._core.failures import RaftError
-from .._raft.client import RaftClient
+from .._daemon.interface import Daemon, NodeStatus
 from .._raft.cluster import FRESH_CONTACT, Answer, ClusterView, MemberView, assemble, host_of, same_host, speaks_for_itself
-from .._raft.types import NodeStatus
 from .plan import GATED, MOVING, Expectation
 
 
@@ -21,7 +20,7 @@ from .plan import GATED, MOVING, Expectation
 class Reading:
     """How one attempt to ask a URL ended. `at` is when it ended."""
 
-    client: RaftClient
+    client: Daemon
     at: float
     status: NodeStatus | None = None
     latency: float | None = None
@@ -72,17 +71,17 @@ class Sample:
 def take(
     at: float, cluster: str, expectation: Expectation, readings: list[Reading], known: tuple[MemberView, ...] = ()
 ) -> tuple[Sample, tuple[MemberView, ...]]:
-    """The sample, and the members to give to the next one as `known`, for when nobody tells them."""
+    """The sample, and the members to give to the next one as `known`, for when no member lists them."""
     latencies = {reading.client.url: reading for reading in readings}
     own, why = _own_words(expectation, readings)
     if why:
         return Sample(at, cluster, watched=False, why=why), known
     view = assemble(tuple(_answer(reading) for reading in own))
-    members = view.members or tuple(MemberView(one.member, one.url, None) for one in known)
+    members = view.members or tuple(MemberView(member.member, member.url, None) for member in known)
     if expectation.mode == MOVING and not _others_can_decide(members, expectation.replaced):
         return Sample(at, cluster, watched=False, why="without the Pi that is being replaced there is no majority"), members
     leader_at, agreeing = _at_work(view, expectation, latencies, at)
-    voters = [one for one in members if one.member.voter]
+    voters = [voter for voter in members if voter.member.voter]
     if leader_at is not None and view.leader and view.leader.client is None:
         # The gate hides the leader, its followers speak for it.
         agreeing += 1
@@ -98,7 +97,7 @@ def take(
             last_index=_of_leader(view, "last_index"),
             commit_index=_of_leader(view, "commit_index"),
             voters=len(voters),
-            members={one.member.address: _member(one, latencies) for one in members},
+            members={member.member.address: _member(member, latencies) for member in members},
         ),
         members,
     )
@@ -113,30 +112,30 @@ def _answer(reading: Reading) -> Answer:
 def _own_words(expectation: Expectation, readings: list[Reading]) -> tuple[list[Reading], str | None]:
     """The readings that tell of the member they were asked of; or why the cluster cannot be seen from here."""
     if expectation.mode == MOVING:
-        return [one for one in readings if one.client.url not in expectation.led_away], None
+        return [reading for reading in readings if reading.client.url not in expectation.led_away], None
     if expectation.mode != GATED:
         return readings, None
-    if any(one.status and _foreign(one.status, expectation.foreign_port) for one in readings):
+    if any(reading.status and _foreign(reading.status, expectation.foreign_port) for reading in readings):
         return [], "the gate leads clients to the pods, the units cannot be seen from here"
     if len(readings) == 1 and readings[0].status is None:
         return [], "the gate may hide the only unit"
-    return [one if not _stands_in(one) else Reading(one.client, one.at) for one in readings], None
+    return [reading if not _is_neighbour(reading) else Reading(reading.client, reading.at) for reading in readings], None
 
 
 def _foreign(status: NodeStatus, port: int | None) -> bool:
     return port is not None and any(member.address.endswith(f":{port}") for member in status.members)
 
 
-def _stands_in(reading: Reading) -> bool:
+def _is_neighbour(reading: Reading) -> bool:
     """Whether it shows that another member answers than the one that was asked: the gate leads that one's port there."""
     return reading.status is not None and not speaks_for_itself(reading.client, reading.status)
 
 
 def _others_can_decide(members: tuple[MemberView, ...], replaced: str | None) -> bool:
-    voters = [one for one in members if one.member.voter]
+    voters = [voter for voter in members if voter.member.voter]
     if not voters or replaced is None:
         return True
-    others = [one for one in voters if not same_host(host_of(one.member.address), replaced)]
+    others = [voter for voter in voters if not same_host(host_of(voter.member.address), replaced)]
     return len(others) * 2 > len(voters)
 
 
@@ -147,7 +146,7 @@ def _at_work(
     if view.leader is None:
         return None, 0
     leader = view.leader
-    agreeing = [one for one in view.voters if one.follows(leader)]
+    agreeing = [voter for voter in view.voters if voter.follows(leader)]
     if leader.client is not None:
         return latencies[leader.client.url].at, len(agreeing)
     home = host_of(leader.address)
@@ -156,13 +155,13 @@ def _at_work(
         and (
             (expectation.replaced is not None and same_host(home, expectation.replaced))
             # An earlier run may have left it behind its gate.
-            or any(_stands_in(one) for one in latencies.values() if same_host(one.client.host, home))
+            or any(_is_neighbour(reading) for reading in latencies.values() if same_host(reading.client.host, home))
         )
     )
     heard = [
-        latencies[one.url].at
-        for one in agreeing
-        if one.url and one.status and one.status.last_contact is not None and one.status.last_contact < FRESH_CONTACT
+        latencies[voter.url].at
+        for voter in agreeing
+        if voter.url and voter.status and voter.status.last_contact is not None and voter.status.last_contact < FRESH_CONTACT
     ]
     return (max(heard) if hidden and heard else None), len(agreeing)
 
@@ -170,7 +169,7 @@ def _at_work(
 def _of_leader(view: ClusterView, name: str) -> int | None:
     if view.leader is None or view.leader.client is None:
         return None
-    statuses = [one.status for one in view.answers if one.client is view.leader.client and one.status]
+    statuses = [answer.status for answer in view.answers if answer.client is view.leader.client and answer.status]
     return getattr(statuses[0], name) if statuses else None
 
 

@@ -23,7 +23,7 @@ FROZEN = {
     "kind": "leader_lost",
     "cluster": "old",
     "phase": "validate",
-    "message": "the leader of the old cluster, pi-1 (10.77.0.11:9091), has not answered for 3.2 s; nobody leads now",
+    "message": "the leader of the old cluster, pi-1 (10.77.0.11:9091), has not answered for 3.2 s; no member leads now",
     "began": 1000.0,
     "ended": None,
 }

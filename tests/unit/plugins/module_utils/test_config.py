@@ -9,7 +9,7 @@ import copy
 import pytest
 from conftest import import_plugin
 
-config = import_plugin("module_utils._core.config")
+config = import_plugin("module_utils._config.structure")
 
 
 def faults(override):

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import RaftError
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.answers import MAX_MEMBERS
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.client import PiController
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft import cluster as cluster_file
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.client import RaftClient
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.cluster import look_at
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.shape import MAX_MEMBERS
 from hostile import HostileDaemon, Script, drip, echo_token, fixed, forever, http, saying, took
 
 TIMEOUT = 0.4
@@ -42,7 +42,7 @@ def test_h2_a_call_ends_at_its_deadline(script: Script):
     with HostileDaemon(script) as daemon:
         began = time.monotonic()
         with pytest.raises(RaftError, match="did not answer GET .*within 0.4 s"):
-            RaftClient(daemon.url, timeout=TIMEOUT).status()
+            PiController(daemon.url, timeout=TIMEOUT).status()
         assert took(began) < TIMEOUT + 0.5
 
 
@@ -57,7 +57,7 @@ def test_h2_a_call_ends_at_its_deadline(script: Script):
 )
 def test_h2_an_answer_is_read_up_to_a_limit(script: Script):
     with HostileDaemon(script) as daemon, pytest.raises(RaftError, match="larger than 1048576 bytes"):
-        RaftClient(daemon.url, timeout=20).status()
+        PiController(daemon.url, timeout=20).status()
 
 
 @pytest.mark.parametrize("pace", [0.0, 0.05])
@@ -78,7 +78,7 @@ def test_h2_a_body_is_sent_within_the_deadline(tmp_path: Path, pace: float):
         began = time.monotonic()
         try:
             with pytest.raises(RaftError, match="did not answer POST"):
-                RaftClient(f"http://127.0.0.1:{listener.getsockname()[1]}").restore(tmp_path / "state.bin", timeout=TIMEOUT)
+                PiController(f"http://127.0.0.1:{listener.getsockname()[1]}").restore(tmp_path / "state.bin", timeout=TIMEOUT)
             assert took(began) < TIMEOUT + 0.5
         finally:
             over.set()
@@ -89,7 +89,7 @@ def test_h2_a_tls_handshake_ends_at_the_deadline():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         began = time.monotonic()
         with pytest.raises(RaftError, match="did not answer"):
-            RaftClient(f"https://127.0.0.1:{listener.getsockname()[1]}", timeout=TIMEOUT).status()
+            PiController(f"https://127.0.0.1:{listener.getsockname()[1]}", timeout=TIMEOUT).status()
         assert took(began) < TIMEOUT + 0.5
 
 
@@ -98,7 +98,7 @@ def test_h2_a_redirect_is_not_followed_with_a_token(status: int):
     with HostileDaemon(saying(GOOD)) as thief:
         with HostileDaemon(fixed(http(status, b"", b"Location: " + thief.url.encode()))) as daemon:
             with pytest.raises(RaftError, match="redirects are not followed"):
-                RaftClient(daemon.url, token=AWKWARD[0]).status()
+                PiController(daemon.url, token=AWKWARD[0]).status()
             assert len(daemon.requests) == 1
         assert thief.requests == []
 
@@ -107,7 +107,7 @@ def test_h2_a_redirect_is_not_followed_with_a_token(status: int):
 def test_h3_a_token_that_comes_back_is_not_shown(token: str):
     with HostileDaemon(echo_token) as daemon:
         with pytest.raises(RaftError) as refused:
-            RaftClient(daemon.url, token=token).status()
+            PiController(daemon.url, token=token).status()
         assert f"Bearer {token}".encode() in daemon.requests[0]
     assert token not in str(refused.value) + json.dumps(refused.value.failure, ensure_ascii=False)
     assert "pl4nted" not in str(refused.value) + repr(refused.value.failure)
@@ -116,21 +116,21 @@ def test_h3_a_token_that_comes_back_is_not_shown(token: str):
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n"])
 def test_h3_a_newline_at_the_end_of_a_token_is_stripped(ending: str):
     with HostileDaemon(saying(GOOD)) as daemon:
-        assert RaftClient(daemon.url, token="pl4nted" + ending).status().is_leader
+        assert PiController(daemon.url, token="pl4nted" + ending).status().is_leader
         assert b"Authorization: Bearer pl4nted\r\n" in daemon.requests[0] + b"\r\n"
 
 
 @pytest.mark.parametrize("token", UNSENDABLE)
 def test_h3_a_token_that_cannot_be_sent_is_refused_and_not_shown(token: str):
     with pytest.raises(RaftError, match="visible ASCII") as refused:
-        RaftClient("http://127.0.0.1:1", token=token)
+        PiController("http://127.0.0.1:1", token=token)
     assert "pl4nt" not in str(refused.value) + repr(refused.value.failure)
     assert refused.value.__cause__ is None
 
 
 def test_h3_a_password_in_a_url_is_not_shown():
     with pytest.raises(RaftError, match="names a user") as refused:
-        RaftClient("http://user:pl4nted@127.0.0.1:1")
+        PiController("http://user:pl4nted@127.0.0.1:1")
     assert "pl4nted" not in str(refused.value) + repr(refused.value.failure)
 
 
@@ -173,7 +173,7 @@ def test_m7_one_malformed_answer_leaves_that_member_unreadable(answer, monkeypat
 
     monkeypatch.setattr(cluster_file.socket, "getaddrinfo", getaddrinfo)
     with HostileDaemon(saying(GOOD)) as good, HostileDaemon(saying(answer)) as bad:
-        view = look_at([RaftClient(good.url), RaftClient(bad.url)])
+        view = look_at([PiController(good.url), PiController(bad.url)])
     assert view.leader is not None
     assert view.leader.client is not None
     assert view.leader.client.url == good.url
@@ -211,32 +211,32 @@ def test_m7_what_cannot_be_a_name_has_no_address(host):
 def test_m7_members_up_to_the_limit_are_read():
     members = [{"ID": f"n{n}", "Address": f"10.0.0.{n}:9091"} for n in range(MAX_MEMBERS)]
     with HostileDaemon(saying({**GOOD, "members": members})) as daemon:
-        assert len(RaftClient(daemon.url).status().members) == MAX_MEMBERS
+        assert len(PiController(daemon.url).status().members) == MAX_MEMBERS
 
 
 def test_m7_a_number_that_makes_no_sense_is_not_sent():
     stats = {"term": "9" * 5000, "commit_index": -1, "applied_index": True, "last_log_index": "٣", "last_contact": "9" * 400}
     with HostileDaemon(saying({**GOOD, "raft_stats": stats})) as daemon:
-        status = RaftClient(daemon.url).status()
+        status = PiController(daemon.url).status()
     assert (status.term, status.commit_index, status.applied_index, status.last_index, status.last_contact) == (None,) * 5
 
 
 @pytest.mark.parametrize("name", ["../../etc", "..", "", "a/b", "a\x00b", 7, None, "x" * 300])
 def test_m7_a_snapshot_has_a_plain_name(name):
     with HostileDaemon(saying({"id": name, "path": "/x"})) as daemon, pytest.raises(RaftError, match="unreadable"):
-        RaftClient(daemon.url).snapshot()
+        PiController(daemon.url).snapshot()
 
 
 @pytest.mark.parametrize("enabled", ["false", 0, 1, None, [], {}])
 def test_m7_only_a_boolean_says_whether_writes_are_fenced(enabled):
     with HostileDaemon(saying({"enabled": enabled})) as daemon, pytest.raises(RaftError, match="unreadable"):
-        RaftClient(daemon.url).read_only()
+        PiController(daemon.url).read_only()
 
 
 def test_m4_a_refusal_cannot_clear_the_screen_or_forge_a_line():
     words = "\x1b[2J\x1b]52;c;cm0gLXJm\x07\nMigration finished\u202e\ud800"
     with HostileDaemon(saying({"error": words}, 500)) as daemon, pytest.raises(RaftError) as refused:
-        RaftClient(daemon.url).status()
+        PiController(daemon.url).status()
     shown = str(refused.value)
     assert shown.isprintable()
     assert "\\x1b[2J" in shown

@@ -15,13 +15,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import RaftError
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.operator import OPERATOR_ADDRESS
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft import client as client_file
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.client import RaftClient, is_local
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.types import (
-    Member,
-    parse_duration,
-    parse_status,
-)
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon import rest as rest_file
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.interface import Member
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.answers import parse_duration, parse_status
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.client import PiController
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.rest import is_local
 from fake_raft import FULL, FakeCluster
 
 
@@ -33,8 +31,8 @@ def cluster() -> Iterator[FakeCluster]:
 
 
 @pytest.fixture
-def client(cluster: FakeCluster) -> RaftClient:
-    return RaftClient(cluster.urls[0])
+def client(cluster: FakeCluster) -> PiController:
+    return PiController(cluster.urls[0])
 
 
 @pytest.fixture
@@ -100,15 +98,13 @@ def test_go_durations(text, seconds):
     assert parse_duration(text) == (pytest.approx(seconds) if seconds is not None else None)
 
 
-def test_the_smaller_calls(client, cluster):
-    assert client.leader() == "127.0.2.1:9092"
-    assert [one.id for one in client.members()] == ["n1", "n2"]
+def test_the_capabilities_of_a_release_are_listed(client, cluster):
     assert client.capabilities() == frozenset(FULL)
 
 
 @pytest.mark.parametrize("status", [404, 405])
 def test_no_list_of_capabilities_is_the_empty_one(answering, status):
-    assert RaftClient(answering(status, b"404 page not found\n")).capabilities() == frozenset()
+    assert PiController(answering(status, b"404 page not found\n")).capabilities() == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -116,7 +112,7 @@ def test_no_list_of_capabilities_is_the_empty_one(answering, status):
 )
 def test_any_other_answer_is_no_list_of_capabilities(answering, status, text):
     with pytest.raises(RaftError):
-        RaftClient(answering(status, text)).capabilities()
+        PiController(answering(status, text)).capabilities()
 
 
 def test_a_vote_is_only_mentioned_when_asked(client, cluster):
@@ -146,7 +142,7 @@ def test_transfer_and_restore_reach_the_leader(client, cluster, tmp_path):
 
 def test_a_refusal_carries_the_facts(cluster):
     with pytest.raises(RaftError) as refused:
-        RaftClient(cluster.urls[1]).remove_member("n1")
+        PiController(cluster.urls[1]).remove_member("n1")
     assert refused.value.status == 403
     assert refused.value.failure == {
         "url": cluster.urls[1],
@@ -159,7 +155,7 @@ def test_a_refusal_carries_the_facts(cluster):
 
 def test_nobody_there_is_no_status():
     with pytest.raises(RaftError) as refused:
-        RaftClient("http://127.0.0.1:1").status()
+        PiController("http://127.0.0.1:1").status()
     assert refused.value.status is None
     assert "refused" in str(refused.value)
 
@@ -167,14 +163,14 @@ def test_nobody_there_is_no_status():
 @pytest.mark.parametrize("url", ["10.0.0.1:8080", "ftp://x", "http://", "http://x:port", ""])
 def test_what_is_no_base_url(url):
     with pytest.raises(RaftError):
-        RaftClient(url)
+        PiController(url)
 
 
 def test_the_token_is_sent_and_never_shown(cluster):
     cluster.token = "s3cret"
-    assert RaftClient(cluster.urls[0], token="s3cret").status().is_leader
+    assert PiController(cluster.urls[0], token="s3cret").status().is_leader
     with pytest.raises(RaftError) as refused:
-        RaftClient(cluster.urls[0], token="wr0ng").status()
+        PiController(cluster.urls[0], token="wr0ng").status()
     assert "wr0ng" not in str(refused.value) + str(refused.value.failure)
 
 
@@ -190,7 +186,7 @@ def test_to_this_host_it_speaks_from_the_operators_address(client, cluster):
 
 def test_without_that_address_it_speaks_all_the_same(client, cluster, monkeypatch):
     # No interface has an address of the documentation range: binding to it fails as on a host without 127.0.9.91.
-    monkeypatch.setattr(client_file, "OPERATOR_ADDRESS", "192.0.2.1")
+    monkeypatch.setattr(rest_file, "OPERATOR_ADDRESS", "192.0.2.1")
     assert client.status().is_leader
     assert cluster.sources == ["127.0.0.1"]
 
@@ -217,16 +213,16 @@ def test_certificates_are_verified_unless_told_not_to(answering, tmp_path):
     url = answering(200, b'{"leader": "127.0.0.1:1"}', context)
 
     with pytest.raises(RaftError, match="certificate") as untrusted:
-        RaftClient(url).leader()
+        PiController(url).status()
     assert "ca_path" in untrusted.value.failure["next_step"]
-    assert RaftClient(url, validate_certs=False).leader() == "127.0.0.1:1"
-    assert RaftClient(url, ca_path=str(cert)).leader() == "127.0.0.1:1"
+    assert PiController(url, validate_certs=False).status().leader == "127.0.0.1:1"
+    assert PiController(url, ca_path=str(cert)).status().leader == "127.0.0.1:1"
     # A6: the daemon runs, and its certificate does not name the address it was asked at.
     with pytest.raises(RaftError, match="certificate") as unnamed:
-        RaftClient(url.replace("127.0.0.1", "localhost"), ca_path=str(cert)).leader()
+        PiController(url.replace("127.0.0.1", "localhost"), ca_path=str(cert)).status()
     assert unnamed.value.failure["next_step"].startswith("have the daemon's certificate name localhost")
     with pytest.raises(RaftError) as plain:
-        RaftClient(answering(200, b"{}").replace("http://", "https://")).leader()
+        PiController(answering(200, b"{}").replace("http://", "https://")).status()
     assert "speaks TLS" in plain.value.failure["next_step"]
     with pytest.raises(RaftError, match="cannot read the certificates"):
-        RaftClient(url, ca_path=str(tmp_path / "none.pem"))
+        PiController(url, ca_path=str(tmp_path / "none.pem"))

@@ -8,13 +8,13 @@ import dataclasses
 
 import pytest
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import RaftError
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.client import RaftClient
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.interface import Member, NodeStatus
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.client import PiController
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.cluster import (
     Answer,
     ClusterView,
     assemble,
 )
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.types import Member, NodeStatus
 
 MEMBERS = tuple(Member(f"pi-{n}", f"10.77.0.1{n}:9091") for n in (1, 2, 3))
 LEADS = NodeStatus("leader", "10.77.0.11:9091", True, MEMBERS, term=5, commit_index=40, applied_index=40)
@@ -24,7 +24,7 @@ FOLLOWS = NodeStatus(
 
 
 def answer(number: int, status: NodeStatus | None, port: int = 8080) -> Answer:
-    client = RaftClient(f"http://10.77.0.1{number}:{port}")
+    client = PiController(f"http://10.77.0.1{number}:{port}")
     return Answer(client, status, None if status else RaftError("silent"))
 
 
@@ -109,12 +109,12 @@ def test_a_leader_the_others_remember_is_none_when_its_own_node_denies_it():
 
 
 def test_a_leader_in_whose_place_a_follower_answers_is_known_by_the_others_word():
-    """A gate leads its port to a neighbour: nobody can ask it, and how far it is nobody can tell."""
+    """A gate leads its port to a neighbour: it cannot be asked, so how far it is cannot be seen."""
     hidden = view(FOLLOWS, FOLLOWS, FOLLOWS)
     assert hidden.leader.as_dict() == {"id": "pi-1", "address": "10.77.0.11:9091", "url": None}
     assert hidden.quorate
     assert [one.status is None for one in hidden.members] == [True, False, False]
-    assert "nobody can tell" in hidden.why_behind_at("10.77.0.12", 0)[0]
+    assert "cannot be seen" in hidden.why_behind_at("10.77.0.12", 0)[0]
 
 
 def test_rivals_are_named():

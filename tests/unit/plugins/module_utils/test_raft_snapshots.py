@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import RaftError
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.interface import Member
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft import snapshots
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.crc64 import Crc64
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.types import Member
 
 # Written by HashiCorp Raft's own FileSnapshotStore: three members (one without a vote), 1003 bytes.
 REAL = Path(__file__).parent / "fixtures" / "filesnapshotstore"

@@ -13,7 +13,7 @@ import report_inputs as given
 from conftest import import_plugin
 
 secrets = import_plugin("module_utils._report.secrets")
-config_of = import_plugin("module_utils._core.config")
+config_of = import_plugin("module_utils._config.structure")
 document = import_plugin("module_utils._report.document")
 status_of = import_plugin("module_utils._report.status")
 

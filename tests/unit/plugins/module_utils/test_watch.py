@@ -12,8 +12,8 @@ from collections.abc import Callable
 import pytest
 from conftest import import_plugin
 
-client = import_plugin("module_utils._raft.client")
-types = import_plugin("module_utils._raft.types")
+client = import_plugin("module_utils._daemon.pi_controller.client")
+types = import_plugin("module_utils._daemon.interface")
 plan = import_plugin("module_utils._watch.plan")
 sampling = import_plugin("module_utils._watch.sample")
 judging = import_plugin("module_utils._watch.judge")
@@ -62,7 +62,7 @@ class Watched:
         self.alerts: list = []
         self.samples: list = []
         self.known: tuple = ()
-        self.clients = {url: client.RaftClient(url) for urls in URLS.values() for url in urls}
+        self.clients = {url: client.PiController(url) for urls in URLS.values() for url in urls}
         self.last: dict = {}
         self.begin(phase)
 
@@ -190,7 +190,7 @@ def test_a_leader_that_answers_but_commits_nothing():
     (alert,) = watched.alerts
     assert alert.kind == "leader_lost"
     assert "has committed nothing for 3." in alert.message
-    assert "stands at 40, and its log ends at 45" in alert.message
+    assert "it is at 40, and its log ends at 45" in alert.message
 
 
 def test_a_leader_under_load_that_always_has_entries_waiting_is_well():

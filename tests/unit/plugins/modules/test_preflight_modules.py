@@ -129,7 +129,7 @@ def test_values_of_the_environment_stay_where_they_are(run_module, pi, bin_folde
     module = import_plugin("modules.preflight_host")
     command(bin_folder, "systemctl", "LoadState=loaded\nMainPID=198")
     monkeypatch.setattr(module, "environment_names", lambda pid, prefix: ["PI_CONTROLLER_AUTH_TOKEN"])
-    monkeypatch.setattr(module, "environment_value", lambda pid, name: "pi-7" if name == module.NODE_ID else None)
+    monkeypatch.setattr(module, "environment_value", lambda pid, name: "pi-7" if name == module.settings.NODE_ID else None)
     result = look(run_module, pi)
 
     assert result["unit"]["environment"] == ["PI_CONTROLLER_AUTH_TOKEN"]

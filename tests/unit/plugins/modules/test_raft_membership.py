@@ -136,16 +136,6 @@ def test_nothing_changes_while_another_voter_is_not_well(change, cluster, troubl
     assert result["failure"]["next_step"]
 
 
-def test_force_goes_ahead(change, upstream, monkeypatch):
-    monkeypatch.setattr(membership, "SILENCE", 0.2)
-    upstream.nodes["n3"].alive = False
-    result = change(upstream, state="absent", force=True, wait_caught_up=0.2)
-    # Two voters are left and only one of them answers: the removal was done, and that is said.
-    assert [one[0] for one in upstream.changes] == ["DELETE"]
-    assert result["failed"] is True
-    assert "no leader with a quorum" in result["msg"]
-
-
 def test_the_leader_is_only_readdressed(change, cluster):
     result = change(cluster, node_id="n1", address="127.0.2.1:9091", replace=True)
 
@@ -204,7 +194,7 @@ def test_a_member_that_comes_to_lead_is_not_removed(change, cluster):
 
 
 def test_the_leader_is_never_removed(change, cluster):
-    result = change(cluster, node_id="n1", state="absent", force=True)
+    result = change(cluster, node_id="n1", state="absent")
     assert result["failed"] is True
     assert cluster.changes == []
 
@@ -333,32 +323,11 @@ def test_a_new_member_joins(change, cluster):
     assert members(result)["n4"] == ("127.0.2.4:9091", True)
 
 
-def test_a_learner_stays_one(change, full):
-    full.add_node(4, "127.0.2.4:9091")
-    first = change(full, node_id="n4", address="127.0.2.4:9091", voter=False)
-    second = change(full, node_id="n4", address="127.0.2.4:9091", voter=False)
-    assert members(first)["n4"] == ("127.0.2.4:9091", False)
-    assert (first["changed"], second["changed"]) == (True, False)
-
-
-def test_no_learner_where_the_release_would_give_it_a_vote(change, upstream):
-    upstream.add_node(4, "127.0.2.4:9091")
-    result = change(upstream, node_id="n4", address="127.0.2.4:9091", voter=False)
-    assert result["failed"] is True
-    assert upstream.changes == []
-
-
 def test_promoting_needs_no_removal_even_with_replace(change, full):
     full.members["n2"] = ("127.0.2.2:9092", False)
     result = change(full, address="127.0.2.2:9092", replace=True)
     assert [one[0] for one in full.changes] == ["POST"]
     assert members(result)["n2"][1] is True
-
-
-def test_a_vote_is_not_taken_away_without_replace(change, full):
-    result = change(full, address="127.0.2.2:9092", voter=False)
-    assert result["failed"] is True
-    assert full.changes == []
 
 
 def test_leadership_is_handed_over(change, full):

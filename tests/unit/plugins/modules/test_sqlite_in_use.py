@@ -126,7 +126,7 @@ def test_s1_a_private_copy_has_no_name_that_stays(run_module, busy, monkeypatch,
     def looked(connection, *_args):
         seen.append([path.name for path in set(scratch.iterdir()) - before if "pi-controller" in path.name])
 
-    monkeypatch.setattr(import_plugin("modules.sqlite_info"), "check_integrity", looked)
+    monkeypatch.setattr(import_plugin("module_utils._sqlite.look"), "check_integrity", looked)
     if state == "info":
         info(run_module, busy, integrity=True)
         assert seen == [[]]

@@ -1,0 +1,83 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The calls of pi-controller; see the interface for what each of them does."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ..._core.failures import RaftError
+from ..interface import NodeStatus, TakenSnapshot
+from ..rest import RestDaemon
+from .answers import capabilities_answer, parse_status, read_only_answer, snapshot_answer, status_answer
+
+_RAFT = "/api/v1/raft"
+STATUS = f"{_RAFT}/status"
+CAPABILITIES = f"{_RAFT}/capabilities"
+MEMBERS = f"{_RAFT}/members"
+TRANSFER = f"{_RAFT}/leader/transfer"
+READ_ONLY = f"{_RAFT}/read-only"
+SNAPSHOT = f"{_RAFT}/snapshot"
+RESTORE = f"{_RAFT}/restore"
+
+
+class PiController(RestDaemon):
+    """One pi-controller."""
+
+    def status(self) -> NodeStatus:
+        return self._read("GET", STATUS, parse_status)
+
+    def report(self) -> dict[str, Any]:
+        """The status reduced to what is known of it (see answers.status_answer)."""
+        return self._read("GET", STATUS, status_answer)
+
+    def capabilities(self) -> frozenset[str]:
+        """The optional calls of this release; today's releases know no such list, which is the empty one."""
+        try:
+            found = self._call("GET", CAPABILITIES)
+        except RaftError as error:
+            if error.status in (404, 405):
+                return frozenset()
+            raise
+        return self._readable("GET", CAPABILITIES, found, capabilities_answer)
+
+    def add_member(self, node_id: str, address: str, voter: bool | None = None) -> None:
+        """Add a member, or update the address of a known one. `voter` is sent only where it is not None."""
+        body: dict[str, Any] = {"node_id": node_id, "address": address}
+        if voter is not None:
+            body["voter"] = voter
+        self._call("POST", MEMBERS, body)
+
+    def remove_member(self, node_id: str) -> None:
+        self._call("DELETE", f"{MEMBERS}/{quote(node_id, safe='')}")
+
+    def transfer(self, target_id: str) -> None:
+        self._call("POST", TRANSFER, {"target_id": target_id})
+
+    def set_read_only(self, enabled: bool) -> None:
+        self._call("PUT", READ_ONLY, {"enabled": enabled})
+
+    def read_only(self) -> bool:
+        return self._read("GET", READ_ONLY, read_only_answer)
+
+    def snapshot(self, timeout: float | None = None) -> TakenSnapshot | None:
+        try:
+            return TakenSnapshot(**self._read("POST", SNAPSHOT, snapshot_answer, timeout=timeout))
+        except RaftError as error:
+            # Raft refuses where nothing was written since the last one.
+            if error.status == 409 or "nothing new to snapshot" in str(error):
+                return None
+            raise
+
+    def restore(self, state: bytes | str | os.PathLike[str], timeout: float | None = None) -> None:
+        """Replace the state of the whole cluster: by these bytes, or by a file's, which is streamed."""
+        if isinstance(state, bytes):
+            self._call("POST", RESTORE, state, timeout=timeout)
+            return
+        with Path(state).open("rb") as file:
+            self._call("POST", RESTORE, file, timeout=timeout)

@@ -1,0 +1,63 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What pi-controller calls its settings, in its environment and in its configuration file, and the paths for probes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+PREFIX = "PI_CONTROLLER_"
+# A variable that ends so moves a listener.
+PORT_SUFFIX = "_PORT"
+_REST_PORT, _GRPC_PORT = "PI_CONTROLLER_API_PORT", "PI_CONTROLLER_GRPC_PORT"
+_RAFT_ADDRESS, _BOOTSTRAP = "PI_CONTROLLER_CLUSTER_BIND_ADDR", "PI_CONTROLLER_CLUSTER_BOOTSTRAP"
+# The member's Raft ID.
+NODE_ID = "PI_CONTROLLER_CLUSTER_CONTROLLER_ID"
+NODE_ID_KEY = "cluster.controller_id"
+_NODE_ID_LINE = re.compile(r"""^\s*["']?controller_id["']?\s*:\s*["']?([^"',\s#]+)""", re.MULTILINE)
+# Where a kubelet asks whether a pod can serve, and whether it has to be restarted.
+READY_PATH, HEALTH_PATH = "/ready", "/health"
+# What a pod must do otherwise while the unit runs on the same Pi.
+BESIDE_THE_UNIT = {
+    # The unit holds 8081.
+    "PI_CONTROLLER_WEBSOCKET_PORT": "8084",
+    # The agent server; its own default is 9091.
+    "PI_CONTROLLER_AGENT_SERVER_PORT": "9094",
+    # The unit holds 3000, and two web interfaces would confuse people.
+    "PI_CONTROLLER_WEBUI_ENABLED": "false",
+    # GPIO, I2C and PWM have one owner.
+    "PI_CONTROLLER_GPIO_ENABLED": "false",
+    "PI_CONTROLLER_AGENT_SERVER_ENABLE_GPIO": "false",
+    # One mDNS announcement per Pi.
+    "PI_CONTROLLER_DISCOVERY_ENABLED": "false",
+    # The controller manager would listen on 8082 and 8083 and act on the same objects as the unit's.
+    "PI_CONTROLLER_KUBERNETES_ENABLED": "false",
+}
+# Set from the ports and by the phases; a second source for them would win or lose by chance.
+RESERVED = {
+    "HOST_IP": "it is set from the pod's own status",
+    _REST_PORT: "set {ports}.rest instead",
+    _GRPC_PORT: "set {ports}.grpc instead",
+    _RAFT_ADDRESS: "set {ports}.raft instead",
+    _BOOTSTRAP: "the migration decides which pod starts the cluster",
+}
+
+
+def environment(ports: Mapping[str, int], bootstrap: bool) -> dict[str, str]:
+    """The ports `rest`, `grpc` and `raft`, the Raft address and the bootstrap flag, as the daemon's environment names them."""
+    return {
+        _REST_PORT: str(ports["rest"]),
+        _GRPC_PORT: str(ports["grpc"]),
+        # The address a daemon binds is the one it advertises, so it is the Pi's own. The kubelet expands $(HOST_IP).
+        _RAFT_ADDRESS: f"$(HOST_IP):{ports['raft']}",
+        _BOOTSTRAP: "true" if bootstrap else "false",
+    }
+
+
+def node_id_in(configuration: str) -> str | None:
+    """The Raft ID in the text of a configuration file. Python's library has no YAML, so the key's own line has to do."""
+    match = _NODE_ID_LINE.search(configuration)
+    return match[1] if match else None

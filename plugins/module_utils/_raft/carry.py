@@ -1,0 +1,65 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From a fence to a restored state in one go: each part of it is time in which writes wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from .._core.durable import sha256_of
+from .._core.failures import RaftError
+from .._daemon.interface import Daemon
+from . import snapshots
+from .leader import LeaderSession
+from .state import restore, take
+
+
+class Carry:
+    """`client` is the daemon on this host, `steps` gets the seconds from the start to the end of each step."""
+
+    def __init__(self, client: Daemon, raft_dir: str, dest: Path, timeout: float, steps: dict[str, float]) -> None:
+        self.client = client
+        self.raft_dir = raft_dir
+        self.dest = dest
+        self.timeout = timeout
+        self.steps = steps
+        self._began = time.monotonic()
+
+    def done(self, step: str) -> None:
+        self.steps[step] = round(time.monotonic() - self._began, 3)
+
+    def fence(self, clients: Iterable[Daemon]) -> None:
+        """Make every one of these nodes refuse writes."""
+        for client in clients:
+            client.set_read_only(True)
+        self.done("fenced")
+
+    def take(self) -> tuple[snapshots.Snapshot, str]:
+        """The newest state of the daemon on this host, copied to `dest`, and its SHA-256."""
+        snapshot, _taken_by = take(self.client, self.raft_dir, self.timeout)
+        if snapshot is None:
+            raise RaftError(
+                f"{self.client.url} took no snapshot", url=self.client.url, wanted="a snapshot", next_step="read the daemon's log"
+            )
+        sha256 = snapshots.copy(snapshot, self.dest)
+        self.done("taken")
+        return snapshot, sha256
+
+    def restore(self, session: LeaderSession, sha256: str) -> int:
+        """Bring the copy, if it is what was copied, into the other cluster; returns the index of its leader."""
+        state = self.dest / snapshots.STATE
+        seen = sha256_of(state)
+        if seen != sha256:
+            raise RaftError(
+                f"{state} is no longer what was copied there",
+                seen=seen,
+                wanted=sha256,
+                next_step="check the storage, then take another snapshot",
+            )
+        index = restore(session, state, self.timeout)
+        self.done("restored")
+        return index

@@ -1,0 +1,36 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The judge is one program under two names, the older of which stands in notes and scripts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .history import History, load
+from .program import load_final
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+HISTORY = CHECKOUT / "tests/witness/histories/cutover.jsonl.gz"
+FINAL = HISTORY.with_name("cutover.final.jsonl.gz")
+
+
+@pytest.mark.parametrize("name", ["tests.witness", "tests.lab.witness"])
+def test_both_names_of_the_judge_give_a_verdict(tmp_path: Path, name: str) -> None:
+    verdict = tmp_path / "verdict.json"
+    command = [sys.executable, "-m", name, "judge", str(HISTORY), "--final-state", str(FINAL), "--max-write-pause", "15"]
+    done = subprocess.run([*command, "--json", str(verdict)], cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)
+    assert verdict.is_file(), done.stderr
+    assert isinstance(json.loads(verdict.read_text())["ok"], bool)
+    # A name that loads nothing would end well, too.
+    assert done.stdout.strip(), done.stderr
+
+
+def test_the_recorded_history_is_one_with_its_final_state() -> None:
+    history: History = load([HISTORY])
+    assert history.operations
+    assert load_final(FINAL)
