@@ -48,7 +48,9 @@ on_the_lab() {  # what it is, pytest's arguments
     "$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 "${@:2}" || fail "$1: not as wanted; see above"
 }
 
-other= elections= reminder=
+other=''
+elections=''
+reminder=''
 ended() {
     [ -z "$reminder" ] || kill "$reminder" 2>/dev/null
     for group in $other $elections; do
@@ -73,9 +75,10 @@ suites unit lab daemon witness structure faults
 passed=$?
 wait "$elections" || passed=1
 wait "$other" || passed=1
-other= elections=
+other=''
+elections=''
 kill "$reminder"
-reminder=
+reminder=''
 [ "$passed" = 0 ] || fail "what needs no lab is not as wanted; see above"
 say "the lab comes up"
 python3 -m tests.lab up --nodes 3 --profile full || fail "the lab did not come up; the line above says why"
