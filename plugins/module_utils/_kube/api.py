@@ -139,20 +139,23 @@ class KubeApi:
         items: list[dict[str, Any]] = (listed or {}).get("items") or []
         return items
 
-    def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return self._write("post", path, body)
+    def create(self, path: str, body: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        """With `dry_run` all checks of the API server are made, and nothing else."""
+        return self._write("post", path, body, dry_run)
 
-    def replace(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def replace(self, path: str, body: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
         """The body carries the resourceVersion that was read, so a change made meanwhile is a conflict, not a loss."""
-        return self._write("put", path, body)
+        return self._write("put", path, body, dry_run)
 
-    def delete(self, path: str, uid: str, version: str | None = None) -> bool:
+    def delete(self, path: str, uid: str, version: str | None = None, propagation: str | None = None) -> bool:
         """Delete the very object that was looked at; False where it, or that one of its name, is gone already.
 
         With `version` also where somebody has changed it since.
         """
         preconditions = {"uid": uid, **({"resourceVersion": version} if version else {})}
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        if propagation:
+            options["propagationPolicy"] = propagation
         try:
             self._write("delete", path, options)
         except KubeError as error:
@@ -161,8 +164,9 @@ class KubeApi:
             raise
         return True
 
-    def _write(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return self._patience.take(lambda: self._request(method, path, body=body), lambda error: error.never_left)
+    def _write(self, method: str, path: str, body: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
+        query = {"dry_run": "All"} if dry_run else {}
+        return self._patience.take(lambda: self._request(method, path, body=body, **query), lambda error: error.never_left)
 
     def _request(self, method: str, path: str, **params: Any) -> dict[str, Any]:
         timeouts = (CONNECT_TIMEOUT, REQUEST_TIMEOUT)
