@@ -153,6 +153,11 @@ def kubernetes() -> dict[str, Any]:
         "daemonset": None,
         "service": {"type": "ClusterIP", "selector": {}},
         "namespace": {"phase": "Active", "enforce": None},
+        "host_ports": [],
+        "service_ports": [],
+        "other_routes": [],
+        "applied": [],
+        "tried": None,
     }
 
 

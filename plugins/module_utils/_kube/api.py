@@ -15,6 +15,7 @@ import time
 from typing import Any, Callable
 
 from .._core.failures import RaftError
+from .._core.text import visible
 from .._core.waiting import wait_until
 from .outage import OutageMemory, cause_of, is_final, reason_of, server_of
 
@@ -43,6 +44,8 @@ class KubeError(RaftError):
     """What the Kubernetes API, or an object in it, is not as it should be; `url` is the object's path."""
 
     never_left = False
+    # What the API server said itself, where it answered.
+    api_message = ""
 
 
 class Unreachable(KubeError):
@@ -173,12 +176,14 @@ class KubeApi:
         try:
             answer = self._client.request(method, path, serialize=False, _request_timeout=timeouts, **params)
         except (DynamicApiError, ApiException) as error:
-            raise KubeError(
+            answered = KubeError(
                 f"{method.upper()} {path} was answered {error.status}: {_message(error)}",
                 url=path,
                 status=int(error.status or 0),
                 next_step=_next_step(int(error.status or 0)),
-            ) from error
+            )
+            answered.api_message = visible(_message(error))
+            raise answered from error
         except (HTTPError, OSError) as error:
             raise Unreachable.from_error(error, path) from error
         result: dict[str, Any] = json.loads(answer.data or "{}")

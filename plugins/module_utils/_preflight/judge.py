@@ -68,7 +68,9 @@ def _unseen(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
             "Kubernetes API",
             _first_line((kubernetes or {}).get("msg", "it was not asked")),
             "an answer",
-            "start the API server (on K3s: the service k3s), and see that pi_controller_kubeconfig leads to it",
+            "apply docs/rbac.yml of this release, or use a kubeconfig whose user may do this"
+            if ((kubernetes or {}).get("failure") or {}).get("status") == 403
+            else "start the API server (on K3s: the service k3s), and see that pi_controller_kubeconfig leads to it",
         )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._kube.images import names
+from .claims import claim_findings
 from .findings import EVERYWHERE, WARNING, Finding, size
 from .plan import FRESH, Plan
 
@@ -52,6 +53,7 @@ def kubernetes_findings(
             WARNING,
         )
     yield from _objects(plan, seen)
+    yield from claim_findings(plan, seen)
 
 
 def _version(version: str) -> Iterator[Finding]:
@@ -157,7 +159,8 @@ def _objects(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
         )
     if namespace and namespace["phase"] != "Active":
         yield Finding(EVERYWHERE, "namespace", namespace["phase"], "Active", "wait until it is gone, or set pi_controller_namespace")
-    if namespace and namespace["enforce"] not in HOST_NETWORK_ALLOWED:
+    # Where the pod itself was tried, the API server's own words say more.
+    if namespace and namespace["enforce"] not in HOST_NETWORK_ALLOWED and not seen["tried"]:
         yield Finding(
             EVERYWHERE,
             "namespace",

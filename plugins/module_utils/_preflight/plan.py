@@ -51,6 +51,11 @@ class Plan:
     def host_at(self, address: str) -> str | None:
         return next((host for host, place in self.places.items() if place.address == address), None)
 
+    def setting_of(self, port: int) -> str:
+        """The settings to change for another port, as the owner writes them."""
+        standard = [f"migration.standard_ports.{name}" for name, number in self.standard_ports.items() if number == port]
+        return " and ".join([*standard, *(f"migration.{name}" for name, number in self.new_ports.items() if number == port)])
+
     def port_names(self, port: int) -> str:
         names = [name for name, number in (*self.standard_ports.items(), *self.new_ports.items()) if number == port]
         return f"{port} ({', '.join(names)})" if names else str(port)

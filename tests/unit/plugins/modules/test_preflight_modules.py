@@ -196,6 +196,61 @@ def test_what_is_there_already(run_module, kube):
     assert kube.writes == []
 
 
+def test_k1_k5_k10_the_rest_of_the_cluster_is_read(run_module, kube):
+    annotations = {"objectset.rio.cattle.io/owner-gvk": "k3s.cattle.io/v1, Kind=Addon", "objectset.rio.cattle.io/owner-name": "pi"}
+    own = {"metadata": {"namespace": NAMESPACE, "name": NAME, "annotations": annotations}, "spec": {"ports": []}}
+    other = {"metadata": {"namespace": "web", "name": "legacy"}, "spec": {"externalIPs": ["10.77.0.11"], "ports": [{"port": 8080}]}}
+    labels = {"kubernetes.io/service-name": "legacy"}
+    item = {"addressType": "IPv4", "endpoints": [{"addresses": ["10.77.0.11"]}], "ports": [{"port": 8080}]}
+    kube.objects[f"{CORE}/services/{NAME}"] = own
+    kube.objects["/api/v1/services"] = {"items": [own, other]}
+    kube.objects["/apis/discovery.k8s.io/v1/endpointslices"] = {"items": [{"metadata": {"namespace": "web", "name": "s", "labels": labels}, **item}]}
+    squatter = pod(1, owner="uid-other")
+    squatter["spec"]["containers"][0]["ports"] = [{"containerPort": 80, "hostPort": 8080}]
+    squatter["metadata"]["ownerReferences"][0]["name"] = "squatter"
+    kube.objects["/api/v1/pods"] = {"items": [squatter]}
+    result = run_module("preflight_kubernetes", ARGS)
+
+    assert [(claim["node"], claim["port"], claim["owner"]) for claim in result["host_ports"]] == [("pi-1", 8080, "DaemonSet squatter")]
+    assert [claim["service"] for claim in result["service_ports"]] == ["web/legacy"]
+    assert result["other_routes"] == [{"service": "web/legacy", "address": "10.77.0.11", "port": 8080, "ingresses": []}]
+    assert result["applied"][0]["manifest"] == "/var/lib/rancher/k3s/server/manifests/pi.yaml"
+    assert (result["tried"], kube.writes) == (None, [])
+
+
+TEMPLATE = {"metadata": {"name": NAME}, "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {"hostNetwork": True}}}}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_k6_the_very_pod_is_tried_and_nothing_is_made(run_module, kube, there):
+    if there:
+        kube.objects[CORE] = {"metadata": {"labels": {}}, "status": {"phase": "Active"}}
+    asked = []
+    post = kube._post
+    kube._post = lambda path, body, params: asked.append((path, body, params["dry_run"])) or post(path, {**body, "metadata": {"name": "x"}}, params)
+    objects = dict(kube.objects)
+    result = run_module("preflight_kubernetes", {**ARGS, "pod": TEMPLATE, "try_in": "default"})
+
+    where = NAMESPACE if there else "default"
+    assert result["tried"] == {"namespace": where, "in_its_own": there, "refused": None}
+    ((path, body, dry_run),) = asked
+    assert (path, dry_run) == (f"/api/v1/namespaces/{where}/pods", "All")
+    assert (body["spec"], body["metadata"]["labels"]) == ({"hostNetwork": True}, {"a": "b"})
+    assert kube.objects == objects
+
+
+def test_k6_a_refusal_is_a_result_and_not_a_failure(run_module, kube):
+    def refuse(method, _path):
+        if method == "post":
+            raise api_error(403, "Forbidden", 'violates PodSecurity "restricted:latest"')
+
+    kube.on_request = refuse
+    result = run_module("preflight_kubernetes", {**ARGS, "pod": TEMPLATE})
+
+    assert result["tried"]["refused"] == 'violates PodSecurity "restricted:latest"'
+    assert not result.get("failed")
+
+
 def test_an_api_that_refuses_is_a_failure_that_says_what_to_do(run_module, kube):
     def refuse(_method, _path):
         raise api_error(403, "Forbidden", "nodes is forbidden")
