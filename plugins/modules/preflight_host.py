@@ -147,6 +147,15 @@ kube_proxy:
   returned: success
   type: dict
   sample: {mode: iptables, unreadable: null}
+evictions:
+  description:
+    - The disk space below which the kubelet of this Pi evicts pods, and what there is, in bytes (C(below), C(free), C(total)).
+      C(device) is that of its file system.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {signal: nodefs.available, path: /var/lib/kubelet, device: 45826, total: 31268536320, free: 9663676416, below: 1563426816}
 image_present:
   description: Whether the container runtime has O(image); null where it cannot be asked.
   returned: success
@@ -179,6 +188,7 @@ from ..module_utils._core.procfs import (
 )
 from ..module_utils._core.systemd import parse_show, show_command, unread_drop_ins
 from ..module_utils._daemon.drivers import settings
+from ..module_utils._kube.eviction import evictions
 from ..module_utils._kube.images import full_name, names
 from ..module_utils._kube.proxy_look import ProxyLook
 from ..module_utils._sqlite.copies import isolated
@@ -293,6 +303,7 @@ class Look:
             "missing_tools": [tool for tool in TOOLS if not self.module.get_bin_path(tool)],
             "image_present": self.image_present(),
             "kube_proxy": self.kube_proxy(),
+            "evictions": evictions(),
         }
 
 

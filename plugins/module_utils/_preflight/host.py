@@ -11,6 +11,7 @@ from typing import Any
 
 from .._kube.proxy import NONE
 from .disk import WRITTEN, disk_findings
+from .eviction import eviction_findings
 from .findings import ERROR, WARNING, Finding, size
 from .plan import FRESH, Plan
 
@@ -27,6 +28,7 @@ def host_findings(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Fi
     yield from _access(plan, host, seen)
     yield from _paths(plan, host, seen["paths"])
     yield from disk_findings(host, seen)
+    yield from eviction_findings(host, seen)
     yield from _unit(plan, host, seen["unit"])
     yield from _old_ports(plan, host, seen)
     yield from _new_ports(plan, host, seen["listeners"])
