@@ -101,6 +101,12 @@ other_routes:
   type: list
   elements: dict
   sample: [{service: web/pi, address: 10.77.0.11, port: 8080, ingresses: [web/pi]}]
+targets:
+  description: Where O(service) points to now, where that is not for its pods to say.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{address: 10.77.0.11, port: 8080}]
 applied:
   description: Objects of the migration that a controller of K3s applies again, and from which manifest.
   returned: success
@@ -129,7 +135,7 @@ from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import KubeApi, KubeError, apps, connect, core
 from ..module_utils._kube.arguments import DAEMONSET, SERVICE
 from ..module_utils._kube.claims import applied_by, host_ports, other_routes, service_ports
-from ..module_utils._kube.endpoints import OF_PODS, OWN, SERVICE_LABEL, managed_by
+from ..module_utils._kube.endpoints import OF_PODS, OWN, SERVICE_LABEL, managed_by, of_slices
 from ..module_utils._kube.facts import daemonset_facts, namespace_facts, node_facts, service_facts
 
 
@@ -153,6 +159,12 @@ def try_pod(api: KubeApi, daemonset: dict[str, Any] | None, namespace: str | Non
     return tried
 
 
+def _of(item: dict[str, Any]) -> str:
+    """The Service of a slice."""
+    metadata = item["metadata"]
+    return f"{metadata.get('namespace')}/{(metadata.get('labels') or {}).get(SERVICE_LABEL)}"
+
+
 def look(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     api, params = connect(module), module.params
     namespace, daemonset, service = params["namespace"], params["daemonset"], params["service"]
@@ -164,12 +176,7 @@ def look(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
         "daemonset": api.read(apps(namespace, "daemonsets", daemonset)),
     }
     own = f"{namespace}/{service}"
-    owners_slices = [
-        item
-        for item in slices
-        if f"{item['metadata'].get('namespace')}/{(item['metadata'].get('labels') or {}).get(SERVICE_LABEL)}" == own
-        and managed_by(item) not in (OF_PODS, OWN)
-    ]
+    owners_slices = [item for item in slices if _of(item) == own and managed_by(item) not in (OF_PODS, OWN)]
     result |= {
         "version": version.get("gitVersion", ""),
         "nodes": [node_facts(node, pods) for node in api.items("/api/v1/nodes")],
@@ -179,6 +186,10 @@ def look(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
         "host_ports": host_ports(pods, namespace, daemonset),
         "service_ports": service_ports(services),
         "other_routes": other_routes(services, slices, api.items(INGRESSES), namespace, service),
+        "targets": sorted(
+            ({"address": ip, "port": port} for ip, port in {(target.ip, target.port) for target in of_slices(owners_slices)}),
+            key=lambda target: (target["address"], target["port"]),
+        ),
         "applied": applied_by(
             [("Service", found["service"]), ("DaemonSet", found["daemonset"]), *(("EndpointSlice", item) for item in owners_slices)]
         ),

@@ -157,6 +157,7 @@ def kubernetes() -> dict[str, Any]:
         "host_ports": [],
         "service_ports": [],
         "other_routes": [],
+        "targets": [{"address": address(name), "port": 8080} for name in HOSTS],
         "applied": [],
         "tried": None,
     }

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._kube.claims import MANIFESTS
 from .findings import EVERYWHERE, WARNING, Finding
-from .plan import Plan
+from .plan import FRESH, Plan
 
 POD_SECURITY = "violates PodSecurity"
 NO_RIGHT = "cannot create resource"
@@ -20,6 +21,7 @@ NO_RIGHT = "cannot create resource"
 def claim_findings(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _host_ports(plan, seen)
     yield from _routes(plan, seen)
+    yield from _targets(plan, seen)
     yield from _applied(seen)
     yield from _tried(plan, seen)
 
@@ -44,10 +46,22 @@ def _host_ports(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
             f"the pod {claim['pod']}{owner}",
             f"give {claim['owner'] or 'that pod'} another hostPort, keep it off {claim['node']}, or set {plan.setting_of(claim['port'])} to another port",
         )
-    addresses = {place.address for place in plan.places.values()}
+    addresses = _addresses(plan)
     for claim in seen["service_ports"]:
-        if claim["port"] in ours and (claim["addresses"] is None or addresses.intersection(claim["addresses"])):
+        if claim["port"] in ours and (claim["addresses"] is None or addresses.intersection(map(_normal, claim["addresses"]))):
             yield _claimed(plan, EVERYWHERE, claim["port"], f"the Service {claim['service']} ({claim['by']})", _off_the_port(claim["service"]))
+
+
+def _normal(address: str) -> str:
+    """One spelling for an address that has several, as IPv6 addresses do."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
+
+
+def _addresses(plan: Plan) -> set[str]:
+    return {_normal(place.address) for place in plan.places.values()}
 
 
 def _claimed(plan: Plan, host: str, port: int, holder: str, fix: str) -> Finding:
@@ -63,11 +77,11 @@ def _off_the_port(service: str) -> str:
 
 def _routes(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     """The migration moves one Service. Any other one would keep its clients on units that take no writes any more."""
-    addresses = {place.address for place in plan.places.values()}
+    addresses = _addresses(plan)
     routes: dict[str, list[str]] = {}
     users: dict[str, list[str]] = {}
     for route in seen["other_routes"]:
-        if route["address"] in addresses and route["port"] in plan.standard_ports.values():
+        if _normal(route["address"]) in addresses and route["port"] in plan.standard_ports.values():
             routes.setdefault(route["service"], []).append(_at(route["address"], route["port"]))
             users[route["service"]] = route["ingresses"]
     for service, targets in routes.items():
@@ -80,6 +94,26 @@ def _routes(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
             "one Service that points to the units: pi_controller_service",
             f"let its clients{' and that Ingress' if through else ''} use pi_controller_service, then kubectl -n {namespace} delete service {name}",
         )
+
+
+def _targets(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    """In prepare the Service gets the Pis' addresses and no others, so the clients of any other one would be dropped."""
+    if plan.stage != FRESH:
+        return
+    others = [target for target in seen["targets"] if _normal(target["address"]) not in _addresses(plan)]
+    if not others:
+        return
+    sixes = all(":" in target["address"] for target in others)
+    listed = ", ".join(_at(target["address"], target["port"]) for target in others)
+    yield Finding(
+        EVERYWHERE,
+        "Service",
+        f"it points to {listed}{' (IPv6)' if sixes else ''} as well",
+        "the addresses of the Pis, one each, as in the inventory",
+        "take these endpoints out before the migration, and let their clients use the Service's other address family"
+        if sixes
+        else "take these endpoints out, or add their hosts to the group",
+    )
 
 
 def _at(address: str, port: int) -> str:

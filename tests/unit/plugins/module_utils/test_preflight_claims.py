@@ -202,3 +202,33 @@ def test_k10_another_owner_is_named_as_it_is():
     (finding,) = findings(applied=claims.applied_by([("Service", addon("fleet.cattle.io/v1alpha1, Kind=Bundle"))]))
 
     assert "Bundle kube-system/pi" in finding.seen
+
+
+# --- A4 ------------------------------------------------------------------------------------------
+
+
+def targets(*addresses: str) -> list[dict[str, Any]]:
+    return [{"address": address, "port": 8080} for address in addresses]
+
+
+@pytest.mark.parametrize(("other", "words"), [("fd00::11", "[fd00::11]:8080 (IPv6)"), ("192.0.2.7", "192.0.2.7:8080")])
+def test_a4_endpoints_that_prepare_would_drop_are_named(other, words):
+    (finding,) = findings(targets=targets("10.77.0.11", other))
+
+    assert (finding.check, finding.level) == ("Service", "error")
+    assert words in finding.seen
+    assert "take these endpoints out" in finding.fix
+
+
+def test_a4_addresses_are_compared_in_one_spelling():
+    world = healthy()
+    addresses = {"pi-1": "FD00:0::11", "pi-2": "10.77.0.12", "pi-3": "10.77.0.13"}
+    world["kubernetes"].update(
+        other_routes=routes(sliced("legacy", "fd00::0:11")), service_ports=claims.service_ports([service("web", externalIPs=["fd00::11"])])
+    )
+    world["kubernetes"]["targets"] = targets("fd00:0:0::11", "10.77.0.12")
+    checks = [finding.check for finding in judge.evaluate(world, settings(), owner(addresses=addresses))]
+
+    assert "another Service" in checks
+    assert "hostPort 8080" in checks
+    assert "Service" not in checks

@@ -204,7 +204,10 @@ def test_k1_k5_k10_the_rest_of_the_cluster_is_read(run_module, kube):
     item = {"addressType": "IPv4", "endpoints": [{"addresses": ["10.77.0.11"]}], "ports": [{"port": 8080}]}
     kube.objects[f"{CORE}/services/{NAME}"] = own
     kube.objects["/api/v1/services"] = {"items": [own, other]}
-    kube.objects["/apis/discovery.k8s.io/v1/endpointslices"] = {"items": [{"metadata": {"namespace": "web", "name": "s", "labels": labels}, **item}]}
+    ours = {"metadata": {"namespace": NAMESPACE, "name": "o", "labels": {"kubernetes.io/service-name": NAME}}, **item}
+    kube.objects["/apis/discovery.k8s.io/v1/endpointslices"] = {
+        "items": [{"metadata": {"namespace": "web", "name": "s", "labels": labels}, **item}, ours]
+    }
     squatter = pod(1, owner="uid-other")
     squatter["spec"]["containers"][0]["ports"] = [{"containerPort": 80, "hostPort": 8080}]
     squatter["metadata"]["ownerReferences"][0]["name"] = "squatter"
@@ -214,6 +217,7 @@ def test_k1_k5_k10_the_rest_of_the_cluster_is_read(run_module, kube):
     assert [(claim["node"], claim["port"], claim["owner"]) for claim in result["host_ports"]] == [("pi-1", 8080, "DaemonSet squatter")]
     assert [claim["service"] for claim in result["service_ports"]] == ["web/legacy"]
     assert result["other_routes"] == [{"service": "web/legacy", "address": "10.77.0.11", "port": 8080, "ingresses": []}]
+    assert result["targets"] == [{"address": "10.77.0.11", "port": 8080}]
     assert result["applied"][0]["manifest"] == "/var/lib/rancher/k3s/server/manifests/pi.yaml"
     assert (result["tried"], kube.writes) == (None, [])
 
