@@ -25,9 +25,9 @@ options:
     elements: str
   wait_out:
     description:
-      - Seconds to wait for a lost quorum or leader to be back. An outage that is over by then stops nothing, nor does one
-        that was over before.
-      - With V(0), the default, such an alert stops the play, whether it lasts or not. Alerts of other kinds always do.
+      - Seconds to wait for a lost quorum or leader to be back. An outage that is over by then stops nothing, nor does
+      one that was over before. - With V(0), the default, such an alert stops the play, whether it lasts or not. Alerts
+      of other kinds always do.
     type: float
     default: 0
 notes:
@@ -101,13 +101,23 @@ class LookupModule(LookupBase):
         alerts = stopping()
         if alerts and wait_out and all(alert["kind"] in (QUORUM_LOST, LEADER_LOST) for alert in alerts):
             if speaks:
-                Display().display(f"{'; '.join(alert['message'] for alert in alerts)}. Waiting up to {wait_out:.0f} s for it to be over ...")
+                Display().display(
+                    f"{'; '.join(alert['message'] for alert in alerts)}. "
+                    f"Waiting up to {wait_out:.0f} s for it to be over ..."
+                )
             began = time.monotonic()
-            alerts = wait_until(stopping, lambda left: not left or any(alert["kind"] not in (QUORUM_LOST, LEADER_LOST) for alert in left), wait_out, INTERVAL).value
+            alerts = wait_until(
+                stopping,
+                lambda left: not left or any(alert["kind"] not in (QUORUM_LOST, LEADER_LOST) for alert in left),
+                wait_out,
+                INTERVAL,
+            ).value
             if speaks and not alerts:
                 Display().display(f"It is over after {time.monotonic() - began:.0f} s; the run goes on.")
         if alerts:
-            raise AnsibleError("; ".join(_say(alert) for alert in alerts) + f". Everything that was seen is in {folder.path}")
+            raise AnsibleError(
+                "; ".join(_say(alert) for alert in alerts) + f". Everything that was seen is in {folder.path}"
+            )
 
 
 def _say(alert: dict[str, Any]) -> str:

@@ -95,7 +95,10 @@ from ..module_utils._kube.objects import PREFIXES, ObjectEditor, content
 def edit(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     definition, state = module.params["definition"], module.params["state"]
     if definition.get("kind") not in PREFIXES or not (definition.get("metadata") or {}).get("name"):
-        module.fail_json(msg=f"definition needs metadata.name and a kind, one of {', '.join(PREFIXES)}; it has {definition.get('kind')}")
+        module.fail_json(
+            msg=f"definition needs metadata.name and a kind, one of {', '.join(PREFIXES)}; "
+            f"it has {definition.get('kind')}"
+        )
     editor = ObjectEditor(connect(module), definition, dry_run=module.check_mode)
     if state == "absent":
         before, after = editor.delete(module.params["wait_timeout"]), None

@@ -138,7 +138,6 @@ from ..module_utils._kube.claims import applied_by, host_ports, other_routes, se
 from ..module_utils._kube.endpoints import OF_PODS, OWN, SERVICE_LABEL, managed_by, of_slices
 from ..module_utils._kube.facts import daemonset_facts, namespace_facts, node_facts, service_facts
 
-
 ALL_SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
 INGRESSES = "/apis/networking.k8s.io/v1/ingresses"
 

@@ -90,7 +90,9 @@ def host(name: str) -> dict[str, Any]:
         "missing_tools": [],
         "image_present": True,
         "kube_proxy": {"mode": "iptables", "unreadable": None},
-        "evictions": [{"signal": "nodefs.available", "path": "/var/lib/kubelet", "device": 1, "total": 2000 * MIB, "free": 900 * MIB, "below": 100 * MIB}],
+        "evictions": [
+            {"signal": "nodefs.available", "path": "/var/lib/kubelet", "device": 1, "total": 2000 * MIB, "free": 900 * MIB, "below": 100 * MIB}
+        ],
     }
 
 

@@ -99,13 +99,18 @@ def play(tmp_path: Path, ansible_playbook: str) -> Play:
             "XDG_CACHE_HOME": str(tmp_path / "cache"),
             "ANSIBLE_NOCOLOR": "1",
         }
-        return subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False)
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False
+        )
 
     return run
 
 
 def role(name: str, tasks_from: str, **variables: Any) -> dict[str, Any]:
-    return {"include_role": {"name": f"pi_controller.raft_migration.{name}", "tasks_from": tasks_from}, "vars": variables}
+    return {
+        "include_role": {"name": f"pi_controller.raft_migration.{name}", "tasks_from": tasks_from},
+        "vars": variables,
+    }
 
 
 def test_k8_the_daemonset_is_made_from_the_template_and_a_second_time_is_no_change(play):
@@ -138,9 +143,18 @@ def test_k6_pre_flight_tries_the_very_pod_that_prepare_makes(play):
             [
                 {
                     "import_role": {"name": "pi_controller.raft_migration.preflight", "tasks_from": "look"},
-                    "vars": {"raft_migration_journal": {"unreachable": True}, "raft_migration_lock_namespace": "default"},
+                    "vars": {
+                        "raft_migration_journal": {"unreachable": True},
+                        "raft_migration_lock_namespace": "default",
+                    },
                 },
-                {"copy": {"content": "{{ raft_migration_seen_kubernetes | to_json }}", "dest": "{{ found }}", "mode": "0600"}},
+                {
+                    "copy": {
+                        "content": "{{ raft_migration_seen_kubernetes | to_json }}",
+                        "dest": "{{ found }}",
+                        "mode": "0600",
+                    }
+                },
             ],
         )
 
@@ -157,7 +171,10 @@ def test_k11_a_pod_leaves_the_service_by_its_label(play):
     task = {
         "pi_controller.raft_migration.k8s_object": {
             "state": "patched",
-            "definition": {"kind": "Pod", "metadata": {"namespace": NAME, "name": f"{NAME}-1a", "labels": {"raft-migration/serving": "false"}}},
+            "definition": {
+                "kind": "Pod",
+                "metadata": {"namespace": NAME, "name": f"{NAME}-1a", "labels": {"raft-migration/serving": "false"}},
+            },
         },
         "delegate_to": "localhost",
     }
@@ -172,12 +189,18 @@ def test_k11_an_api_that_is_gone_is_one_sentence_and_one_wait(play):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        reading = {"pi_controller.raft_migration.k8s_object_info": {"kind": "Service", "namespace": NAME, "name": NAME}, "delegate_to": "localhost"}
+        reading = {
+            "pi_controller.raft_migration.k8s_object_info": {"kind": "Service", "namespace": NAME, "name": NAME},
+            "delegate_to": "localhost",
+        }
         began = time.monotonic()
         done = play(
             port,
             [
-                {"block": [{**reading, "name": "First"}], "rescue": [{"debug": {"msg": "{{ ansible_failed_result.msg }}"}}]},
+                {
+                    "block": [{**reading, "name": "First"}],
+                    "rescue": [{"debug": {"msg": "{{ ansible_failed_result.msg }}"}}],
+                },
                 {**reading, "name": "Second", "failed_when": "false"},
                 role("cluster", "daemonset", raft_migration_port_set="temporary"),
             ],
@@ -186,6 +209,8 @@ def test_k11_an_api_that_is_gone_is_one_sentence_and_one_wait(play):
 
     assert done.returncode == 2, done.stdout
     assert f"the Kubernetes API at http://127.0.0.1:{port} is unreachable (connection refused)" in done.stdout
-    assert not any(words in done.stdout + done.stderr for words in ("urllib3", "HTTPConnection", "<class", "Max retries"))
+    assert not any(
+        words in done.stdout + done.stderr for words in ("urllib3", "HTTPConnection", "<class", "Max retries")
+    )
     # One patience of 45 s for all three tasks together.
     assert 44 < seconds < 80

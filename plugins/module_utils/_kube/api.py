@@ -4,8 +4,9 @@
 
 """The Kubernetes API as plain objects by path, and the one place where its errors become sentences.
 
-Authentication is kubernetes.core's own, so that its options and K8S_AUTH_* variables mean the same here. Requests go to a handful of
-fixed paths, so there is no discovery: it would cost time in a write pause. Every request has a limit of time.
+Authentication is kubernetes.core's own, so that its options and K8S_AUTH_* variables mean the same here. Requests go
+to a handful of fixed paths, so there is no discovery: it would cost time in a write pause. Every request has a limit
+of time.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ except ImportError:  # AnsibleK8SModule tells the user which library is missing.
 
 # Seconds until a connection is up, and between two parts of an answer.
 CONNECT_TIMEOUT, REQUEST_TIMEOUT = 5.0, 10.0
-# A K3s server that restarts is away for half a minute on a slow Pi. A look may wait for it, and so may a write that never left:
-# one that may have arrived is not repeated.
+# A K3s server that restarts is away for half a minute on a slow Pi. A look may wait for it, and so may a write that
+# never left: one that may have arrived is not repeated.
 READ_PATIENCE = 45.0
 NEVER_LEFT = (NewConnectionError, ConnectTimeoutError, ConnectionRefusedError)
 CONFLICT = 409
 START = (
-    "start the API server (on K3s: systemctl start k3s on a server) and run the same command again; where it runs, check that `kubeconfig` or "
-    "`host` points to it from here"
+    "start the API server (on K3s: systemctl start k3s on a server) and run the same command again; where it runs, "
+    "check that `kubeconfig` or `host` points to it from here"
 )
 
 
@@ -51,26 +52,34 @@ class KubeError(RaftError):
 class Unreachable(KubeError):
     """No answer of the API server. `reason` is a clause, `server` its address where that is known."""
 
-    def __init__(self, reason: str, server: str | None, *, url: str | None = None, lasted: float = 0.0, never_left: bool = False) -> None:
+    def __init__(
+        self, reason: str, server: str | None, *, url: str | None = None, lasted: float = 0.0, never_left: bool = False
+    ) -> None:
         self.reason, self.server, self.url, self.never_left = reason, server, url, never_left
         at = f" at {server}" if server else ""
         lasting = f", for {lasted:.0f} s now" if lasted >= 1 else ""
         super().__init__(
-            f"the Kubernetes API{at} is unreachable ({reason}){lasting}", url=url, seen="unreachable", wanted="an answer", next_step=START
+            f"the Kubernetes API{at} is unreachable ({reason}){lasting}",
+            url=url,
+            seen="unreachable",
+            wanted="an answer",
+            next_step=START,
         )
 
     @classmethod
     def from_error(cls, error: BaseException, url: str | None = None) -> KubeError:
         if is_final(error):
             return KubeError(
-                f"the Kubernetes API at {server_of(error) or 'this address'} shows a certificate that is not trusted here: {reason_of(error)}",
+                f"the Kubernetes API at {server_of(error) or 'this address'} shows a certificate that is not trusted here: "
+                f"{reason_of(error)}",
                 url=url,
                 next_step="use the API server's own kubeconfig, or an address that its certificate has",
             )
         return cls(reason_of(error), server_of(error), url=url, never_left=isinstance(cause_of(error), NEVER_LEFT))
 
     def since(self, began: float) -> Unreachable:
-        return Unreachable(self.reason, self.server, url=self.url, lasted=time.time() - began, never_left=self.never_left)
+        lasted = time.time() - began
+        return Unreachable(self.reason, self.server, url=self.url, lasted=lasted, never_left=self.never_left)
 
 
 class Patience:
@@ -92,7 +101,11 @@ class Patience:
         known = self.memory.since
         began = time.time() if known is None else known
         patience = 0.0 if known is not None else READ_PATIENCE if self.seconds is None else self.seconds
-        seen = wait_until(look, lambda seen: not (isinstance(seen, KubeError) and again(seen)), patience, interval=0.5).value
+
+        def settled(seen: dict[str, Any] | KubeError) -> bool:
+            return not (isinstance(seen, KubeError) and again(seen))
+
+        seen = wait_until(look, settled, patience, interval=0.5).value
         if isinstance(seen, Unreachable):
             if patience and again(seen):
                 self.memory.remember(began)
@@ -169,7 +182,11 @@ class KubeApi:
 
     def _write(self, method: str, path: str, body: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
         query = {"dry_run": "All"} if dry_run else {}
-        return self._patience.take(lambda: self._request(method, path, body=body, **query), lambda error: error.never_left)
+
+        def attempt() -> dict[str, Any]:
+            return self._request(method, path, body=body, **query)
+
+        return self._patience.take(attempt, lambda error: error.never_left)
 
     def _request(self, method: str, path: str, **params: Any) -> dict[str, Any]:
         timeouts = (CONNECT_TIMEOUT, REQUEST_TIMEOUT)
@@ -216,7 +233,8 @@ def _next_step(status: int) -> str | None:
 def connect(module: Any, patience: float | None = None) -> KubeApi:
     """An API client from the module's options. Nothing is asked yet.
 
-    `patience` is how many seconds to wait for an API server that is away; by default as long as one may take to restart.
+    `patience` is how many seconds to wait for an API server that is away; by default as long as one may take to
+    restart.
     """
     # kubernetes.core's own way to make the client asks for all kinds of objects there are, without any limit of time.
     from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as kubernetes_core
@@ -227,8 +245,8 @@ def connect(module: Any, patience: float | None = None) -> KubeApi:
 
     try:
         configuration = kubernetes_core._create_configuration(kubernetes_core._create_auth_spec(module))
-        # By default urllib3 tries each request four times. An answer that was cut off is asked for once more: a repeated PUT or DELETE
-        # names the version it was made from, so it is a conflict at worst.
+        # By default urllib3 tries each request four times. An answer that was cut off is asked for once more: a
+        # repeated PUT or DELETE names the version it was made from, so it is a conflict at worst.
         configuration.retries = Retry(total=1, connect=0, read=1, redirect=0, status=0, other=0)
         client = ApiClient(configuration)
         for header, value in kubernetes_core._create_headers(module).items():

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What else in the cluster claims a Pi's ports, routes clients to the units, or owns the objects that the migration changes.
+"""What else in the cluster claims a Pi's ports, routes clients to the units, or owns the migration's objects.
 
 Pure functions from objects to facts. Services and pods are named `namespace/name`.
 """
@@ -19,7 +19,9 @@ Object = Mapping[str, Any]
 # K3s' ServiceLB marks its pods with the Service they are for.
 LB_NAME, LB_NAMESPACE = "svccontroller.k3s.cattle.io/svcname", "svccontroller.k3s.cattle.io/svcnamespace"
 # What applies manifests again and again marks its objects with these.
-OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE = (f"objectset.rio.cattle.io/owner-{part}" for part in ("gvk", "name", "namespace"))
+OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE = (
+    f"objectset.rio.cattle.io/owner-{part}" for part in ("gvk", "name", "namespace")
+)
 ADDON = "Kind=Addon"
 MANIFESTS = "/var/lib/rancher/k3s/server/manifests"
 
@@ -30,7 +32,9 @@ def named(obj: Object) -> str:
 
 
 def host_ports(pods: Iterable[Object], namespace: str, daemonset: str) -> list[dict[str, Any]]:
-    """The TCP hostPorts of all pods but those of this DaemonSet; a pod that waits for its node counts for the one it was made for."""
+    """The TCP hostPorts of all pods but those of this DaemonSet; a pod that waits for its node counts for the one
+    it was made for.
+    """
     found = []
     for pod in pods:
         if _is_over(pod) or _belongs_to(pod, namespace, daemonset):
@@ -38,7 +42,9 @@ def host_ports(pods: Iterable[Object], namespace: str, daemonset: str) -> list[d
         labels = pod["metadata"].get("labels") or {}
         service = f"{labels.get(LB_NAMESPACE, '')}/{labels[LB_NAME]}" if LB_NAME in labels else None
         for port in _ports(pod):
-            found.append({"node": node_of(dict(pod)), "port": port, "pod": named(pod), "owner": _owner(pod), "service": service})
+            found.append(
+                {"node": node_of(dict(pod)), "port": port, "pod": named(pod), "owner": _owner(pod), "service": service}
+            )
     return found
 
 
@@ -65,11 +71,15 @@ def _ports(pod: Object) -> list[int]:
     spec = pod["spec"]
     containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
     ports = [port for container in containers for port in container.get("ports") or []]
-    return sorted({int(port["hostPort"]) for port in ports if port.get("hostPort") and port.get("protocol", "TCP") == "TCP"})
+    return sorted(
+        {int(port["hostPort"]) for port in ports if port.get("hostPort") and port.get("protocol", "TCP") == "TCP"}
+    )
 
 
 def service_ports(services: Iterable[Object]) -> list[dict[str, Any]]:
-    """Ports of the nodes' own addresses that kube-proxy takes for a Service. `addresses` is null where it is every node's."""
+    """Ports of the nodes' own addresses that kube-proxy takes for a Service. `addresses` is null where it is every
+    node's.
+    """
     return [claim for service in services for claim in _claims(service)]
 
 
@@ -77,7 +87,11 @@ def _claims(service: Object) -> Iterator[dict[str, Any]]:
     spec, name = service["spec"], named(service)
     ports = [port for port in spec.get("ports") or [] if port.get("protocol", "TCP") == "TCP"]
     external = spec.get("externalIPs") or []
-    balanced = [entry["ip"] for entry in ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or [] if entry.get("ip")]
+    balanced = [
+        entry["ip"]
+        for entry in ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+        if entry.get("ip")
+    ]
     for port in ports:
         if port.get("nodePort"):
             yield {"service": name, "port": int(port["nodePort"]), "by": "nodePort", "addresses": None}
@@ -104,7 +118,8 @@ def other_routes(
             for target in sorted(of_slices([item])):
                 routes[(name, target.ip, target.port)] = None
     return [
-        {"service": name, "address": address, "port": port, "ingresses": sorted(set(users.get(name, [])))} for name, address, port in routes
+        {"service": name, "address": address, "port": port, "ingresses": sorted(set(users.get(name, [])))}
+        for name, address, port in routes
     ]
 
 

@@ -21,7 +21,8 @@ PROC = Path("/proc")
 KUBELETS = ("kubelet", "k3s", "k3s-server", "k3s-agent")
 # Where thresholds are written, the last one wins: K3s' settings, then a kubelet's own file.
 FILES = ("/etc/rancher/k3s/config.yaml", "/etc/rancher/k3s/config.yaml.d/*.yaml", "/var/lib/kubelet/config.yaml")
-# For each signal the folders that may be on the file system it is about, and the percentages of K3s and of a kubelet by itself.
+# For each signal the folders that may be on the file system it is about, and the percentages of K3s and of a kubelet
+# by itself.
 SIGNALS = {
     "nodefs.available": (("/var/lib/kubelet",), 5.0, 10.0),
     "imagefs.available": (("/var/lib/rancher/k3s/agent/containerd", "/var/lib/containerd"), 5.0, 15.0),
@@ -64,7 +65,9 @@ def settings(root: Path, processes: dict[str, str]) -> Iterator[str]:
 
 
 def evictions(root: Path = Path("/"), proc: Path = PROC) -> list[dict[str, Any]]:
-    """Each signal with its file system (`device`, `total` and `free` bytes) and the bytes below which pods are evicted."""
+    """Each signal with its file system (`device`, `total` and `free` bytes) and the bytes below which pods are
+    evicted.
+    """
     processes = command_lines(proc)
     texts = [*settings(root, processes), *processes.values()]
     k3s = any(name.startswith("k3s") for name in processes) or (root / "etc/rancher/k3s").exists()
@@ -81,5 +84,12 @@ def _signal(root: Path, signal: str, texts: list[str], k3s: bool) -> Optional[di
             continue
         total = space.f_blocks * space.f_frsize
         below = threshold(texts, signal, of_k3s if k3s else of_kubelet, total)
-        return {"signal": signal, "path": folder, "device": device, "total": total, "free": space.f_bavail * space.f_frsize, "below": below}
+        return {
+            "signal": signal,
+            "path": folder,
+            "device": device,
+            "total": total,
+            "free": space.f_bavail * space.f_frsize,
+            "below": below,
+        }
     return None

@@ -26,7 +26,9 @@ def folder_of(kind: str, namespace: str | None) -> str:
 
 
 def desired(present: Mapping[str, Any], definition: Mapping[str, Any]) -> Object:
-    """The present object with the definition's parts in place of its own; labels and annotations are added to those it has."""
+    """The present object with the definition's parts in place of its own; labels and annotations are added to those
+    it has.
+    """
     wanted = copy.deepcopy(dict(present))
     for key, value in definition.items():
         if key not in ("metadata", "status"):
@@ -48,7 +50,9 @@ def content(obj: Mapping[str, Any] | None) -> Object:
 
 
 class ObjectEditor:
-    """One object: made, changed or deleted. With `dry_run` the API server answers what it would do, and does nothing."""
+    """One object: made, changed or deleted. With `dry_run` the API server answers what it would do, and does
+    nothing.
+    """
 
     def __init__(self, api: KubeApi, definition: Mapping[str, Any], *, dry_run: bool = False) -> None:
         self.api = api
@@ -62,16 +66,22 @@ class ObjectEditor:
         return self.api.read(self.path)
 
     def put(self, *, create: bool = True, change: bool = True) -> tuple[Object | None, Object | None]:
-        """The object before and after; `create` and `change` say what may be done. Both are None where it is missing and must not be made."""
+        """The object before and after; `create` and `change` say what may be done. Both are None where it is
+        missing and must not be made.
+        """
         for tries_left in reversed(range(CONFLICT_RETRIES)):
             present = self.look()
             try:
                 if present is None:
-                    return None, self.api.create(self.folder, dict(self.definition), dry_run=self.dry_run) if create else None
+                    return None, self.api.create(
+                        self.folder, dict(self.definition), dry_run=self.dry_run
+                    ) if create else None
                 if not change:
                     return present, present
                 wanted = desired(present, self.definition)
-                return present, self.api.replace(self.path, wanted, dry_run=self.dry_run) if wanted != present else present
+                return present, self.api.replace(
+                    self.path, wanted, dry_run=self.dry_run
+                ) if wanted != present else present
             except KubeError as error:
                 # A controller was faster, or another one that makes the same object.
                 if error.status != CONFLICT or not tries_left:
@@ -98,6 +108,7 @@ class ObjectEditor:
                 url=self.path,
                 seen="present",
                 wanted="gone",
-                next_step=f"see what keeps it (kubectl get {kind.lower()} {name} -o yaml: finalizers, pods that do not stop), then run again",
+                next_step=f"see what keeps it (kubectl get {kind.lower()} {name} -o yaml: finalizers, pods that do not stop), "
+                "then run again",
             )
         return present

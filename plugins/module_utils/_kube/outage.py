@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An API server that cannot be reached: why, in plain words, and remembered for the modules that come later in the same run.
+"""An API server that cannot be reached: why, in plain words, and remembered for the modules that come later in the
+same run.
 
-Each module is a process of its own. Without a memory each of them would wait its full patience again, and a run whose API server is gone
-for good would take minutes to say so.
+Each module is a process of its own. Without a memory each of them would wait its full patience again, and a run whose
+API server is gone for good would take minutes to say so.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def is_final(error: BaseException) -> bool:
 class OutageMemory:
     """Since when the API server is unreachable, as far as an earlier module of this run has found out.
 
-    A file in the user's cache folder (0700, the file 0600): it is this run's alone, and one that cannot be read or written is no loss.
+    A file in the user's cache folder (0700, the file 0600): it is this run's alone, and one that cannot be read or
+    written is no loss.
     """
 
     def __init__(self, folder: Path | None = None, run: Process | None = None) -> None:

@@ -10,7 +10,6 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._kube.claims import MANIFESTS
 from .findings import EVERYWHERE, WARNING, Finding
 from .plan import FRESH, Plan
 
@@ -36,7 +35,13 @@ def _host_ports(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
             continue
         if claim["service"]:
             # One line for the Service instead of one for each of its pods.
-            yield _claimed(plan, EVERYWHERE, claim["port"], f"the Service {claim['service']} (LoadBalancer)", _off_the_port(claim["service"]))
+            yield _claimed(
+                plan,
+                EVERYWHERE,
+                claim["port"],
+                f"the Service {claim['service']} (LoadBalancer)",
+                _off_the_port(claim["service"]),
+            )
             continue
         owner = f" of {claim['owner']}" if claim["owner"] else ""
         yield _claimed(
@@ -44,12 +49,21 @@ def _host_ports(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
             host,
             claim["port"],
             f"the pod {claim['pod']}{owner}",
-            f"give {claim['owner'] or 'that pod'} another hostPort, keep it off {claim['node']}, or set {plan.setting_of(claim['port'])} to another port",
+            f"give {claim['owner'] or 'that pod'} another hostPort, keep it off {claim['node']}, or set "
+            f"{plan.setting_of(claim['port'])} to another port",
         )
     addresses = _addresses(plan)
     for claim in seen["service_ports"]:
-        if claim["port"] in ours and (claim["addresses"] is None or addresses.intersection(map(_normal, claim["addresses"]))):
-            yield _claimed(plan, EVERYWHERE, claim["port"], f"the Service {claim['service']} ({claim['by']})", _off_the_port(claim["service"]))
+        if claim["port"] in ours and (
+            claim["addresses"] is None or addresses.intersection(map(_normal, claim["addresses"]))
+        ):
+            yield _claimed(
+                plan,
+                EVERYWHERE,
+                claim["port"],
+                f"the Service {claim['service']} ({claim['by']})",
+                _off_the_port(claim["service"]),
+            )
 
 
 def _normal(address: str) -> str:
@@ -66,7 +80,11 @@ def _addresses(plan: Plan) -> set[str]:
 
 def _claimed(plan: Plan, host: str, port: int, holder: str, fix: str) -> Finding:
     return Finding(
-        host, f"hostPort {port}", f"{plan.port_names(port)} is claimed by {holder}", "no other pod or Service on the migration's ports of the Pis", fix
+        host,
+        f"hostPort {port}",
+        f"{plan.port_names(port)} is claimed by {holder}",
+        "no other pod or Service on the migration's ports of the Pis",
+        fix,
     )
 
 
@@ -92,12 +110,15 @@ def _routes(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
             "another Service",
             f"{service} points to the units ({', '.join(targets)}){through}",
             "one Service that points to the units: pi_controller_service",
-            f"let its clients{' and that Ingress' if through else ''} use pi_controller_service, then kubectl -n {namespace} delete service {name}",
+            f"let its clients{' and that Ingress' if through else ''} use pi_controller_service, then "
+            f"kubectl -n {namespace} delete service {name}",
         )
 
 
 def _targets(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
-    """In prepare the Service gets the Pis' addresses and no others, so the clients of any other one would be dropped."""
+    """In prepare the Service gets the Pis' addresses and no others, so the clients of any other one would be
+    dropped.
+    """
     if plan.stage != FRESH:
         return
     others = [target for target in seen["targets"] if _normal(target["address"]) not in _addresses(plan)]
@@ -128,7 +149,7 @@ def _applied(seen: Mapping[str, Any]) -> Iterator[Finding]:
             "manifest",
             f"{applied['object']} is applied again from {manifest or applied['owner']}",
             "objects that only the migration changes while it runs",
-            f"touch {manifest}.skip on every server before the migration; afterwards take the object out of the file in {MANIFESTS}"
+            f"touch {manifest}.skip on every server before the migration; afterwards take the object out of that file"
             if manifest
             else f"pause {applied['owner']} for the migration, and take the object out of what it applies",
         )
@@ -151,7 +172,12 @@ def _tried(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     elif NO_RIGHT in said:
         if tried["in_its_own"]:
             yield Finding(
-                EVERYWHERE, "pod", f"could not be tried: {said}", "a dry run of the very pod", "apply docs/rbac.yml of this release", WARNING
+                EVERYWHERE,
+                "pod",
+                f"could not be tried: {said}",
+                "a dry run of the very pod",
+                "apply docs/rbac.yml of this release",
+                WARNING,
             )
     else:
         yield Finding(

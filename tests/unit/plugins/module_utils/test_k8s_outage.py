@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An API server that cannot be reached: real sockets and the real Kubernetes client, with nothing of ours in between."""
+"""An API server that cannot be reached: real sockets and the real Kubernetes client, with nothing of ours in
+between.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,9 @@ def answering(status: int = 200, port: int = 0) -> Iterator[int]:
 
 def ask(run_module, port: int, **options: object) -> tuple[dict, float]:
     began = time.monotonic()
-    result = run_module("preflight_kubernetes", {"host": f"http://127.0.0.1:{port}", "api_key": "key", **READ_SERVICE, **options})
+    result = run_module(
+        "preflight_kubernetes", {"host": f"http://127.0.0.1:{port}", "api_key": "key", **READ_SERVICE, **options}
+    )
     return result, time.monotonic() - began
 
 
@@ -100,7 +104,10 @@ def test_k11_an_unreachable_api_is_one_plain_sentence(run_module, away, why):
     assert result["failed"]
     sentence, _next, remedy = result["msg"].partition(". Next: ")
     assert sentence.startswith(f"the Kubernetes API at http://127.0.0.1:{port} is unreachable ({why})")
-    assert not any(words in result["msg"] for words in ("<class", "urllib3", "HTTPConnection", "object at 0x", "Max retries", "Errno", "\n"))
+    assert not any(
+        words in result["msg"]
+        for words in ("<class", "urllib3", "HTTPConnection", "object at 0x", "Max retries", "Errno", "\n")
+    )
     assert "systemctl start k3s" in remedy
     # Patience and one more attempt, not the system's two minutes and not four attempts each.
     assert seconds < 3
@@ -135,7 +142,9 @@ def test_k11_the_memory_of_another_run_does_not_count(run_module, in_a_run):
     with refusing() as port:
         ask(run_module, port)
         (memory,) = in_a_run.iterdir()
-        memory.write_text(json.dumps({"run": {"pid": os.getpid(), "started": "of another process"}, "since": time.time() - 5}))
+        memory.write_text(
+            json.dumps({"run": {"pid": os.getpid(), "started": "of another process"}, "since": time.time() - 5})
+        )
         _result, waited = ask(run_module, port)
 
     assert waited > 0.5
@@ -146,7 +155,9 @@ def test_k11_how_long_it_is_away_is_counted_from_the_first_failure(in_a_run):
     memory.remember(time.time() - 75)
 
     with pytest.raises(api.Unreachable, match=r"unreachable \(connection refused\), for 7\d s now"), refusing() as port:
-        api.Patience(memory).take(lambda: (_ for _ in ()).throw(api.Unreachable("connection refused", f"x:{port}")), api._is_away)
+        api.Patience(memory).take(
+            lambda: (_ for _ in ()).throw(api.Unreachable("connection refused", f"x:{port}")), api._is_away
+        )
 
 
 def test_k11_an_api_that_comes_back_in_time_is_no_failure(run_module):

@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The kubelet's eviction threshold, from the files and command lines that hosts really have, and what pre-flight makes of it."""
+"""The kubelet's eviction threshold, from the files and command lines that hosts really have, and what pre-flight
+makes of it.
+"""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def process(host: Path, name: str, *words: str, pid: int = 7) -> None:
 def below(host: Path) -> int | str:
     """The threshold of the node's own file system, in percent where it is a whole one."""
     (found,) = [entry for entry in eviction.evictions(host, host / "proc") if entry["signal"] == "nodefs.available"]
-    assert found["device"] == os.stat(host).st_dev
+    assert found["device"] == host.stat().st_dev
     percent = found["below"] * 100 / found["total"]
     return f"{percent:.0f}%" if abs(percent - round(percent)) < 1e-6 and found["below"] != 1 << 30 else found["below"]
 
@@ -59,7 +60,11 @@ def test_k8_a_kubelet_by_itself(host):
         (["k3s", "agent", "--kubelet-arg=eviction-hard=imagefs.available<1%,nodefs.available<2%"], "", "2%"),
         (["k3s", "server"], 'kubelet-arg:\n  - "eviction-hard=nodefs.available<1Gi"\n', 1 << 30),
         # The command line wins over the file, and a soft threshold evicts much later.
-        (["k3s", "server", "--kubelet-arg", "eviction-hard=nodefs.available<3%"], "kubelet-arg: eviction-hard=nodefs.available<8%\n", "3%"),
+        (
+            ["k3s", "server", "--kubelet-arg", "eviction-hard=nodefs.available<3%"],
+            "kubelet-arg: eviction-hard=nodefs.available<8%\n",
+            "3%",
+        ),
         (["k3s", "server", "--kubelet-arg=eviction-soft=nodefs.available<30%"], "", "5%"),
     ],
 )
@@ -76,7 +81,14 @@ def test_k8_a_host_without_a_kubelet_has_none(tmp_path):
 def findings(free: int, limit: int, device: int = 1):
     world = healthy()
     world["host"]["pi-2"]["evictions"] = [
-        {"signal": "nodefs.available", "path": "/var/lib/kubelet", "device": device, "total": 4000 * MIB, "free": free * MIB, "below": limit * MIB}
+        {
+            "signal": "nodefs.available",
+            "path": "/var/lib/kubelet",
+            "device": device,
+            "total": 4000 * MIB,
+            "free": free * MIB,
+            "below": limit * MIB,
+        }
     ]
     return [finding for finding in judge.evaluate(world, settings(), owner()) if finding.check == "eviction"]
 

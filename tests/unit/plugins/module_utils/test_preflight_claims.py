@@ -24,9 +24,15 @@ def findings(**seen: Any) -> list[Any]:
     return list(judge.evaluate(world, settings(), owner()))
 
 
-def pod(name: str, port: int, *, node: str | None = "pi-2", kind: str = "DaemonSet", phase: str = "Running", **labels: str) -> dict[str, Any]:
+def pod(
+    name: str, port: int, *, node: str | None = "pi-2", kind: str = "DaemonSet", phase: str = "Running", **labels: str
+) -> dict[str, Any]:
     wanted = {"nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["pi-2"]}]}]}
-    placed = {"nodeName": node} if node else {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": wanted}}}
+    placed = (
+        {"nodeName": node}
+        if node
+        else {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": wanted}}}
+    )
     return {
         "metadata": {
             "namespace": "kube-system",
@@ -34,18 +40,28 @@ def pod(name: str, port: int, *, node: str | None = "pi-2", kind: str = "DaemonS
             "labels": labels,
             "ownerReferences": [{"kind": kind, "name": name, "uid": "u"}],
         },
-        "spec": {**placed, "containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": port, "protocol": "TCP"}]}]},
+        "spec": {
+            **placed,
+            "containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": port, "protocol": "TCP"}]}],
+        },
         "status": {"phase": phase},
     }
 
 
 def service(name: str, namespace: str = "web", **spec: Any) -> dict[str, Any]:
     status = {"loadBalancer": {"ingress": [{"ip": ip} for ip in spec.pop("balanced", [])]}}
-    return {"metadata": {"namespace": namespace, "name": name}, "spec": {"ports": [{"port": 8080, "protocol": "TCP"}], **spec}, "status": status}
+    return {
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {"ports": [{"port": 8080, "protocol": "TCP"}], **spec},
+        "status": status,
+    }
 
 
 def sliced(of: str, *targets: str, namespace: str = "web", manager: str = "", port: int = 8080) -> dict[str, Any]:
-    labels = {"kubernetes.io/service-name": of, **({"endpointslice.kubernetes.io/managed-by": manager} if manager else {})}
+    labels = {
+        "kubernetes.io/service-name": of,
+        **({"endpointslice.kubernetes.io/managed-by": manager} if manager else {}),
+    }
     return {
         "metadata": {"namespace": namespace, "name": f"{of}-1", "labels": labels},
         "addressType": "IPv4",
@@ -77,7 +93,9 @@ def test_k1_service_lb_is_named_by_its_service_and_once():
     labels = {"svccontroller.k3s.cattle.io/svcname": "web", "svccontroller.k3s.cattle.io/svcnamespace": "shop"}
     pods = [pod("svclb-web-1a2b", 8080, node=node, **labels) for node in ("pi-1", "pi-2", "pi-3")]
     balanced = service("web", "shop", type="LoadBalancer", balanced=["10.77.0.11", "10.77.0.12", "10.77.0.13"])
-    (finding,) = findings(host_ports=claims.host_ports(pods, NAME, NAME), service_ports=claims.service_ports([balanced]))
+    (finding,) = findings(
+        host_ports=claims.host_ports(pods, NAME, NAME), service_ports=claims.service_ports([balanced])
+    )
 
     assert (finding.host, finding.level) == ("(all)", "error")
     assert "the Service shop/web (LoadBalancer)" in finding.seen
@@ -86,7 +104,11 @@ def test_k1_service_lb_is_named_by_its_service_and_once():
 
 @pytest.mark.parametrize(
     "spec",
-    [{"externalIPs": ["10.77.0.12"]}, {"type": "NodePort", "ports": [{"port": 80, "nodePort": 8082}]}, {"balanced": ["10.77.0.11"]}],
+    [
+        {"externalIPs": ["10.77.0.12"]},
+        {"type": "NodePort", "ports": [{"port": 80, "nodePort": 8082}]},
+        {"balanced": ["10.77.0.11"]},
+    ],
 )
 def test_k1_ports_that_kube_proxy_takes_are_found(spec):
     (finding,) = findings(service_ports=claims.service_ports([service("web", **spec)]))
@@ -100,7 +122,9 @@ def test_k1_what_is_in_nobodys_way_is_no_finding():
     harmless = [pod("a", 80), pod("b", 8080, node="elsewhere"), pod("c", 8080, phase="Succeeded"), own]
     udp = pod("d", 8080)
     udp["spec"]["containers"][0]["ports"][0]["protocol"] = "UDP"
-    ports = claims.service_ports([service("web", externalIPs=["192.0.2.1"]), service("x", ports=[{"port": 80, "nodePort": 30080}])])
+    ports = claims.service_ports(
+        [service("web", externalIPs=["192.0.2.1"]), service("x", ports=[{"port": 80, "nodePort": 30080}])]
+    )
 
     assert findings(host_ports=claims.host_ports([*harmless, udp], NAME, NAME), service_ports=ports) == []
 
@@ -129,7 +153,10 @@ def test_k5_another_service_to_the_units_is_named_with_its_ingress():
     (finding,) = findings(other_routes=routes(sliced("legacy", "10.77.0.11", "10.77.0.12"), ingresses=(ingress,)))
 
     assert (finding.check, finding.level) == ("another Service", "error")
-    assert finding.seen == "web/legacy points to the units (10.77.0.11:8080, 10.77.0.12:8080), used by the Ingress web/door"
+    assert (
+        finding.seen
+        == "web/legacy points to the units (10.77.0.11:8080, 10.77.0.12:8080), used by the Ingress web/door"
+    )
     assert "that Ingress use pi_controller_service" in finding.fix
     assert "kubectl -n web delete service legacy" in finding.fix
 
@@ -140,20 +167,25 @@ def test_k5_it_is_found_however_its_slices_came_about(manager):
 
 
 def test_k5_the_migrated_service_and_other_targets_are_no_findings():
-    assert findings(
-        other_routes=routes(
-            sliced(NAME, "10.77.0.11", namespace=NAME),
-            sliced("legacy", "10.77.0.11", port=80),
-            sliced("legacy", "192.0.2.1"),
-            sliced("gone", "10.77.0.11"),
-            sliced("legacy", "10.77.0.11", manager="endpointslice-controller.k8s.io"),
+    assert (
+        findings(
+            other_routes=routes(
+                sliced(NAME, "10.77.0.11", namespace=NAME),
+                sliced("legacy", "10.77.0.11", port=80),
+                sliced("legacy", "192.0.2.1"),
+                sliced("gone", "10.77.0.11"),
+                sliced("legacy", "10.77.0.11", manager="endpointslice-controller.k8s.io"),
+            )
         )
-    ) == []
+        == []
+    )
 
 
 # --- K6 ------------------------------------------------------------------------------------------
 
-VIOLATION = 'pods "pi-controller-" is forbidden: violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true)'
+VIOLATION = (
+    'pods "pi-controller-" is forbidden: violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true)'
+)
 
 
 def tried(refused: str | None, *, own: bool = True) -> dict[str, Any]:
@@ -165,7 +197,9 @@ def test_k6_a_refusal_is_told_in_the_words_of_the_api():
 
     assert (finding.seen, finding.level) == (VIOLATION, "error")
     assert "pod-security.kubernetes.io/enforce=privileged" in finding.fix
-    (policy,) = findings(tried=tried('admission webhook "validate.kyverno.svc" denied the request: no hostPath', own=False))
+    (policy,) = findings(
+        tried=tried('admission webhook "validate.kyverno.svc" denied the request: no hostPath', own=False)
+    )
     assert "no hostPath" in policy.seen
     assert policy.level == "error"
 
@@ -185,13 +219,18 @@ def test_k6_a_right_that_is_missing_for_the_try_is_a_warning():
 
 
 def addon(kind: str = "k3s.cattle.io/v1, Kind=Addon") -> dict[str, Any]:
-    annotations = {f"objectset.rio.cattle.io/owner-{key}": value for key, value in {"gvk": kind, "name": "pi", "namespace": "kube-system"}.items()}
+    annotations = {
+        f"objectset.rio.cattle.io/owner-{key}": value
+        for key, value in {"gvk": kind, "name": "pi", "namespace": "kube-system"}.items()
+    }
     return {"metadata": {"name": NAME, "annotations": annotations}}
 
 
 @pytest.mark.parametrize("kind", ["Service", "DaemonSet", "EndpointSlice"])
 def test_k10_an_object_of_an_addon_manifest_names_the_manifest(kind):
-    (finding,) = findings(applied=claims.applied_by([(kind, addon()), ("Service", None), ("Service", service("plain"))]))
+    (finding,) = findings(
+        applied=claims.applied_by([(kind, addon()), ("Service", None), ("Service", service("plain"))])
+    )
 
     assert finding.seen == f"{kind} {NAME} is applied again from /var/lib/rancher/k3s/server/manifests/pi.yaml"
     assert "touch /var/lib/rancher/k3s/server/manifests/pi.yaml.skip" in finding.fix
@@ -224,7 +263,8 @@ def test_a4_addresses_are_compared_in_one_spelling():
     world = healthy()
     addresses = {"pi-1": "FD00:0::11", "pi-2": "10.77.0.12", "pi-3": "10.77.0.13"}
     world["kubernetes"].update(
-        other_routes=routes(sliced("legacy", "fd00::0:11")), service_ports=claims.service_ports([service("web", externalIPs=["fd00::11"])])
+        other_routes=routes(sliced("legacy", "fd00::0:11")),
+        service_ports=claims.service_ports([service("web", externalIPs=["fd00::11"])]),
     )
     world["kubernetes"]["targets"] = targets("fd00:0:0::11", "10.77.0.12")
     checks = [finding.check for finding in judge.evaluate(world, settings(), owner(addresses=addresses))]

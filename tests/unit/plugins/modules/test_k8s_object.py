@@ -12,7 +12,10 @@ from fake_kube import APPS, CORE, NAME, NAMESPACE, FakeKube, add_daemonset, add_
 
 api = import_plugin("module_utils._kube.api")
 PATH = f"{APPS}/daemonsets/{NAME}"
-POD = {"kind": "Pod", "metadata": {"namespace": NAMESPACE, "name": f"{NAME}-1a", "labels": {"raft-migration/serving": "false"}}}
+POD = {
+    "kind": "Pod",
+    "metadata": {"namespace": NAMESPACE, "name": f"{NAME}-1a", "labels": {"raft-migration/serving": "false"}},
+}
 PRIVILEGED = {"pod-security.kubernetes.io/enforce": "privileged"}
 
 
@@ -44,7 +47,9 @@ def test_a_missing_object_is_made(kube, run_module):
 def test_check_mode_predicts_and_changes_nothing(kube, run_module):
     add_daemonset(kube, {"new": 1})
     before = kube.objects[PATH]
-    result = run_module("k8s_object", {"definition": daemonset(selector={"matchLabels": {"a": "b"}})}, check_mode=True, diff=True)
+    result = run_module(
+        "k8s_object", {"definition": daemonset(selector={"matchLabels": {"a": "b"}})}, check_mode=True, diff=True
+    )
 
     assert result["changed"]
     assert result["diff"]["after"]["spec"] == {"selector": {"matchLabels": {"a": "b"}}}
@@ -58,7 +63,10 @@ def test_labels_and_annotations_of_others_are_kept(kube, run_module):
     kube.objects[PATH]["metadata"].update(labels={"team": "green"}, annotations={"note": "kept"})
     run_module("k8s_object", {"definition": daemonset(selector={})})
 
-    assert kube.objects[PATH]["metadata"]["labels"] == {"team": "green", "app.kubernetes.io/managed-by": "raft-migration"}
+    assert kube.objects[PATH]["metadata"]["labels"] == {
+        "team": "green",
+        "app.kubernetes.io/managed-by": "raft-migration",
+    }
     assert kube.objects[PATH]["metadata"]["annotations"] == {"note": "kept"}
 
 
@@ -119,7 +127,9 @@ def test_deleting_waits_until_the_object_is_gone(kube, run_module):
     add_daemonset(kube, {"new": 1})
     looks = iter(range(3))
     kube.deleted = lambda path: None
-    kube.on_request = lambda method, path: kube.objects.pop(PATH, None) if kube.writes and next(looks, None) is None else None
+    kube.on_request = lambda method, path: (
+        kube.objects.pop(PATH, None) if kube.writes and next(looks, None) is None else None
+    )
     result = run_module("k8s_object", {"definition": daemonset(), "state": "absent"})
 
     assert (result["changed"], result["resources"]) == (True, [])
@@ -156,5 +166,7 @@ def test_an_object_is_read(kube, run_module):
     add_daemonset(kube, {"new": 1})
     read = {"kind": "DaemonSet", "namespace": NAMESPACE}
 
-    assert [found["metadata"]["name"] for found in run_module("k8s_object_info", {**read, "name": NAME})["resources"]] == [NAME]
+    assert [
+        found["metadata"]["name"] for found in run_module("k8s_object_info", {**read, "name": NAME})["resources"]
+    ] == [NAME]
     assert run_module("k8s_object_info", {**read, "name": "other"})["resources"] == []
