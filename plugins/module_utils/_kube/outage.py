@@ -88,11 +88,11 @@ class OutageMemory:
     def of_this_run(cls) -> OutageMemory:
         """Without an ansible-playbook above there is no run that would remember."""
         try:
-            run = playbook_run()
-        except (RaftError, OSError):
+            cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+            return cls(cache / FOLDER, playbook_run())
+        # The last where a user has no home.
+        except (RaftError, OSError, RuntimeError):
             return cls()
-        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        return cls(Path(cache).expanduser() / FOLDER, run)
 
     @property
     def since(self) -> float | None:
