@@ -43,7 +43,7 @@ def test_k12_pre_flight_accepts_the_releases_that_the_matrix_runs() -> None:
     assert [f"{found[1]}.{found[2]}", f"{found[3]}.{found[4]}"] == [minors[0], minors[-1]]
 
 
-def test_k12_the_modules_ask_for_the_kubernetes_client_that_the_matrix_begins_with() -> None:
+def test_k12_the_oldest_client_that_modules_ask_for() -> None:
     required = re.search(r"^kubernetes>=(\d+)", (REPOSITORY / "requirements.txt").read_text(), re.MULTILINE)
     named = re.search(r"kubernetes >= (\d+)\.", (REPOSITORY / "plugins/doc_fragments/kubernetes.py").read_text())
     assert required

@@ -104,7 +104,7 @@ def test_a_host_without_a_network_is_missed_on_every_port(hosts):
     assert len(lost) == 4 * len(NEW + OLD)
 
 
-def test_k1_a_stranger_behind_an_address_translation_is_seen_from_the_others(hosts):
+def test_k1_a_stranger_behind_nat_is_seen_from_the_others(hosts):
     """As with a pod's hostPort, or a Service on the Pi's address: the port is free on the Pi, and whoever connects reaches something else."""
     hosts["pi-2"].serve(7777, "a pod")
     hosts["pi-2"].run("iptables", "-t", "nat", "-I", "PREROUTING", "-p", "tcp", "--dport", "8082", "-j", "REDIRECT", "--to-ports", "7777")

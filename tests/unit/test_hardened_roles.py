@@ -231,7 +231,7 @@ def test_l6_no_right_is_granted_that_no_call_needs() -> None:
     assert granted == CALLS
 
 
-def test_k8_the_pods_have_a_priority_that_the_kubelet_does_not_evict() -> None:
+def test_k8_the_kubelet_does_not_evict_the_pods() -> None:
     template = (ROLES / "cluster/templates/daemonset.yml.j2").read_text()
     assert "priorityClassName: {{ pi_controller_priority_class }}" in template
     assert yaml.safe_load((ROLES / "cluster/defaults/main.yml").read_text())["pi_controller_priority_class"] == "system-node-critical"

@@ -113,7 +113,7 @@ def role(name: str, tasks_from: str, **variables: Any) -> dict[str, Any]:
     }
 
 
-def test_k8_the_daemonset_is_made_from_the_template_and_a_second_time_is_no_change(play):
+def test_k8_the_daemonset_is_made_once_from_its_template(play):
     kube = FakeKube(lag=0)
     with served(kube) as port:
         first = play(port, [role("cluster", "daemonset", raft_migration_port_set="temporary")], "--diff")

@@ -70,7 +70,7 @@ def _unseen(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
             "an answer",
             "apply docs/rbac.yml of this release, or use a kubeconfig whose user may do this"
             if ((kubernetes or {}).get("failure") or {}).get("status") == 403
-            else "start the API server (on K3s: the service k3s), and see that pi_controller_kubeconfig leads to it",
+            else "start the API server (on K3s: the service k3s), and check that pi_controller_kubeconfig points to it",
         )
 
 

@@ -126,7 +126,7 @@ def test_k11_the_second_call_of_a_run_does_not_wait_again(run_module, in_a_run):
     assert (in_a_run.stat().st_mode & 0o777, memory.stat().st_mode & 0o777) == (0o700, 0o600)
 
 
-def test_k11_an_api_that_answers_again_gets_the_whole_patience_again(run_module, in_a_run):
+def test_k11_an_api_that_is_back_gets_the_whole_patience(run_module, in_a_run):
     with refusing() as port:
         ask(run_module, port)
     with answering(port=port):
@@ -180,7 +180,7 @@ def test_k11_rights_that_are_missing_are_not_waited_for(run_module):
     assert seconds < 0.5
 
 
-def test_a_certificate_that_is_not_trusted_is_not_called_unreachable():
+def test_k11_a_certificate_that_is_not_trusted_is_named():
     text = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer certificate (_ssl.c:1032)"
     error = api.Unreachable.from_error(OSError(text))
 

@@ -117,7 +117,7 @@ def test_k1_ports_that_kube_proxy_takes_are_found(spec):
     assert finding.level == "error"
 
 
-def test_k1_what_is_in_nobodys_way_is_no_finding():
+def test_k1_other_ports_and_nodes_are_no_finding():
     own = {**pod(NAME, 8082), "metadata": {**pod(NAME, 8082)["metadata"], "namespace": NAME}}
     harmless = [pod("a", 80), pod("b", 8080, node="elsewhere"), pod("c", 8080, phase="Succeeded"), own]
     udp = pod("d", 8080)
@@ -192,7 +192,7 @@ def tried(refused: str | None, *, own: bool = True) -> dict[str, Any]:
     return {"namespace": NAME if own else "default", "in_its_own": own, "refused": refused}
 
 
-def test_k6_a_refusal_is_told_in_the_words_of_the_api():
+def test_k6_a_refusal_is_in_the_words_of_the_api():
     (finding,) = findings(tried=tried(VIOLATION), namespace={"phase": "Active", "enforce": "restricted"})
 
     assert (finding.seen, finding.level) == (VIOLATION, "error")
@@ -204,7 +204,7 @@ def test_k6_a_refusal_is_told_in_the_words_of_the_api():
     assert policy.level == "error"
 
 
-def test_k6_a_namespace_that_prepare_will_label_is_not_blamed_for_its_cluster():
+def test_k6_a_namespace_that_prepare_will_label_is_fine():
     assert findings(tried=tried(VIOLATION, own=False), namespace=None) == []
     assert findings(tried=tried(None)) == []
 
