@@ -104,7 +104,10 @@ def other_routes(
     services: Iterable[Object], slices: Iterable[Object], ingresses: Iterable[Object], namespace: str, service: str
 ) -> list[dict[str, Any]]:
     """Where Services without pods point to, all but the one that is migrated, and the Ingresses that use each."""
-    known = {named(found) for found in services} - {f"{namespace}/{service}"}
+    # kube-proxy does nothing for a headless one: its clients use the Pis' own addresses.
+    known = {named(found) for found in services if found["spec"].get("clusterIP") != "None"} - {
+        f"{namespace}/{service}"
+    }
     users: dict[str, list[str]] = {}
     for ingress in ingresses:
         for backend in _backends(ingress):

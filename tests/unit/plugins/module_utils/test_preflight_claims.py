@@ -143,7 +143,7 @@ def test_k1_a_stranger_behind_nat_on_a_port_that_is_free_on_its_pi():
 
 
 def routes(*slices: dict[str, Any], ingresses: tuple[dict[str, Any], ...] = ()) -> list[dict[str, Any]]:
-    services = [service("legacy"), service(NAME, NAME)]
+    services = [service("legacy"), service("headless", clusterIP="None"), service(NAME, NAME)]
     return claims.other_routes(services, slices, ingresses, NAME, NAME)
 
 
@@ -174,6 +174,7 @@ def test_k5_the_migrated_service_and_other_targets_are_no_findings():
                 sliced("legacy", "10.77.0.11", port=80),
                 sliced("legacy", "192.0.2.1"),
                 sliced("gone", "10.77.0.11"),
+                sliced("headless", "10.77.0.11"),
                 sliced("legacy", "10.77.0.11", manager="endpointslice-controller.k8s.io"),
             )
         )
