@@ -25,9 +25,9 @@ options:
     elements: str
   wait_out:
     description:
-      - Seconds to wait for a lost quorum or leader to be back. An outage that is over by then stops nothing, nor does
-      one that was over before. - With V(0), the default, such an alert stops the play, whether it lasts or not. Alerts
-      of other kinds always do.
+      - Seconds to wait for a lost quorum or leader to be back. An outage that is over by then stops nothing, nor does one
+        that was over before.
+      - With V(0), the default, such an alert stops the play, whether it lasts or not. Alerts of other kinds always do.
     type: float
     default: 0
 notes:

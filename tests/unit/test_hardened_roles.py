@@ -159,26 +159,54 @@ def test_l4_a_rollback_looks_at_the_lock_where_it_may_stop() -> None:
     assert found["finish"][0] == "pods_away.yml", "the units serve before it"
 
 
-@pytest.mark.parametrize("kind", ["lock_lost", "leader_lost", None])
-def test_l4_a_lost_lock_stops_the_task_and_nothing_else_does(tmp_path: Path, play: Any, kind: str | None) -> None:
-    # The lookup takes an alert for this run's only where the watch names this run: the process that templates the task.
-    watch = tmp_path / "watch"
-    watch.mkdir()
-    alert = {"at": 2.0, "kind": kind, "cluster": None, "phase": "rollback", "message": "taken over by bert", "began": 1.0, "ended": None}
+def watched(folder: Path) -> list[dict[str, Any]]:
+    """Tasks that make the watch's folder one of the run they are in."""
     about = (
         "import json, os, sys; sys.path.insert(0, sys.argv[1]);"
         "from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.processes import playbook_run;"
         "print(json.dumps({'run': dict(playbook_run().as_dict())}))"
     )
     know = {"name": "Know", "ansible.builtin.command": {"argv": [sys.executable, "-c", about, str(CHECKOUT / ".collections")]}, "register": "run"}
-    write = {"name": "Write", "ansible.builtin.copy": {"content": "{{ run.stdout }}", "dest": f"{watch}/watch.json", "mode": "0600"}}
+    return [know, {"name": "Write", "ansible.builtin.copy": {"content": "{{ run.stdout }}", "dest": f"{folder}/watch.json", "mode": "0600"}}]
+
+
+@pytest.mark.parametrize("kind", ["lock_lost", "leader_lost", None])
+def test_l4_a_lost_lock_stops_the_task_and_nothing_else_does(tmp_path: Path, play: Any, kind: str | None) -> None:
+    # The lookup takes an alert for this run's only where the watch names this run: the process that templates the task.
+    watch = tmp_path / "watch"
+    watch.mkdir()
+    alert = {"at": 2.0, "kind": kind, "cluster": None, "phase": "rollback", "message": "taken over by bert", "began": 1.0, "ended": None}
     (watch / "order.json").write_text('{"watch": {}}')
     if kind:
         (watch / "alerts.jsonl").write_text(json.dumps(alert) + "\n")
-    done = play([know, write, *tasks_of("rollback/tasks/lock_held.yml")], {"pi-1": {}}, raft_migration_watch_dir=str(watch))
+    done = play([*watched(watch), *tasks_of("rollback/tasks/lock_held.yml")], {"pi-1": {}}, raft_migration_watch_dir=str(watch))
     assert (done.returncode != 0) == (kind == "lock_lost"), done.stdout + done.stderr
     if kind == "lock_lost":
         assert "taken over by bert" in done.stdout
+
+
+@pytest.mark.parametrize("opening", [True, False])
+def test_k11_a_loss_that_is_over_stops_a_run_before_the_opening_alone(tmp_path: Path, play: Any, opening: bool) -> None:
+    watch = tmp_path / "watch"
+    watch.mkdir()
+    (watch / "order.json").write_text('{"watch": {"new": {}}}')
+    alert = {"at": 2.0, "kind": "leader_lost", "cluster": "new", "phase": "port_migration", "message": "no leader", "began": 1.0, "ended": 12.7}
+    (watch / "alerts.jsonl").write_text(json.dumps(alert) + "\n")
+    phase = {
+        "name": "A task of a phase",
+        "ansible.builtin.debug": {"msg": "it goes on"},
+        "environment": "{{ raft_migration_alerts }}",
+        "vars": {"raft_migration_stoppable": True},
+    }
+    known = {"ansible.builtin.include_vars": {"file": str(ROLES / "run/vars/main.yml")}}
+    journal = {"journal": {"phases": {"cutover": {"facts": {"opening": True} if opening else {}}}}}
+    shared = {"ansible.builtin.include_vars": {"file": str(ROLES / "cluster/vars/main.yml")}}
+    variables = {"raft_migration_watch_dir": str(watch), "raft_migration_peers": ["pi-1"]}
+    given = {"ansible.builtin.set_fact": variables}
+    done = play([*watched(watch), known, shared, given, phase], {"pi-1": {"raft_migration_journal": journal}})
+    assert (done.returncode == 0) == opening, done.stdout + done.stderr
+    assert ("it goes on" in done.stdout) == opening
+    assert ("no leader (it was over after 11.7 s)" in done.stdout) != opening
 
 
 RESTRICTED = {

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import yaml
 from conftest import CHECKOUT, import_plugin
 from fake_kube import APPS, CORE, NAME, FakeKube, add_pod, pod
 from kubernetes.client.exceptions import ApiException
@@ -214,3 +215,29 @@ def test_k11_an_api_that_is_gone_is_one_sentence_and_one_wait(play):
     )
     # One patience of 45 s for all three tasks together.
     assert 44 < seconds < 80
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_k11_without_kubernetes_a_run_pauses_and_begins_no_rollback(play, tmp_path, answers):
+    tasks = yaml.safe_load((CHECKOUT / "roles/run/tasks/after_failure.yml").read_text())
+    # In place of the rollback.
+    began = {"name": "Go back", "ansible.builtin.copy": {"content": "", "dest": str(tmp_path / "began"), "mode": "0600"}}
+    (tmp_path / "back.yml").write_text(yaml.safe_dump([began]))
+    failure = {"phase": "port_migration", "host": "pi-1", "task": "Ports", "message": "it stopped"}
+    known = {
+        "raft_migration_failures": [failure],
+        "raft_migration_failure": failure,
+        "pi_controller_kubeconfig": str(tmp_path / "kubeconfig"),
+        "pi_controller_namespace": NAME,
+        "pi_controller_daemonset": NAME,
+    }
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(served(FakeKube(lag=0)))
+        if not answers:
+            taken = stack.enter_context(socket.socket())
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+        done = play(port, [{"set_fact": known}, *tasks])
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "began").exists() == answers
