@@ -199,11 +199,8 @@ def test_k11_a_loss_that_is_over_stops_a_run_before_the_opening_alone(tmp_path: 
         "vars": {"raft_migration_stoppable": True},
     }
     known = {"ansible.builtin.include_vars": {"file": str(ROLES / "run/vars/main.yml")}}
-    journal = {"journal": {"phases": {"cutover": {"facts": {"opening": True} if opening else {}}}}}
-    shared = {"ansible.builtin.include_vars": {"file": str(ROLES / "cluster/vars/main.yml")}}
-    variables = {"raft_migration_watch_dir": str(watch), "raft_migration_peers": ["pi-1"]}
-    given = {"ansible.builtin.set_fact": variables}
-    done = play([*watched(watch), known, shared, given, phase], {"pi-1": {"raft_migration_journal": journal}})
+    given = {"ansible.builtin.set_fact": {"raft_migration_watch_dir": str(watch), "raft_migration_recorded": {"opening": opening}}}
+    done = play([*watched(watch), known, given, phase], {"pi-1": {}})
     assert (done.returncode == 0) == opening, done.stdout + done.stderr
     assert ("it goes on" in done.stdout) == opening
     assert ("no leader (it was over after 11.7 s)" in done.stdout) != opening
@@ -218,7 +215,7 @@ RESTRICTED = {
 
 
 def test_l7_a_container_that_is_not_privileged_has_no_capabilities_and_a_seccomp_profile(evaluate: Callable[..., list[Any]]) -> None:
-    (apply,) = tasks_of("cluster/tasks/daemonset.yml")
+    apply, _made = tasks_of("cluster/tasks/daemonset.yml")
     given = [{}, {"privileged": False}, {"runAsUser": 7}, {"capabilities": {"add": ["SYS_RAWIO"]}}, {"privileged": True}]
     cases = [{"pi_controller_security_context": context} for context in given]
     found = evaluate("cutover", "{{ _security_context }}", cases, apply)
