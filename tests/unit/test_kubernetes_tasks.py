@@ -21,9 +21,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
-from conftest import CHECKOUT, import_plugin
+from conftest import CHECKOUT
 from fake_kube import APPS, CORE, NAME, FakeKube, add_pod, pod
 from kubernetes.client.exceptions import ApiException
+from preflight_world import settings
 
 QUERY = {"dryRun": "dry_run", "labelSelector": "label_selector", "fieldSelector": "field_selector"}
 Play = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -82,7 +83,7 @@ def play(tmp_path: Path, ansible_playbook: str) -> Play:
         }
         (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
         variables = {
-            "raft_migration": import_plugin("module_utils._core.config").resolve({}),
+            "raft_migration": settings(),
             "raft_migration_address": "127.0.0.1",
             "raft_migration_node": "pi-1",
             "pi_controller_image": "pi-controller:1.4.0",
