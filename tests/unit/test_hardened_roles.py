@@ -185,12 +185,21 @@ def test_l4_a_lost_lock_stops_the_task_and_nothing_else_does(tmp_path: Path, pla
         assert "taken over by bert" in done.stdout
 
 
-@pytest.mark.parametrize("opening", [True, False])
-def test_k11_a_loss_that_is_over_stops_a_run_before_the_opening_alone(tmp_path: Path, play: Any, opening: bool) -> None:
+@pytest.mark.parametrize(
+    ("opening", "ended", "goes_on", "shown"),
+    [
+        (True, 12.7, True, "it goes on"),
+        (False, 12.7, False, "no leader (it was over after 11.7 s)"),
+        (True, None, False, "no leader. Waiting up to 1 s for it to be over ..."),
+    ],
+)
+def test_k11_past_the_opening_a_lost_leader_is_waited_out(
+    tmp_path: Path, play: Any, opening: bool, ended: float | None, goes_on: bool, shown: str
+) -> None:
     watch = tmp_path / "watch"
     watch.mkdir()
     (watch / "order.json").write_text('{"watch": {"new": {}}}')
-    alert = {"at": 2.0, "kind": "leader_lost", "cluster": "new", "phase": "port_migration", "message": "no leader", "began": 1.0, "ended": 12.7}
+    alert = {"at": 2.0, "kind": "leader_lost", "cluster": "new", "phase": "port_migration", "message": "no leader", "began": 1.0, "ended": ended}
     (watch / "alerts.jsonl").write_text(json.dumps(alert) + "\n")
     phase = {
         "name": "A task of a phase",
@@ -199,11 +208,13 @@ def test_k11_a_loss_that_is_over_stops_a_run_before_the_opening_alone(tmp_path: 
         "vars": {"raft_migration_stoppable": True},
     }
     known = {"ansible.builtin.include_vars": {"file": str(ROLES / "run/vars/main.yml")}}
-    given = {"ansible.builtin.set_fact": {"raft_migration_watch_dir": str(watch), "raft_migration_recorded": {"opening": opening}}}
-    done = play([*watched(watch), known, given, phase], {"pi-1": {}})
-    assert (done.returncode == 0) == opening, done.stdout + done.stderr
-    assert ("it goes on" in done.stdout) == opening
-    assert ("no leader (it was over after 11.7 s)" in done.stdout) != opening
+    facts = {"raft_migration_watch_dir": str(watch), "raft_migration_recorded": {"opening": opening}, "raft_migration_outage_limit": 1}
+    done = play([*watched(watch), known, {"ansible.builtin.set_fact": facts}, phase], {"pi-1": {}, "pi-2": {}})
+    assert (done.returncode == 0) == goes_on, done.stdout + done.stderr
+    assert shown in done.stdout
+    assert ("it goes on" in done.stdout) == goes_on
+    # Both hosts wait, and one of them says so.
+    assert done.stdout.count("Waiting up to") == (1 if ended is None else 0)
 
 
 RESTRICTED = {
