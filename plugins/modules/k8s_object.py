@@ -9,9 +9,7 @@ DOCUMENTATION = r"""
 module: k8s_object
 short_description: Make, change or delete one object of the migration in Kubernetes
 description:
-  - For the kinds of objects that the migration makes or changes itself, with a limit of time for every request.
-  - An API server that is away is waited for as long as one takes to restart, once in a run. One that stays away is one
-    sentence in C(msg).
+  - For the kinds of objects that the migration makes or changes itself.
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)

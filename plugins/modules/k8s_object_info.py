@@ -9,9 +9,7 @@ DOCUMENTATION = r"""
 module: k8s_object_info
 short_description: Read one object of the migration from Kubernetes
 description:
-  - For the kinds of objects that the migration makes or changes itself, with a limit of time for every request.
-  - An API server that is away is waited for as long as one takes to restart, once in a run. One that stays away is one
-    sentence in C(msg).
+  - Gives the object, or nothing where there is none. That is no failure.
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
