@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -118,33 +117,6 @@ def test_l1_the_proof_comes_before_anything_is_opened_or_taken() -> None:
     (back,) = tasks_of("run/tasks/back.yml")
     steps = [task["name"] for task in back["block"]]
     assert steps.index("Prove what the journal says of the opening") < steps.index("Take the cluster back")
-
-
-def test_l3_mode_and_owner_of_the_unit_file_come_back(tmp_path: Path, play: Any) -> None:
-    unit, backup = tmp_path / "etc/pi-controller.service", tmp_path / "backup"
-    unit.parent.mkdir()
-    backup.mkdir(mode=0o700)
-
-    def named(path: str, *names: str) -> list[dict[str, Any]]:
-        found = []
-        for task in tasks_of(path):
-            found += [inner for inner in [task, *task.get("block", [])] if any(inner["name"].endswith(name) for name in names)]
-        return [{key: value for key, value in task.items() if key != "block"} for task in found]
-
-    keep = named("systemd_shutdown/tasks/main.yml", "Look for the unit file", "Keep the unit file", "Take the unit file away")
-    put_back = named("rollback/tasks/units_back.yml", "Look for the saved unit file", "Put the file back")
-    assert (len(keep), len(put_back)) == (3, 2)
-    for mode in (0o600, 0o640):
-        unit.write_text("[Service]\nEnvironment=TOKEN=x\n")
-        unit.chmod(mode)
-        if os.getuid() == 0:
-            os.chown(unit, 12345, 54321)
-        before = unit.stat()
-        named_in_inventory = {"pi_controller_unit": unit.name, "pi_controller_unit_file": str(unit), "raft_migration": {"backup_path": str(backup)}}
-        done = play([*keep, *put_back], {"pi-1": {}}, **named_in_inventory)
-        assert done.returncode == 0, done.stdout + done.stderr
-        after = unit.stat()
-        assert (stat.S_IMODE(after.st_mode), after.st_uid, after.st_gid) == (mode, before.st_uid, before.st_gid)
 
 
 def test_l4_a_rollback_looks_at_the_lock_where_it_may_stop() -> None:

@@ -14,6 +14,7 @@ from .findings import EVERYWHERE, Finding, ordered
 from .host import host_findings, is_down
 from .kubernetes import kubernetes_findings
 from .network import network_findings
+from .pause import pause_findings
 from .plan import BEYOND, Plan, make_plan, states_of
 from .transport import transport_findings
 
@@ -112,6 +113,7 @@ def _checks(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     down = lost | {host for host, result in hosts.items() if is_down(result)}
     for host, result in hosts.items():
         yield from host_findings(plan, host, result)
+    yield from pause_findings(plan, hosts)
     yield from network_findings(plan, ports, down)
     yield from cluster_findings(
         plan, seen["cluster"], {host: result["node_id"] for host, result in hosts.items()}, down

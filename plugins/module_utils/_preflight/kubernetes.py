@@ -86,13 +86,14 @@ def _node(plan: Plan, host: str, node: Mapping[str, Any]) -> Iterator[Finding]:
             "the label is the node's name, by which the pods are placed",
             f"kubectl label node {name} kubernetes.io/hostname={name} --overwrite",
         )
-    if address not in node["addresses"]:
+    # Of a dual-stack node the first one is what a pod is given as its host's.
+    if address not in node["addresses"][:1]:
         yield Finding(
             host,
             "node address",
             f"{', '.join(node['addresses']) or 'none'} in Kubernetes",
             f"{address}, as in the inventory: pods bind the node's address",
-            "correct ansible_host or pi_controller_address, or give K3s --node-ip",
+            "correct ansible_host or pi_controller_address, or give K3s --node-ip, with this address first",
         )
     if plan.stage == FRESH:
         yield from _room(plan, host, node)

@@ -16,6 +16,7 @@ from fake_kube import APPS, CORE, NAME, NAMESPACE, FakeKube, add_pod, api_error,
 from preflight_world import healthy, owner, settings
 
 api = import_plugin("module_utils._kube.api")
+process_facts = import_plugin("module_utils._core.unit_process")
 proxy = import_plugin("module_utils._kube.proxy")
 filters = {
     name: import_plugin(f"filter.{name}").FilterModule().filters()[name]
@@ -102,6 +103,17 @@ def test_all_of_a_pi_in_one_look(run_module, pi, bin_folder):
     assert result["missing_tools"] == ["nft"]
 
 
+@pytest.mark.parametrize("name", ["pi-controller", "pi-controller.service", "controller.service"])
+def test_p7_a_unit_is_known_by_its_own_name(run_module, pi, bin_folder, name):
+    """Its control group and drop-ins have that one, whatever the inventory calls it."""
+    command(bin_folder, "systemctl", "Id=pi-controller.service\nNames=controller.service pi-controller.service\nLoadState=loaded")
+    assert look(run_module, pi, unit=name)["unit"]["id"] == "pi-controller.service"
+
+
+def test_p7_without_systemd_a_name_is_completed(run_module, pi, bin_folder):
+    assert look(run_module, pi, unit="pi-controller")["unit"]["id"] == "pi-controller.service"
+
+
 def test_nothing_to_be_seen_is_no_failure(run_module, tmp_path, bin_folder):
     result = look(run_module, tmp_path / "nowhere", address="192.0.2.1", image="x")
 
@@ -125,14 +137,25 @@ def test_an_image_is_missing_only_where_the_runtime_says_so(run_module, pi, bin_
     assert look(run_module, pi, image="pi-controller:1.4.0")["image_present"] is present
 
 
-def test_values_of_the_environment_stay_where_they_are(run_module, pi, bin_folder, monkeypatch):
+def proc(folder: Path, environ: bytes, cmdline: bytes = b"/usr/bin/pi-controller\0") -> Path:
+    """A process of the number 198, as far as the kernel shows it."""
+    made = folder / "proc"
+    (made / "198").mkdir(parents=True)
+    (made / "198/environ").write_bytes(environ)
+    (made / "198/cmdline").write_bytes(cmdline)
+    return made
+
+
+def test_values_of_the_environment_stay_where_they_are(run_module, pi, bin_folder, monkeypatch, tmp_path):
     module = import_plugin("modules.preflight_host")
     command(bin_folder, "systemctl", "LoadState=loaded\nMainPID=198")
-    monkeypatch.setattr(module, "environment_names", lambda pid, prefix: ["PI_CONTROLLER_AUTH_TOKEN"])
+    kernel = proc(tmp_path, b"PI_CONTROLLER_AUTH_TOKEN=s3cret\0")
+    monkeypatch.setattr(module, "process", lambda pid: process_facts.process(pid, kernel))
     monkeypatch.setattr(module, "environment_value", lambda pid, name: "pi-7" if name == module.settings.NODE_ID else None)
     result = look(run_module, pi)
 
-    assert result["unit"]["environment"] == ["PI_CONTROLLER_AUTH_TOKEN"]
+    assert result["unit"]["process"]["environment"] == ["PI_CONTROLLER_AUTH_TOKEN"]
+    assert "s3cret" not in str(result)
     assert result["node_id"] == "pi-7"
 
 
