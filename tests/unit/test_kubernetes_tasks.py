@@ -11,61 +11,19 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
 from conftest import CHECKOUT
 from fake_kube import APPS, CORE, NAME, FakeKube, add_pod, pod
-from kubernetes.client.exceptions import ApiException
+from kube_server import served
 from preflight_world import settings
 
-QUERY = {"dryRun": "dry_run", "labelSelector": "label_selector", "fieldSelector": "field_selector"}
 Play = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@contextlib.contextmanager
-def served(kube: FakeKube) -> Iterator[int]:
-    """`kube` behind HTTP; gives the port."""
-    lock = threading.Lock()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _do(self) -> None:
-            parts = urlsplit(self.path)
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
-            params = {QUERY[key]: value for key, (value, *_more) in parse_qs(parts.query).items()}
-            try:
-                with lock:
-                    status, text = 200, kube.request(self.command.lower(), parts.path, body, **params).data
-            except ApiException as error:
-                status, text = error.status, error.body.encode() if isinstance(error.body, str) else error.body
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        do_GET = do_PUT = do_POST = do_DELETE = _do  # noqa: N815
-
-        def log_message(self, *_args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture
