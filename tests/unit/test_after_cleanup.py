@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from conftest import CHECKOUT
+from fake_kube import NAME, NAMESPACE, FakeKube
+from kube_server import served
 
 PIS = ("pi-1", "pi-2")
 
@@ -36,19 +38,28 @@ def playbook(tmp_path: Path, tool: str, tasks: list[dict[str, Any]], roles: dict
 
 
 @pytest.mark.parametrize(("phase", "goes_back"), [("transfer", True), ("port_migration", True), ("cleanup", False)])
-def test_p6_a_finished_migration_is_not_rolled_back_for_its_archive(tmp_path: Path, ansible_playbook: str, phase: str, goes_back: bool):
+def test_p6_a_finished_migration_is_not_rolled_back_for_its_archive(
+    tmp_path: Path, ansible_playbook: str, monkeypatch: pytest.MonkeyPatch, phase: str, goes_back: bool
+):
     after = (CHECKOUT / "roles/run/tasks/after_failure.yml").read_text()
     back = yaml.safe_dump([{"name": "Back", "ansible.builtin.debug": {"msg": "GOES BACK"}}])
     failure = {"phase": phase, "host": "pi-1", "task": "t", "message": "m"}
-    output = playbook(
-        tmp_path,
-        ansible_playbook,
-        [{"name": "After", "ansible.builtin.include_role": {"name": "after", "tasks_from": "after_failure"}}],
-        {"after": {"after_failure.yml": after, "back.yml": back}},
-        raft_migration_failures=[failure],
-        raft_migration_failure=failure,
-        raft_migration={"safety": {"auto_rollback_on_error": True}},
-    )
+    with served(FakeKube(lag=0)) as port:
+        # A rollback begins only where Kubernetes answers.
+        monkeypatch.setenv("K8S_AUTH_HOST", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("K8S_AUTH_API_KEY", "key")
+        output = playbook(
+            tmp_path,
+            ansible_playbook,
+            [{"name": "After", "ansible.builtin.include_role": {"name": "after", "tasks_from": "after_failure"}}],
+            {"after": {"after_failure.yml": after, "back.yml": back}},
+            raft_migration_failures=[failure],
+            raft_migration_failure=failure,
+            raft_migration={"safety": {"auto_rollback_on_error": True}},
+            pi_controller_kubeconfig="",
+            pi_controller_namespace=NAMESPACE,
+            pi_controller_daemonset=NAME,
+        )
     assert ("GOES BACK" in output) is goes_back
 
 
