@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
@@ -145,7 +144,22 @@ def test_k11_a_pod_leaves_the_service_by_its_label(play):
     assert kube.objects[f"{CORE}/pods/{NAME}-1a"]["metadata"]["labels"]["raft-migration/serving"] == "false"
 
 
-def test_k11_an_api_that_is_gone_is_one_sentence_and_one_wait(play):
+def after_failure(folder: Path) -> list[dict[str, Any]]:
+    """What the last play does after a phase that stopped, with a file in place of the rollback."""
+    began = {"name": "Go back", "ansible.builtin.copy": {"content": "", "dest": str(folder / "began"), "mode": "0600"}}
+    (folder / "back.yml").write_text(yaml.safe_dump([began]))
+    failure = {"phase": "port_migration", "host": "pi-1", "task": "Ports", "message": "it stopped"}
+    known = {
+        "raft_migration_failures": [failure],
+        "raft_migration_failure": failure,
+        "pi_controller_kubeconfig": str(folder / "kubeconfig"),
+        "pi_controller_namespace": NAME,
+        "pi_controller_daemonset": NAME,
+    }
+    return [{"set_fact": known}, *yaml.safe_load((CHECKOUT / "roles/run/tasks/after_failure.yml").read_text())]
+
+
+def test_k11_an_api_that_is_gone_is_one_sentence_one_wait_and_a_pause(play, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -153,50 +167,29 @@ def test_k11_an_api_that_is_gone_is_one_sentence_and_one_wait(play):
             "pi_controller.raft_migration.k8s_object_info": {"kind": "Service", "namespace": NAME, "name": NAME},
             "delegate_to": "localhost",
         }
+        said = {"debug": {"msg": "{{ ansible_failed_result.msg }}"}}
         began = time.monotonic()
         done = play(
             port,
             [
-                {
-                    "block": [{**reading, "name": "First"}],
-                    "rescue": [{"debug": {"msg": "{{ ansible_failed_result.msg }}"}}],
-                },
-                {**reading, "name": "Second", "failed_when": "false"},
-                role("cluster", "daemonset", raft_migration_port_set="temporary"),
+                {"block": [{**reading, "name": "First"}], "rescue": [said]},
+                {"block": [role("cluster", "daemonset", raft_migration_port_set="temporary")], "rescue": [said]},
+                *after_failure(tmp_path),
             ],
         )
         seconds = time.monotonic() - began
 
-    assert done.returncode == 2, done.stdout
+    assert done.returncode == 0, done.stdout
     assert f"the Kubernetes API at http://127.0.0.1:{port} is unreachable (connection refused)" in done.stdout
-    assert not any(
-        words in done.stdout + done.stderr for words in ("urllib3", "HTTPConnection", "<class", "Max retries")
-    )
-    # One patience of 45 s for all three tasks together.
-    assert 44 < seconds < 80
+    assert not any(words in done.stdout + done.stderr for words in ("urllib3", "HTTPConnection", "<class", "Max retries"))
+    # One patience of 45 s for all three of them together.
+    assert 44 < seconds < 85
+    assert not (tmp_path / "began").exists()
 
 
-@pytest.mark.parametrize("answers", [True, False])
-def test_k11_without_kubernetes_a_run_pauses_and_begins_no_rollback(play, tmp_path, answers):
-    tasks = yaml.safe_load((CHECKOUT / "roles/run/tasks/after_failure.yml").read_text())
-    # In place of the rollback.
-    began = {"name": "Go back", "ansible.builtin.copy": {"content": "", "dest": str(tmp_path / "began"), "mode": "0600"}}
-    (tmp_path / "back.yml").write_text(yaml.safe_dump([began]))
-    failure = {"phase": "port_migration", "host": "pi-1", "task": "Ports", "message": "it stopped"}
-    known = {
-        "raft_migration_failures": [failure],
-        "raft_migration_failure": failure,
-        "pi_controller_kubeconfig": str(tmp_path / "kubeconfig"),
-        "pi_controller_namespace": NAME,
-        "pi_controller_daemonset": NAME,
-    }
-    with contextlib.ExitStack() as stack:
-        port = stack.enter_context(served(FakeKube(lag=0)))
-        if not answers:
-            taken = stack.enter_context(socket.socket())
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
-        done = play(port, [{"set_fact": known}, *tasks])
+def test_k11_where_kubernetes_answers_a_rollback_begins(play, tmp_path):
+    with served(FakeKube(lag=0)) as port:
+        done = play(port, after_failure(tmp_path))
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "began").exists() == answers
+    assert (tmp_path / "began").exists()
