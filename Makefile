@@ -65,7 +65,7 @@ test-longer: packages ## Tests on the lab that are left out of `make test`: the 
 	@venv=$(ENVIRONMENT)
 	trap '$(LAB) down' EXIT
 	$(LAB) up --nodes 3 --profile full
-	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 tests/e2e/test_watch.py tests/e2e/test_status.py tests/e2e/test_verbs.py tests/e2e/test_lab_reset.py tests/e2e/test_rollback_killed_upstream.py
+	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 tests/e2e/test_watch.py tests/e2e/test_status.py tests/e2e/test_verbs.py tests/e2e/test_lab_reset.py tests/e2e/test_rollback_killed_upstream.py tests/e2e/test_owners_setups.py
 
 .PHONY: test-faults
 test-faults: packages ## The whole matrix phase x fault; ONLY="phase/fault ..." runs some of it

@@ -12,6 +12,8 @@ class ModuleDocFragment:
 options: {}
 notes:
   - Runs where the Python library C(kubernetes) is, which is the control node.
+  - Every request has a limit of time. An API server that is away is waited for as long as one takes to restart, once in a
+    run, and one that stays away is one sentence in C(msg).
 requirements:
   - kubernetes >= 31.0 (Python)
 attributes:

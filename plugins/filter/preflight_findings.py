@@ -31,7 +31,8 @@ options:
   owner:
     description:
       - The settings beside it. C(addresses) and C(nodes) have the address and the Kubernetes node of every host, the
-        others are C(unit), C(unit_file), C(image), C(pull_policy), C(daemonset), C(resources) and C(forks); and
+        others are C(unit), C(unit_file), C(image), C(pull_policy), C(daemonset), C(resources) and C(forks); C(config_file),
+        C(data_dir), C(args), C(working_dir), C(security_context), C(supplemental_groups) and C(volumes), which say what a pod gets; and
         C(has_token), C(scheme) and C(validate_certs), which say how a token is sent.
     type: dict
     required: true

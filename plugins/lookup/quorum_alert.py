@@ -23,6 +23,13 @@ options:
     description: Only alerts of these kinds stop the play. By default all of them do.
     type: list
     elements: str
+  wait_out:
+    description:
+      - Seconds to wait for a lost quorum or leader to be back. An outage that is over by then stops nothing, nor does one
+        that was over before.
+      - With V(0), the default, such an alert stops the play, whether it lasts or not. Alerts of other kinds always do.
+    type: float
+    default: 0
 notes:
   - As long as there is no alert, it costs one look for a file, and some milliseconds to be loaded.
 seealso:
@@ -45,13 +52,16 @@ _raw:
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
+from ansible.utils.display import Display
 
 ALERTS = "alerts.jsonl"
+INTERVAL = 0.5
 
 
 class LookupModule(LookupBase):
@@ -59,27 +69,55 @@ class LookupModule(LookupBase):
         for term in terms:
             path = Path(term).expanduser()
             if (path / ALERTS).exists():
-                self._look(path, kwargs.get("kinds"))
+                # Each host of a task comes here; one of them says what all of them wait for.
+                hosts = (variables or {}).get("ansible_play_hosts") or [None]
+                speaks = hosts[0] == (variables or {}).get("inventory_hostname")
+                self._look(path, kwargs.get("kinds"), float(kwargs.get("wait_out") or 0), speaks)
         return [{}]
 
-    def _look(self, path: Path, kinds: list[str] | None) -> None:
+    def _look(self, path: Path, kinds: list[str] | None, wait_out: float, speaks: bool) -> None:
         # Here and not above: each task of each host loads this plugin anew, and writes may be waiting meanwhile.
         from ..module_utils._core.processes import Process
+        from ..module_utils._core.waiting import wait_until
         from ..module_utils._watch.files import ABOUT, ORDER, WatchFolder
+        from ..module_utils._watch.judge import LEADER_LOST, QUORUM_LOST
 
         folder = WatchFolder(path)
         run = Process.from_dict((folder.read(ABOUT) or {}).get("run"))
         # A task is templated by the run itself or by one of its workers.
         if run is None or run.pid not in (os.getpid(), os.getppid()) or not run.alive:
             return
-        watched = (folder.read(ORDER) or {}).get("watch", {})
-        alerts = [
-            alert
-            for alert in folder.alerts()
-            if (alert["cluster"] is None or alert["cluster"] in watched) and (kinds is None or alert["kind"] in kinds)
-        ]
+
+        def stopping() -> list[dict[str, Any]]:
+            watched = (folder.read(ORDER) or {}).get("watch", {})
+            return [
+                alert
+                for alert in folder.alerts()
+                if (alert["cluster"] is None or alert["cluster"] in watched)
+                and (kinds is None or alert["kind"] in kinds)
+                and not (wait_out and alert["ended"] is not None and alert["kind"] in (QUORUM_LOST, LEADER_LOST))
+            ]
+
+        alerts = stopping()
+        if alerts and wait_out and all(alert["kind"] in (QUORUM_LOST, LEADER_LOST) for alert in alerts):
+            if speaks:
+                Display().display(
+                    f"{'; '.join(alert['message'] for alert in alerts)}. "
+                    f"Waiting up to {wait_out:.0f} s for it to be over ..."
+                )
+            began = time.monotonic()
+            alerts = wait_until(
+                stopping,
+                lambda left: not left or any(alert["kind"] not in (QUORUM_LOST, LEADER_LOST) for alert in left),
+                wait_out,
+                INTERVAL,
+            ).value
+            if speaks and not alerts:
+                Display().display(f"It is over after {time.monotonic() - began:.0f} s; the run goes on.")
         if alerts:
-            raise AnsibleError("; ".join(_say(alert) for alert in alerts) + f". Everything that was seen is in {folder.path}")
+            raise AnsibleError(
+                "; ".join(_say(alert) for alert in alerts) + f". Everything that was seen is in {folder.path}"
+            )
 
 
 def _say(alert: dict[str, Any]) -> str:

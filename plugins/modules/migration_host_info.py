@@ -137,7 +137,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.failures import RaftError
 from ..module_utils._core.journal import load
 from ..module_utils._core.modules import run_module
-from ..module_utils._core.systemd import in_words, parse_show, show_command
+from ..module_utils._core.systemd import in_words, parse_show, show_command, unit_name
 from ..module_utils._daemon.drivers import clients_of, rest_options
 from ..module_utils._daemon.interface import Daemon
 from ..module_utils._gate.nft import Nft
@@ -201,7 +201,9 @@ def look(module: AnsibleModule, result: dict[str, Any]) -> None:
     ports = {urlsplit(client.url).port or client.port for client in clients} | set(params["ports"])
     folder = Path(params["backup_path"])
     looker = Looker(module)
-    held = host.holders(ports, params["unit"])
+    unit = parse_show(looker.output(*show_command("systemctl", params["unit"])))
+    # By its own name, which is that of its control group, whatever alias it was given by.
+    held = host.holders(ports, unit["id"] or unit_name(params["unit"]))
     now = time.time()
     result |= {
         "clock": round(now, 3),
@@ -211,7 +213,7 @@ def look(module: AnsibleModule, result: dict[str, Any]) -> None:
         "gate": looker.gate(),
         "listeners": {str(port): one for port, one in sorted(held.items())},
         "daemons": [looker.daemon(client, held.get(client.port)) for client in clients],
-        "unit": in_words(parse_show(looker.output(*show_command("systemctl", params["unit"])))),
+        "unit": in_words(unit),
         "backups": host.backups(folder, now),
         "paths": {name: Path(path).exists() for name, path in params["paths"].items()},
         "versions": {

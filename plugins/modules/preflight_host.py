@@ -45,7 +45,7 @@ options:
     type: str
     default: ""
 notes:
-  - Of the daemon's environment only the names are returned, since values may be secrets.
+  - Of the daemon's environment and of its flags only the names are returned, since values may be secrets.
   - SQLite itself may leave an empty C(-wal) and a C(-shm) beside a database in WAL mode that nobody else has open.
 """
 
@@ -76,7 +76,7 @@ python:
   type: str
   sample: 3.11.2
 paths:
-  description: Kind, symbolic links on the way and file system of every path.
+  description: Kind, symbolic links on the way, file system and mounts of every path.
   returned: success
   type: dict
   sample:
@@ -91,6 +91,15 @@ paths:
       free: 1050673152
       free_files: 64102
       read_only: false
+      mount: /
+      filesystem: ext4
+      is_mount_point: false
+      mounts_inside: []
+forgetful_root:
+  description: What says that changes of the root file system are gone after a reboot; null where nothing does.
+  returned: success
+  type: str
+  sample: / is an overlay (overlayroot=tmpfs on the kernel's command line)
 state_bytes:
   description: Bytes below the data folder.
   returned: success
@@ -101,12 +110,18 @@ held_bytes:
   type: dict
   sample: {backup_path: 0, pod_data_dir: 0}
 unit:
-  description: State of the unit as systemd has it, with memory and names of the environment of its process.
+  description: >-
+    State of the unit as systemd has it, with the memory of its process and what it really runs with (C(process), null where it does
+    not run); what starts it apart from links below C(/etc/systemd/system) (C(started_by)); and how many files a container may
+    have open (C(runtime_open_files_limit)).
   returned: success
   type: dict
   sample:
-    {active: active, drop_ins: [], enabled: enabled, environment: [], file: /etc/systemd/system/pi-controller.service,
-     load: loaded, memory: 31457280, needs_reload: false, pid: 198, sub: running, unread_drop_ins: []}
+    {active: active, drop_ins: [], enabled: enabled, file: /etc/systemd/system/pi-controller.service, id: pi-controller.service,
+     load: loaded, memory: 31457280, names: [pi-controller.service], needs_reload: false, pid: 198, restarts: 0,
+     runtime_open_files_limit: 1048576, started_by: [], sub: running, unread_drop_ins: [],
+     process: {config: /etc/pi-controller/config.yaml, cwd: /, environment: [], flags: [], gid: 0, groups: {}, open_files_limit: 1024,
+               relative_settings: [], uid: 0, user: root, words: [], written_files: []}}
 node_id:
   description: The Raft ID in the daemon's environment or configuration; null where none was found.
   returned: success
@@ -129,6 +144,13 @@ database:
   sample:
     {integrity: ok, bytes: 4194304, seconds: 0.011, digest_seconds: 0.004, writes_waited: null, sqlite: 3.40.1,
      needs: [{table: nodes, need: "the collation own, which its application registers"}]}
+write_speed:
+  description: >-
+    Bytes a second that the file system of C(pod_data_dir) takes, synced, from a sample of at most 16 MiB or two seconds in a file
+    without a name; null where it could not be measured.
+  returned: success
+  type: float
+  sample: 21390950.4
 memory_available:
   description: Bytes a new process can have without swapping.
   returned: success
@@ -147,6 +169,15 @@ kube_proxy:
   returned: success
   type: dict
   sample: {mode: iptables, unreadable: null}
+evictions:
+  description:
+    - The disk space below which the kubelet of this Pi evicts pods, and what there is, in bytes (C(below), C(free), C(total)).
+      C(device) is that of its file system.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {signal: nodefs.available, path: /var/lib/kubelet, device: 45826, total: 31268536320, free: 9663676416, below: 1563426816}
 image_present:
   description: Whether the container runtime has O(image); null where it cannot be asked.
   returned: success
@@ -169,16 +200,21 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.failures import RaftError
 from ..module_utils._core.modules import run_module
-from ..module_utils._core.paths import describe, size_of
+from ..module_utils._core.mounts import command_line, forgetful_root
+from ..module_utils._core.mounts import read as read_mounts
+from ..module_utils._core.paths import describe, nearest_existing, size_of
 from ..module_utils._core.procfs import (
-    environment_names,
     environment_value,
     listeners,
     memory_available,
     memory_of,
 )
-from ..module_utils._core.systemd import parse_show, show_command, unread_drop_ins
+from ..module_utils._core.systemd import parse_show, show_command, unit_name, unread_drop_ins
+from ..module_utils._core.unit_install import DEPENDENCIES, ETC
+from ..module_utils._core.unit_process import process, relative_settings, runtime_limit
+from ..module_utils._core.write_speed import write_speed
 from ..module_utils._daemon.drivers import settings
+from ..module_utils._kube.eviction import evictions
 from ..module_utils._kube.images import full_name, names
 from ..module_utils._kube.proxy_look import ProxyLook
 from ..module_utils._sqlite.copies import isolated
@@ -209,23 +245,29 @@ class Look:
         if systemctl:
             _rc, text, _err = self.module.run_command(show_command(systemctl, self.params["unit"]))
         unit = parse_show(text)
+        name = unit["id"] or unit_name(self.params["unit"])
+        links = [ETC / f"{other}{kind}" / name for other in unit["started_by"] for kind in DEPENDENCIES]
+        undoable = {path.parent.stem for path in links if path.is_symlink()}
         return {
             **unit,
-            "unread_drop_ins": unread_drop_ins(self.params["unit"], unit["drop_ins"]),
+            "id": name,
+            "started_by": [other for other in unit["started_by"] if other not in undoable],
+            "unread_drop_ins": unread_drop_ins(name, unit["drop_ins"]),
             "memory": memory_of(unit["pid"]) if unit["pid"] else None,
-            "environment": environment_names(unit["pid"], settings.PREFIX) if unit["pid"] else [],
+            "process": {**process(unit["pid"]), "relative_settings": relative_settings(self.config())} if unit["pid"] else None,
+            "runtime_open_files_limit": runtime_limit(),
         }
+
+    def config(self) -> str:
+        try:
+            return Path(self.paths["config_file"]).read_text(encoding="utf-8", errors="replace")
+        except (KeyError, OSError):
+            return ""
 
     def node_id(self, pid: int) -> Optional[str]:
         """The Raft ID: from the daemon's environment, else from its configuration file."""
         given = environment_value(pid, settings.NODE_ID) if pid else None
-        if given:
-            return given
-        try:
-            text = Path(self.paths["config_file"]).read_text(encoding="utf-8", errors="replace")
-        except (KeyError, OSError):
-            return None
-        return settings.node_id_in(text)
+        return given or settings.node_id_in(self.config())
 
     def database(self) -> dict[str, Any]:
         path, busy, began = Path(self.paths["database"]), BUSY_TIMEOUT, time.monotonic()
@@ -277,22 +319,25 @@ class Look:
         return {"mode": rules.mode, "unreadable": rules.unreadable}
 
     def everything(self) -> dict[str, Any]:
-        unit = self.unit()
+        unit, mounts = self.unit(), read_mounts()
         return {
             "privileged": os.geteuid() == 0,
             "python": platform.python_version(),
-            "paths": {name: describe(path) for name, path in self.paths.items()},
+            "paths": {name: describe(path, mounts) for name, path in self.paths.items()},
+            "forgetful_root": forgetful_root(mounts, command_line()),
             "state_bytes": size_of(self.paths["data_dir"]),
             "held_bytes": {name: size_of(self.paths[name]) for name in HELD if name in self.paths},
             "unit": unit,
             "node_id": self.node_id(unit["pid"]),
-            "listeners": [one.as_dict() for one in listeners(set(self.params["ports"]), self.params["unit"])],
+            "listeners": [one.as_dict() for one in listeners(set(self.params["ports"]), unit["id"])],
             "database": self.database(),
+            "write_speed": write_speed(Path(nearest_existing(self.paths.get("pod_data_dir", "/var/lib")))),
             "memory_available": memory_available(),
             "has_address": self.has_address(),
             "missing_tools": [tool for tool in TOOLS if not self.module.get_bin_path(tool)],
             "image_present": self.image_present(),
             "kube_proxy": self.kube_proxy(),
+            "evictions": evictions(),
         }
 
 

@@ -22,9 +22,20 @@ extends_documentation_fragment:
   - pi_controller.raft_migration.kubernetes.service
   - pi_controller.raft_migration.attributes
   - pi_controller.raft_migration.attributes.read_only
+options:
+  pod:
+    description:
+      - The DaemonSet that is going to be made. A pod of its template is tried with a dry run of the API server, which
+        makes all of its checks (pod security, policies, quotas) and nothing else.
+      - It is tried in O(namespace), or in O(try_in) where that is not there yet.
+    type: dict
+  try_in:
+    description: A namespace that is there, for O(pod).
+    type: str
+    default: default
 notes:
-  - The user needs C(get) for namespaces, Services and DaemonSets, and C(list) for nodes and for the pods of all
-    namespaces.
+  - The user needs C(get) for namespaces, Services and DaemonSets, C(list) for nodes and for the pods, Services,
+    EndpointSlices and Ingresses of all namespaces, and C(create) for pods where O(pod) is tried.
 """
 
 EXAMPLES = r"""
@@ -71,6 +82,45 @@ namespace:
   description: Phase of the namespace and the pod security level it enforces; null where there is none.
   returned: success
   type: dict
+host_ports:
+  description: TCP hostPorts of all pods but those of O(daemonset), and the Service they are for, where ServiceLB runs them.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {node: pi-1, port: 8080, pod: kube-system/svclb-web-1a2b, owner: DaemonSet svclb-web, service: web/web}
+service_ports:
+  description: Ports of the nodes that kube-proxy takes for a Service, by its node port, its external or load balancer addresses.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{service: web/web, port: 30080, by: nodePort, addresses: null}]
+other_routes:
+  description: Where Services without pods point to, all but O(service), and the Ingresses that use them.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{service: web/pi, address: 10.77.0.11, port: 8080, ingresses: [web/pi]}]
+targets:
+  description: Where O(service) points to now, where that is not for its pods to say.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{address: 10.77.0.11, port: 8080}]
+applied:
+  description: Objects of the migration that a controller of K3s applies again, and from which manifest.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - object: Service pi-controller
+      owner: Addon kube-system/pi-controller
+      manifest: /var/lib/rancher/k3s/server/manifests/pi-controller.yaml
+tried:
+  description: Where O(pod) was tried, and in which words it was refused; null where it was not tried.
+  returned: success
+  type: dict
+  sample: {namespace: pi-controller, in_its_own: true, refused: null}
 failure:
   description: What was seen, what was wanted, and the next step.
   returned: on failure
@@ -82,22 +132,67 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ..module_utils._core.modules import run_module
-from ..module_utils._kube.api import apps, connect, core
+from ..module_utils._kube.api import KubeApi, KubeError, apps, connect, core
 from ..module_utils._kube.arguments import DAEMONSET, SERVICE
+from ..module_utils._kube.claims import applied_by, host_ports, other_routes, service_ports
+from ..module_utils._kube.endpoints import OF_PODS, OWN, SERVICE_LABEL, managed_by, of_slices
 from ..module_utils._kube.facts import daemonset_facts, namespace_facts, node_facts, service_facts
+
+ALL_SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
+INGRESSES = "/apis/networking.k8s.io/v1/ingresses"
+
+
+def try_pod(api: KubeApi, daemonset: dict[str, Any] | None, namespace: str | None, otherwise: str) -> dict[str, Any] | None:
+    """A dry run of a pod of the template. Only a refusal is of interest: whatever else goes wrong raises."""
+    if not daemonset:
+        return None
+    template, where = daemonset["spec"]["template"], namespace or otherwise
+    metadata = {**(template.get("metadata") or {}), "generateName": f"{daemonset['metadata']['name']}-", "namespace": where}
+    tried = {"namespace": where, "in_its_own": namespace is not None, "refused": None}
+    try:
+        api.create(core(where, "pods"), {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}, dry_run=True)
+    except KubeError as error:
+        if error.status is None or not 400 <= error.status < 500:
+            raise
+        return {**tried, "refused": error.api_message}
+    return tried
+
+
+def _of(item: dict[str, Any]) -> str:
+    """The Service of a slice."""
+    metadata = item["metadata"]
+    return f"{metadata.get('namespace')}/{(metadata.get('labels') or {}).get(SERVICE_LABEL)}"
 
 
 def look(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     api, params = connect(module), module.params
     namespace, daemonset, service = params["namespace"], params["daemonset"], params["service"]
     version = api.read("/version") or {}
-    pods = api.items("/api/v1/pods")
+    pods, services, slices = api.items("/api/v1/pods"), api.items("/api/v1/services"), api.items(ALL_SLICES)
+    found = {
+        "namespace": api.read(core("", "", namespace)),
+        "service": api.read(core(namespace, "services", service)),
+        "daemonset": api.read(apps(namespace, "daemonsets", daemonset)),
+    }
+    own = f"{namespace}/{service}"
+    owners_slices = [item for item in slices if _of(item) == own and managed_by(item) not in (OF_PODS, OWN)]
     result |= {
         "version": version.get("gitVersion", ""),
         "nodes": [node_facts(node, pods) for node in api.items("/api/v1/nodes")],
-        "daemonset": daemonset_facts(api.read(apps(namespace, "daemonsets", daemonset))),
-        "service": service_facts(api.read(core(namespace, "services", service))),
-        "namespace": namespace_facts(api.read(core("", "", namespace))),
+        "daemonset": daemonset_facts(found["daemonset"]),
+        "service": service_facts(found["service"]),
+        "namespace": namespace_facts(found["namespace"]),
+        "host_ports": host_ports(pods, namespace, daemonset),
+        "service_ports": service_ports(services),
+        "other_routes": other_routes(services, slices, api.items(INGRESSES), namespace, service),
+        "targets": sorted(
+            ({"address": ip, "port": port} for ip, port in {(target.ip, target.port) for target in of_slices(owners_slices)}),
+            key=lambda target: (target["address"], target["port"]),
+        ),
+        "applied": applied_by(
+            [("Service", found["service"]), ("DaemonSet", found["daemonset"]), *(("EndpointSlice", item) for item in owners_slices)]
+        ),
+        "tried": try_pod(api, params["pod"], namespace if found["namespace"] else None, params["try_in"]),
     }
 
 
@@ -106,6 +201,8 @@ def main() -> None:
         argument_spec={
             **DAEMONSET,
             **SERVICE,
+            "pod": {"type": "dict"},
+            "try_in": {"type": "str", "default": "default"},
         },
         supports_check_mode=True,
     )

@@ -242,14 +242,15 @@ def _lock(module: AnsibleK8SModule) -> Lock:
     wanted = module.params["lock"]
     owner = owner_of(module.params["parent_pid"])
 
-    def lock() -> MigrationLock:
+    def lock(patience: float | None = None) -> MigrationLock:
         # Never before the fork: two processes must not share a connection.
-        return MigrationLock(connect(module), wanted["namespace"], wanted["name"], owner, wanted["duration"])
+        return MigrationLock(connect(module, patience), wanted["namespace"], wanted["name"], owner, wanted["duration"])
 
     return Lock(
         take=lambda check_mode=False: lock().take(force=wanted["take_over"], check_mode=check_mode),
         renew=lambda: lock().renew(),
-        release=lambda: lock().release(),
+        # A lock that cannot be released expires. The end of a run does not wait for an API server that is gone.
+        release=lambda: lock(patience=1.0).release(),
     )
 
 

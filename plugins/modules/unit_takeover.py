@@ -44,7 +44,9 @@ options:
     type: path
     required: true
   saved_unit_file:
-    description: Where its file was saved. A unit whose file is in its place needs none.
+    description:
+      - Where its file was saved. A unit whose file is in its place needs none.
+      - A record of how it was installed, beside it, as M(pi_controller.raft_migration.unit_state) leaves it, is followed.
     type: path
     required: true
   data_dir:
@@ -81,6 +83,7 @@ notes:
     again.
 seealso:
   - module: pi_controller.raft_migration.k8s_daemonset_nodes
+  - module: pi_controller.raft_migration.unit_state
 """
 
 EXAMPLES = r"""
@@ -113,7 +116,6 @@ failure:
   type: dict
 """
 
-import os
 import signal
 import time
 from pathlib import Path
@@ -121,15 +123,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.durable import holding, replacing
+from ..module_utils._core.durable import holding
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.open_files import users_of
 from ..module_utils._core.procfs import listeners
-from ..module_utils._core.systemd import parse_show, show_command
+from ..module_utils._core.systemd import RUNNING
 from ..module_utils._core.takeover import Folders, TakeoverError
+from ..module_utils._core.unit_install import UnitInstall
 from ..module_utils._core.waiting import wait_until
-
-RUNNING = ("active", "activating", "reloading")
 
 
 class Takeover:
@@ -138,12 +139,16 @@ class Takeover:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.params: dict[str, Any] = module.params
-        self.systemctl = module.get_bin_path("systemctl", required=True)
-        self.unit: str = self.params["unit"]
+        self.binary = module.get_bin_path("systemctl", required=True)
         self.unit_file, self.saved = Path(self.params["unit_file"]), Path(self.params["saved_unit_file"])
         self.folders = Folders(*(Path(self.params[name]) for name in ("data_dir", "pod_data_dir", "archive_path", "aside")))
         self.started = time.monotonic()
         self.steps: list[dict[str, Any]] = []
+        self.install = UnitInstall(self.params["unit"], self.saved, self.systemctl, self.note)
+        self.unit = self.install.unit_id
+
+    def systemctl(self, *arguments: str) -> tuple[int, str, str]:
+        return tuple(self.module.run_command([self.binary, *arguments], environ_update={"LC_ALL": "C"}))
 
     def result(self) -> dict[str, Any]:
         return {"changed": bool(self.steps), "steps": self.steps, "elapsed": round(time.monotonic() - self.started, 3)}
@@ -151,29 +156,16 @@ class Takeover:
     def note(self, step: str) -> None:
         self.steps.append({"step": step, "at": round(time.monotonic() - self.started, 3)})
 
-    def state(self) -> dict[str, Any]:
-        _code, out, _err = self.module.run_command(show_command(self.systemctl, self.unit))
-        return parse_show(out)
-
-    def call(self, *arguments: str) -> None:
-        code, _out, err = self.module.run_command([self.systemctl, *arguments])
-        if code:
-            raise TakeoverError(
-                f"`systemctl {' '.join(arguments)}` failed with {code}: {err.strip()}",
-                seen=err.strip(),
-                next_step=f"read `journalctl -u {self.unit}` on this Pi",
-            )
-
     def check(self) -> None:
         """Raise where the takeover cannot be done. Nothing is changed."""
         self.folders.check()
-        if not self.saved.is_file() and not self._file_in_place():
+        if not self.install.record and not self.saved.is_file() and not self._file_in_place():
             raise TakeoverError(
                 f"there is no unit file, neither {self.unit_file} nor {self.saved}",
                 wanted=str(self.saved),
                 next_step=f"put the file of {self.unit} there",
             )
-        active = self.state()["active"]
+        active = self.install.state()["active"]
         if not self.folders.handed_over and active in RUNNING:
             raise TakeoverError(
                 f"{self.unit} is {active} although the pod has the newest data ({self.folders.pod_data})",
@@ -185,9 +177,9 @@ class Takeover:
     def predict(self) -> None:
         for src, dest in self.folders.renames():
             self.note(f"rename {src} to {dest}")
-        if self._file_due():
+        if self.install.due(self.unit_file):
             self.note(f"put {self.unit_file} back")
-        if self.state()["active"] not in RUNNING:
+        if self.install.state()["active"] not in RUNNING:
             self.note(f"start {self.unit}")
 
     def run(self) -> None:
@@ -228,36 +220,9 @@ class Takeover:
     def _file_in_place(self) -> bool:
         return self.unit_file.is_file() and not self.unit_file.is_symlink()
 
-    def _file_due(self) -> bool:
-        if not self.saved.is_file():
-            return False
-        return not self._file_in_place() or self.unit_file.read_bytes() != self.saved.read_bytes()
-
-    def _put_file_back(self) -> None:
-        """A mask is a link where the file belongs, so it goes first."""
-        seen = self.saved.stat()
-        if self.unit_file.is_symlink():
-            self.call("unmask", self.unit)
-        with replacing(self.unit_file, seen.st_mode & 0o777) as new:
-            new.write_bytes(self.saved.read_bytes())
-            os.chown(new, seen.st_uid, seen.st_gid)
-        self.note(f"put {self.unit_file} back")
-
     def _start(self) -> None:
-        if self._file_due():
-            self._put_file_back()
-        state = self.state()
-        if state["enabled"].startswith("masked"):
-            self.call("unmask", self.unit)
-            self.note(f"unmask {self.unit}")
-        if state["active"] in RUNNING and state["enabled"].startswith("enabled"):
-            return
-        self.call("daemon-reload")
-        self.call("enable", self.unit)
-        # One that failed too often is not started again before its owner says so.
-        self.call("reset-failed", self.unit)
-        self.call("start", self.unit)
-        self.note(f"start {self.unit}")
+        self.install.restore(self.unit_file)
+        self.install.start()
 
     def _not_listening(self) -> list[int]:
         held = {found.port for found in listeners(set(self.params["ports"]), self.unit) if found.owner == "unit"}
@@ -266,7 +231,7 @@ class Takeover:
     def _wait_listening(self) -> None:
         waited = wait_until(self._not_listening, lambda missing: not missing, self.params["wait_timeout"], interval=0.05)
         if not waited.met:
-            state = self.state()
+            state = self.install.state()
             raise TakeoverError(
                 f"{self.unit} has the pod's data and was started, but after {waited.elapsed:.0f} s it does not listen on "
                 f"{', '.join(map(str, waited.value))}: it is {state['active']} ({state['sub']}, {state['restarts']} restarts)",

@@ -120,11 +120,11 @@ class Play:
     """One ansible-playbook run, in a process group of its own: it can be watched while it runs, and killed.
 
     With `installed`, the folder that tests/tarball.sh installed the collection into, nothing of this checkout is used but the
-    inventory, and no home or configuration of whoever runs the tests.
+    inventory, and no home or configuration of whoever runs the tests. `config` and `inventory` are files in place of the usual ones.
     """
 
     def __init__(self, playbook: str | Path, *arguments: str, log: Path | None = None, on_line: Callable[[str], None] | None = None,
-                 installed: Path | None = None) -> None:
+                 installed: Path | None = None, config: Path | None = None, inventory: Path | None = None) -> None:
         tool = Path(sys.executable).with_name("ansible-playbook")
         # Its lines are parsed; what people see is tested elsewhere.
         environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
@@ -133,8 +133,8 @@ class Play:
             environment |= {"HOME": str(installed / "home"), "ANSIBLE_COLLECTIONS_PATH": str(installed / "collections")}
         else:
             where = REPOSITORY
-            environment["ANSIBLE_CONFIG"] = str(REPOSITORY / "ansible.cfg")
-        command = [str(tool), str(playbook), "-i", str(REPOSITORY / "inventories/lab"), *arguments]
+            environment["ANSIBLE_CONFIG"] = str(config or REPOSITORY / "ansible.cfg")
+        command = [str(tool), str(playbook), "-i", str(inventory or REPOSITORY / "inventories/lab"), *arguments]
         self.began = time.monotonic()
         self._lines: list[str] = []
         self._log = log
@@ -199,8 +199,9 @@ def inventory_with(folder: Path, name: str, **variables: Any) -> list[str]:
 
 
 def run_playbook(
-    playbook: str | Path, *arguments: str, log: Path | None = None, show: bool = False, installed: Path | None = None
-) -> PlaybookRun:
+    playbook: str | Path, *arguments: str, log: Path | None = None, show: bool = False, installed: Path | None = None,
+    config: Path | None = None, inventory: Path | None = None,
+) -> PlaybookRun:  # fmt: skip
     """Run a playbook against the lab to its end, as a user would."""
     began = time.monotonic()
 
@@ -209,7 +210,7 @@ def run_playbook(
             prefix = "" if found[1] == "PLAY" else "    "
             print(f"{time.monotonic() - began:7.1f} s  {prefix}{found[2]}", flush=True)
 
-    play = Play(playbook, *arguments, log=log, on_line=told, installed=installed)
+    play = Play(playbook, *arguments, log=log, on_line=told, installed=installed, config=config, inventory=inventory)
     try:
         return play.wait()
     except BaseException:

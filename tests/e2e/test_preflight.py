@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,8 +125,9 @@ def test_eight_faults_are_named_in_one_table_and_nothing_is_changed(
     listed = found(run.output)
     missing = [fault for fault, pattern in patterns.items() if not re.search(pattern, listed, re.MULTILINE)]
     assert missing == [], f"not in the table:\n{listed}"
-    # What follows from these eight, and nothing else: the image is missing everywhere, and one node has no Pi now.
-    known = [*patterns.values(), r"^pi-\d: image: ", r"^\(all\): nodes \(warning\): pi-1 not in the inventory$"]
+    # What follows from these eight, and nothing else: the image is missing everywhere, one node has no Pi now, and a kubelet that evicts
+    # pods would do so on the full disk.
+    known = [*patterns.values(), r"^pi-\d: image: ", r"^pi-2: eviction: ", r"^\(all\): nodes \(warning\): pi-1 not in the inventory$"]
     assert [line for line in listed.splitlines() if not any(re.search(pattern, line) for pattern in known)] == []
     print(f"{len(table(run.output))} findings in {run.seconds:.1f} s")
 
@@ -175,3 +178,77 @@ def test_a_healthy_lab_has_no_findings_also_where_prepare_was_begun(old_world: C
     assert "PRE-FLIGHT" in again.output
     assert not re.search(r"^host +check ", again.output, re.MULTILINE), again.output[-4000:]
     assert again.changed == dict.fromkeys(names, 0)
+
+
+def neighbours(addresses: dict[str, str]) -> list[dict[str, Any]]:
+    """What else may be in a cluster: a second Service to the units with an Ingress, one with external addresses, a pod with a hostPort."""
+
+    def obj(api: str, kind: str, name: str, labels: dict[str, str] | None = None, **rest: Any) -> dict[str, Any]:
+        metadata = {"namespace": "neighbours", "name": name, "labels": labels or {}}
+        return {"apiVersion": api, "kind": kind, "metadata": metadata, **rest}
+
+    path = {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "legacy", "port": {"number": 8080}}}}
+    # It needs no image to be given a node, and takes its port there.
+    container = {"name": "web", "image": "none", "imagePullPolicy": "Never", "ports": [{"containerPort": 80, "hostPort": 9092}]}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "neighbours"}},
+        obj("v1", "Service", "legacy", spec={"ports": [{"port": 8080, "protocol": "TCP"}]}),
+        obj(
+            "discovery.k8s.io/v1",
+            "EndpointSlice",
+            "legacy-1",
+            {"kubernetes.io/service-name": "legacy"},
+            addressType="IPv4",
+            endpoints=[{"addresses": [addresses["pi-1"]], "conditions": {"ready": True}}],
+            ports=[{"name": "", "port": 8080, "protocol": "TCP"}],
+        ),
+        obj("networking.k8s.io/v1", "Ingress", "door", spec={"rules": [{"http": {"paths": [path]}}]}),
+        obj("v1", "Service", "outside", spec={"ports": [{"port": 8082, "protocol": "TCP"}], "externalIPs": [addresses["pi-2"]]}),
+        obj("v1", "Pod", "web", spec={"nodeName": "pi-3", "tolerations": [{"operator": "Exists"}], "containers": [container]}),
+    ]
+
+
+@contextlib.contextmanager
+def in_kubernetes(items: list[dict[str, Any]]) -> Iterator[None]:
+    """The objects, and a Service of the owner's that K3s would apply again, in a namespace that forbids the pods."""
+    objects = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    command = ["python3", "-m", "tests.lab", "kubectl", "--"]
+    owner, level = "objectset.rio.cattle.io/owner-", "pod-security.kubernetes.io/enforce"
+
+    def kubectl(*words: str, given: str | None = None) -> None:
+        subprocess.run([*command, *words], cwd=rehearsal.REPOSITORY, input=given, text=True, check=True, capture_output=True, timeout=120)
+
+    try:
+        kubectl("apply", "-f", "-", given=objects)
+        kubectl("annotate", "-n", "pi-controller", "service", "pi-controller", f"{owner}gvk=k3s.cattle.io/v1, Kind=Addon", f"{owner}name=pi")
+        kubectl("label", "namespace", "pi-controller", f"{level}=restricted")
+        yield
+    finally:
+        kubectl("label", "namespace", "pi-controller", f"{level}-")
+        kubectl("annotate", "-n", "pi-controller", "service", "pi-controller", f"{owner}gvk-", f"{owner}name-")
+        kubectl("delete", "namespace", "neighbours", "--ignore-not-found", "--wait=true")
+
+
+def test_k1_k5_k6_k10_what_else_is_in_the_cluster_is_named(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
+    names = old_world("full")
+    addresses = {node["name"]: node["address"] for node in rehearsal.lab_state()["nodes"]}
+    with in_kubernetes(neighbours(addresses)):
+        before = world(names)
+        run = rehearsal.run_playbook("playbooks/preflight.yml", log=tmp_path / "preflight.log")
+        after = world(names)
+
+    assert run.returncode != 0
+    listed = found(run.output)
+    patterns = {
+        "K1, a pod": r"^pi-3: hostPort 9092: 9092 \(temporary_ports\.raft\) is claimed by the pod neighbours/web$",
+        "K1, a Service": r"^\(all\): hostPort 8082: .* is claimed by the Service neighbours/outside \(externalIPs\)$",
+        "K5": rf"^\(all\): another Service: neighbours/legacy points to the units \({addresses['pi-1']}:8080\), used by the Ingress neighbours/door$",
+        "K6": r"^\(all\): namespace: .* violates PodSecurity \"restricted:latest\"",
+        "K10": r"^\(all\): manifest: Service pi-controller is applied again from /var/lib/rancher/k3s/server/manifests/pi\.yaml$",
+    }
+    assert [row for row, pattern in patterns.items() if not re.search(pattern, listed, re.MULTILINE)] == [], f"not in the table:\n{listed}"
+    # What answers on pi-2:8082 is nothing at all, which the probe of the ports may see as well.
+    known = [*patterns.values(), r"^pi-\d: (way to pi-2|port 8082)"]
+    assert [line for line in listed.splitlines() if not any(re.search(pattern, line) for pattern in known)] == []
+    assert run.changed == dict.fromkeys(names, 0)
+    assert after == before

@@ -191,23 +191,25 @@ def test_the_account_can_do_no_more(least_rights: Path) -> None:
         answer: Any = review.create_self_subject_access_review(body)
         return bool(answer.status.allowed)
 
-    assert may("patch", "daemonsets", "pi-controller", "apps")
+    assert may("create", "daemonsets", "pi-controller", "apps")
     assert may("update", "daemonsets", "pi-controller", "apps")
     assert may("update", "leases", "default", "coordination.k8s.io", "pi-controller-raft-migration")
     refused = [
         ("get", "secrets", "pi-controller", "", ""),
         ("get", "secrets", "kube-system", "", ""),
-        ("create", "pods", "pi-controller", "", ""),
+        ("create", "pods", "kube-system", "", ""),
+        ("update", "pods", "kube-system", "", ""),
         ("create", "daemonsets", "kube-system", "apps", ""),
         ("delete", "pods", "kube-system", "", ""),
         ("delete", "namespaces", "", "", "pi-controller"),
         ("update", "daemonsets", "kube-system", "apps", ""),
         ("delete", "services", "pi-controller", "", ""),
         ("delete", "endpoints", "pi-controller", "", ""),
-        ("list", "services", "pi-controller", "", ""),
+        ("patch", "daemonsets", "pi-controller", "apps", ""),
+        ("update", "namespaces", "", "", "pi-controller"),
         ("get", "nodes", "", "", ""),
         ("get", "pods", "kube-system", "", ""),
-        ("patch", "namespaces", "", "", "kube-system"),
+        ("update", "namespaces", "", "", "kube-system"),
         ("create", "clusterrolebindings", "", "rbac.authorization.k8s.io", ""),
         ("update", "leases", "default", "coordination.k8s.io", "somebody-elses"),
     ]

@@ -197,7 +197,7 @@ def test_status_says_what_is_true_at_twelve_points(old_world: Callable[[str], li
     told = point("cut over")
     assert told["traffic"]["served_by"] == "pods"
     assert set(told["traffic"]["hosts"][name]["gate"] for name in names) == {"redirected"}
-    killed_at("Shutdown | Mask the unit")
+    killed_at("Shutdown | Stop and mask")
     point("killed in shutdown")
     killed_at("Ports | Replace the pod")
     told = point("one Pi stands aside")

@@ -18,7 +18,7 @@ CASES = [
     Case("transfer",         "pod-killed",        at="Join | Add the other pods"),
     Case("validate",         "pod-killed",        at="Validate | Read every pod's content"),
     Case("cutover",          "pod-killed",        at="Fence | The old cluster refuses writes"),
-    Case("systemd_shutdown", "pod-killed",        at="Shutdown | Stop and disable"),
+    Case("systemd_shutdown", "pod-killed",        at="Shutdown | Stop and mask"),
     Case("port_migration",   "pod-killed",        at="Ports | Its member stands at the new address", nth=2, on="leader"),
     Case("cleanup",          "pod-killed",        at="Look | Wait for"),
 
@@ -45,7 +45,7 @@ CASES = [
     Case("transfer",         "play-killed",       at="Join | Add the other pods"),
     Case("validate",         "play-killed",       at="Validate | Read every pod's content"),
     Case("cutover",          "play-killed",       at="Flip | Every way into a Pi leads to its pod"),
-    Case("systemd_shutdown", "play-killed",       at="Shutdown | Take the unit file away"),
+    Case("systemd_shutdown", "play-killed",       at="Shutdown | Stop and mask"),
     Case("port_migration",   "play-killed",       at="Ports | Its member stands at the new address"),
     Case("cleanup",          "play-killed",       at="Cleanup | Archive the data folder"),
 
@@ -54,7 +54,7 @@ CASES = [
     Case("transfer",         "corrupt",           at="Carry | Restore it through the pods' leader", on="leader"),
     Case("validate",         "corrupt",           at="Validate | Compare the old leader", on="leader"),
     Case("cutover",          "corrupt",           at="Fence | The old cluster refuses writes", on="leader"),
-    Case("systemd_shutdown", "corrupt",           at="Shutdown | Stop and disable", on="leader"),
+    Case("systemd_shutdown", "corrupt",           at="Shutdown | Stop and mask", on="leader"),
     Case("port_migration",   "corrupt",           at="Ports | Replace the pod", on="leader"),
     Case("cleanup",          "corrupt",           at="Cleanup | Archive the data folder", on="leader"),
 
@@ -63,7 +63,7 @@ CASES = [
     Case("transfer",         "disk-full",         at="Carry | Take the old leader's snapshot", heal=8),
     Case("validate",         "disk-full",         at="Validate | Read every pod's content", heal=8),
     Case("cutover",          "disk-full",         at="Fence | The old cluster refuses writes", heal=8),
-    Case("systemd_shutdown", "disk-full",         at="Shutdown | Keep the unit file", heal=8),
+    Case("systemd_shutdown", "disk-full",         at="Shutdown | Stop and mask", heal=8),
     Case("port_migration",   "disk-full",         at="Ports | Replace the pod", heal=8),
     Case("cleanup",          "disk-full",         at="Cleanup | Archive the data folder", heal=8),
 
@@ -72,7 +72,7 @@ CASES = [
     Case("transfer",         "api-down",          at="Bootstrap | Replace the pod on the old leader's Pi", heal=20),
     Case("validate",         "api-down",          at="Validate | Read every pod's content", heal=20),
     Case("cutover",          "api-down",          at="Flip | Every way into a Pi leads to its pod", heal=20),
-    Case("systemd_shutdown", "api-down",          at="Shutdown | Stop and disable", heal=20),
+    Case("systemd_shutdown", "api-down",          at="Shutdown | Stop and mask", heal=20),
     Case("port_migration",   "api-down",          at="Step aside | Lead the Service away from it", heal=20),
     Case("cleanup",          "api-down",          at="Look | Wait for", heal=20),
 
@@ -81,7 +81,7 @@ CASES = [
     Case("transfer",         "k3s-stopped",       at="Bootstrap | Replace the pod on the old leader's Pi", on="server", heal=20),
     Case("validate",         "k3s-stopped",       at="Validate | Read every pod's content", on="server", heal=20),
     Case("cutover",          "k3s-stopped",       at="Flip | Every way into a Pi leads to its pod", on="server", heal=20),
-    Case("systemd_shutdown", "k3s-stopped",       at="Shutdown | Stop and disable", on="server", heal=20),
+    Case("systemd_shutdown", "k3s-stopped",       at="Shutdown | Stop and mask", on="server", heal=20),
     Case("port_migration",   "k3s-stopped",       at="Step aside | Lead the Service away from it", on="server", heal=20),
     Case("cleanup",          "k3s-stopped",       at="Look | Wait for", on="server", heal=20),
 

@@ -35,6 +35,22 @@ def test_the_releases_of_kubernetes() -> None:
     assert span(row("Kubernetes")) == minors
 
 
+def test_k12_pre_flight_accepts_the_releases_that_the_matrix_runs() -> None:
+    text = (REPOSITORY / "plugins/module_utils/_preflight/kubernetes.py").read_text()
+    found = re.search(r"^OLDEST, NEWEST = \((\d+), (\d+)\), \((\d+), (\d+)\)$", text, re.MULTILINE)
+    assert found
+    minors = sorted({lab.version.rpartition(".")[0] for lab in LABS})
+    assert [f"{found[1]}.{found[2]}", f"{found[3]}.{found[4]}"] == [minors[0], minors[-1]]
+
+
+def test_k12_the_oldest_client_that_modules_ask_for() -> None:
+    required = re.search(r"^kubernetes>=(\d+)", (REPOSITORY / "requirements.txt").read_text(), re.MULTILINE)
+    named = re.search(r"kubernetes >= (\d+)\.", (REPOSITORY / "plugins/doc_fragments/kubernetes.py").read_text())
+    assert required
+    assert named
+    assert named[1] == required[1]
+
+
 def test_the_modes_of_kube_proxy_and_the_datastores() -> None:
     text = row("Kubernetes")
     assert {lab.proxy for lab in LABS} == set(options.PROXIES)

@@ -102,3 +102,14 @@ def test_a_host_without_a_network_is_missed_on_every_port(hosts):
         ("pi-1", "pi-2"), ("client", "pi-2"), ("pi-2", "pi-1"), ("pi-2", "client")
     }  # fmt: skip
     assert len(lost) == 4 * len(NEW + OLD)
+
+
+def test_k1_a_stranger_behind_nat_is_seen_from_the_others(hosts):
+    """As with a pod's hostPort, or a Service on the Pi's address: the port is free on the Pi, and whoever connects reaches something else."""
+    hosts["pi-2"].serve(7777, "a pod")
+    hosts["pi-2"].run("iptables", "-t", "nat", "-I", "PREROUTING", "-p", "tcp", "--dport", "8082", "-j", "REDIRECT", "--to-ports", "7777")
+    results = probes(hosts)
+
+    assert 8082 in results["pi-2"]["listened"]
+    assert {host: results[host]["reached"]["pi-2"]["8082"]["result"] for host in ("client", "pi-1")} == {"client": "connected", "pi-1": "connected"}
+    assert results["client"]["reached"]["pi-1"]["8082"]["result"] == "answered"

@@ -159,16 +159,16 @@ class FakeKube:
             ]
         }
 
-    def _post(self, path: str, body: dict[str, Any], _params: Any) -> Any:
+    def _post(self, path: str, body: dict[str, Any], params: dict[str, Any]) -> Any:
         full = f"{path}/{body['metadata']['name']}"
         if full in self.objects:
             raise api_error(409, "AlreadyExists", f"{full} already exists")
-        return self.put(full, body)
+        return body if params.get("dry_run") else self.put(full, body)
 
-    def _put(self, path: str, body: dict[str, Any], _params: Any) -> Any:
+    def _put(self, path: str, body: dict[str, Any], params: dict[str, Any]) -> Any:
         if body["metadata"].get("resourceVersion") != self.objects[path]["metadata"]["resourceVersion"]:
             raise api_error(409, "Conflict", "the object has been modified")
-        return self.put(path, body)
+        return body if params.get("dry_run") else self.put(path, body)
 
     def _delete(self, path: str, body: dict[str, Any], _params: Any) -> Any:
         if path not in self.objects:

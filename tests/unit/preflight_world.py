@@ -33,6 +33,13 @@ def owner(**changes: Any) -> dict[str, Any]:
         "daemonset": "pi-controller",
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
         "forks": 10,
+        "config_file": "/etc/pi-controller/config.yaml",
+        "data_dir": "/var/lib/pi-controller",
+        "args": [],
+        "working_dir": "",
+        "security_context": {"privileged": True},
+        "supplemental_groups": [],
+        "volumes": [{"name": "dev", "hostPath": {"path": "/dev"}}],
         **changes,
     }
 
@@ -49,11 +56,33 @@ def path(where: str, kind: str | None, entries: int | None = None, device: int =
         "free": 900 * MIB,
         "free_files": 60000,
         "read_only": False,
+        "mount": "/",
+        "filesystem": "ext4",
+        "is_mount_point": False,
+        "mounts_inside": [],
     }
 
 
 def listener(port: int, owner: str = "unit", command: str = "pi-controller", pid: int | None = 198) -> dict[str, Any]:
     return {"port": port, "address": "0.0.0.0", "pid": pid, "command": command, "owner": owner}
+
+
+def process(**changes: Any) -> dict[str, Any]:
+    return {
+        "config": "/etc/pi-controller/config.yaml",
+        "flags": [],
+        "words": [],
+        "environment": [],
+        "uid": 0,
+        "gid": 0,
+        "user": "root",
+        "groups": {},
+        "cwd": "/",
+        "open_files_limit": 1024,
+        "relative_settings": [],
+        "written_files": ["/var/lib/pi-controller/pi-controller.db"],
+        **changes,
+    }
 
 
 def host(name: str) -> dict[str, Any]:
@@ -70,6 +99,9 @@ def host(name: str) -> dict[str, Any]:
         },
         "state_bytes": 10 * MIB,
         "unit": {
+            "id": "pi-controller.service",
+            "names": ["pi-controller.service"],
+            "started_by": [],
             "load": "loaded",
             "active": "active",
             "sub": "running",
@@ -80,16 +112,22 @@ def host(name: str) -> dict[str, Any]:
             "needs_reload": False,
             "pid": 198,
             "memory": 30 * MIB,
-            "environment": [],
+            "process": process(),
+            "runtime_open_files_limit": 1048576,
         },
         "node_id": name,
         "listeners": [listener(port) for port in (8080, 9090, 9091)],
         "database": {"integrity": "ok", "seconds": 0.01},
+        "write_speed": 20.0 * MIB,
         "memory_available": 500 * MIB,
         "has_address": True,
         "missing_tools": [],
+        "forgetful_root": None,
         "image_present": True,
         "kube_proxy": {"mode": "iptables", "unreadable": None},
+        "evictions": [
+            {"signal": "nodefs.available", "path": "/var/lib/kubelet", "device": 1, "total": 2000 * MIB, "free": 900 * MIB, "below": 100 * MIB}
+        ],
     }
 
 
@@ -153,6 +191,12 @@ def kubernetes() -> dict[str, Any]:
         "daemonset": None,
         "service": {"type": "ClusterIP", "selector": {}},
         "namespace": {"phase": "Active", "enforce": None},
+        "host_ports": [],
+        "service_ports": [],
+        "other_routes": [],
+        "targets": [{"address": address(name), "port": 8080} for name in HOSTS],
+        "applied": [],
+        "tried": None,
     }
 
 

@@ -22,7 +22,7 @@ DRIVER = PLUGINS / "module_utils/_daemon/pi_controller"
 TEMPLATES = sorted(CHECKOUT.glob("roles/*/templates/daemonset.yml.j2"))
 # Paths, variables of the environment, keys of answers and of the configuration file.
 KNOWLEDGE = re.compile(
-    r"/api/v1/(?!nodes|pods|namespaces)|\bPI_CONTROLLER_|\braft_stats\b|\bcontroller_id\b|^/(ready|health)$|\bnothing new to snapshot\b"
+    r"/api/v1/(?!nodes|pods|services|namespaces)|\bPI_CONTROLLER_|\braft_stats\b|\bcontroller_id\b|^/(ready|health)$|\bnothing new to snapshot\b"
     r"|^(last_snapshot_index|target_id)$"
 )
 DOCUMENTS = ("DOCUMENTATION", "EXAMPLES", "RETURN")

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -120,33 +119,6 @@ def test_l1_the_proof_comes_before_anything_is_opened_or_taken() -> None:
     assert steps.index("Prove what the journal says of the opening") < steps.index("Take the cluster back")
 
 
-def test_l3_mode_and_owner_of_the_unit_file_come_back(tmp_path: Path, play: Any) -> None:
-    unit, backup = tmp_path / "etc/pi-controller.service", tmp_path / "backup"
-    unit.parent.mkdir()
-    backup.mkdir(mode=0o700)
-
-    def named(path: str, *names: str) -> list[dict[str, Any]]:
-        found = []
-        for task in tasks_of(path):
-            found += [inner for inner in [task, *task.get("block", [])] if any(inner["name"].endswith(name) for name in names)]
-        return [{key: value for key, value in task.items() if key != "block"} for task in found]
-
-    keep = named("systemd_shutdown/tasks/main.yml", "Look for the unit file", "Keep the unit file", "Take the unit file away")
-    put_back = named("rollback/tasks/units_back.yml", "Look for the saved unit file", "Put the file back")
-    assert (len(keep), len(put_back)) == (3, 2)
-    for mode in (0o600, 0o640):
-        unit.write_text("[Service]\nEnvironment=TOKEN=x\n")
-        unit.chmod(mode)
-        if os.getuid() == 0:
-            os.chown(unit, 12345, 54321)
-        before = unit.stat()
-        named_in_inventory = {"pi_controller_unit": unit.name, "pi_controller_unit_file": str(unit), "raft_migration": {"backup_path": str(backup)}}
-        done = play([*keep, *put_back], {"pi-1": {}}, **named_in_inventory)
-        assert done.returncode == 0, done.stdout + done.stderr
-        after = unit.stat()
-        assert (stat.S_IMODE(after.st_mode), after.st_uid, after.st_gid) == (mode, before.st_uid, before.st_gid)
-
-
 def test_l4_a_rollback_looks_at_the_lock_where_it_may_stop() -> None:
     found = {}
     for name in ("steps", "after", "finish"):
@@ -159,26 +131,62 @@ def test_l4_a_rollback_looks_at_the_lock_where_it_may_stop() -> None:
     assert found["finish"][0] == "pods_away.yml", "the units serve before it"
 
 
-@pytest.mark.parametrize("kind", ["lock_lost", "leader_lost", None])
-def test_l4_a_lost_lock_stops_the_task_and_nothing_else_does(tmp_path: Path, play: Any, kind: str | None) -> None:
-    # The lookup takes an alert for this run's only where the watch names this run: the process that templates the task.
-    watch = tmp_path / "watch"
-    watch.mkdir()
-    alert = {"at": 2.0, "kind": kind, "cluster": None, "phase": "rollback", "message": "taken over by bert", "began": 1.0, "ended": None}
+def watched(folder: Path) -> list[dict[str, Any]]:
+    """Tasks that make the watch's folder one of the run they are in."""
     about = (
         "import json, os, sys; sys.path.insert(0, sys.argv[1]);"
         "from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.processes import playbook_run;"
         "print(json.dumps({'run': dict(playbook_run().as_dict())}))"
     )
     know = {"name": "Know", "ansible.builtin.command": {"argv": [sys.executable, "-c", about, str(CHECKOUT / ".collections")]}, "register": "run"}
-    write = {"name": "Write", "ansible.builtin.copy": {"content": "{{ run.stdout }}", "dest": f"{watch}/watch.json", "mode": "0600"}}
+    return [know, {"name": "Write", "ansible.builtin.copy": {"content": "{{ run.stdout }}", "dest": f"{folder}/watch.json", "mode": "0600"}}]
+
+
+@pytest.mark.parametrize("kind", ["lock_lost", "leader_lost", None])
+def test_l4_a_lost_lock_stops_the_task_and_nothing_else_does(tmp_path: Path, play: Any, kind: str | None) -> None:
+    # The lookup takes an alert for this run's only where the watch names this run: the process that templates the task.
+    watch = tmp_path / "watch"
+    watch.mkdir()
+    alert = {"at": 2.0, "kind": kind, "cluster": None, "phase": "rollback", "message": "taken over by bert", "began": 1.0, "ended": None}
     (watch / "order.json").write_text('{"watch": {}}')
     if kind:
         (watch / "alerts.jsonl").write_text(json.dumps(alert) + "\n")
-    done = play([know, write, *tasks_of("rollback/tasks/lock_held.yml")], {"pi-1": {}}, raft_migration_watch_dir=str(watch))
+    done = play([*watched(watch), *tasks_of("rollback/tasks/lock_held.yml")], {"pi-1": {}}, raft_migration_watch_dir=str(watch))
     assert (done.returncode != 0) == (kind == "lock_lost"), done.stdout + done.stderr
     if kind == "lock_lost":
         assert "taken over by bert" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("opening", "ended", "goes_on", "shown"),
+    [
+        (True, 12.7, True, "it goes on"),
+        (False, 12.7, False, "no leader (it was over after 11.7 s)"),
+        (True, None, False, "no leader. Waiting up to 1 s for it to be over ..."),
+    ],
+)
+def test_k11_past_the_opening_a_lost_leader_is_waited_out(
+    tmp_path: Path, play: Any, opening: bool, ended: float | None, goes_on: bool, shown: str
+) -> None:
+    watch = tmp_path / "watch"
+    watch.mkdir()
+    (watch / "order.json").write_text('{"watch": {"new": {}}}')
+    alert = {"at": 2.0, "kind": "leader_lost", "cluster": "new", "phase": "port_migration", "message": "no leader", "began": 1.0, "ended": ended}
+    (watch / "alerts.jsonl").write_text(json.dumps(alert) + "\n")
+    phase = {
+        "name": "A task of a phase",
+        "ansible.builtin.debug": {"msg": "it goes on"},
+        "environment": "{{ raft_migration_alerts }}",
+        "vars": {"raft_migration_stoppable": True},
+    }
+    known = {"ansible.builtin.include_vars": {"file": str(ROLES / "run/vars/main.yml")}}
+    facts = {"raft_migration_watch_dir": str(watch), "raft_migration_recorded": {"opening": opening}, "raft_migration_outage_limit": 1}
+    done = play([*watched(watch), known, {"ansible.builtin.set_fact": facts}, phase], {"pi-1": {}, "pi-2": {}})
+    assert (done.returncode == 0) == goes_on, done.stdout + done.stderr
+    assert shown in done.stdout
+    assert ("it goes on" in done.stdout) == goes_on
+    # Both hosts wait, and one of them says so.
+    assert done.stdout.count("Waiting up to") == (1 if ended is None else 0)
 
 
 RESTRICTED = {
@@ -190,7 +198,7 @@ RESTRICTED = {
 
 
 def test_l7_a_container_that_is_not_privileged_has_no_capabilities_and_a_seccomp_profile(evaluate: Callable[..., list[Any]]) -> None:
-    (apply,) = tasks_of("cluster/tasks/daemonset.yml")
+    apply, _made = tasks_of("cluster/tasks/daemonset.yml")
     given = [{}, {"privileged": False}, {"runAsUser": 7}, {"capabilities": {"add": ["SYS_RAWIO"]}}, {"privileged": True}]
     cases = [{"pi_controller_security_context": context} for context in given]
     found = evaluate("cutover", "{{ _security_context }}", cases, apply)
@@ -201,18 +209,19 @@ def test_l7_a_container_that_is_not_privileged_has_no_capabilities_and_a_seccomp
     assert "_security_context" in (ROLES / "cluster/templates/daemonset.yml.j2").read_text()
 
 
-# What the collection asks of the API, by reading its calls: KubeApi.items is `list`, read `get`, replace `update`; kubernetes.core.k8s
-# looks with `get` first, then makes `create` or `patch` of it; `state: absent` is `get` and `delete`.
+# What the collection asks of the API, by reading its calls: KubeApi.items is `list`, read `get`, replace `update`. k8s_object looks with
+# `get` first, then makes `create` or `update` of it; `state: absent` is `get` and `delete`. A dry run needs the right of the real call.
 CALLS = {
     ("", "nodes"): {"list"},
-    ("", "pods"): {"list", "get", "patch", "delete"},
-    ("", "namespaces"): {"get", "patch"},
+    ("", "pods"): {"list", "get", "create", "update", "delete"},
+    ("", "namespaces"): {"get"},
     ("", "events"): {"list"},
-    ("", "services"): {"get", "create", "update"},
+    ("", "services"): {"list", "get", "create", "update"},
     ("", "endpoints"): {"get", "create", "update"},
-    ("apps", "daemonsets"): {"get", "create", "update", "patch", "delete"},
+    ("apps", "daemonsets"): {"get", "create", "update", "delete"},
     ("apps", "controllerrevisions"): {"list"},
     ("discovery.k8s.io", "endpointslices"): {"list", "create", "update", "delete"},
+    ("networking.k8s.io", "ingresses"): {"list"},
     ("coordination.k8s.io", "leases"): {"get", "create", "update", "delete"},
 }
 
@@ -228,3 +237,9 @@ def test_l6_no_right_is_granted_that_no_call_needs() -> None:
             if item["kind"] == "ClusterRole" and not set(rule["verbs"]) <= {"get", "list"}:
                 assert rule["resourceNames"] == ["pi-controller"], "outside of its namespace nothing is changed"
     assert granted == CALLS
+
+
+def test_k8_the_kubelet_does_not_evict_the_pods() -> None:
+    template = (ROLES / "cluster/templates/daemonset.yml.j2").read_text()
+    assert "priorityClassName: {{ pi_controller_priority_class }}" in template
+    assert yaml.safe_load((ROLES / "cluster/defaults/main.yml").read_text())["pi_controller_priority_class"] == "system-node-critical"

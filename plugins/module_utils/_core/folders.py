@@ -11,11 +11,16 @@ from pathlib import Path
 
 from .durable import fsync
 from .failures import RaftError
+from .mounts import apart, obstacle
 from .safe_open import folder
 
 
 class FolderError(RaftError):
     """A folder that cannot be moved as a whole."""
+
+
+class MountedError(FolderError):
+    """A folder that is a mount point or contains one. Its parent could be renamed; it would be empty after the next boot."""
 
 
 def to_move(src: Path, dest: Path, required: bool) -> bool:
@@ -44,10 +49,20 @@ def to_move(src: Path, dest: Path, required: bool) -> bool:
         )
     if not dest.parent.is_dir():
         raise FolderError(f"{dest.parent} is not a directory", wanted=str(dest.parent), next_step="make it")
-    if src.stat().st_dev != dest.parent.stat().st_dev:
+    fixed = obstacle(str(src))
+    if fixed:
+        raise MountedError(
+            f"{fixed}, so it cannot be renamed to {dest}",
+            seen=fixed,
+            wanted="a folder without mounts",
+            next_step=f"unmount what is mounted there (findmnt -R {src}), or leave the folder where it is",
+        )
+    between = apart(str(src), str(dest.parent))
+    if between or src.stat().st_dev != dest.parent.stat().st_dev:
         raise FolderError(
-            f"{src} and {dest.parent} lie on different file systems, so moving would be copying",
-            seen=[src.stat().st_dev, dest.parent.stat().st_dev],
+            f"{src} and {dest.parent} are on different file systems, so moving would be copying"
+            + (f" ({between})" if between else ""),
+            seen=between or [src.stat().st_dev, dest.parent.stat().st_dev],
             wanted=f"a path on the file system of {src}",
             next_step="choose another destination, beside the folder itself for example",
         )

@@ -8,27 +8,38 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from .mounts import Mount, at, below, holding
+from .mounts import read as read_mounts
 
-def describe(path: str) -> dict[str, Any]:
+
+def describe(path: str, mounts: Sequence[Mount] | None = None) -> dict[str, Any]:
     """What lies at `path`, and the file system it lies on or would be made on."""
     kind = _kind(path)
     existing = nearest_existing(path)
     filesystem = os.statvfs(existing)
+    known = read_mounts() if mounts is None else mounts
+    real = os.path.realpath(path)
+    mount = holding(os.path.realpath(existing), known)
     return {
         "path": path,
         "kind": kind,
         "entries": _entries(path) if kind == "folder" else None,
         "links": links(path),
-        "real": os.path.realpath(path),
+        "real": real,
         "existing": existing,
         "device": Path(existing).stat().st_dev,
         "free": filesystem.f_bavail * filesystem.f_frsize,
         # btrfs and others make them as they go along and tell of none.
         "free_files": filesystem.f_favail if filesystem.f_files else None,
         "read_only": bool(filesystem.f_flag & os.ST_RDONLY),
+        "mount": mount.point if mount else None,
+        "filesystem": mount.kind if mount else None,
+        "is_mount_point": at(real, known) is not None,
+        "mounts_inside": below(real, known),
     }
 
 

@@ -124,12 +124,6 @@ def _read(path: Path) -> str:
         return ""
 
 
-def environment_names(pid: int, prefix: str, proc: Path = PROC) -> list[str]:
-    """Names (never values, which may be secrets) in the environment a process was started with."""
-    entries = _read(proc / str(pid) / "environ").split("\0")
-    return sorted({entry.partition("=")[0] for entry in entries if entry.startswith(prefix)})
-
-
 def environment_value(pid: int, name: str, proc: Path = PROC) -> str | None:
     for entry in _read(proc / str(pid) / "environ").split("\0"):
         key, equals, value = entry.partition("=")

@@ -16,6 +16,9 @@ from typing import Any
 
 from .journal import PHASES, ROLLBACK
 
+# What cleanup writes down of the archive before its content goes.
+REMOVED = "removed"
+
 
 def recorded(journals: Mapping[str, Any]) -> dict[str, Any]:
     """The state of the migration.
@@ -32,6 +35,7 @@ def recorded(journals: Mapping[str, Any]) -> dict[str, Any]:
     - `ports_moved`: whether a pod may be on the standard ports.
     - `rollback_begun`; `rollback`: what rollbacks have written down on whichever Pi; `by_turns`: whether it goes Pi
       by Pi; `units_opened`: whether the units may hold writes that the pods never saw.
+    - `archive_removed`: whether a unit may have no data of its own left; `archive_kept`: why data folders were not archived.
     - `turns`: `waiting`, `started` or `done` for each Pi in a rollback Pi by Pi.
     """
     found = dict(_journals(journals))
@@ -59,6 +63,8 @@ def recorded(journals: Mapping[str, Any]) -> dict[str, Any]:
         "rollback": rollback,
         "by_turns": rollback.get("way") == "turns",
         "units_opened": bool(rollback.get("opening", False)),
+        "archive_removed": any(_facts(journal, "cleanup").get("archive") == REMOVED for journal in found.values()),
+        "archive_kept": sorted({str(why) for journal in found.values() if (why := _facts(journal, "cleanup").get("why"))}),
         "turns": {host: _facts(found.get(host), ROLLBACK).get("turn", "waiting") for host in journals},
     }
 

@@ -12,6 +12,8 @@ from typing import Any
 
 FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 PROPERTIES = (
+    "Id",
+    "Names",
     "LoadState",
     "ActiveState",
     "SubState",
@@ -21,17 +23,34 @@ PROPERTIES = (
     "NeedDaemonReload",
     "MainPID",
     "NRestarts",
+    "WantedBy",
+    "RequiredBy",
+    "UpheldBy",
+    "TriggeredBy",
 )
+# What systemctl takes for a type of unit at the end of a name; anything else gets `.service`.
+TYPES = (".service", ".socket", ".timer", ".path", ".target", ".mount", ".slice", ".scope", ".device", ".swap", ".automount")
+STARTERS = ("WantedBy", "RequiredBy", "UpheldBy", "TriggeredBy")
+STOPPED = ("inactive", "failed")
+RUNNING = ("active", "activating", "reloading")
+
+
+def unit_name(unit: str) -> str:
+    """The unit's whole name: systemctl adds `.service` by itself, control groups and drop-ins have it."""
+    return unit if unit.endswith(TYPES) else f"{unit}.service"
 
 
 def show_command(systemctl: str, unit: str) -> list[str]:
-    return [systemctl, "show", "--no-pager", f"--property={','.join(PROPERTIES)}", unit]
+    return [systemctl, "show", "--no-pager", f"--property={','.join(PROPERTIES)}", unit_name(unit)]
 
 
 def parse_show(text: str) -> dict[str, Any]:
     """The answer of `systemctl show`, under names of our own; empty where systemd said nothing."""
     said = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     return {
+        # Of an alias it is the name of the unit itself, which is what its control group is called.
+        "id": said.get("Id", ""),
+        "names": said.get("Names", "").split(),
         "load": said.get("LoadState", ""),
         "active": said.get("ActiveState", ""),
         "sub": said.get("SubState", ""),
@@ -41,6 +60,7 @@ def parse_show(text: str) -> dict[str, Any]:
         "needs_reload": said.get("NeedDaemonReload") == "yes",
         "pid": int(said.get("MainPID") or 0),
         "restarts": int(said.get("NRestarts") or 0),
+        "started_by": sorted({name for key in STARTERS for name in said.get(key, "").split()}),
     }
 
 
@@ -57,7 +77,7 @@ def in_words(unit: dict[str, Any]) -> dict[str, Any]:
 
 
 def unread_drop_ins(unit: str, known: Iterable[str], folders: Iterable[str] = FOLDERS) -> list[str]:
-    """Drop-ins of this unit on the disk that systemd has not read: it does not always notice a new folder of them itself."""
+    """Drop-ins of this unit (its full name) on the disk that systemd has not read: it does not always notice a new folder of them itself."""
     read = {str(Path(path).resolve()) for path in known}
     found = (path for folder in folders for path in sorted(Path(folder, f"{unit}.d").glob("*.conf")))
     return list(dict.fromkeys(str(path) for path in found if str(path.resolve()) not in read))

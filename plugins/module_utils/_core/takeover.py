@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .durable import fsync
 from .failures import RaftError
+from .mounts import apart, obstacle
 
 
 class TakeoverError(RaftError):
@@ -78,8 +79,9 @@ class Folders:
             )
         if not dest.parent.is_dir():
             raise TakeoverError(f"{dest.parent} is not a folder", wanted=str(dest.parent), next_step="create it")
-        if os.path.ismount(src):
-            raise TakeoverError(f"{src} is a mount point and cannot be renamed", seen=str(src), wanted="a folder in a file system")
+        fixed = obstacle(str(src)) or apart(str(src), str(dest.parent))
+        if fixed:
+            raise TakeoverError(f"{fixed}, so {src} cannot be renamed to {dest}", seen=fixed, wanted="a folder that can be renamed")
         if src.stat().st_dev != dest.parent.stat().st_dev:
             raise TakeoverError(
                 f"{src} and {dest.parent} are on different file systems, so moving would be copying",

@@ -50,10 +50,9 @@ def disk_findings(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
                 "mount it read-write (an SD card that is wearing out turns read-only: see dmesg)",
             )
     by_device: dict[int, list[str]] = {}
-    for name in ("data_dir", *WRITTEN):
-        # On one file system the archive is a rename.
-        if name != "archive_path" or paths[name]["device"] != paths["data_dir"]["device"]:
-            by_device.setdefault(paths[name]["device"], []).append(name)
+    # The archive is a rename, and needs nothing.
+    for name in ("data_dir", "backup_path", "pod_data_dir"):
+        by_device.setdefault(paths[name]["device"], []).append(name)
     for names in by_device.values():
         yield from _space(host, seen, names)
         yield from _files(host, paths, [name for name in names if name in WRITTEN])
@@ -62,14 +61,11 @@ def disk_findings(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
 def _space(host: str, seen: Mapping[str, Any], names: list[str]) -> Iterator[Finding]:
     place = seen["paths"][names[0]]
     phase, copied, held = _peak(seen, names)
-    archived = seen["state_bytes"] if "archive_path" in names else 0
-    wanted = copied + archived + SPARE_BYTES
+    wanted = copied + SPARE_BYTES
     if place["free"] >= wanted:
         return
     written = [name for name in names if name in WRITTEN] or names
     parts = [f"{size(copied)} for copies of the database ({size(_database_bytes(seen))}) in {phase}"] if copied else []
-    if archived:
-        parts.append(f"{size(archived)} for the archive")
     if held:
         parts.append(f"{size(held)} of an earlier run counted as there")
     setting = WRITTEN.get(written[0])
@@ -113,3 +109,10 @@ def _files(host: str, paths: Mapping[str, Any], names: list[str]) -> Iterator[Fi
             f"{SPARE_FILES}",
             "remove small files there",
         )
+
+
+def bytes_written(seen: Mapping[str, Any], device: int) -> int:
+    """The most that the migration adds to what is on a file system, in any of its phases."""
+    paths = seen["paths"]
+    names = [name for name in ("data_dir", "backup_path", "pod_data_dir") if paths[name]["device"] == device]
+    return _peak(seen, names)[1] if names else 0

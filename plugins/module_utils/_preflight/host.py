@@ -11,8 +11,11 @@ from typing import Any
 
 from .._kube.proxy import NONE
 from .disk import WRITTEN, disk_findings
+from .eviction import eviction_findings
 from .findings import ERROR, WARNING, Finding, size
+from .mounts import mount_findings
 from .plan import FRESH, Plan
+from .unit import unit_findings
 
 PYTHON = (3, 9)
 SETTINGS = {
@@ -26,8 +29,10 @@ SETTINGS = {
 def host_findings(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _access(plan, host, seen)
     yield from _paths(plan, host, seen["paths"])
+    yield from mount_findings(host, seen)
     yield from disk_findings(host, seen)
-    yield from _unit(plan, host, seen["unit"])
+    yield from eviction_findings(host, seen)
+    yield from unit_findings(plan, host, seen["unit"])
     yield from _old_ports(plan, host, seen)
     yield from _new_ports(plan, host, seen["listeners"])
     yield from _database(host, seen)
@@ -57,6 +62,14 @@ def _access(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Finding]
             f"{address} is no address of this host",
             "the address its Raft member has",
             "correct ansible_host, or set pi_controller_address",
+        )
+    if ":" in address:
+        yield Finding(
+            host,
+            "address family",
+            f"{address} is IPv6",
+            "an IPv4 address for the daemon: the URLs and the pods' bind address are made for that",
+            "give the daemon an IPv4 address in cluster.bind_addr, and set pi_controller_address to it; clients may use both families",
         )
     for tool in seen["missing_tools"]:
         yield Finding(host, f"command {tool}", "not installed", "installed", f"install the package that has {tool}")
@@ -91,7 +104,8 @@ def _is(kind: str | None) -> str:
 
 def _new_paths(plan: Plan, host: str, paths: Mapping[str, Any]) -> Iterator[Finding]:
     archive, backup, pods = paths["archive_path"], paths["backup_path"], paths["pod_data_dir"]
-    if archive["kind"] not in (None, "link"):
+    # A mount point has its own finding.
+    if archive["kind"] not in (None, "link") and not archive["is_mount_point"]:
         content = f" with {archive['entries']} entries" if archive["entries"] is not None else ""
         yield Finding(
             host,
@@ -117,71 +131,6 @@ def _new_paths(plan: Plan, host: str, paths: Mapping[str, Any]) -> Iterator[Find
             f"{pods['path']} exists{content}",
             "nothing there: pods start with empty state",
             "move it away, or set pi_controller_pod_data_dir to another folder",
-        )
-
-
-def _unit(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Finding]:
-    name = plan.unit
-    if unit["load"] == "masked":
-        yield Finding(host, "unit", f"{name} is masked", "a unit that can be started", f"systemctl unmask {name}")
-    elif unit["load"] != "loaded":
-        yield Finding(
-            host, "unit", f"{name} is {unit['load'] or 'not there'}", "loaded", "install it, or correct pi_controller_unit"
-        )
-        return
-    if unit["active"] != "active":
-        yield Finding(
-            host,
-            "unit",
-            f"{name} is {unit['active']} ({unit['sub']})",
-            "active: every voter takes part",
-            f"systemctl start {name}; journalctl -u {name} says why it stopped",
-        )
-    if unit["load"] == "loaded" and unit["file"] != plan.unit_file:
-        yield Finding(
-            host, "unit file", unit["file"] or "none", plan.unit_file, f"set pi_controller_unit_file to {unit['file']}"
-        )
-    if unit["needs_reload"] or unit["unread_drop_ins"]:
-        added = f" ({', '.join(unit['unread_drop_ins'])})" if unit["unread_drop_ins"] else ""
-        yield Finding(
-            host,
-            "unit file",
-            f"edited since systemd has read it{added}",
-            "the unit runs as its file says",
-            f"look at the edit (systemctl cat {name}), then systemctl daemon-reload and restart, one Pi at a time",
-        )
-    if unit["load"] == "loaded" and unit["enabled"] not in ("enabled", ""):
-        yield Finding(
-            host,
-            "unit enabled",
-            unit["enabled"],
-            "enabled: it comes back when the Pi reboots before its shutdown",
-            f"systemctl enable {name}",
-            WARNING,
-        )
-    yield from _edits(plan, host, unit)
-
-
-def _edits(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Finding]:
-    # Other drop-ins are the distribution's own, for all services.
-    own = [path for path in unit["drop_ins"] if f"/{plan.unit}.d/" in path]
-    if own:
-        yield Finding(
-            host,
-            "unit drop-ins",
-            ", ".join(own),
-            "nothing that only the unit has",
-            f"see that the pods need none of it (systemctl cat {plan.unit})",
-            WARNING,
-        )
-    foreign = [name for name in unit["environment"] if name not in plan.environment]
-    if foreign:
-        yield Finding(
-            host,
-            "unit environment",
-            ", ".join(foreign),
-            "no settings that the pods do not get",
-            "write them into the configuration file, or into migration.standard_env",
         )
 
 

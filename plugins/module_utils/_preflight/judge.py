@@ -14,6 +14,7 @@ from .findings import EVERYWHERE, Finding, ordered
 from .host import host_findings, is_down
 from .kubernetes import kubernetes_findings
 from .network import network_findings
+from .pause import pause_findings
 from .plan import BEYOND, Plan, make_plan, states_of
 from .transport import transport_findings
 
@@ -68,7 +69,9 @@ def _unseen(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
             "Kubernetes API",
             _first_line((kubernetes or {}).get("msg", "it was not asked")),
             "an answer",
-            "start the API server (on K3s: the service k3s), and see that pi_controller_kubeconfig leads to it",
+            "apply docs/rbac.yml of this release, or use a kubeconfig whose user may do this"
+            if ((kubernetes or {}).get("failure") or {}).get("status") == 403
+            else "start the API server (on K3s: the service k3s), and check that pi_controller_kubeconfig points to it",
         )
 
 
@@ -110,6 +113,7 @@ def _checks(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     down = lost | {host for host, result in hosts.items() if is_down(result)}
     for host, result in hosts.items():
         yield from host_findings(plan, host, result)
+    yield from pause_findings(plan, hosts)
     yield from network_findings(plan, ports, down)
     yield from cluster_findings(
         plan, seen["cluster"], {host: result["node_id"] for host, result in hosts.items()}, down

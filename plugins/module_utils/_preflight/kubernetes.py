@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._kube.images import names
+from .claims import claim_findings
 from .findings import EVERYWHERE, WARNING, Finding, size
 from .plan import FRESH, Plan
 
@@ -52,6 +53,7 @@ def kubernetes_findings(
             WARNING,
         )
     yield from _objects(plan, seen)
+    yield from claim_findings(plan, seen)
 
 
 def _version(version: str) -> Iterator[Finding]:
@@ -84,13 +86,14 @@ def _node(plan: Plan, host: str, node: Mapping[str, Any]) -> Iterator[Finding]:
             "the label is the node's name, by which the pods are placed",
             f"kubectl label node {name} kubernetes.io/hostname={name} --overwrite",
         )
-    if address not in node["addresses"]:
+    # Of a dual-stack node the first one is what a pod is given as its host's.
+    if address not in node["addresses"][:1]:
         yield Finding(
             host,
             "node address",
             f"{', '.join(node['addresses']) or 'none'} in Kubernetes",
             f"{address}, as in the inventory: pods bind the node's address",
-            "correct ansible_host or pi_controller_address, or give K3s --node-ip",
+            "correct ansible_host or pi_controller_address, or give K3s --node-ip, with this address first",
         )
     if plan.stage == FRESH:
         yield from _room(plan, host, node)
@@ -157,7 +160,8 @@ def _objects(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
         )
     if namespace and namespace["phase"] != "Active":
         yield Finding(EVERYWHERE, "namespace", namespace["phase"], "Active", "wait until it is gone, or set pi_controller_namespace")
-    if namespace and namespace["enforce"] not in HOST_NETWORK_ALLOWED:
+    # Where the pod itself was tried, the API server's own words say more.
+    if namespace and namespace["enforce"] not in HOST_NETWORK_ALLOWED and not seen["tried"]:
         yield Finding(
             EVERYWHERE,
             "namespace",

@@ -40,6 +40,16 @@ def _reach(
             f"it leads to {peer}",
             f"correct ansible_host or pi_controller_address of {peer}",
         )
+    for port in sorted(int(text) for text, seen in ports.items() if seen["result"] == CONNECTED and int(text) in plan.new_ports.values()):
+        # On its own Pi the port is free, so what answers is reached by an address translation (a hostPort, a Service, a rule by hand).
+        if other is not None and port in other["listened"]:
+            yield Finding(
+                peer,
+                f"port {port}",
+                f"{plan.port_names(port)} of {address} is answered by something else, as seen from {host}; on {peer} itself it is free",
+                f"what connects to {address}:{port} reaches {peer}'s own listener",
+                f"find the rule that translates it (nft list ruleset, kubectl get pods,services -A), or set {plan.setting_of(port)} to another port",
+            )
     closed: dict[str, list[int]] = {}
     for text, seen in ports.items():
         if seen["result"] not in (ANSWERED, CONNECTED) and not _explained(plan, int(text), seen, other, peer_down):

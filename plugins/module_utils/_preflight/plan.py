@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
+from .._core.systemd import unit_name
+from .._core.unit_process import arguments
 from .._daemon.drivers import settings
 from .._kube.facts import RESOURCES, quantity
 
@@ -43,6 +46,22 @@ class Plan:
     requests: Mapping[str, float] = field(default_factory=dict)
     # Settings in the daemon's environment that the pods get as well.
     environment: frozenset[str] = frozenset()
+    temporary_environment: frozenset[str] = frozenset()
+    # What a pod gets of the rest that a process runs with.
+    config_file: str = ""
+    data_dir: str = ""
+    flags: frozenset[str] = frozenset()
+    working_dir: str = ""
+    run_as: Mapping[str, Any] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
+    # Seconds.
+    cutover_timeout: float = 0
+    strategy: str = "parallel"
+
+    def reaches(self, path: str) -> bool:
+        """Whether a pod sees this file of the host: the data and configuration folders, and the owner's own volumes."""
+        folders = (self.data_dir, str(PurePosixPath(self.config_file).parent), *self.volumes)
+        return any(path == folder or PurePosixPath(folder) in PurePosixPath(path).parents for folder in folders if folder)
 
     @property
     def hosts(self) -> list[str]:
@@ -50,6 +69,11 @@ class Plan:
 
     def host_at(self, address: str) -> str | None:
         return next((host for host, place in self.places.items() if place.address == address), None)
+
+    def setting_of(self, port: int) -> str:
+        """The settings to change for another port, as the owner writes them."""
+        standard = [f"migration.standard_ports.{name}" for name, number in self.standard_ports.items() if number == port]
+        return " and ".join([*standard, *(f"migration.{name}" for name, number in self.new_ports.items() if number == port)])
 
     def port_names(self, port: int) -> str:
         names = [name for name, number in (*self.standard_ports.items(), *self.new_ports.items()) if number == port]
@@ -69,10 +93,11 @@ def _env_ports(config: Mapping[str, Any], section: str) -> dict[str, int]:
 def make_plan(config: Mapping[str, Any], owner: Mapping[str, Any], journals: Mapping[str, Any]) -> Plan:
     """`config` is the whole `migration`, `owner` the settings beside it, `journals` what each Pi's journal says."""
     requests = (owner["resources"] or {}).get("requests") or {}
+    context = owner["security_context"] or {}
     return Plan(
         places={host: Place(str(address), str(owner["nodes"][host])) for host, address in owner["addresses"].items()},
         stage=stage_of(journals),
-        unit=owner["unit"],
+        unit=unit_name(owner["unit"]),
         unit_file=owner["unit_file"],
         standard_ports=dict(config["standard_ports"]),
         new_ports=new_listeners(config),
@@ -82,7 +107,21 @@ def make_plan(config: Mapping[str, Any], owner: Mapping[str, Any], journals: Map
         forks=int(owner["forks"]),
         requests={resource: quantity(requests.get(resource)) for resource in RESOURCES},
         environment=frozenset({*config["standard_env"], *settings.RESERVED}),
+        temporary_environment=frozenset({*config["temporary_env"], *settings.RESERVED}),
+        config_file=owner["config_file"],
+        data_dir=owner["data_dir"],
+        flags=_flags(owner["args"]),
+        working_dir=owner["working_dir"],
+        run_as={"user": context.get("runAsUser"), "groups": owner["supplemental_groups"]},
+        cutover_timeout=config["timeouts_seconds"]["cutover_timeout"],
+        strategy=config.get("strategy", "parallel"),
+        volumes=tuple(volume["hostPath"]["path"] for volume in owner["volumes"] if (volume.get("hostPath") or {}).get("path")),
     )
+
+
+def _flags(words: list[str]) -> frozenset[str]:
+    given = arguments([str(word) for word in words])
+    return frozenset((*given["flags"], *given["words"]))
 
 
 def states_of(journal: Mapping[str, Any] | None) -> Mapping[str, str]:

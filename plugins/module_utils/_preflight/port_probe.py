@@ -161,7 +161,9 @@ class Probe:
         ours = port in self.new
         while True:
             seen = self._attempt(peer, port, ours)
-            if seen["result"] in (ANSWERED, CONNECTED) or time.monotonic() >= self._limit(peer, ours):
+            # On a port that is ours a peer's listener may have been slow to speak; another one stays silent.
+            done = seen["result"] == ANSWERED or (seen["result"] == CONNECTED and not ours)
+            if done or time.monotonic() >= self._limit(peer, ours):
                 break
             self._over.wait(RETRY)
         with self._lock:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .._core.commands import CONFIRM, MIGRATE, ROLLBACK, STATUS
+from .._core.commands import CONFIRM, MIGRATE, ROLLBACK, STATUS, play
 from .._core.text import visible
 from .outcome import Outcome
 
 GO_ON = f"{MIGRATE} {CONFIRM}"
+# What is left when every pod is on the standard ports and every unit masked. No failure of it rolls a finished migration back.
+ARCHIVING = "cleanup"
 # An alert comes through a lookup in a keyword, which is of no interest to who reads it.
 ALERT = re.compile(r"^Task failed: .* failed: (?=Quorum watch, )", re.DOTALL)
 
@@ -65,6 +67,16 @@ def stopped(failures: list[dict[str, Any]], opening: bool, rollback: str) -> Out
             command=GO_ON,
             goal="To start again",
             why="fix the cause first",
+        )
+    if rollback == "none" and phase == ARCHIVING:
+        return Outcome(
+            headline="Migrated; the archive was not made",
+            happened=happened,
+            state=(serving(opening, phase), "Nothing was rolled back: all that is missing is the archive of the units' data.",),
+            command=play("complete"),
+            goal="To make the archive",
+            why="fix the cause first",
+            back=ROLLBACK,
         )
     if rollback == "none":
         return Outcome(

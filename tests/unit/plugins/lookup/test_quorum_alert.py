@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,66 @@ def test_l4_a_way_back_is_stopped_by_a_lost_lock_alone(folder):
     folder.append("alerts.jsonl", {**FROZEN, "kind": "lock_lost", "cluster": None, "message": "the lock is not ours any more"})
     with pytest.raises(AnsibleError, match="lock_lost in phase validate: the lock is not ours any more"):
         look()
+
+
+@pytest.fixture
+def waiting(folder: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, list[str]]]:
+    """A look past the cutover: what it gives, and what it shows."""
+    monkeypatch.setattr(lookup, "INTERVAL", 0.02)
+    shown: list[str] = []
+    monkeypatch.setattr(lookup.Display, "display", lambda _self, text, *_args, **_options: shown.append(text))
+    variables = {"ansible_play_hosts": ["pi-1", "pi-2"], "inventory_hostname": "pi-1"}
+
+    def look(seconds: float, host: str = "pi-1") -> tuple[Any, list[str]]:
+        return lookup.LookupModule().run([str(folder.path)], {**variables, "inventory_hostname": host}, wait_out=seconds), shown
+
+    return look
+
+
+def test_k11_a_loss_that_is_over_stops_nothing_past_the_cutover(folder, waiting):
+    folder.append("alerts.jsonl", FROZEN)
+    folder.append("alerts.jsonl", {**FROZEN, "at": 1011.7, "ended": 1011.7})
+
+    assert waiting(60) == ([{}], [])
+
+
+def test_k11_a_loss_that_lasts_is_waited_out_and_the_run_goes_on(folder, waiting):
+    folder.append("alerts.jsonl", FROZEN)
+    over = {**FROZEN, "at": 1011.7, "ended": 1011.7}
+    timer = threading.Timer(0.2, lambda: folder.append("alerts.jsonl", over))
+    timer.start()
+    found, shown = waiting(60)
+    timer.join()
+
+    assert found == [{}]
+    assert shown[0] == f"{FROZEN['message']}. Waiting up to 60 s for it to be over ..."
+    assert "the run goes on" in shown[1]
+
+
+def test_k11_one_host_alone_says_what_is_waited_for(folder, waiting):
+    folder.append("alerts.jsonl", FROZEN)
+    folder.append("alerts.jsonl", {**FROZEN, "kind": "phase_timeout", "cluster": "gone"})
+    timer = threading.Timer(0.2, lambda: folder.append("alerts.jsonl", {**FROZEN, "ended": 1011.7}))
+    timer.start()
+    found, shown = waiting(60, host="pi-2")
+    timer.join()
+
+    assert (found, shown) == ([{}], [])
+
+
+def test_k11_a_loss_that_is_not_over_in_time_stops_the_run(folder, waiting):
+    folder.append("alerts.jsonl", FROZEN)
+    with pytest.raises(AnsibleError, match=r"leader_lost in phase validate: .*\(it lasts\)"):
+        waiting(0.1)
+
+
+@pytest.mark.parametrize("kind", ["lock_lost", "phase_timeout"])
+def test_k11_other_alerts_are_not_waited_for(folder, waiting, kind):
+    folder.append("alerts.jsonl", {**FROZEN, "kind": kind, "cluster": None})
+    began = time.monotonic()
+    with pytest.raises(AnsibleError, match=kind):
+        waiting(60)
+    assert time.monotonic() - began < 5
 
 
 def test_a_cluster_that_is_not_watched_any_more_stops_nothing(folder, look):

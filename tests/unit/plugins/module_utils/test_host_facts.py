@@ -121,11 +121,9 @@ def test_listeners_with_and_without_a_visible_holder(proc):
     ]
 
 
-def test_of_the_environment_only_names_are_listed(proc):
-    assert procfs.environment_names(198, "PI_CONTROLLER_", proc) == ["PI_CONTROLLER_A", "PI_CONTROLLER_B"]
+def test_one_value_of_the_environment_is_read(proc):
     assert procfs.environment_value(198, "PI_CONTROLLER_A", proc) == "1=2"
     assert procfs.environment_value(198, "PI_CONTROLLER", proc) is None
-    assert procfs.environment_names(199, "PI_CONTROLLER_", proc) == []
 
 
 def test_memory(proc):
@@ -183,10 +181,14 @@ def test_size_is_what_the_files_take_on_the_disk(tmp_path):
 
 def test_what_systemd_says():
     said = (
+        "Id=x.service\nNames=x.service y.service\nWantedBy=multi-user.target\nTriggeredBy=x.socket\n"
         "LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nNeedDaemonReload=yes\n"
         "FragmentPath=/etc/systemd/system/x.service\nDropInPaths=/etc/a.conf /etc/b.conf\nMainPID=198\nNRestarts=2\n"
     )
     assert systemd.parse_show(said) == {
+        "id": "x.service",
+        "names": ["x.service", "y.service"],
+        "started_by": ["multi-user.target", "x.socket"],
         "load": "loaded",
         "active": "active",
         "sub": "running",

@@ -114,14 +114,14 @@ def test_h3_a_token_that_comes_back_is_not_shown(token: str):
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n"])
-def test_h3_a_newline_at_the_end_of_a_token_is_stripped(ending: str):
+def test_a3_a_newline_at_the_end_of_a_token_is_stripped(ending: str):
     with HostileDaemon(saying(GOOD)) as daemon:
         assert PiController(daemon.url, token="pl4nted" + ending).status().is_leader
         assert b"Authorization: Bearer pl4nted\r\n" in daemon.requests[0] + b"\r\n"
 
 
 @pytest.mark.parametrize("token", UNSENDABLE)
-def test_h3_a_token_that_cannot_be_sent_is_refused_and_not_shown(token: str):
+def test_a3_a_token_that_cannot_be_sent_is_refused_and_not_shown(token: str):
     with pytest.raises(RaftError, match="visible ASCII") as refused:
         PiController("http://127.0.0.1:1", token=token)
     assert "pl4nt" not in str(refused.value) + repr(refused.value.failure)

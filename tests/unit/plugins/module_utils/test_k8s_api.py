@@ -65,10 +65,11 @@ def test_a_look_waits_for_an_api_server_that_restarts(away):
 def test_a_look_does_not_wait_for_ever(monkeypatch):
     monkeypatch.setattr(k8s_api, "READ_PATIENCE", 0)
 
-    with pytest.raises(k8s_api.KubeError, match="/p: the Kubernetes API does not answer: away") as failed:
+    with pytest.raises(k8s_api.KubeError, match=r"the Kubernetes API is unreachable \(away\)") as failed:
         k8s_api.KubeApi(Scripted(OSError("away"))).read("/p")
 
     assert "kubeconfig" in failed.value.failure["next_step"]
+    assert failed.value.failure["url"] == "/p"
 
 
 def test_a_look_that_is_forbidden_fails_at_once_in_the_apis_own_words():

@@ -90,3 +90,12 @@ def test_a_way_back_that_stops_is_told():
     text = stopped([failure("pi-1")], True, "Pods | Stop them: no answer")
     assert "Rollback: Pods | Stop them: no answer" in text
     assert run.ROLLBACK in text
+
+
+def test_p6_a_migration_whose_archive_failed_is_migrated():
+    text = stopped([failure("pi-1", task="Cleanup | Archive the data folder", message="both exist", phase="cleanup")], True, "none")
+    lines = text.splitlines()
+    assert lines[0] == 'Migrated; the archive was not made: phase cleanup stopped at "Cleanup | Archive the data folder"'
+    assert lines[1] == "pi-1: both exist"
+    assert "Nothing was rolled back" in text
+    assert f"To make the archive (fix the cause first): {run.play('complete')}" in lines

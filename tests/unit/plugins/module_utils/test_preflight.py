@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from conftest import import_plugin
-from preflight_world import HOSTS, MIB, healthy, journal, listener, member, node, owner, path, settings
+from preflight_world import HOSTS, MIB, address, healthy, journal, listener, member, node, owner, settings
 
 preflight = import_plugin("module_utils._preflight.judge")
 
@@ -92,7 +92,7 @@ HOST_CASES = {
         "warning",
     ),
     "environment": (
-        lambda host: host["unit"].update(environment=["PI_CONTROLLER_API_PORT", "PI_CONTROLLER_LOG_LEVEL"]),
+        lambda host: host["unit"]["process"].update(environment=["PI_CONTROLLER_API_PORT", "PI_CONTROLLER_LOG_LEVEL"]),
         "unit environment",
         "PI_CONTROLLER_LOG_LEVEL",
         "error",
@@ -169,13 +169,6 @@ def test_space_is_added_up_on_each_file_system():
     for name in ("data_dir", "backup_path", "archive_path", "pod_data_dir"):
         seen["host"]["pi-2"]["paths"][name]["free"] = 184 * MIB
     assert found(seen) == []
-
-
-def test_an_archive_on_another_file_system_is_a_copy_and_needs_its_own_space():
-    seen = healthy()
-    seen["host"]["pi-2"]["paths"]["archive_path"].update(path("/mnt/x", None, device=2), free=73 * MIB)
-
-    assert only(seen)["check"] == "disk for archive_path"
 
 
 def test_a_stopped_unit_is_one_finding_and_not_one_for_each_of_its_ports():
@@ -521,3 +514,17 @@ def test_h1_a_token_that_others_could_get_is_a_warning(sent, seen):
     findings = found(healthy(), owner=owner_of(**sent))
     assert [one["level"] for one in findings] == (["warning"] if seen else [])
     assert all(seen in one["seen"] for one in findings)
+
+
+def test_a4_a_daemon_with_an_ipv6_address_is_refused_before_anything_changes():
+    addresses = {name: address(name) for name in HOSTS} | {"pi-2": "fd00::2"}
+    findings = [one for one in found(healthy(), owner=owner_of(addresses=addresses)) if one["check"] == "address family"]
+    assert [(one["host"], one["level"]) for one in findings] == [("pi-2", "error")]
+    assert "pi_controller_address" in findings[0]["fix"]
+
+
+@pytest.mark.parametrize(("listed", "good"), [(["10.77.0.12", "fd00::2"], True), (["fd00::2", "10.77.0.12"], False)])
+def test_a4_a_pod_is_given_the_first_address_of_its_node(listed, good):
+    seen = healthy()
+    seen["kubernetes"]["nodes"][1]["addresses"] = listed
+    assert [one["check"] for one in found(seen)] == ([] if good else ["node address"])

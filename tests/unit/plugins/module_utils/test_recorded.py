@@ -101,3 +101,17 @@ def test_the_first_journal_with_a_name_names_the_migration() -> None:
     unnamed: dict[str, Any] = {"journal": {"migration_id": None, "phases": {}}, "phase_states": {}}
     assert recorded({"pi-1": unnamed, "pi-2": STARTED})["migration_id"] == "m-20260101T000000Z"
     assert recorded({"pi-1": unnamed})["migration_id"] == ""
+
+
+@pytest.mark.parametrize(
+    ("facts", "removed", "kept"),
+    [
+        ({"archive": "removed", "why": None}, True, []),
+        ({"archive": "made", "why": None}, False, []),
+        ({"archive": "kept in place", "why": "/data is a mount point"}, False, ["/data is a mount point"]),
+        ({}, False, []),
+    ],
+)
+def test_a7_p6_one_journal_is_enough_for_what_became_of_an_archive(facts: dict[str, Any], removed: bool, kept: list[str]) -> None:
+    state = recorded({"pi-1": states(cleanup="started"), "pi-2": result(("cleanup", "started", facts)), "pi-3": UNREACHABLE})
+    assert (state["archive_removed"], state["archive_kept"]) == (removed, kept)

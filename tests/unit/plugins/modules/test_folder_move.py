@@ -4,9 +4,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import CHECKOUT, COLLECTION
 
 
 @pytest.fixture
@@ -97,3 +102,52 @@ def test_m2_a_link_in_any_part_of_a_path_is_not_followed(move, src, tmp_path, en
     assert result["failed"] is True
     assert "linked is a symbolic link" in result["msg"]
     assert (inside / "state").exists()
+
+
+# A bind mount of the same file system: its device number gives nothing away.
+BIND = 'mkdir -p "$1/elsewhere" "$1/data/inner" && mount --bind "$1/elsewhere" "$1/{}" && exec "$2" -m "$3" "$1/args.json"'
+
+
+@pytest.fixture
+def move_mounted(src, tmp_path):
+    """The module in a mount namespace of its own, with something mounted on the folder, in it, or beside it."""
+
+    def run(where, **args):
+        given = {"src": str(src), "dest": str(tmp_path / "archive"), **args}
+        (tmp_path / "args.json").write_text(json.dumps({"ANSIBLE_MODULE_ARGS": given}))
+        (tmp_path / "parent").mkdir(exist_ok=True)
+        script = ["sh", "-c", BIND.format(where), "sh", str(tmp_path), sys.executable, f"{COLLECTION}.plugins.modules.folder_move"]
+        command = ["unshare", "--mount", "--propagation", "private", *script]
+        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / ".collections")}
+        done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=60, check=False)
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+@pytest.mark.parametrize(("where", "seen"), [("data", "data is a mount point"), ("data/inner", "contains the mount point")])
+def test_p6_a_mounted_folder_is_refused_or_kept_where_it_is(move_mounted, src, where, seen):
+    refused = move_mounted(where)
+    assert refused["failed"] is True
+    assert seen in refused["msg"]
+    assert "findmnt" in refused["msg"]
+    kept = move_mounted(where, keep_mounted=True)
+    assert (kept["changed"], kept["found"], kept["folder"]) == (False, True, str(src))
+    assert seen in kept["kept"]
+    assert (src / "state").read_text() == "kept"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_p6_a_rename_into_a_bind_mount_of_the_same_file_system_is_refused_beforehand(move_mounted, src, tmp_path):
+    result = move_mounted("parent", dest=str(tmp_path / "parent/archive"))
+    assert result["failed"] is True
+    assert "different file systems" in result["msg"]
+    assert (src / "state").exists()
+
+
+def test_p6_a_folder_without_mounts_is_moved_as_ever(move, src):
+    result = move(keep_mounted=True)
+    assert (result["changed"], result["kept"]) == (True, None)
+    assert not src.exists()

@@ -75,7 +75,7 @@ def test_an_api_that_is_away_is_a_fault_and_asked_once(kube: FakeKube, look: Loo
     result = look()
     assert result["service"]["mode"] == "unknown"
     assert len(result["faults"]) == len(asked) == 1
-    assert "does not answer" in result["faults"][0]
+    assert "is unreachable" in result["faults"][0]
 
 
 def test_no_connection_at_all_is_a_fault_too(monkeypatch: pytest.MonkeyPatch, look: Look) -> None:

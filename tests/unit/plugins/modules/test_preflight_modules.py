@@ -16,6 +16,7 @@ from fake_kube import APPS, CORE, NAME, NAMESPACE, FakeKube, add_pod, api_error,
 from preflight_world import healthy, owner, settings
 
 api = import_plugin("module_utils._kube.api")
+process_facts = import_plugin("module_utils._core.unit_process")
 proxy = import_plugin("module_utils._kube.proxy")
 filters = {
     name: import_plugin(f"filter.{name}").FilterModule().filters()[name]
@@ -102,6 +103,17 @@ def test_all_of_a_pi_in_one_look(run_module, pi, bin_folder):
     assert result["missing_tools"] == ["nft"]
 
 
+@pytest.mark.parametrize("name", ["pi-controller", "pi-controller.service", "controller.service"])
+def test_p7_a_unit_is_known_by_its_own_name(run_module, pi, bin_folder, name):
+    """Its control group and drop-ins have that one, whatever the inventory calls it."""
+    command(bin_folder, "systemctl", "Id=pi-controller.service\nNames=controller.service pi-controller.service\nLoadState=loaded")
+    assert look(run_module, pi, unit=name)["unit"]["id"] == "pi-controller.service"
+
+
+def test_p7_without_systemd_a_name_is_completed(run_module, pi, bin_folder):
+    assert look(run_module, pi, unit="pi-controller")["unit"]["id"] == "pi-controller.service"
+
+
 def test_nothing_to_be_seen_is_no_failure(run_module, tmp_path, bin_folder):
     result = look(run_module, tmp_path / "nowhere", address="192.0.2.1", image="x")
 
@@ -125,14 +137,25 @@ def test_an_image_is_missing_only_where_the_runtime_says_so(run_module, pi, bin_
     assert look(run_module, pi, image="pi-controller:1.4.0")["image_present"] is present
 
 
-def test_values_of_the_environment_stay_where_they_are(run_module, pi, bin_folder, monkeypatch):
+def proc(folder: Path, environ: bytes, cmdline: bytes = b"/usr/bin/pi-controller\0") -> Path:
+    """A process of the number 198, as far as the kernel shows it."""
+    made = folder / "proc"
+    (made / "198").mkdir(parents=True)
+    (made / "198/environ").write_bytes(environ)
+    (made / "198/cmdline").write_bytes(cmdline)
+    return made
+
+
+def test_values_of_the_environment_stay_where_they_are(run_module, pi, bin_folder, monkeypatch, tmp_path):
     module = import_plugin("modules.preflight_host")
     command(bin_folder, "systemctl", "LoadState=loaded\nMainPID=198")
-    monkeypatch.setattr(module, "environment_names", lambda pid, prefix: ["PI_CONTROLLER_AUTH_TOKEN"])
+    kernel = proc(tmp_path, b"PI_CONTROLLER_AUTH_TOKEN=s3cret\0")
+    monkeypatch.setattr(module, "process", lambda pid: process_facts.process(pid, kernel))
     monkeypatch.setattr(module, "environment_value", lambda pid, name: "pi-7" if name == module.settings.NODE_ID else None)
     result = look(run_module, pi)
 
-    assert result["unit"]["environment"] == ["PI_CONTROLLER_AUTH_TOKEN"]
+    assert result["unit"]["process"]["environment"] == ["PI_CONTROLLER_AUTH_TOKEN"]
+    assert "s3cret" not in str(result)
     assert result["node_id"] == "pi-7"
 
 
@@ -194,6 +217,65 @@ def test_what_is_there_already(run_module, kube):
     assert result["daemonset"] == {"managed_by": None, "images": ["x:1"]}
     assert result["nodes"][0]["requested"]["cpu"] == 1
     assert kube.writes == []
+
+
+def test_k1_k5_k10_the_rest_of_the_cluster_is_read(run_module, kube):
+    annotations = {"objectset.rio.cattle.io/owner-gvk": "k3s.cattle.io/v1, Kind=Addon", "objectset.rio.cattle.io/owner-name": "pi"}
+    own = {"metadata": {"namespace": NAMESPACE, "name": NAME, "annotations": annotations}, "spec": {"ports": []}}
+    other = {"metadata": {"namespace": "web", "name": "legacy"}, "spec": {"externalIPs": ["10.77.0.11"], "ports": [{"port": 8080}]}}
+    labels = {"kubernetes.io/service-name": "legacy"}
+    item = {"addressType": "IPv4", "endpoints": [{"addresses": ["10.77.0.11"]}], "ports": [{"port": 8080}]}
+    kube.objects[f"{CORE}/services/{NAME}"] = own
+    kube.objects["/api/v1/services"] = {"items": [own, other]}
+    ours = {"metadata": {"namespace": NAMESPACE, "name": "o", "labels": {"kubernetes.io/service-name": NAME}}, **item}
+    kube.objects["/apis/discovery.k8s.io/v1/endpointslices"] = {
+        "items": [{"metadata": {"namespace": "web", "name": "s", "labels": labels}, **item}, ours]
+    }
+    squatter = pod(1, owner="uid-other")
+    squatter["spec"]["containers"][0]["ports"] = [{"containerPort": 80, "hostPort": 8080}]
+    squatter["metadata"]["ownerReferences"][0]["name"] = "squatter"
+    kube.objects["/api/v1/pods"] = {"items": [squatter]}
+    result = run_module("preflight_kubernetes", ARGS)
+
+    assert [(claim["node"], claim["port"], claim["owner"]) for claim in result["host_ports"]] == [("pi-1", 8080, "DaemonSet squatter")]
+    assert [claim["service"] for claim in result["service_ports"]] == ["web/legacy"]
+    assert result["other_routes"] == [{"service": "web/legacy", "address": "10.77.0.11", "port": 8080, "ingresses": []}]
+    assert result["targets"] == [{"address": "10.77.0.11", "port": 8080}]
+    assert result["applied"][0]["manifest"] == "/var/lib/rancher/k3s/server/manifests/pi.yaml"
+    assert (result["tried"], kube.writes) == (None, [])
+
+
+TEMPLATE = {"metadata": {"name": NAME}, "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {"hostNetwork": True}}}}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_k6_the_very_pod_is_tried_and_nothing_is_made(run_module, kube, there):
+    if there:
+        kube.objects[CORE] = {"metadata": {"labels": {}}, "status": {"phase": "Active"}}
+    asked = []
+    post = kube._post
+    kube._post = lambda path, body, params: asked.append((path, body, params["dry_run"])) or post(path, {**body, "metadata": {"name": "x"}}, params)
+    objects = dict(kube.objects)
+    result = run_module("preflight_kubernetes", {**ARGS, "pod": TEMPLATE, "try_in": "default"})
+
+    where = NAMESPACE if there else "default"
+    assert result["tried"] == {"namespace": where, "in_its_own": there, "refused": None}
+    ((path, body, dry_run),) = asked
+    assert (path, dry_run) == (f"/api/v1/namespaces/{where}/pods", "All")
+    assert (body["spec"], body["metadata"]["labels"]) == ({"hostNetwork": True}, {"a": "b"})
+    assert kube.objects == objects
+
+
+def test_k6_a_refusal_is_a_result_and_not_a_failure(run_module, kube):
+    def refuse(method, _path):
+        if method == "post":
+            raise api_error(403, "Forbidden", 'violates PodSecurity "restricted:latest"')
+
+    kube.on_request = refuse
+    result = run_module("preflight_kubernetes", {**ARGS, "pod": TEMPLATE})
+
+    assert result["tried"]["refused"] == 'violates PodSecurity "restricted:latest"'
+    assert not result.get("failed")
 
 
 def test_an_api_that_refuses_is_a_failure_that_says_what_to_do(run_module, kube):

@@ -145,7 +145,7 @@ def test_a_takeover_that_was_interrupted_goes_on(take, pi, monkeypatch, stopped_
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", limited(Path.rename))
-        patched.setattr(takeover.Takeover, "call", limited(takeover.Takeover.call))
+        patched.setattr(takeover.UnitInstall, "call", limited(takeover.UnitInstall.call))
         patched.setattr(Path, "replace", limited(Path.replace))
         assert take()["failed"] is True
         assert (pi.folder / "active").read_text() == "inactive\n"

@@ -1,0 +1,68 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What runs that were rolled back have left on a Pi, and what of it nothing needs any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .failures import RaftError
+from .journal import ROLLBACK, load
+from .paths import size_of
+
+# What the phases write below backup_path. Journals and the unit's saved file are small and stay.
+COPIES = ("prepare", "transfer", "cutover", "rollback", "rollback.state", "transfer.pi-controller.db", "cutover.pi-controller.db")
+ASIDE = ".rolled-back."
+
+
+class LeftoversError(RaftError):
+    """A state in which nothing may be removed."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders of the configuration, on this Pi."""
+
+    data_dir: Path
+    pod_data_dir: Path
+    backup_path: Path
+    archive_path: Path
+
+
+def leftovers(places: Places) -> list[Path]:
+    """Everything that can be removed now. Raises where a rollback is in progress, or where the unit's data is not in its place."""
+    journal = load(places.backup_path / "journal.json")
+    phases = journal["phases"] if journal else {}
+    if ROLLBACK in phases:
+        raise LeftoversError(
+            "a rollback is in progress on this Pi, and it may need all that is there",
+            seen=phases[ROLLBACK]["state"],
+            wanted="no rollback, or one that is finished",
+            next_step="finish it first with the playbook rollback",
+        )
+    if phases:
+        # The present migration goes back by its own copies and its own archive; what earlier runs put aside is not among them.
+        return sorted(_aside(places))
+    if not places.data_dir.is_dir():
+        raise LeftoversError(
+            f"the unit's data is not in {places.data_dir}, so what a run has put aside may be the only copy",
+            seen="nothing",
+            wanted=str(places.data_dir),
+            next_step=f"look at {places.archive_path} and {places.pod_data_dir}, and at the path in pi_controller_data_dir",
+        )
+    copies = [places.backup_path / name for name in COPIES]
+    return sorted([*_aside(places), *(path for path in copies if path.exists())])
+
+
+def _aside(places: Places) -> Iterator[Path]:
+    for path in (places.pod_data_dir, places.archive_path):
+        yield from (found for found in path.parent.glob(f"{path.name}{ASIDE}*") if found.is_dir())
+
+
+def bytes_of(path: Path) -> int:
+    """Bytes the file or folder takes on the disk."""
+    return size_of(str(path)) if path.is_dir() else path.lstat().st_blocks * 512

@@ -1,0 +1,189 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What else in the cluster is in the migration's way, from what M(preflight_kubernetes) has read. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .findings import EVERYWHERE, WARNING, Finding
+from .plan import FRESH, Plan
+
+POD_SECURITY = "violates PodSecurity"
+NO_RIGHT = "cannot create resource"
+
+
+def claim_findings(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    yield from _host_ports(plan, seen)
+    yield from _routes(plan, seen)
+    yield from _targets(plan, seen)
+    yield from _applied(seen)
+    yield from _tried(plan, seen)
+
+
+def _host_ports(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    """The scheduler gives a port of a node to one pod only, and kube-proxy takes it from whoever listens."""
+    hosts = {place.node: host for host, place in plan.places.items()}
+    ours = {*plan.standard_ports.values(), *plan.new_ports.values()}
+    for claim in seen["host_ports"]:
+        host = hosts.get(claim["node"])
+        if host is None or claim["port"] not in ours:
+            continue
+        if claim["service"]:
+            # One line for the Service instead of one for each of its pods.
+            yield _claimed(
+                plan,
+                EVERYWHERE,
+                claim["port"],
+                f"the Service {claim['service']} (LoadBalancer)",
+                _off_the_port(claim["service"]),
+            )
+            continue
+        owner = f" of {claim['owner']}" if claim["owner"] else ""
+        yield _claimed(
+            plan,
+            host,
+            claim["port"],
+            f"the pod {claim['pod']}{owner}",
+            f"give {claim['owner'] or 'that pod'} another hostPort, keep it off {claim['node']}, or set "
+            f"{plan.setting_of(claim['port'])} to another port",
+        )
+    addresses = _addresses(plan)
+    for claim in seen["service_ports"]:
+        if claim["port"] in ours and (
+            claim["addresses"] is None or addresses.intersection(map(_normal, claim["addresses"]))
+        ):
+            yield _claimed(
+                plan,
+                EVERYWHERE,
+                claim["port"],
+                f"the Service {claim['service']} ({claim['by']})",
+                _off_the_port(claim["service"]),
+            )
+
+
+def _normal(address: str) -> str:
+    """One spelling for an address that has several, as IPv6 addresses do."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
+
+
+def _addresses(plan: Plan) -> set[str]:
+    return {_normal(place.address) for place in plan.places.values()}
+
+
+def _claimed(plan: Plan, host: str, port: int, holder: str, fix: str) -> Finding:
+    return Finding(
+        host,
+        f"hostPort {port}",
+        f"{plan.port_names(port)} is claimed by {holder}",
+        "no other pod or Service on the migration's ports of the Pis",
+        fix,
+    )
+
+
+def _off_the_port(service: str) -> str:
+    namespace, name = service.split("/", 1)
+    return f"give it another port, or make it a ClusterIP: kubectl -n {namespace} edit service {name}"
+
+
+def _routes(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    """The migration moves one Service. Any other one would keep its clients on units that take no writes any more."""
+    addresses = _addresses(plan)
+    routes: dict[str, list[str]] = {}
+    users: dict[str, list[str]] = {}
+    for route in seen["other_routes"]:
+        if _normal(route["address"]) in addresses and route["port"] in plan.standard_ports.values():
+            routes.setdefault(route["service"], []).append(_at(route["address"], route["port"]))
+            users[route["service"]] = route["ingresses"]
+    for service, targets in routes.items():
+        namespace, name = service.split("/", 1)
+        through = f", used by the Ingress {', '.join(users[service])}" if users[service] else ""
+        yield Finding(
+            EVERYWHERE,
+            "another Service",
+            f"{service} points to the units ({', '.join(targets)}){through}",
+            "one Service that points to the units: pi_controller_service",
+            f"let its clients{' and that Ingress' if through else ''} use pi_controller_service, then "
+            f"kubectl -n {namespace} delete service {name}",
+        )
+
+
+def _targets(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    """In prepare the Service gets the Pis' addresses and no others, so the clients of any other one would be
+    dropped.
+    """
+    if plan.stage != FRESH:
+        return
+    others = [target for target in seen["targets"] if _normal(target["address"]) not in _addresses(plan)]
+    if not others:
+        return
+    sixes = all(":" in target["address"] for target in others)
+    listed = ", ".join(_at(target["address"], target["port"]) for target in others)
+    yield Finding(
+        EVERYWHERE,
+        "Service",
+        f"it points to {listed}{' (IPv6)' if sixes else ''} as well",
+        "the addresses of the Pis, one each, as in the inventory",
+        "take these endpoints out before the migration, and let their clients use the Service's other address family"
+        if sixes
+        else "take these endpoints out, or add their hosts to the group",
+    )
+
+
+def _at(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _applied(seen: Mapping[str, Any]) -> Iterator[Finding]:
+    for applied in seen["applied"]:
+        manifest = applied["manifest"]
+        yield Finding(
+            EVERYWHERE,
+            "manifest",
+            f"{applied['object']} is applied again from {manifest or applied['owner']}",
+            "objects that only the migration changes while it runs",
+            f"touch {manifest}.skip on every server before the migration; afterwards take the object out of that file"
+            if manifest
+            else f"pause {applied['owner']} for the migration, and take the object out of what it applies",
+        )
+
+
+def _tried(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    tried = seen["tried"]
+    if not tried or not tried["refused"]:
+        return
+    said, namespace = tried["refused"], tried["namespace"]
+    if POD_SECURITY in said:
+        if tried["in_its_own"]:
+            yield Finding(
+                EVERYWHERE,
+                "namespace",
+                said,
+                "the pods' use of the host's network and devices is allowed",
+                f"kubectl label namespace {namespace} pod-security.kubernetes.io/enforce=privileged --overwrite",
+            )
+    elif NO_RIGHT in said:
+        if tried["in_its_own"]:
+            yield Finding(
+                EVERYWHERE,
+                "pod",
+                f"could not be tried: {said}",
+                "a dry run of the very pod",
+                "apply docs/rbac.yml of this release",
+                WARNING,
+            )
+    else:
+        yield Finding(
+            EVERYWHERE,
+            "pod",
+            f"refused in {namespace}: {said}",
+            f"a pod of {plan.daemonset} is accepted (dry run)",
+            "change the setting that it names, or the policy of the cluster that refuses it",
+        )

@@ -1,0 +1,217 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The daemon's unit: how it is installed, and whether a pod gets what its process really runs with. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from .._daemon.drivers import settings
+from .findings import WARNING, Finding
+from .plan import Plan
+
+# Made anew at each boot by a program: nothing to save and nothing to restore.
+MADE_AT_BOOT = ("transient", "generated")
+CONTEXT = "pi_controller_security_context"
+
+
+def unit_findings(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Finding]:
+    name = plan.unit
+    if unit["load"] == "masked":
+        yield Finding(host, "unit", f"{name} is masked", "a unit that can be started", f"systemctl unmask {name}")
+    elif unit["load"] != "loaded":
+        yield Finding(
+            host, "unit", f"{name} is {unit['load'] or 'not there'}", "loaded", "install it, or correct pi_controller_unit"
+        )
+        return
+    if unit["active"] != "active":
+        yield Finding(
+            host,
+            "unit",
+            f"{name} is {unit['active']} ({unit['sub']})",
+            "active: every voter takes part",
+            f"systemctl start {name}; journalctl -u {name} says why it stopped",
+        )
+    yield from _file(plan, host, unit)
+    yield from _boot(plan, host, unit)
+    # Other drop-ins are the distribution's own, for all services.
+    own = [path for path in unit["drop_ins"] if f"/{unit['id']}.d/" in path]
+    if own:
+        yield Finding(
+            host,
+            "unit drop-ins",
+            ", ".join(own),
+            "nothing that only the unit has",
+            f"see that the pods need none of it (systemctl cat {name})",
+            WARNING,
+        )
+    if unit["process"]:
+        yield from _process(plan, host, unit["process"])
+        yield from _open_files(host, unit)
+
+
+def _file(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Finding]:
+    if unit["load"] == "loaded" and unit["enabled"] in MADE_AT_BOOT:
+        yield Finding(
+            host,
+            "unit file",
+            f"{unit['file'] or 'none'} is {unit['enabled']}",
+            "a unit file that is there after a reboot, so that a rollback can restore it",
+            f"save it as {plan.unit_file} (systemctl cat {plan.unit}) and enable it",
+        )
+    elif unit["load"] == "loaded" and unit["file"] != plan.unit_file:
+        yield Finding(
+            host, "unit file", unit["file"] or "none", plan.unit_file, f"set pi_controller_unit_file to {unit['file']}"
+        )
+    if unit["needs_reload"] or unit["unread_drop_ins"]:
+        added = f" ({', '.join(unit['unread_drop_ins'])})" if unit["unread_drop_ins"] else ""
+        yield Finding(
+            host,
+            "unit file",
+            f"edited since systemd has read it{added}",
+            "the unit runs as its file says",
+            f"look at the edit (systemctl cat {plan.unit}), then systemctl daemon-reload and restart, one Pi at a time",
+        )
+
+
+def _boot(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Finding]:
+    if unit["load"] != "loaded":
+        return
+    if unit["started_by"]:
+        yield Finding(
+            host,
+            "unit started by",
+            ", ".join(unit["started_by"]),
+            "links below /etc/systemd/system alone: from the cutover on no boot may start the unit",
+            f"take {plan.unit} out of the Wants=, Requires= or trigger of these, and systemctl enable {plan.unit}",
+        )
+    elif unit["enabled"] in ("disabled", "static", "linked", "indirect", "enabled-runtime", "linked-runtime"):
+        yield Finding(
+            host,
+            "unit enabled",
+            unit["enabled"],
+            "enabled: it comes back when the Pi reboots before its shutdown",
+            f"systemctl enable {plan.unit}",
+            WARNING,
+        )
+
+
+def _process(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator[Finding]:
+    yield from _command_line(plan, host, process)
+    yield from _environment(plan, host, process["environment"])
+    yield from _user(plan, host, process)
+    if process["cwd"] not in (None, "/", plan.working_dir) and process["relative_settings"]:
+        yield Finding(
+            host,
+            "unit working directory",
+            f"{process['cwd']}, and relative paths in {', '.join(process['relative_settings'])}",
+            "absolute paths, or the same working directory in the pods",
+            f"write absolute paths into the configuration file, or set pi_controller_working_dir to {process['cwd']} "
+            "and mount it with pi_controller_extra_volumes",
+        )
+    lost = [path for path in process["written_files"] if not plan.reaches(path)]
+    if lost:
+        yield Finding(
+            host,
+            "unit writes to",
+            ", ".join(lost),
+            f"files below {plan.data_dir}, which is all that the pods get",
+            "move them there, or mount their folder with pi_controller_extra_volumes and pi_controller_extra_volume_mounts",
+        )
+
+
+def _command_line(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator[Finding]:
+    missing = [flag for flag in process["flags"] if flag not in plan.flags] + [word for word in process["words"] if word not in plan.flags]
+    if missing:
+        yield Finding(
+            host,
+            "unit command line",
+            " ".join(missing),
+            f"--config and what pi_controller_args has ({', '.join(sorted(plan.flags)) or 'nothing'}): the pods get no more",
+            "write these settings into the configuration file, or put the arguments into pi_controller_args",
+        )
+    if process["config"] is None or PurePosixPath(process["config"]) != PurePosixPath(plan.config_file):
+        yield Finding(
+            host,
+            "unit command line",
+            f"--config {process['config']}" if process["config"] else "no --config: the daemon's own default file, or none",
+            f"--config {plan.config_file}, which the pods get",
+            f"set pi_controller_config_file to {process['config']}"
+            if process["config"]
+            else f"start the unit with --config {plan.config_file}, one Pi at a time",
+        )
+
+
+def _environment(plan: Plan, host: str, names: list[str]) -> Iterator[Finding]:
+    missing = [name for name in names if name not in plan.environment]
+    if missing:
+        yield Finding(
+            host,
+            "unit environment",
+            ", ".join(missing),
+            "no settings that the pods do not get",
+            "write them into the configuration file, or into migration.standard_env",
+        )
+    # What a port or the hardware is called differs on purpose while both run.
+    once = [name for name in names if name in plan.environment and not name.startswith(settings.PREFIX) and name not in plan.temporary_environment]
+    if once:
+        yield Finding(
+            host,
+            "unit environment",
+            f"{', '.join(once)} is in migration.standard_env only",
+            "the same for the pods beside the unit, unless that is meant",
+            "write them into migration.temporary_env, too",
+            WARNING,
+        )
+
+
+def _user(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator[Finding]:
+    uid, gid, user = process["uid"], process["gid"], plan.run_as.get("user")
+    if uid is None or user == uid == 0:
+        return
+    who = f"{process['user']} (uid {uid}, gid {gid})"
+    groups = process["groups"]
+    if uid and user is None:
+        given = f", and pi_controller_supplemental_groups to {sorted(groups.values())} ({', '.join(sorted(groups))})" if groups else ""
+        yield Finding(
+            host,
+            "unit user",
+            who,
+            "pods that run as that user, or as root because you say so",
+            f"set runAsUser: {uid} and runAsGroup: {gid} in {CONTEXT}{given}; or runAsUser: 0 there",
+        )
+    elif user and user != uid:
+        yield Finding(
+            host,
+            "unit user",
+            who,
+            f"uid {user}, as {CONTEXT} has it for the pods, which read the same configuration and data",
+            f"set runAsUser in {CONTEXT} to {uid}, or leave it out",
+        )
+    elif user:
+        missing = {name: number for name, number in groups.items() if number not in plan.run_as.get("groups", ())}
+        if missing:
+            yield Finding(
+                host,
+                "unit groups",
+                ", ".join(f"{name} ({number})" for name, number in sorted(missing.items())),
+                "the same supplementary groups for the pods",
+                f"add {', '.join(str(number) for number in sorted(missing.values()))} to pi_controller_supplemental_groups",
+            )
+
+
+def _open_files(host: str, unit: Mapping[str, Any]) -> Iterator[Finding]:
+    limit, pods = unit["process"]["open_files_limit"], unit["runtime_open_files_limit"]
+    if pods is not None and (limit is None or limit > pods):
+        yield Finding(
+            host,
+            "open files",
+            f"the unit may open {limit or 'any number of'} files, containers {pods}",
+            "as many for the pods",
+            "raise LimitNOFILE of the container runtime's unit (k3s or k3s-agent), then restart it, one Pi at a time",
+            WARNING,
+        )

@@ -1,0 +1,126 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: k8s_object
+short_description: Make, change or delete one object of the migration in Kubernetes
+description:
+  - For the kinds of objects that the migration makes or changes itself.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - pi_controller.raft_migration.kubernetes
+  - pi_controller.raft_migration.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - The API server makes all its checks (C(dryRun=All)) and changes nothing.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  definition:
+    description:
+      - The object, with C(kind), C(metadata.name) and C(metadata.namespace). Its kind is Namespace, Service, Pod or
+        DaemonSet.
+      - Labels and annotations are added to those of an object that is there. Every other part of the definition, for
+        instance C(spec), takes the place of that part of the object.
+    type: dict
+    required: true
+  state:
+    description: What the object is to be.
+    type: str
+    choices:
+      present: There, as in O(definition).
+      created: There. One that exists already stays as it is.
+      patched: As in O(definition), if it exists. One that is missing is not made.
+      absent: Gone, and the objects it owns before it.
+    default: present
+  wait_timeout:
+    description: Seconds to wait until it is gone, with O(state=absent).
+    type: int
+    default: 90
+notes:
+  - The user needs C(get) for the object, and C(create), C(update) or C(delete) for what O(state) does with it.
+seealso:
+  - module: pi_controller.raft_migration.k8s_object_info
+"""
+
+EXAMPLES = r"""
+- name: Make the namespace, with the pod security level that its pods need
+  pi_controller.raft_migration.k8s_object:
+    state: created
+    definition:
+      apiVersion: v1
+      kind: Namespace
+      metadata:
+        name: pi-controller
+        labels:
+          pod-security.kubernetes.io/enforce: privileged
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+resources:
+  description: The object as it is now, in a list; empty where there is none. In check mode as it would be.
+  returned: success
+  type: list
+  elements: dict
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
+"""
+
+from typing import Any
+
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+from ..module_utils._core.modules import run_module
+from ..module_utils._kube.api import connect
+from ..module_utils._kube.objects import PREFIXES, ObjectEditor, content
+
+
+def edit(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
+    definition, state = module.params["definition"], module.params["state"]
+    if definition.get("kind") not in PREFIXES or not (definition.get("metadata") or {}).get("name"):
+        module.fail_json(
+            msg=f"definition needs metadata.name and a kind, one of {', '.join(PREFIXES)}; "
+            f"it has {definition.get('kind')}"
+        )
+    editor = ObjectEditor(connect(module), definition, dry_run=module.check_mode)
+    if state == "absent":
+        before, after = editor.delete(module.params["wait_timeout"]), None
+    else:
+        before, after = editor.put(create=state != "patched", change=state != "created")
+    seen, wanted = content(before), content(after)
+    result["changed"] = seen != wanted or (before is None) != (after is None)
+    result["resources"] = [after] if after is not None else []
+    if module._diff:
+        result["diff"] = {"before": seen, "after": wanted}
+
+
+def main() -> None:
+    module = AnsibleK8SModule(
+        argument_spec={
+            **AUTH_ARG_SPEC,
+            "definition": {"type": "dict", "required": True},
+            "state": {"type": "str", "choices": ["present", "created", "patched", "absent"], "default": "present"},
+            "wait_timeout": {"type": "int", "default": 90},
+        },
+        supports_check_mode=True,
+    )
+    run_module(module, edit, doing="asking Kubernetes")
+
+
+if __name__ == "__main__":
+    main()

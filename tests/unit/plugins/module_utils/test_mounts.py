@@ -1,0 +1,95 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Mounts as the kernel lists them, and what pre-flight says about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import preflight_world as world
+import pytest
+from conftest import import_plugin
+
+mounts = import_plugin("module_utils._core.mounts")
+preflight = import_plugin("module_utils._preflight.judge")
+DISK = "23 1 179:2 / / rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw\n"
+# A disk, a bind mount of a folder of the same file system, and a name with a space.
+MORE = (
+    DISK
+    + "40 23 8:1 / /mnt/ssd rw shared:9 - ext4 /dev/sda1 rw\n"
+    + "41 23 179:2 /srv/data /var/lib/pi-controller rw - ext4 /dev/mmcblk0p2 rw\n"
+    + "42 41 8:1 /wal /var/lib/pi-controller/my\\040raft rw - ext4 /dev/sda1 rw\n"
+)
+OVERLAY = "23 1 0:21 / / rw - overlay {source} rw,lowerdir=/lower,upperdir={upper},workdir=/w\n"
+MEMORY = "24 23 0:22 / /media/root-rw rw - tmpfs tmpfs rw\n"
+
+
+def test_p6_a_bind_mount_and_a_mount_inside_are_seen():
+    found = mounts.parse(MORE)
+    assert mounts.at("/var/lib/pi-controller", found).root == "/srv/data"
+    assert mounts.below("/var/lib/pi-controller", found) == ["/var/lib/pi-controller/my raft"]
+    assert mounts.below("/var/lib/pi", found) == []
+    assert mounts.holding("/var/lib/pi-controller.systemd.backup", found).point == "/"
+    assert mounts.holding("/mnt/ssd/x", found).point == "/mnt/ssd"
+
+
+@pytest.mark.parametrize(
+    ("text", "cmdline", "seen"),
+    [
+        (DISK, "overlayroot=tmpfs", None),
+        (OVERLAY.format(source="overlayroot", upper="/u"), "", "/ is an overlay of overlayroot"),
+        (
+            OVERLAY.format(source="overlay", upper="/u"),
+            "console=tty1 boot=overlay quiet",
+            "/ is an overlay (boot=overlay on the kernel's command line)",
+        ),
+        (OVERLAY.format(source="x", upper="/u"), "overlayroot=disabled", None),
+        (MEMORY + OVERLAY.format(source="x", upper="/media/root-rw/up"), "", "/ is an overlay that writes to /media/root-rw/up (tmpfs)"),
+        ("23 1 0:21 / / rw - tmpfs none rw\n", "", "/ is tmpfs"),
+        # A container has an overlay, too, and keeps what is written.
+        (OVERLAY.format(source="overlay", upper="/var/lib/x/up"), "", None),
+    ],
+)
+def test_p9_an_overlay_root_is_known(text: str, cmdline: str, seen: str | None):
+    assert mounts.forgetful_root(mounts.parse(text), cmdline) == seen
+
+
+def found(**changes: dict[str, Any]) -> list[tuple[str, str]]:
+    seen = world.healthy()
+    for name, values in changes.items():
+        host = seen["host"]["pi-2"]
+        host["paths"][name].update(values) if name in host["paths"] else host.update({name: values})
+    findings = preflight.evaluate(seen, world.settings(), world.owner())
+    assert {finding.host for finding in findings} <= {"pi-2"}
+    return [(finding.check, finding.level) for finding in findings if finding.check.startswith(("mount", "root"))]
+
+
+SSD = {"mount": "/mnt/ssd", "device": 8, "free": 9 * 1024**3}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"data_dir": {"is_mount_point": True, **SSD}}, [("mount data_dir", "warning")]),
+        ({"data_dir": {"mounts_inside": ["/var/lib/pi-controller/raft"]}}, [("mount data_dir", "warning")]),
+        ({"data_dir": SSD}, [("mount archive_path", "error"), ("mount pod_data_dir", "warning")]),
+        # The same file system by another way: its number is the same, and a rename fails.
+        ({"archive_path": {"mount": "/var/lib/other"}}, [("mount archive_path", "error")]),
+        ({"archive_path": {"is_mount_point": True, "kind": "folder", **SSD}}, [("mount archive_path", "error")]),
+        ({"pod_data_dir": {"is_mount_point": True, "kind": "folder", "entries": 0}}, [("mount pod_data_dir", "error")]),
+        ({"pod_data_dir": {"mounts_inside": ["/x"]}}, [("mount pod_data_dir", "error")]),
+        ({"pod_data_dir": SSD}, [("mount pod_data_dir", "warning")]),
+        ({"backup_path": SSD}, []),
+        ({"backup_path": {"is_mount_point": True, **SSD}}, []),
+        ({"backup_path": {"filesystem": "tmpfs"}}, [("mount backup_path", "error")]),
+    ],
+)
+def test_p6_preflight_knows_each_case_and_its_remedy(changes: Any, expected: Any):
+    assert found(**changes) == expected
+
+
+def test_p9_an_overlay_root_is_a_finding():
+    assert found(forgetful_root="/ is an overlay of overlayroot") == [("root file system", "error")]

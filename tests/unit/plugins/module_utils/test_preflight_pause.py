@@ -1,0 +1,84 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The write pause is predicted before it begins, from what each Pi was measured to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import preflight_world as world
+import pytest
+from conftest import import_plugin
+
+pause = import_plugin("module_utils._preflight.pause")
+preflight = import_plugin("module_utils._preflight.judge")
+speed = import_plugin("module_utils._core.write_speed")
+MIB = world.MIB
+
+
+def found(size: float, rate: float | None, digest: float | None, *, strategy: str | None = None, **timeouts: str) -> list[Any]:
+    seen = world.healthy()
+    pi = seen["host"]["pi-3"]
+    pi["database"].update(bytes=int(size * MIB), digest_seconds=digest)
+    pi["write_speed"] = rate * MIB if rate else rate
+    settings = world.settings(timeouts=timeouts) | ({"strategy": strategy} if strategy else {})
+    return [finding for finding in preflight.evaluate(seen, settings, world.owner()) if finding.check == "write pause"]
+
+
+def test_p12_137_mb_on_a_slow_card_are_refused_before_the_pause():
+    (finding,) = found(137, 8, 4)
+    assert (finding.host, finding.level) == ("pi-3", "error")
+    assert "about 112 s" in finding.seen
+    assert "137 MiB" in finding.seen
+    assert "8.0 MiB/s" in finding.seen
+    assert "30 s" in finding.wanted
+    assert "migration.strategy to rolling" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("size", "rate", "digest", "level"),
+    [(1, 20, 0.1, None), (137, 300, 3.0, None), (60, 20, 0.5, "warning"), (137, 20, 0.5, "error"), (1, 20, 15, "error"), (137, None, 3, None),
+     (137, 20, None, None)],
+)  # fmt: skip
+def test_p12_size_disk_and_digest_decide(size, rate, digest, level):
+    findings = found(size, rate, digest)
+    assert [finding.level for finding in findings] == ([level] if level else [])
+
+
+def test_p12_a_longer_timeout_or_the_other_strategy_is_accepted():
+    assert found(137, 8, 4, cutover_timeout="5m") == []
+    assert found(137, 8, 4, strategy="rolling") == []
+
+
+def test_p12_the_measured_pause_is_within_the_prediction():
+    """10.2 s were measured for 137 MB, where a card takes some 250 MiB a second and a digest two seconds and a half."""
+    seen = {"database": {"bytes": 137_000_000, "digest_seconds": 2.5}, "write_speed": 250 * MIB}
+    assert 8 < pause.predicted_seconds(seen) < 14
+
+
+def test_p12_the_sample_is_bounded_and_leaves_nothing(tmp_path: Path):
+    before = os.statvfs(tmp_path).f_bfree
+    measured = speed.write_speed(tmp_path, wanted=2 * MIB)
+    assert measured is not None
+    assert measured > 0
+    assert list(tmp_path.iterdir()) == []
+    assert abs(os.statvfs(tmp_path).f_bfree - before) * os.statvfs(tmp_path).f_frsize < 2**30
+
+
+def test_p12_the_sample_ends_with_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    written: list[int] = []
+    monkeypatch.setattr(speed.os, "fdatasync", lambda _descriptor: written.append(1))
+    clock = iter(range(0, 100))
+    monkeypatch.setattr(speed.time, "monotonic", lambda: next(clock))
+    speed.write_speed(tmp_path, wanted=16 * MIB, seconds=3)
+    assert len(written) < 4
+
+
+def test_p12_what_cannot_be_written_to_is_not_measured(tmp_path: Path):
+    assert speed.write_speed(tmp_path / "missing") is None
+    room = os.statvfs(tmp_path)
+    assert speed.write_speed(tmp_path, wanted=room.f_bavail * room.f_frsize) is None

@@ -1,0 +1,165 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the unit's process really runs with, and which of it a pod would not get."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import preflight_world as world
+import pytest
+from conftest import import_plugin
+
+facts = import_plugin("module_utils._core.unit_process")
+preflight = import_plugin("module_utils._preflight.judge")
+
+
+def found(process: dict[str, Any] | None = None, unit: dict[str, Any] | None = None, *, config: Any = None, **owner: Any) -> list[Any]:
+    """What is found of pi-2. All Pis are set up alike, as those of one owner are."""
+    seen = world.healthy()
+    for host in seen["host"].values():
+        host["unit"].update({"process": world.process(**(process or {})), **(unit or {})})
+    findings = preflight.evaluate(seen, config or world.settings(), world.owner(**owner))
+    return [finding for finding in findings if finding.host == "pi-2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "config", "flags", "bare"),
+    [
+        (["--config", "/etc/x.yaml"], "/etc/x.yaml", [], []),
+        (["--config=/etc/x.yaml", "--log-level", "debug", "-v"], "/etc/x.yaml", ["--log-level", "-v"], []),
+        (["serve", "-config", "/x"], "/x", [], ["serve"]),
+        (["--token=s3cret", "--", "s3 cret"], None, ["--token", "--"], []),
+        ([], None, [], []),
+    ],
+)
+def test_p8_the_command_line_is_read_without_its_values(words, config, flags, bare):
+    assert facts.arguments(words) == {"config": config, "flags": flags, "words": bare}
+    assert "s3" not in str(facts.arguments(words))
+
+
+def test_p8_a_real_process_is_read(tmp_path: Path):
+    """Its own flags, names of its environment, working directory, limit, and the files that it writes."""
+    code = "import sys; file = open('state.db', 'w'); log = open('/dev/null', 'w'); print('open', flush=True); sys.stdin.read()"
+    command = ["sh", "-c", 'ulimit -Sn 77; exec "$0" -c "$1" --config /etc/x.yaml --level=debug', sys.executable, code]
+    environment = {"PATH": os.environ["PATH"], "ENVIRONMENT": "development", "LANG": "C", "API_TOKEN": "s3cret"}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.readline()
+        seen = facts.process(process.pid)
+        process.kill()
+    assert seen["environment"] == ["API_TOKEN", "ENVIRONMENT"]
+    assert (seen["config"], seen["flags"]) == ("/etc/x.yaml", ["-c", "--level"])
+    assert (seen["uid"], seen["gid"]) == (os.geteuid(), os.getegid())
+    assert (seen["cwd"], seen["open_files_limit"]) == (str(tmp_path), 77)
+    assert seen["written_files"] == ([] if str(tmp_path).startswith("/tmp/") else [str(tmp_path / "state.db")])
+    assert "s3cret" not in str(seen)
+
+
+def test_p8_written_files_are_those_open_for_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(facts, "_NO_STATE", ("/dev/", "/proc/"))
+    with (tmp_path / "state.db").open("w"), (tmp_path / "read.db").open("w"):
+        pass
+    with (tmp_path / "state.db").open("a"), (tmp_path / "read.db").open():
+        written = facts.written(Path(f"/proc/{os.getpid()}"))
+    assert str(tmp_path / "state.db") in written
+    assert str(tmp_path / "read.db") not in written
+
+
+def test_p8_relative_paths_of_a_configuration_are_named():
+    text = 'cluster:\n  data_dir: ./data/raft\ndatabase:\n  "path": "../pi.db"\nlog: /var/log/x\nversion: 1.2\n'
+    assert facts.relative_settings(text) == ["data_dir", "path"]
+
+
+PROCESS_CASES = {
+    "a flag": ({"flags": ["--log-level"]}, {}, "unit command line", "--log-level", "error"),
+    "a subcommand": ({"words": ["serve"]}, {}, "unit command line", "serve", "error"),
+    "another file": ({"config": "/opt/x.yaml"}, {}, "unit command line", "--config /opt/x.yaml", "error"),
+    "no file": ({"config": None}, {}, "unit command line", "no --config", "error"),
+    "a variable": ({"environment": ["ENVIRONMENT"]}, {}, "unit environment", "ENVIRONMENT", "error"),
+    "a user": ({"uid": 1000, "gid": 1000, "user": "pi", "groups": {"gpio": 997}}, {}, "unit user", "pi (uid 1000, gid 1000)", "error"),
+    "another user": (
+        {"uid": 1000, "gid": 1000, "user": "pi"},
+        {"security_context": {"runAsUser": 1001}},
+        "unit user",
+        "pi (uid 1000",
+        "error",
+    ),
+    "a root unit and pods of a user": ({}, {"security_context": {"runAsUser": 1001}}, "unit user", "root (uid 0", "error"),
+    "a group": (
+        {"uid": 1000, "gid": 1000, "user": "pi", "groups": {"gpio": 997, "i2c": 998}},
+        {"security_context": {"runAsUser": 1000}, "supplemental_groups": [997]},
+        "unit groups",
+        "i2c (998)",
+        "error",
+    ),
+    "relative paths": ({"cwd": "/opt/pi", "relative_settings": ["data_dir"]}, {}, "unit working directory", "/opt/pi", "error"),
+    "a file elsewhere": ({"written_files": ["/srv/extra.db"]}, {}, "unit writes to", "/srv/extra.db", "error"),
+    "many files": ({"open_files_limit": 2000000}, {}, "open files", "containers 1048576", "warning"),
+}
+
+
+@pytest.mark.parametrize("name", PROCESS_CASES)
+def test_p8_what_a_pod_would_not_get_is_a_finding(name):
+    process, owner, check, seen, level = PROCESS_CASES[name]
+    (finding,) = found(process, **owner)
+    assert (finding.host, finding.check, finding.level) == ("pi-2", check, level)
+    assert seen in finding.seen
+
+
+@pytest.mark.parametrize(
+    ("process", "owner", "migration"),
+    [
+        ({"flags": ["--log-level"], "words": ["serve"]}, {"args": ["serve", "--log-level", "debug"]}, {}),
+        ({"environment": ["TZ"]}, {}, {"standard_env": {"TZ": "UTC"}, "temporary_env": {"TZ": "UTC"}}),
+        ({"uid": 1000, "gid": 1000, "user": "pi", "groups": {"gpio": 997}}, {"security_context": {"runAsUser": 0}}, {}),
+        (
+            {"uid": 1000, "gid": 1000, "user": "pi", "groups": {"gpio": 997}},
+            {"security_context": {"runAsUser": 1000}, "supplemental_groups": [997, 998]},
+            {},
+        ),
+        ({"cwd": "/opt/pi", "relative_settings": ["data_dir"]}, {"working_dir": "/opt/pi"}, {}),
+        ({"cwd": "/opt/pi"}, {}, {}),
+        ({"written_files": ["/srv/x/extra.db"]}, {"volumes": [{"name": "x", "hostPath": {"path": "/srv/x"}}]}, {}),
+    ],
+)
+def test_p8_what_a_pod_gets_is_none(process, owner, migration):
+    assert found(process, config=world.settings(**migration), **owner) == []
+
+
+def test_p8_a_variable_that_only_the_final_pods_get_is_a_warning():
+    (finding,) = found({"environment": ["TZ"]}, config=world.settings(standard_env={"TZ": "UTC"}))
+    assert (finding.check, finding.level) == ("unit environment", "warning")
+
+
+@pytest.mark.parametrize(
+    ("unit", "check"),
+    [
+        ({"enabled": "transient", "file": "/run/systemd/transient/x.service"}, "unit file"),
+        ({"enabled": "generated", "file": "/run/systemd/generator/x.service"}, "unit file"),
+        ({"started_by": ["kiosk.service"]}, "unit started by"),
+    ],
+)
+def test_p7_a_unit_that_cannot_be_brought_back_or_held_back_is_refused(unit, check):
+    (finding,) = found(unit=unit)
+    assert (finding.check, finding.level) == (check, "error")
+
+
+@pytest.mark.parametrize("name", ["pi-controller", "pi-controller.service"])
+def test_p7_drop_ins_are_found_whatever_the_inventory_calls_the_unit(name):
+    unit = {"drop_ins": ["/etc/systemd/system/pi-controller.service.d/override.conf"]}
+    findings = preflight.evaluate(world.healthy() | {"host": drop_ins(unit)}, world.settings(), world.owner(unit=name))
+    assert {finding.check for finding in findings} == {"unit drop-ins"}
+
+
+def drop_ins(unit: dict[str, Any]) -> dict[str, Any]:
+    hosts = world.healthy()["host"]
+    for host in hosts.values():
+        host["unit"].update(unit)
+    return hosts

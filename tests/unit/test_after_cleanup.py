@@ -1,0 +1,117 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A finished migration is never rolled back for its archive; and what becomes of the archive."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import CHECKOUT
+from fake_kube import NAME, NAMESPACE, FakeKube
+from kube_server import served
+
+PIS = ("pi-1", "pi-2")
+
+
+def playbook(tmp_path: Path, tool: str, tasks: list[dict[str, Any]], roles: dict[str, dict[str, str]], **variables: Any) -> str:
+    """The output of a run of these tasks on two hosts of this machine, with roles of the test's own beside them."""
+    for role, files in roles.items():
+        (tmp_path / "roles" / role / "tasks").mkdir(parents=True)
+        for name, content in files.items():
+            (tmp_path / "roles" / role / "tasks" / name).write_text(content)
+    everywhere = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **variables}
+    hosts = {"all": {"children": {"k3s_cluster": {"hosts": dict.fromkeys(PIS, {}), "vars": everywhere}}}}
+    (tmp_path / "hosts.json").write_text(json.dumps(hosts))
+    (tmp_path / "play.json").write_text(json.dumps([{"hosts": "k3s_cluster", "gather_facts": False, "tasks": tasks}]))
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"), "ANSIBLE_NOCOLOR": "1"}
+    command = [tool, "-i", "hosts.json", "play.json"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("phase", "goes_back"), [("transfer", True), ("port_migration", True), ("cleanup", False)])
+def test_p6_a_finished_migration_is_not_rolled_back_for_its_archive(
+    tmp_path: Path, ansible_playbook: str, monkeypatch: pytest.MonkeyPatch, phase: str, goes_back: bool
+):
+    after = (CHECKOUT / "roles/run/tasks/after_failure.yml").read_text()
+    back = yaml.safe_dump([{"name": "Back", "ansible.builtin.debug": {"msg": "GOES BACK"}}])
+    failure = {"phase": phase, "host": "pi-1", "task": "t", "message": "m"}
+    with served(FakeKube(lag=0)) as port:
+        # A rollback begins only where Kubernetes answers.
+        monkeypatch.setenv("K8S_AUTH_HOST", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("K8S_AUTH_API_KEY", "key")
+        output = playbook(
+            tmp_path,
+            ansible_playbook,
+            [{"name": "After", "ansible.builtin.include_role": {"name": "after", "tasks_from": "after_failure"}}],
+            {"after": {"after_failure.yml": after, "back.yml": back}},
+            raft_migration_failures=[failure],
+            raft_migration_failure=failure,
+            raft_migration={"safety": {"auto_rollback_on_error": True}},
+            pi_controller_kubeconfig="",
+            pi_controller_namespace=NAMESPACE,
+            pi_controller_daemonset=NAME,
+        )
+    assert ("GOES BACK" in output) is goes_back
+
+
+@pytest.mark.parametrize(
+    ("removed", "looked", "obstacles", "refused"),
+    [
+        (True, True, [], False),
+        (True, True, ["pi-2 is missing"], True),
+        (True, False, [], True),
+        (False, True, ["pi-2 is missing"], False),
+        (False, False, [], False),
+    ],
+)
+def test_a7_without_the_archive_units_and_pods_change_places_pi_by_pi_or_not_at_all(
+    evaluate: Any, removed: bool, looked: bool, obstacles: list[str], refused: bool
+):
+    variables = yaml.safe_load((CHECKOUT / "roles/rollback/vars/main.yml").read_text())
+    case = {"raft_migration_recorded": {"archive_removed": removed}, "raft_migration_not_by_turns": obstacles}
+    if looked:
+        case["raft_migration_standing"] = {"members": []}
+    assert evaluate("preflight", variables["raft_migration_needs_removed_archive"], [case]) == [refused]
+
+
+def test_a7_the_archive_goes_last_and_only_where_its_owner_says_so():
+    """Copied and checked, one caught-up cluster, recorded, removed, reported: in this order."""
+    main = yaml.safe_load((CHECKOUT / "roles/cleanup/tasks/main.yml").read_text())
+    (include,) = (task for task in main if task.get("ansible.builtin.include_tasks") == "remove.yml")
+    assert include["when"] == "not raft_migration.safety.preserve_systemd_backup"
+    remove = yaml.safe_load((CHECKOUT / "roles/cleanup/tasks/remove.yml").read_text())
+    done = [str(task.get("ansible.builtin.import_role", {}).get("tasks_from") or next(key for key in task if "." in key)) for task in remove]
+    assert [name.rpartition(".")[2] for name in done] == ["sqlite_backup", "look", "record", "folder_remove", "debug"]
+    assert not any(task.get("failed_when") is False or task.get("ignore_errors") for task in remove)
+
+
+def test_p6_cleanup_leaves_a_mounted_folder_where_it_is():
+    main = yaml.safe_load((CHECKOUT / "roles/cleanup/tasks/main.yml").read_text())
+    (move,) = (task for task in main if "pi_controller.raft_migration.folder_move" in task)
+    assert move["pi_controller.raft_migration.folder_move"]["keep_mounted"] is True
+
+
+@pytest.mark.parametrize(("archive", "failed", "said"), [("kept in place", False, True), ("kept in place", True, False), ("made", False, False)])
+def test_p6_a_run_ends_with_the_archive_that_was_not_made(tmp_path: Path, ansible_playbook: str, archive: str, failed: bool, said: bool):
+    verdict = yaml.safe_load((CHECKOUT / "roles/run/tasks/verdict.yml").read_text())
+    kept = ["/var/lib/pi-controller is a mount point"] if archive != "made" else []
+    output = playbook(
+        tmp_path,
+        ansible_playbook,
+        [verdict[-1]],
+        {},
+        raft_migration_failures=[{"phase": "cleanup"}] if failed else [],
+        raft_migration_recorded={"rollback_begun": False, "archive_kept": kept},
+        raft_migration={"archive_path": "/var/lib/pi-controller.systemd.backup"},
+        pi_controller_data_dir="/var/lib/pi-controller",
+    )
+    assert ("Migrated; the archive was not made because /var/lib/pi-controller is a mount point. " in output) is said

@@ -1,0 +1,139 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plays and tasks say what they need themselves, whatever the owner's ansible.cfg and inventory say."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import CHECKOUT
+
+# What a setting of ansible.cfg or the environment would decide otherwise.
+NEEDED = {"strategy": "linear", "gather_facts": False, "timeout": 0, "debugger": "never"}
+PLAYBOOKS = sorted((CHECKOUT / "playbooks").rglob("*.yml"))
+TASK_FILES = sorted((CHECKOUT / "roles").glob("*/tasks/*.yml"))
+HOSTILE = {
+    "defaults": {
+        "strategy": "free",
+        "forks": "1",
+        "gathering": "smart",
+        "stdout_callback": "ansible.builtin.oneline",
+        "task_timeout": "1",
+        "any_errors_fatal": "true",
+        "enable_task_debugger": "true",
+    },
+    "privilege_escalation": {"become": "true"},
+    "connection": {"pipelining": "false"},
+}
+
+
+def tasks_in(content: Any) -> Iterator[dict[str, Any]]:
+    """Every task, those of plays and of blocks, too."""
+    for entry in content or []:
+        for part in ("tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always"):
+            yield from tasks_in(entry.get(part))
+        if "hosts" not in entry:
+            yield entry
+
+
+def wrong_tasks(content: Any) -> list[str]:
+    """The tasks that run on the control node and do not say that they need no other user there."""
+    return [
+        str(task.get("name"))
+        for task in tasks_in(content)
+        if ("local_action" in task or task.get("delegate_to") in ("localhost", "127.0.0.1") or task.get("connection") == "local")
+        and task.get("become") is not False
+    ]
+
+
+def wrong_plays(content: Any) -> list[str]:
+    plays = [play for play in content if "hosts" in play]
+    return [
+        f"{play['name']}: {key}"
+        for play in plays
+        for key in (*NEEDED, "any_errors_fatal")
+        if (key not in play if key == "any_errors_fatal" else play.get(key, "nothing") != NEEDED[key])
+    ]
+
+
+@pytest.mark.parametrize("path", [*PLAYBOOKS, *TASK_FILES], ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_a2_what_runs_on_the_control_node_needs_no_become(path: Path):
+    assert wrong_tasks(yaml.safe_load(path.read_text())) == []
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_a1_each_play_says_what_it_needs(path: Path):
+    assert wrong_plays(yaml.safe_load(path.read_text())) == []
+
+
+def test_a1_a2_the_checks_find_what_they_are_for():
+    task = {"name": "x", "delegate_to": "localhost", "run_once": True}
+    assert wrong_tasks([{"block": [task], "rescue": [{**task, "become": False}]}]) == ["x"]
+    assert wrong_tasks([{"name": "p", "hosts": "all", "tasks": [{"name": "y", "local_action": "z"}]}]) == ["y"]
+    good = {"name": "p", "hosts": "all", "any_errors_fatal": True, **NEEDED}
+    assert wrong_plays([good]) == []
+    assert wrong_plays([{**good, "strategy": "free"}]) == ["p: strategy"]
+    assert wrong_plays([{key: value for key, value in good.items() if key != "timeout"}]) == ["p: timeout"]
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> dict[str, str]:
+    """The environment of a run whose ansible.cfg is as unkind as one can be."""
+    settings = configparser.ConfigParser()
+    settings.read_dict(HOSTILE)
+    with (tmp_path / "ansible.cfg").open("w") as file:
+        settings.write(file)
+    return {**os.environ, "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections")}
+
+
+def run(tmp_path: Path, tool: str, environment: dict[str, str], plays: list[Any], **everywhere: Any) -> subprocess.CompletedProcess[str]:
+    hosts = {name: {"ansible_connection": "local"} for name in ("pi-1", "pi-2", "pi-3")}
+    variables = {"ansible_python_interpreter": sys.executable, **everywhere}
+    inventory = {"all": {"vars": variables, "children": {"k3s_cluster": {"hosts": hosts}}}}
+    (tmp_path / "hosts.json").write_text(json.dumps(inventory))
+    (tmp_path / "play.json").write_text(json.dumps(plays))
+    command = [tool, "play.json", "-i", "hosts.json"]
+    return subprocess.run(
+        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False, stdin=subprocess.DEVNULL
+    )
+
+
+def test_a1_once_is_once_and_no_task_is_cut_short_with_a_hostile_ansible_cfg(tmp_path: Path, ansible_playbook: str, hostile: dict[str, str]):
+    (begin,) = yaml.safe_load((CHECKOUT / "playbooks/parts/begin.yml").read_text())
+    keywords = {key: begin[key] for key in (*NEEDED, "any_errors_fatal")}
+    once = {
+        "name": "Once",
+        "ansible.builtin.shell": "echo once >> once; read -t 2 line < <(sleep 2) || true",
+        "args": {"executable": "/bin/bash", "chdir": str(tmp_path)},
+        "run_once": True,
+        "become": False,
+    }
+    done = run(tmp_path, ansible_playbook, hostile, [{"name": "p", "hosts": "k3s_cluster", **keywords, "tasks": [once]}])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "once").read_text() == "once\n"
+
+
+@pytest.mark.parametrize("tasks_file", ["discover.yml", "status.yml"])
+def test_a2_become_for_all_does_not_reach_the_control_node(tmp_path: Path, ansible_playbook: str, hostile: dict[str, str], tasks_file: str):
+    """`become: false` of a task loses against a variable of the group `all`, so that is set for the control node as well."""
+    (tmp_path / "sudo").write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
+    (tmp_path / "sudo").chmod(0o755)
+    tasks = yaml.safe_load((CHECKOUT / "roles/run/tasks" / tasks_file).read_text())
+    (without,) = (task for task in tasks if "control node" in task["name"])
+    local = {"name": "Here", "ansible.builtin.command": "true", "delegate_to": "localhost", "become": False, "run_once": True}
+    plays = [
+        {"name": "first", "hosts": "k3s_cluster", **NEEDED, "tasks": [without]},
+        {"name": "second", "hosts": "k3s_cluster", **NEEDED, "tasks": [local]},
+    ]
+    become = {"ansible_become": True, "ansible_become_user": "nobody", "ansible_become_exe": str(tmp_path / "sudo")}
+    done = run(tmp_path, ansible_playbook, hostile, plays, **become)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,195 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks of the roles in a real ansible-playbook, with the real Kubernetes client, against an API server in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import CHECKOUT
+from fake_kube import APPS, CORE, NAME, FakeKube, add_pod, pod
+from kube_server import served
+from preflight_world import settings
+
+Play = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def play(tmp_path: Path, ansible_playbook: str) -> Play:
+    """Runs tasks with what the role `run` has made known by then; the API server is at `port`."""
+
+    def run(port: int, tasks: list[dict[str, Any]], *words: str) -> subprocess.CompletedProcess[str]:
+        kubeconfig = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+            "users": [{"name": "u", "user": {"token": "t"}}],
+        }
+        (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+        variables = {
+            "raft_migration": settings(),
+            "raft_migration_address": "127.0.0.1",
+            "raft_migration_node": "pi-1",
+            "pi_controller_image": "pi-controller:1.4.0",
+            "ansible_python_interpreter": sys.executable,
+            "found": str(tmp_path / "found.json"),
+        }
+        (tmp_path / "hosts.json").write_text(json.dumps({"k3s_cluster": {"hosts": {"pi-1": {}}, "vars": variables}}))
+        defaults = {"group/pi_controller.raft_migration.kubernetes": {"kubeconfig": str(tmp_path / "kubeconfig")}}
+        whole = [{"hosts": "all", "gather_facts": False, "module_defaults": defaults, "tasks": tasks}]
+        (tmp_path / "play.json").write_text(json.dumps(whole))
+        command = [ansible_playbook, "play.json", "-i", "hosts.json", "-c", "local", *words]
+        environment = {
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False
+        )
+
+    return run
+
+
+def role(name: str, tasks_from: str, **variables: Any) -> dict[str, Any]:
+    return {
+        "include_role": {"name": f"pi_controller.raft_migration.{name}", "tasks_from": tasks_from},
+        "vars": variables,
+    }
+
+
+def test_k8_the_daemonset_is_made_once_from_its_template(play):
+    kube = FakeKube(lag=0)
+    with served(kube) as port:
+        first = play(port, [role("cluster", "daemonset", raft_migration_port_set="temporary")], "--diff")
+        second = play(port, [role("cluster", "daemonset", raft_migration_port_set="temporary")])
+        moved = play(port, [role("cluster", "daemonset", raft_migration_port_set="standard")], "--check")
+
+    assert first.returncode == second.returncode == moved.returncode == 0, first.stdout + second.stdout + moved.stdout
+    assert ["changed=1" in done.stdout for done in (first, second, moved)] == [True, False, True]
+    spec = kube.objects[f"{APPS}/daemonsets/{NAME}"]["spec"]["template"]["spec"]
+    assert spec["priorityClassName"] == "system-node-critical"
+    # What check mode showed was not made.
+    assert {port["hostPort"] for port in spec["containers"][0]["ports"]} == {8082, 9092, 9093}
+
+
+def test_k6_pre_flight_tries_the_very_pod_that_prepare_makes(play):
+    kube = FakeKube(lag=0)
+    kube.objects["/version"] = {"gitVersion": "v1.35.2+k3s1"}
+    kube.objects[CORE] = {"metadata": {"name": NAME, "labels": {}}, "status": {"phase": "Active"}}
+    for path in ("/api/v1/nodes", "/api/v1/services", "/apis/networking.k8s.io/v1/ingresses"):
+        kube.objects[path] = {"items": []}
+    posted = []
+    kube._post = lambda path, body, params: posted.append((path, body, params)) or body
+    with served(kube) as port:
+        made = play(port, [role("cluster", "daemonset", raft_migration_port_set="temporary")])
+        tried = play(
+            port,
+            [
+                {
+                    "import_role": {"name": "pi_controller.raft_migration.preflight", "tasks_from": "look"},
+                    "vars": {
+                        "raft_migration_journal": {"unreachable": True},
+                        "raft_migration_lock_namespace": "default",
+                    },
+                },
+                {
+                    "copy": {
+                        "content": "{{ raft_migration_seen_kubernetes | to_json }}",
+                        "dest": "{{ found }}",
+                        "mode": "0600",
+                    }
+                },
+            ],
+        )
+
+    assert made.returncode == 0, made.stdout
+    assert tried.returncode == 0, tried.stdout
+    (_path, daemonset, _params), (path, dry, params) = posted
+    assert (path, params["dry_run"]) == (f"{CORE}/pods", "All")
+    assert dry["spec"] == daemonset["spec"]["template"]["spec"]
+
+
+def test_k11_a_pod_leaves_the_service_by_its_label(play):
+    kube = FakeKube(lag=0)
+    add_pod(kube, pod(1))
+    task = {
+        "pi_controller.raft_migration.k8s_object": {
+            "state": "patched",
+            "definition": {
+                "kind": "Pod",
+                "metadata": {"namespace": NAME, "name": f"{NAME}-1a", "labels": {"raft-migration/serving": "false"}},
+            },
+        },
+        "delegate_to": "localhost",
+    }
+    with served(kube) as port:
+        done = play(port, [task])
+
+    assert done.returncode == 0, done.stdout
+    assert kube.objects[f"{CORE}/pods/{NAME}-1a"]["metadata"]["labels"]["raft-migration/serving"] == "false"
+
+
+def after_failure(folder: Path) -> list[dict[str, Any]]:
+    """What the last play does after a phase that stopped, with a file in place of the rollback."""
+    began = {"name": "Go back", "ansible.builtin.copy": {"content": "", "dest": str(folder / "began"), "mode": "0600"}}
+    (folder / "back.yml").write_text(yaml.safe_dump([began]))
+    failure = {"phase": "port_migration", "host": "pi-1", "task": "Ports", "message": "it stopped"}
+    known = {
+        "raft_migration_failures": [failure],
+        "raft_migration_failure": failure,
+        "pi_controller_kubeconfig": str(folder / "kubeconfig"),
+        "pi_controller_namespace": NAME,
+        "pi_controller_daemonset": NAME,
+    }
+    return [{"set_fact": known}, *yaml.safe_load((CHECKOUT / "roles/run/tasks/after_failure.yml").read_text())]
+
+
+def test_k11_an_api_that_is_gone_is_one_sentence_one_wait_and_a_pause(play, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        reading = {
+            "pi_controller.raft_migration.k8s_object_info": {"kind": "Service", "namespace": NAME, "name": NAME},
+            "delegate_to": "localhost",
+        }
+        said = {"debug": {"msg": "{{ ansible_failed_result.msg }}"}}
+        began = time.monotonic()
+        done = play(
+            port,
+            [
+                {"block": [{**reading, "name": "First"}], "rescue": [said]},
+                {"block": [role("cluster", "daemonset", raft_migration_port_set="temporary")], "rescue": [said]},
+                *after_failure(tmp_path),
+            ],
+        )
+        seconds = time.monotonic() - began
+
+    assert done.returncode == 0, done.stdout
+    assert f"the Kubernetes API at http://127.0.0.1:{port} is unreachable (connection refused)" in done.stdout
+    assert not any(words in done.stdout + done.stderr for words in ("urllib3", "HTTPConnection", "<class", "Max retries"))
+    # One patience of 45 s for all three of them together.
+    assert 44 < seconds < 85
+    assert not (tmp_path / "began").exists()
+
+
+def test_k11_where_kubernetes_answers_a_rollback_begins(play, tmp_path):
+    with served(FakeKube(lag=0)) as port:
+        done = play(port, after_failure(tmp_path))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "began").exists()
