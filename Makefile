@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 NODES ?= 3
 PROFILE ?= full
+STRATEGY ?= parallel
 LAB := python3 -m tests.lab
 ENVIRONMENT = $$(tests/lab/environment.sh)
 # What kind of lab: see tests/lab/options.py.
@@ -36,13 +37,13 @@ lab-down: root ## Take the lab down, leaving nothing behind
 	@$(LAB) down
 
 .PHONY: demo
-demo: lab-packages ## Migrate a live three-node cluster under traffic, and show the proof
+demo: lab-packages ## Migrate a live three-node cluster under traffic, and show the proof; STRATEGY=rolling goes Pi by Pi
 	@tests/lab/environment.sh >/dev/null &
 	environment=$$!
 	$(LAB) up --nodes $(NODES) --profile $(PROFILE)
 	wait "$$environment"
 	venv=$(ENVIRONMENT)
-	"$$venv/bin/python" -m tests.e2e.demo --profile $(PROFILE)
+	"$$venv/bin/python" -m tests.e2e.demo --profile $(PROFILE) --strategy $(STRATEGY)
 
 .PHONY: unit
 unit: ## Tests that need neither root nor the lab

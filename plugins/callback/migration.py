@@ -300,7 +300,7 @@ class CallbackModule(Default):
         elif "raft_migration_status" in facts:
             self._progress.status = facts["raft_migration_status"]
         elif "raft_migration" in facts:
-            self._progress.limit = (facts["raft_migration"].get("timeouts_seconds") or {}).get("phase_timeout")
+            self._progress.configured(facts["raft_migration"])
         elif action in ("debug", "ansible.builtin.debug") and "msg" in found:
             self._message(host, found["msg"])
         for event in events:

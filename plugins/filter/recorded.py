@@ -33,6 +33,7 @@ RETURN = r"""
 _value:
   description:
     - C(begun), whether there is a journal, and C(migration_id), its name or an empty string.
+    - C(strategy), how the migration goes, or an empty string where no phase has begun.
     - C(done), the phases that are done on every Pi.
     - C(opening), whether the pods may hold writes that the units never saw; C(opening_hosts), the hosts whose
       journals say so; C(opening_unproven), whether that still needs a proof.
@@ -41,6 +42,8 @@ _value:
     - C(rollback_begun), whether a rollback has begun; C(rollback), what it has written down on whichever Pi;
       C(by_turns), whether it goes Pi by Pi; C(units_opened), whether the units may hold writes that the pods never
       saw.
+    - C(handovers), by host V(waiting), V(started) or V(done) in a migration Pi by Pi; C(handed_over), the hosts that
+      may have a pod in it.
     - C(turns), by host V(waiting), V(started) or V(done) in a rollback Pi by Pi.
   type: dict
 """

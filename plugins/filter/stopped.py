@@ -27,6 +27,11 @@ options:
     description: V(none) when the run pauses, V(done) when it was rolled back, or the message the rollback failed with.
     type: str
     required: true
+  strategy:
+    description: How the migration goes.
+    type: str
+    choices: [parallel, rolling]
+    default: parallel
 """
 
 EXAMPLES = r"""
@@ -47,8 +52,8 @@ from ..module_utils._report.outcome import as_message
 from ..module_utils._report.stopped import stopped
 
 
-def message(failures: list[dict[str, Any]], opening: bool, rollback: str) -> str:
-    return as_message(stopped(failures, opening, rollback))
+def message(failures: list[dict[str, Any]], opening: bool, rollback: str, strategy: str = "parallel") -> str:
+    return as_message(stopped(failures, opening, rollback, strategy))
 
 
 class FilterModule:

@@ -39,12 +39,22 @@ options:
     type: list
     elements: str
     required: true
+  wait_for:
+    description: What the pod of every named node must be when the module returns.
+    type: str
+    choices:
+      none: Anything; a named node gets its pod when the DaemonSet controller comes to it.
+      accepted: >-
+        Its kubelet has accepted it, so all that can keep it from being scheduled is behind it. It may still wait for an
+        image or a volume.
+    default: none
   wait_timeout:
-    description: Seconds to wait until no other node has a pod, the pods' grace period included.
+    description: >-
+      Seconds to wait until no other node has a pod, the pods' grace period included, and each named one has the pod of
+      O(wait_for).
     type: int
     default: 120
 notes:
-  - A named node gets its pod when the DaemonSet controller comes to it; the module does not wait for that.
   - The user needs C(get) and C(update) for DaemonSets, and C(list) for ControllerRevisions, pods and events.
 seealso:
   - module: pi_controller.raft_migration.k8s_daemonset_pod
@@ -57,6 +67,14 @@ EXAMPLES = r"""
     namespace: pi-controller
     daemonset: pi-controller
     nodes: [pi-2, pi-3]
+  delegate_to: localhost
+
+- name: Let the pod on pi-1 wait for its data folder
+  pi_controller.raft_migration.k8s_daemonset_nodes:
+    namespace: pi-controller
+    daemonset: pi-controller
+    nodes: [pi-1]
+    wait_for: accepted
   delegate_to: localhost
 """
 
@@ -91,6 +109,7 @@ from ..module_utils._core.waiting import wait_until
 from ..module_utils._kube.api import CONFLICT, KubeError, apps, connect
 from ..module_utils._kube.arguments import DAEMONSET
 from ..module_utils._kube.daemonset import DaemonSetReader, DaemonSetView, on_nodes_only, required_terms
+from ..module_utils._kube.pods import why_not
 
 CONFLICT_RETRIES = 5
 
@@ -98,8 +117,9 @@ CONFLICT_RETRIES = 5
 class NodeChoice:
     """Sets the nodes of one DaemonSet and waits until no other node has a pod of it."""
 
-    def __init__(self, reader: DaemonSetReader, nodes: list[str]) -> None:
+    def __init__(self, reader: DaemonSetReader, nodes: list[str], wait_for: str = "none") -> None:
         self.reader = reader
+        self.wait_for = wait_for
         self.path = apps(reader.namespace, "daemonsets", reader.name)
         self.nodes = nodes
 
@@ -139,12 +159,33 @@ class NodeChoice:
                 if error.status != CONFLICT or not tries_left:
                     raise
 
-    def wait(self, timeout: float) -> list[str]:
-        """The pods that are still on other nodes when the time is up."""
-        waited = wait_until(self.reader.look, lambda view: view.settled and not self.elsewhere(view), timeout)
+    def unmet(self, view: DaemonSetView) -> list[str]:
+        """One clause for everything that is not yet as wanted."""
+        found = [f"{name} is on another node" for name in self.elsewhere(view)]
+        if not view.settled:
+            return found or ["the DaemonSet controller has not seen the new template"]
+        for node in self.nodes if self.wait_for != "none" else []:
+            pod = view.pods.get(node)
+            reason = f"{node} has no pod" if pod is None else why_not(pod, self.wait_for, None)
+            found += [reason] if reason else []
+        return found
+
+    def wait(self, timeout: float) -> None:
+        """Raise with what is not as wanted when the time is up."""
+        waited = wait_until(self.reader.look, lambda view: not self.unmet(view), timeout)
         if waited.met:
-            return []
-        return self.elsewhere(waited.value) or ["(the DaemonSet controller has not seen the new template)"]
+            return
+        unmet = self.unmet(waited.value)
+        pods = [pod for node in self.nodes for pod in [waited.value.pods.get(node)] if pod is not None]
+        events = [event for obj in pods or [waited.value.daemonset] for event in self.reader.events_of(obj)] if self.wait_for != "none" else []
+        raise KubeError(
+            f"after {timeout} s the DaemonSet {self.reader.name} does not have its pods on {', '.join(self.nodes) or 'no node'} as wanted: "
+            f"{'; '.join(unmet)}" + (f"; events: {' | '.join(events)}" if events else ""),
+            url=self.path,
+            seen=unmet,
+            wanted={"nodes": self.nodes, "wait_for": self.wait_for},
+            next_step="see that the kubelet of that node reaches the API server (`kubectl get nodes`), then run this again",
+        )
 
 
 def define_module() -> AnsibleK8SModule:
@@ -152,6 +193,7 @@ def define_module() -> AnsibleK8SModule:
         argument_spec={
             **DAEMONSET,
             "nodes": {"type": "list", "elements": "str", "required": True},
+            "wait_for": {"type": "str", "choices": ["none", "accepted"], "default": "none"},
             "wait_timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,
@@ -161,7 +203,8 @@ def define_module() -> AnsibleK8SModule:
 def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     started = time.monotonic()
     params = module.params
-    choice = NodeChoice(DaemonSetReader(connect(module), params["namespace"], params["daemonset"]), params["nodes"])
+    reader = DaemonSetReader(connect(module), params["namespace"], params["daemonset"])
+    choice = NodeChoice(reader, params["nodes"], params["wait_for"])
     result.update(changed=False, nodes=params["nodes"], stopped=[], elapsed=0.0)
     if not params["nodes"] and not choice.exists():
         return
@@ -175,17 +218,10 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
         return
     if result["changed"]:
         choice.change()
-    left = choice.wait(params["wait_timeout"])
-    result["elapsed"] = round(time.monotonic() - started, 3)
-    if left:
-        raise KubeError(
-            f"after {params['wait_timeout']} s the DaemonSet {params['daemonset']} still has pods outside of "
-            f"{', '.join(params['nodes']) or 'no node'}: {', '.join(left)}",
-            url=choice.path,
-            seen=left,
-            wanted=[],
-            next_step="see that the kubelet of that node reaches the API server (`kubectl get nodes`), then run this again",
-        )
+    try:
+        choice.wait(params["wait_timeout"])
+    finally:
+        result["elapsed"] = round(time.monotonic() - started, 3)
 
 
 def main() -> None:

@@ -55,6 +55,12 @@ options:
       - Names the migration. It is kept from the first time on.
       - Letters, digits, dots, dashes and underscores. A journal of another migration is refused.
     type: str
+  strategy:
+    description:
+      - How the migration goes. It is kept from the first time on, and decides which phases there are.
+      - A journal of a migration that goes another way is refused.
+    type: str
+    choices: [parallel, rolling]
 seealso:
   - module: pi_controller.raft_migration.migration_journal_info
 """
@@ -104,6 +110,7 @@ from ..module_utils._core.journal import (
     PHASES,
     ROLLBACK,
     STATES,
+    STRATEGIES,
     JournalError,
     archive,
     archived_at,
@@ -132,7 +139,7 @@ def mark(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         if before is not None:
             extra["archived"] = str(archived_at(path, before) if check_mode else archive(path, before))
     else:
-        after = marked(before, params["phase"], params["state"], params["facts"], name, now())
+        after = marked(before, params["phase"], params["state"], params["facts"], name, now(), params["strategy"])
         if before is None and not after["phases"]:
             after = None
         if after is not None and after != before and not check_mode:
@@ -159,6 +166,7 @@ def main() -> None:
             "phase": {"type": "str", "choices": [*PHASES, ROLLBACK]},
             "facts": {"type": "dict", "default": {}},
             "migration_id": {"type": "str"},
+            "strategy": {"type": "str", "choices": list(STRATEGIES)},
         },
         required_if=[("state", state, ["phase"]) for state in STATES],
         supports_check_mode=True,

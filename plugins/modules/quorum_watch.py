@@ -131,6 +131,11 @@ options:
     description: The phase that begins, for O(state=phase).
     type: str
     choices: [prepare, transfer, validate, cutover, systemd_shutdown, port_migration, cleanup, rollback]
+  strategy:
+    description: How the migration goes; it decides what is expected to answer in a phase.
+    type: str
+    choices: [parallel, rolling]
+    default: parallel
   phase_timeout:
     description: Seconds the phase may take.
     type: float

@@ -58,9 +58,11 @@ options:
     type: path
     required: true
   archive_path:
-    description: Where the unit's data of before may be, if it is not in O(data_dir).
+    description:
+      - Where the unit's data of before may be, if it is not in O(data_dir).
+      - Without it the pod has had the unit's own data from the beginning. Files that it made as root get the owner of
+        the folder.
     type: path
-    required: true
   aside:
     description: Where the unit's data of before goes. Its parent folder must exist.
     type: path
@@ -117,54 +119,35 @@ failure:
 """
 
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.durable import holding
+from ..module_utils._core.exchange import Exchange
 from ..module_utils._core.modules import run_module
-from ..module_utils._core.open_files import users_of
-from ..module_utils._core.procfs import listeners
 from ..module_utils._core.systemd import RUNNING
 from ..module_utils._core.takeover import Folders, TakeoverError
-from ..module_utils._core.unit_install import UnitInstall
-from ..module_utils._core.waiting import wait_until
 
 
-class Takeover:
+class Takeover(Exchange):
     """The steps on one Pi, each of which says whether there is something to do."""
 
     def __init__(self, module: AnsibleModule) -> None:
-        self.module = module
-        self.params: dict[str, Any] = module.params
-        self.binary = module.get_bin_path("systemctl", required=True)
-        self.unit_file, self.saved = Path(self.params["unit_file"]), Path(self.params["saved_unit_file"])
-        self.folders = Folders(*(Path(self.params[name]) for name in ("data_dir", "pod_data_dir", "archive_path", "aside")))
-        self.started = time.monotonic()
-        self.steps: list[dict[str, Any]] = []
-        self.install = UnitInstall(self.params["unit"], self.saved, self.systemctl, self.note)
-        self.unit = self.install.unit_id
-
-    def systemctl(self, *arguments: str) -> tuple[int, str, str]:
-        return tuple(self.module.run_command([self.binary, *arguments], environ_update={"LC_ALL": "C"}))
-
-    def result(self) -> dict[str, Any]:
-        return {"changed": bool(self.steps), "steps": self.steps, "elapsed": round(time.monotonic() - self.started, 3)}
-
-    def note(self, step: str) -> None:
-        self.steps.append({"step": step, "at": round(time.monotonic() - self.started, 3)})
+        super().__init__(module)
+        archive = self.params["archive_path"]
+        self.folders = Folders(
+            Path(self.params["data_dir"]),
+            Path(self.params["pod_data_dir"]),
+            Path(archive) if archive else None,
+            Path(self.params["aside"]),
+        )
 
     def check(self) -> None:
         """Raise where the takeover cannot be done. Nothing is changed."""
         self.folders.check()
-        if not self.install.record and not self.saved.is_file() and not self._file_in_place():
-            raise TakeoverError(
-                f"there is no unit file, neither {self.unit_file} nor {self.saved}",
-                wanted=str(self.saved),
-                next_step=f"put the file of {self.unit} there",
-            )
+        self.check_file()
         active = self.install.state()["active"]
         if not self.folders.handed_over and active in RUNNING:
             raise TakeoverError(
@@ -190,46 +173,16 @@ class Takeover:
 
     def _take_over(self) -> None:
         if not self.folders.handed_over:
-            self._wait_gone()
-            self.note("the pod's daemon is gone")
+            self.wait_gone(self.folders.pod_data, self.params["wait_gone"], "pod")
             moved = self.folders.renames()
             self.folders.hand_over()
             for src, dest in moved:
                 self.note(f"rename {src} to {dest}")
-        self._start()
+        self.start_unit()
         self._wait_listening()
 
-    def _in_use(self) -> list[str]:
-        """What still keeps the pod's daemon from being gone."""
-        held = [
-            f"{found.command or 'a process'} {found.pid or ''} listens on port {found.port}".replace("  ", " ")
-            for found in listeners(set(self.params["ports"]), self.unit)
-        ]
-        return held + [str(user) for user in users_of(self.folders.pod_data)]
-
-    def _wait_gone(self) -> None:
-        waited = wait_until(self._in_use, lambda held: not held, self.params["wait_gone"], interval=0.05)
-        if not waited.met:
-            raise TakeoverError(
-                f"the pod's daemon is not gone after {waited.elapsed:.0f} s: {'; '.join(waited.value)}; nothing was changed",
-                seen=waited.value,
-                wanted=f"no process on the ports {self.params['ports']} or in {self.folders.pod_data}",
-                next_step="find out what still runs it (`crictl ps`), then run this again",
-            )
-
-    def _file_in_place(self) -> bool:
-        return self.unit_file.is_file() and not self.unit_file.is_symlink()
-
-    def _start(self) -> None:
-        self.install.restore(self.unit_file)
-        self.install.start()
-
-    def _not_listening(self) -> list[int]:
-        held = {found.port for found in listeners(set(self.params["ports"]), self.unit) if found.owner == "unit"}
-        return sorted(set(self.params["ports"]) - held)
-
     def _wait_listening(self) -> None:
-        waited = wait_until(self._not_listening, lambda missing: not missing, self.params["wait_timeout"], interval=0.05)
+        waited = self.wait_listening("unit")
         if not waited.met:
             state = self.install.state()
             raise TakeoverError(
@@ -244,11 +197,12 @@ class Takeover:
 
 
 def define_module() -> AnsibleModule:
-    paths = ("unit_file", "saved_unit_file", "data_dir", "pod_data_dir", "archive_path", "aside")
+    paths = ("unit_file", "saved_unit_file", "data_dir", "pod_data_dir", "aside")
     return AnsibleModule(
         argument_spec={
             "unit": {"type": "str", "required": True},
             **{name: {"type": "path", "required": True} for name in paths},
+            "archive_path": {"type": "path"},
             "ports": {"type": "list", "elements": "int", "required": True},
             "wait_gone": {"type": "float", "default": 30},
             "wait_timeout": {"type": "float", "default": 60},

@@ -16,41 +16,51 @@ from pathlib import Path
 from tests.lab.shell import LabError
 
 from . import hosts as on
-from . import rehearsal
+from . import rehearsal, way_back
+
+LIMITS = {
+    ("parallel", "full"): rehearsal.CALM,
+    ("parallel", "upstream"): rehearsal.CALM_UPSTREAM,
+    ("rolling", "full"): way_back.HANDED_OVER,
+    ("rolling", "upstream"): way_back.ELECTED,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", choices=["full", "upstream"], default="full")
-    profile = parser.parse_args().profile
+    parser.add_argument("--strategy", choices=list(rehearsal.STRATEGIES), default="parallel")
+    arguments = parser.parse_args()
     try:
-        return demonstrate(profile)
+        return demonstrate(arguments.profile, arguments.strategy)
     except LabError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
 
 
-def demonstrate(profile: str) -> int:
+def demonstrate(profile: str, strategy: str) -> int:
     hosts = rehearsal.old_world(profile)
     old_leader = on.leader(hosts)
     folder = Path(tempfile.mkdtemp(prefix=f"pi-migration-{profile}-"))
     print(f"Clients read and write from here on; everything is kept in {folder}", flush=True)
     with rehearsal.witnessed(folder) as witness:
         began = time.monotonic()
-        migrated = playbook("migrate", folder / "ansible.log", confirm="true")
+        migrated = playbook("migrate", folder / "ansible.log", *rehearsal.strategy_arguments(strategy), confirm="true")
         seconds = time.monotonic() - began
-    limits = rehearsal.CALM if profile == "full" else rehearsal.CALM_UPSTREAM
+    limits = LIMITS[strategy, profile]
     # A run that went back has put its journal aside, and is not what these limits are for; the demo has failed then, whatever the verdict.
     arguments = rehearsal.phases(folder, hosts) if migrated else []
     if migrated and profile == "upstream":
-        arguments += rehearsal.price_of_upstream(old_leader)
+        arguments += rehearsal.price_of_upstream(old_leader) if strategy == "parallel" else rehearsal.UPSTREAM_LAGS
     verdict, summary = witness.judge(limits, *arguments)
     seen = {"raft_migration_witness_verdict": f"{folder}/verdict.json", "raft_migration_witness_history": str(witness.history)}
-    playbook("report", folder / "report.log", **seen)
+    playbook("report", folder / "report.log", *rehearsal.strategy_arguments(strategy), **seen)
+    every = rehearsal.STRATEGIES[strategy]
     phases = rehearsal.phase_seconds(hosts) if migrated else {}
     pause = rehearsal.journal(hosts[0])["phases"]["cutover"]["facts"].get("write_pause_seconds") if migrated else None
     report = {
         "profile": profile,
+        "strategy": strategy,
         "hosts": hosts,
         "migrated": migrated,
         "seconds": round(seconds, 1),
@@ -62,23 +72,24 @@ def demonstrate(profile: str) -> int:
     kinds = [finding["kind"] for finding in verdict["findings"]]
     print(f"\n{summary}\n")
     allowed = len(verdict["allowed_failed_reads"])
-    print(f"{len(phases)} of {len(rehearsal.PHASES)} steps done, "
+    print(f"{len(phases)} of {len(every)} steps done, "
           f"{sum(kind.startswith('lost') for kind in kinds)} acknowledged writes lost, {kinds.count('failed_read')} failed reads"
           + (f" and {allowed} more at {old_leader}'s own address, inside the fence" if allowed else ""))
-    for phase in rehearsal.PHASES:
+    for phase in every:
         print(f"  {phase:<18} {phases[phase]:6.1f} s" if phase in phases else f"  {phase:<18} not done")
     waited = verdict["figures"]["write_pause"]["seconds"]
-    print(f"  {'whole migration':<18} {seconds:6.1f} s; write pause {waited} s as clients saw it, fence {pause} s; report in {folder}/report.json\n")
+    fence = f", fence {pause} s" if pause is not None else ""
+    print(f"  {'whole migration':<18} {seconds:6.1f} s; write pause {waited} s as clients saw it{fence}; report in {folder}/report.json\n")
     subprocess.run(
         ["python3", "-m", "tests.lab", "kubectl", "--", "-n", "pi-controller", "get", "pods", "-o", "wide"], cwd=rehearsal.REPOSITORY, check=False
     )
-    return 0 if migrated and verdict["ok"] and len(phases) == len(rehearsal.PHASES) else 1
+    return 0 if migrated and verdict["ok"] and len(phases) == len(every) else 1
 
 
-def playbook(name: str, log: Path, **variables: str) -> bool:
+def playbook(name: str, log: Path, *arguments: str, **variables: str) -> bool:
     """One playbook as a user runs it: what the callback shows goes straight to the terminal, or to the file it is sent to."""
     tool = Path(sys.executable).with_name("ansible-playbook")
-    command = [str(tool), f"playbooks/{name}.yml", "-i", "inventories/lab"]
+    command = [str(tool), f"playbooks/{name}.yml", "-i", "inventories/lab", *arguments]
     command += [part for key, value in variables.items() for part in ("-e", f"{key}={value}")]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(rehearsal.REPOSITORY / "ansible.cfg"), "ANSIBLE_LOG_PATH": str(log)}
     return subprocess.run(command, cwd=rehearsal.REPOSITORY, env=environment, check=False).returncode == 0

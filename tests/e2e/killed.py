@@ -20,6 +20,13 @@ def daemons(names: Sequence[str]) -> dict[str, set[str]]:
     return {name: {owner for owner in (faults.POD, faults.UNIT) if faults.processes(nodes[name], owner=owner)} for name in names}
 
 
+def assert_one_daemon_each(names: Sequence[str], when: str) -> None:
+    """No Pi has both. One that is away has its clients routed to a neighbour; no other one may be."""
+    found = daemons(names)
+    assert all(len(owners) <= 1 for owners in found.values()), f"{when}: {found}"
+    assert sum(not owners for owners in found.values()) <= 1, f"{when}: {found}"
+
+
 # The task during which each run is killed, and the number of times that run comes to it before: in the first turn, in the second after the
 # first was finished, in the last after the second was, once more there, and when all turns are over.
 KILLS = [
@@ -36,10 +43,7 @@ def killed_in_every_turn(names: list[str], folder: Path, *lags: str) -> None:
     with rehearsal.witnessed(folder) as witness:
         for number, (task, nth) in enumerate(KILLS):
             killed_at(task, nth, folder / f"killed-{number}.log")
-            found = daemons(names)
-            assert all(len(owners) <= 1 for owners in found.values()), f"after a kill at {task!r}: {found}"
-            # One that is away has its clients routed to a neighbour; no other one may be.
-            assert sum(not owners for owners in found.values()) <= 1, f"after a kill at {task!r}: {found}"
+            assert_one_daemon_each(names, f"after a kill at {task!r}")
         run = rehearsal.run_playbook("playbooks/rollback.yml", log=folder / "back.log", show=True)
         assert run.returncode == 0, run.output[-4000:]
     assert_old_world(names, ARCHIVE_PUT_ASIDE)
@@ -48,8 +52,8 @@ def killed_in_every_turn(names: list[str], folder: Path, *lags: str) -> None:
     assert verdict["ok"], summary
 
 
-def killed_at(task: str, nth: int, log: Path) -> None:
-    """A rollback that is killed as soon as it comes to this task for the nth time."""
+def killed_at(task: str, nth: int, log: Path, playbook: str = "playbooks/rollback.yml", *arguments: str) -> None:
+    """A run that is killed as soon as it comes to this task for the nth time."""
     seen: list[str] = []
 
     def line(text: str) -> None:
@@ -58,6 +62,6 @@ def killed_at(task: str, nth: int, log: Path) -> None:
             if len(seen) == nth:
                 play.kill()
 
-    play = rehearsal.Play("playbooks/rollback.yml", log=log, on_line=line)
+    play = rehearsal.Play(playbook, *arguments, log=log, on_line=line)
     run = play.wait(HANGS)
     assert len(seen) >= nth, f"the run came to {task!r} {len(seen)} times, wanted {nth}: {run.output[-2000:]}"

@@ -32,6 +32,7 @@ STATE = Path(os.environ.get("PI_LAB_STATE", "/var/lib/pi-lab"))
 CONTROL = Path.home() / ".local/state/pi-controller-migration"
 JOURNAL = "/var/backups/pi-controller-migration/journal.json"
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
+STRATEGIES = {"parallel": PHASES, "rolling": ("prepare", "transfer", "validate", "cutover", "cleanup")}
 
 
 def lab_state() -> dict[str, Any]:
@@ -216,6 +217,11 @@ def run_playbook(
     except BaseException:
         play.kill()
         raise
+
+
+def strategy_arguments(strategy: str, **more: Any) -> list[str]:
+    """Arguments of a migration that goes this way, with more settings of `migration`."""
+    return ["-e", json.dumps({"migration": {"strategy": strategy, **more}})]
 
 
 # Longest stretches without success, in seconds, that are still a pass. The bar for a write pause is 5 s, and the figure is printed; two

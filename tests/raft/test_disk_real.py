@@ -66,7 +66,7 @@ def test_p11_no_daemon_takes_more_disk_than_preflight_counts_on(
     cluster.write(3)
     leader = cluster.leader
     database = fill(leader)
-    counted = {name: max(copies.get(name, 0) for _phase, copies in disk.STEPS) for name in ("data_dir", "pod_data_dir")}
+    counted = {name: max(copies.get(name, 0) for _phase, copies in disk.STEPS["parallel"]) for name in ("data_dir", "pod_data_dir")}
 
     def take() -> Path:
         url = f"http://{leader.host}:{leader.ports['rest']}"

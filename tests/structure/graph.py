@@ -15,8 +15,9 @@ Graph = dict[str, set[str]]
 Circle = tuple[str, ...]
 PREFIX = "pi_controller.raft_migration."
 INCLUDES = ("include_role", "import_role")
-# A role whose name is a variable is one of those that such a list names.
+# A role whose name is a variable is one of those that such a list names, or the table of phases and their roles.
 ROLE_LISTS = "raft_migration_roles"
+ROLE_TABLE = "raft_migration_phase_roles"
 
 
 def roles(checkout: Path) -> Graph:
@@ -64,6 +65,8 @@ def _listed(document: Any) -> Iterator[str]:
     for mapping in mappings(document):
         names = mapping.get(ROLE_LISTS)
         yield from names if isinstance(names, list) else []
+        for phases in (mapping.get(ROLE_TABLE) or {}).values():
+            yield from (name for roles in phases.values() for name in roles)
 
 
 def packages(checkout: Path) -> Graph:

@@ -227,3 +227,17 @@ def verdict(failed_reads: int = 2) -> dict[str, Any]:
             "write_pause": {**gap, "seconds": 0.806, "attempts_refused_within": 3},
         },
     }
+
+
+def rolling(done: int, until: str = "cutover", state: str = "started") -> dict[str, dict[str, Any]]:
+    """A migration Pi by Pi whose last phase is in `state`: the first `done` Pis have their pod, all are members of one cluster."""
+    hosts = {}
+    for number, name in enumerate(NAMES):
+        written = {**journal(until), "strategy": "rolling"}
+        written["phases"] = {phase: entry for phase, entry in written["phases"].items() if phase not in ("systemd_shutdown", "port_migration")}
+        written["phases"][until]["state"] = state
+        turn = {"turn": "done", "away_from": BEGAN + 62, "away_seconds": 1.2 + number} if number < done else {}
+        written["phases"]["cutover"]["facts"] = turn
+        held_by = "pod" if number < done else "unit"
+        hosts[name] = {**host(name, standard=held_by, written=written), "daemons": [daemon(name, 8080, 9091, held_by)]}
+    return hosts

@@ -83,8 +83,13 @@ def collection(folder: Path, replaced: str) -> Path:
 def variables(folder: Path) -> dict[str, object]:
     return {
         "raft_migration_peers": list(HOSTS),
-        "raft_migration_recorded": {"opening_unproven": False, "opening": False, "done": [], "rollback_begun": False},
-        "raft_migration": {"temporary_ports": {"raft": 9092}, "timeouts_seconds": {"phase_timeout": 60}, "safety": {"watch": False}},
+        "raft_migration_recorded": {"strategy": "", "opening_unproven": False, "opening": False, "done": [], "rollback_begun": False},
+        "raft_migration": {
+            "strategy": "parallel",
+            "temporary_ports": {"raft": 9092},
+            "timeouts_seconds": {"phase_timeout": 60},
+            "safety": {"watch": False},
+        },
         "raft_migration_journal": {"current": "transfer", "phase_states": {"transfer": "pending"}},
         "raft_migration_watch_dir": str(folder / "watch"),
         "raft_migration_journal_path": str(folder / "journal-{{ inventory_hostname }}.json"),

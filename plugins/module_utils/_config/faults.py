@@ -14,7 +14,7 @@ import difflib
 import itertools
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .._core.durations import DurationError, parse_duration
@@ -49,7 +49,12 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 def find_faults(
-    given: Any, merged: Any, defaults: Mapping[str, Any], beside: Mapping[str, Any], once: Mapping[str, Any]
+    given: Any,
+    merged: Any,
+    defaults: Mapping[str, Any],
+    beside: Mapping[str, Any],
+    once: Mapping[str, Any],
+    strategies: Sequence[str],
 ) -> list[str]:
     """Every fault in what the user has `given`, and in what it makes when `merged` over the defaults.
 
@@ -61,6 +66,7 @@ def find_faults(
     return [
         *_unknown_keys(given, defaults),
         *_wrong_sections(given, defaults),
+        *_bad_strategy(given, strategies),
         *_bad_ports(given),
         *_port_clashes(merged),
         *_bad_paths({name: given[name] for name in PATHS if name in given}),
@@ -148,6 +154,13 @@ def _wrong_sections(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> I
     for name, value in defaults.items():
         if name in config and isinstance(value, Mapping) and not isinstance(config[name], Mapping):
             yield f"{name} must be a mapping, not {_kind(config[name])}."
+
+
+def _bad_strategy(config: Mapping[str, Any], strategies: Sequence[str]) -> Iterator[str]:
+    seen = config.get("strategy", strategies[0])
+    if seen not in strategies:
+        near = difflib.get_close_matches(seen, strategies, n=1) if isinstance(seen, str) else []
+        yield f"strategy must be {' or '.join(strategies)}, not {_kind(seen)}" + (f"; did you mean {near[0]}?" if near else ".")
 
 
 def _bad_ports(config: Mapping[str, Any]) -> Iterator[str]:

@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._core.durations import parse_duration
+from .._core.journal import PARALLEL, STRATEGIES
 from .._daemon.drivers import settings
 from .faults import CALCULATED, find_faults
 
 DEFAULTS: dict[str, Any] = {
+    "strategy": PARALLEL,
     "temporary_ports": {"raft": 9092, "grpc": 9093, "rest": 8082},
     "standard_ports": {"raft": 9091, "grpc": 9090, "rest": 8080},
     "backup_path": "/var/backups/pi-controller-migration",
@@ -71,7 +73,7 @@ def resolve(override: Any, beside: Mapping[str, Any] | None = None, once: Mappin
     """
     given = override if isinstance(override, Mapping) else {}
     config: dict[str, Any] = merge(DEFAULTS, {key: value for key, value in given.items() if key != CALCULATED})
-    faults = find_faults(override, config, DEFAULTS, beside or {}, once or {})
+    faults = find_faults(override, config, DEFAULTS, beside or {}, once or {}, tuple(STRATEGIES))
     if faults:
         raise ConfigError(faults)
     config[CALCULATED] = {name: parse_duration(value) for name, value in config["timeouts"].items()}

@@ -23,6 +23,9 @@ from .text import visible_in
 
 FORMAT = 1
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
+PARALLEL = "parallel"
+# By strategy, in order. Pi by Pi there is no second cluster: each unit stops in its turn, and its pod has the standard ports at once.
+STRATEGIES = {PARALLEL: PHASES, "rolling": ("prepare", "transfer", "validate", "cutover", "cleanup")}
 # Not a phase of the migration but the way out of it: it may begin after any of them, and nothing follows it.
 ROLLBACK = "rollback"
 STATES = ("started", "done", "failed", "rolled_back")
@@ -57,6 +60,8 @@ def load(path: Path) -> Journal | None:
 
 def _check(path: Path, journal: Journal) -> None:
     phases, events = journal.get("phases"), journal.get("events")
+    if journal.get("strategy", PARALLEL) not in STRATEGIES:
+        raise _refused(path, f"its strategy is {journal['strategy']!r}, this collection knows {' and '.join(STRATEGIES)}")
     if not isinstance(phases, dict) or not isinstance(events, list):
         raise _refused(path, "it has no phases or no events")
     for name, entry in phases.items():
@@ -123,7 +128,13 @@ def now() -> str:
 
 
 def marked(
-    journal: Journal | None, phase: str, state: str, facts: dict[str, Any], migration_id: str | None, at: str
+    journal: Journal | None,
+    phase: str,
+    state: str,
+    facts: dict[str, Any],
+    migration_id: str | None,
+    at: str,
+    strategy: str | None = None,
 ) -> Journal:
     """The journal with `phase` in `state`; equal to what it was when that says nothing new.
 
@@ -142,6 +153,16 @@ def marked(
                 next_step="go on with that one, or put its journal aside with state=archived",
             )
         after["migration_id"] = migration_id
+    if strategy:
+        begun = strategy_of(journal)
+        if journal and journal["phases"] and begun != strategy:
+            raise JournalError(
+                f"the migration was begun with the strategy {begun}, not with {strategy}",
+                seen=begun,
+                wanted=strategy,
+                next_step=f"set migration.strategy to {begun}, or roll back first",
+            )
+        after["strategy"] = strategy
     entry = after["phases"].get(phase)
     before = entry["state"] if entry else None
     if (state == "rolled_back" and before is None) or (state in ("started", "failed") and before == "done"):
@@ -158,10 +179,15 @@ def marked(
     return after
 
 
+def strategy_of(journal: Journal | None) -> str:
+    """How this migration goes. Journals of releases that knew one strategy do not name it."""
+    return str((journal or {}).get("strategy") or PARALLEL)
+
+
 def phase_states(journal: Journal | None) -> dict[str, str]:
-    """The state of every phase, in order; `pending` for those nobody has begun."""
+    """The state of every phase of its strategy, in order; `pending` for those that have not begun."""
     phases = journal["phases"] if journal else {}
-    return {phase: phases[phase]["state"] if phase in phases else PENDING for phase in PHASES}
+    return {phase: phases[phase]["state"] if phase in phases else PENDING for phase in STRATEGIES[strategy_of(journal)]}
 
 
 def current_phase(journal: Journal | None) -> str | None:
@@ -179,12 +205,18 @@ def conflicts(journals: dict[str, Journal | None]) -> list[str]:
     named = {host: journal.get("migration_id") for host, journal in journals.items() if journal}
     if len(set(named.values())) > 1:
         found.append("the journals belong to different migrations: " + ", ".join(f"{h} {i}" for h, i in named.items()))
-    states = {host: phase_states(journal) for host, journal in journals.items()}
-    for number, phase in enumerate(PHASES):
+    strategies = {host: strategy_of(journal) for host, journal in journals.items() if journal and journal["phases"]}
+    if len(set(strategies.values())) > 1:
+        found.append("the journals have different strategies: " + ", ".join(f"{host} {name}" for host, name in strategies.items()))
+        return found
+    order = STRATEGIES[next(iter(strategies.values()), PARALLEL)]
+    # A Pi without a journal has begun no phase of whatever strategy the others have.
+    states = {host: dict.fromkeys(order, PENDING) | phase_states(journal) for host, journal in journals.items()}
+    for number, phase in enumerate(order):
         begun = [
             f"{host} {later}"
             for host, state in states.items()
-            for later in PHASES[number + 1 :]
+            for later in order[number + 1 :]
             if state[later] != PENDING
         ]
         behind = [f"{host} {state[phase]}" for host, state in states.items() if state[phase] != "done"]

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .journal import PHASES, ROLLBACK
+from .journal import PARALLEL, PHASES, ROLLBACK, strategy_of
 
 # What cleanup writes down of the archive before its content goes.
 REMOVED = "removed"
@@ -27,6 +27,7 @@ def recorded(journals: Mapping[str, Any]) -> dict[str, Any]:
     inventory; a result without a journal, as of a Pi that does not answer, says nothing.
 
     - `begun`: whether there is a journal at all; `migration_id`: its name, or an empty string.
+    - `strategy`: how it goes, or an empty string where no phase has begun.
     - `done`: the phases that are done on every Pi.
     - `opening`: whether the pods may hold writes that the units never saw; `opening_hosts`: whose journals say so.
       `opening_unproven`: whether that needs a proof, since no rollback has acted on it and not every Pi is past the
@@ -36,7 +37,10 @@ def recorded(journals: Mapping[str, Any]) -> dict[str, Any]:
     - `rollback_begun`; `rollback`: what rollbacks have written down on whichever Pi; `by_turns`: whether it goes Pi
       by Pi; `units_opened`: whether the units may hold writes that the pods never saw.
     - `archive_removed`: whether a unit may have no data of its own left; `archive_kept`: why data folders were not archived.
-    - `turns`: `waiting`, `started` or `done` for each Pi in a rollback Pi by Pi.
+    - `handovers`: `waiting`, `started` or `done` for each Pi in a migration Pi by Pi; `handed_over`: those that may
+      have a pod.
+    - `turns`: `waiting`, `started` or `done` for each Pi in a rollback Pi by Pi. One that has its unit has nothing to
+      do in it, and one that was left in the middle of its turn is in the middle of it again.
     """
     found = dict(_journals(journals))
     opened = [host for host, journal in found.items() if "opening" in _facts(journal, "cutover")]
@@ -46,6 +50,8 @@ def recorded(journals: Mapping[str, Any]) -> dict[str, Any]:
     done = [
         phase for phase in PHASES if journals and all(_state(result, phase) == "done" for result in journals.values())
     ]
+    handovers = {host: _facts(found.get(host), "cutover").get("turn", "waiting") for host in journals}
+    strategy = next((strategy_of(journal) for journal in found.values() if journal["phases"]), "")
     # A fact that is there counts, whatever it says: it was written before the step was taken.
     acted = any(name in rollback for name in ("taken", "opening"))
     return {
@@ -53,6 +59,7 @@ def recorded(journals: Mapping[str, Any]) -> dict[str, Any]:
         "migration_id": next(
             (journal["migration_id"] for journal in found.values() if journal.get("migration_id")), ""
         ),
+        "strategy": strategy,
         "done": done,
         "opening": bool(opened),
         "opening_hosts": opened,
@@ -65,8 +72,19 @@ def recorded(journals: Mapping[str, Any]) -> dict[str, Any]:
         "units_opened": bool(rollback.get("opening", False)),
         "archive_removed": any(_facts(journal, "cleanup").get("archive") == REMOVED for journal in found.values()),
         "archive_kept": sorted({str(why) for journal in found.values() if (why := _facts(journal, "cleanup").get("why"))}),
-        "turns": {host: _facts(found.get(host), ROLLBACK).get("turn", "waiting") for host in journals},
+        "handovers": handovers,
+        "handed_over": [host for host, state in handovers.items() if state != "waiting"],
+        "turns": {
+            host: _facts(found.get(host), ROLLBACK).get("turn", _way_back(strategy, handovers[host])) for host in journals
+        },
     }
+
+
+def _way_back(strategy: str, handover: str) -> str:
+    """The turn of a Pi in a rollback that has not come to it, by its turn on the way there."""
+    if strategy in ("", PARALLEL):
+        return "waiting"
+    return {"waiting": "done", "started": "started"}.get(handover, "waiting")
 
 
 def _journals(journals: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

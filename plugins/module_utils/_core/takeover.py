@@ -22,13 +22,45 @@ class TakeoverError(RaftError):
     """A data folder that cannot become the unit's as it is."""
 
 
+def check_folder_path(path: Path) -> None:
+    """Raise where a path could name another folder than it seems to."""
+    if not path.is_absolute() or ".." in path.parts:
+        raise TakeoverError(f"{path} is not an absolute path without `..`", seen=str(path))
+    if path.is_symlink():
+        raise TakeoverError(f"{path} is a symbolic link", seen=str(path), wanted="a folder", next_step="name the folder it points to")
+
+
+def check_one_step(src: Path, dest: Path) -> None:
+    """Raise where `src` cannot become `dest` by one rename."""
+    if not dest.parent.is_dir():
+        raise TakeoverError(f"{dest.parent} is not a folder", wanted=str(dest.parent), next_step="create it")
+    fixed = obstacle(str(src)) or apart(str(src), str(dest.parent))
+    if fixed:
+        raise TakeoverError(
+            f"{fixed}, so {src} cannot be renamed to {dest}",
+            seen=fixed,
+            wanted="a folder that can be renamed",
+            next_step="keep the data in a folder below the mount point, and name that one",
+        )
+    if src.stat().st_dev != dest.parent.stat().st_dev:
+        raise TakeoverError(
+            f"{src} and {dest.parent} are on different file systems, so moving would be copying",
+            seen=[src.stat().st_dev, dest.parent.stat().st_dev],
+            wanted="one file system",
+            next_step=f"name a folder on the file system of {src}",
+        )
+
+
 @dataclass(frozen=True)
 class Folders:
-    """`data` is the unit's, `pod_data` the pod's. The unit's data of before is in `data` or `archive`, and moves to `aside`."""
+    """`data` is the unit's, `pod_data` the pod's. The unit's data of before is in `data` or `archive`, and moves to `aside`.
+
+    Without an `archive` the pod has had the unit's own data from the beginning.
+    """
 
     data: Path
     pod_data: Path
-    archive: Path
+    archive: Path | None
     aside: Path
 
     @property
@@ -40,7 +72,7 @@ class Folders:
         """Where the unit's data of before still has to be put aside; None where that is done, or there is none."""
         if self.data.exists():
             return self.data
-        return self.archive if self.archive.exists() and not self.aside.exists() else None
+        return self.archive if self.archive and self.archive.exists() and not self.aside.exists() else None
 
     def renames(self) -> list[tuple[Path, Path]]:
         """What still has to be renamed, in this order."""
@@ -51,13 +83,8 @@ class Folders:
 
     def check(self) -> None:
         """Raise where a rename would fail or replace something. Nothing is changed."""
-        for path in (self.data, self.pod_data, self.archive, self.aside):
-            if not path.is_absolute() or ".." in path.parts:
-                raise TakeoverError(f"{path} is not an absolute path without `..`", seen=str(path))
-            if path.is_symlink():
-                raise TakeoverError(
-                    f"{path} is a symbolic link", seen=str(path), wanted="a folder", next_step="name the folder it points to"
-                )
+        for path in filter(None, (self.data, self.pod_data, self.archive, self.aside)):
+            check_folder_path(path)
         if self.handed_over:
             return
         if not self.pod_data.is_dir():
@@ -77,17 +104,7 @@ class Folders:
                 wanted=f"no {dest}",
                 next_step=f"look into {dest} and move it elsewhere",
             )
-        if not dest.parent.is_dir():
-            raise TakeoverError(f"{dest.parent} is not a folder", wanted=str(dest.parent), next_step="create it")
-        fixed = obstacle(str(src)) or apart(str(src), str(dest.parent))
-        if fixed:
-            raise TakeoverError(f"{fixed}, so {src} cannot be renamed to {dest}", seen=fixed, wanted="a folder that can be renamed")
-        if src.stat().st_dev != dest.parent.stat().st_dev:
-            raise TakeoverError(
-                f"{src} and {dest.parent} are on different file systems, so moving would be copying",
-                seen=[src.stat().st_dev, dest.parent.stat().st_dev],
-                wanted="one file system",
-            )
+        check_one_step(src, dest)
 
     def hand_over(self) -> None:
         """Rename, each step on disk before the next one. The data gets the owner and mode of the unit's folder of before."""
@@ -101,6 +118,7 @@ class Folders:
     def _own(self) -> None:
         """A pod runs as root; its unit may not."""
         if not self.aside.is_dir():
+            self._own_what_root_made()
             return
         model, present = self.aside.stat(), self.pod_data.stat()
         if (model.st_uid, model.st_gid) != (present.st_uid, present.st_gid):
@@ -110,3 +128,13 @@ class Folders:
             # Last: a run that is killed in between finds the folder with its old owner, and starts over.
             os.chown(self.pod_data, model.st_uid, model.st_gid, follow_symlinks=False)
         self.pod_data.chmod(model.st_mode & 0o7777)
+
+    def _own_what_root_made(self) -> None:
+        """The folder is the unit's own. What the pod has made in it as root gets the folder's owner."""
+        owner = self.pod_data.stat()
+        if owner.st_uid == 0:
+            return
+        for _parent, folders, files, descriptor in os.fwalk(self.pod_data):
+            for name in (*folders, *files):
+                if os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_uid == 0:
+                    os.chown(name, owner.st_uid, owner.st_gid, dir_fd=descriptor, follow_symlinks=False)

@@ -31,7 +31,14 @@ def is_running(pod: Pod) -> bool:
     return len(running) == len(pod["spec"]["containers"]) and not is_terminating(pod)
 
 
-CONDITIONS: dict[str, Callable[[Pod], bool]] = {"running": is_running, "ready": is_ready}
+def is_accepted(pod: Pod) -> bool:
+    """Scheduled, and taken up by the kubelet of its node, which is what the start time says."""
+    status = pod.get("status", {})
+    alive = status.get("phase", "Pending") in ("Pending", "Running")
+    return bool(pod["spec"].get("nodeName") and status.get("startTime")) and alive and not is_terminating(pod)
+
+
+CONDITIONS: dict[str, Callable[[Pod], bool]] = {"accepted": is_accepted, "running": is_running, "ready": is_ready}
 
 
 def container_statuses(pod: Pod) -> list[dict[str, Any]]:

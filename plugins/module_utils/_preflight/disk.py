@@ -27,17 +27,24 @@ WRITTEN = {
 }
 # Phase, and the copies that each folder has beyond what it has today: the daemon takes a snapshot, then it is copied, or
 # restored into the pods. What `backup_path` has by then stays as a backup.
-STEPS = (
-    ("prepare", {"backup_path": 1, "data_dir": 2}),
-    ("prepare", {"backup_path": 2, "data_dir": 1}),
-    ("transfer", {"backup_path": 2, "data_dir": 3}),
-    ("transfer", {"backup_path": 3, "data_dir": 2, "pod_data_dir": 4}),
-    ("cutover", {"backup_path": 3, "data_dir": 4, "pod_data_dir": 3}),
-    ("cutover", {"backup_path": 4, "data_dir": 2, "pod_data_dir": 6}),
-)
+STEPS: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {
+    "parallel": (
+        ("prepare", {"backup_path": 1, "data_dir": 2}),
+        ("prepare", {"backup_path": 2, "data_dir": 1}),
+        ("transfer", {"backup_path": 2, "data_dir": 3}),
+        ("transfer", {"backup_path": 3, "data_dir": 2, "pod_data_dir": 4}),
+        ("cutover", {"backup_path": 3, "data_dir": 4, "pod_data_dir": 3}),
+        ("cutover", {"backup_path": 4, "data_dir": 2, "pod_data_dir": 6}),
+    ),
+    # The trial pod has a copy of the backup, which is there twice while it is checked.
+    "rolling": (
+        ("prepare", {"backup_path": 1, "data_dir": 2}),
+        ("prepare", {"backup_path": 4, "data_dir": 1}),
+    ),
+}
 
 
-def disk_findings(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
+def disk_findings(host: str, seen: Mapping[str, Any], strategy: str) -> Iterator[Finding]:
     """One finding a file system, since all that is written there adds up."""
     paths = seen["paths"]
     for name in WRITTEN:
@@ -54,18 +61,18 @@ def disk_findings(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
     for name in ("data_dir", "backup_path", "pod_data_dir"):
         by_device.setdefault(paths[name]["device"], []).append(name)
     for names in by_device.values():
-        yield from _space(host, seen, names)
+        yield from _space(host, seen, names, strategy)
         yield from _files(host, paths, [name for name in names if name in WRITTEN])
 
 
-def _space(host: str, seen: Mapping[str, Any], names: list[str]) -> Iterator[Finding]:
+def _space(host: str, seen: Mapping[str, Any], names: list[str], strategy: str) -> Iterator[Finding]:
     place = seen["paths"][names[0]]
-    phase, copied, held = _peak(seen, names)
+    phase, copied, held = _peak(seen, names, strategy)
     wanted = copied + SPARE_BYTES
     if place["free"] >= wanted:
         return
     written = [name for name in names if name in WRITTEN] or names
-    parts = [f"{size(copied)} for copies of the database ({size(_database_bytes(seen))}) in {phase}"] if copied else []
+    parts = [f"{size(copied)} for copies of the database ({size(database_bytes(seen))}) in {phase}"] if copied else []
     if held:
         parts.append(f"{size(held)} of an earlier run counted as there")
     setting = WRITTEN.get(written[0])
@@ -78,14 +85,15 @@ def _space(host: str, seen: Mapping[str, Any], names: list[str]) -> Iterator[Fin
     )
 
 
-def _database_bytes(seen: Mapping[str, Any]) -> int:
+def database_bytes(seen: Mapping[str, Any]) -> int:
+    """Bytes of the database, of which all copies are."""
     # Where it could not be read, which has a finding of its own, it has no more bytes than its folder.
     return int(seen["database"].get("bytes") or seen["state_bytes"])
 
 
-def _peak(seen: Mapping[str, Any], names: list[str]) -> tuple[str, int, int]:
+def _peak(seen: Mapping[str, Any], names: list[str], strategy: str) -> tuple[str, int, int]:
     """The phase that needs most of this file system, the bytes, and the bytes that an earlier run has left there."""
-    database, held = _database_bytes(seen), seen.get("held_bytes", {})
+    database, held = database_bytes(seen), seen.get("held_bytes", {})
 
     def needed(copies: Mapping[str, int]) -> tuple[int, int]:
         total = left = 0
@@ -96,7 +104,7 @@ def _peak(seen: Mapping[str, Any], names: list[str]) -> tuple[str, int, int]:
             total, left = total + whole - there, left + there
         return total, left
 
-    phase, (total, left) = max(((phase, needed(copies)) for phase, copies in STEPS), key=lambda step: step[1][0])
+    phase, (total, left) = max(((phase, needed(copies)) for phase, copies in STEPS[strategy]), key=lambda step: step[1][0])
     return phase, total, left
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._core.journal import PARALLEL
 from .._kube.proxy import NONE
 from .disk import WRITTEN, disk_findings
 from .eviction import eviction_findings
@@ -30,7 +31,7 @@ def host_findings(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Fi
     yield from _access(plan, host, seen)
     yield from _paths(plan, host, seen["paths"])
     yield from mount_findings(host, seen)
-    yield from disk_findings(host, seen)
+    yield from disk_findings(host, seen, plan.strategy)
     yield from eviction_findings(host, seen)
     yield from unit_findings(plan, host, seen["unit"])
     yield from _old_ports(plan, host, seen)
@@ -104,8 +105,8 @@ def _is(kind: str | None) -> str:
 
 def _new_paths(plan: Plan, host: str, paths: Mapping[str, Any]) -> Iterator[Finding]:
     archive, backup, pods = paths["archive_path"], paths["backup_path"], paths["pod_data_dir"]
-    # A mount point has its own finding.
-    if archive["kind"] not in (None, "link") and not archive["is_mount_point"]:
+    # A mount point has its own finding. Pi by Pi no archive is made.
+    if plan.strategy == PARALLEL and archive["kind"] not in (None, "link") and not archive["is_mount_point"]:
         content = f" with {archive['entries']} entries" if archive["entries"] is not None else ""
         yield Finding(
             host,
@@ -123,7 +124,7 @@ def _new_paths(plan: Plan, host: str, paths: Mapping[str, Any]) -> Iterator[Find
             "move it away, or set migration.backup_path to another folder",
         )
     # Left by an earlier try it is this migration's own, and the pods check that they know no member of the old cluster.
-    if plan.stage == FRESH and (pods["kind"] not in (None, "folder", "link") or pods["entries"]):
+    if plan.strategy == PARALLEL and plan.stage == FRESH and (pods["kind"] not in (None, "folder", "link") or pods["entries"]):
         content = f" with {pods['entries']} entries" if pods["entries"] else ""
         yield Finding(
             host,

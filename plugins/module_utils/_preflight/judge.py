@@ -16,6 +16,7 @@ from .kubernetes import kubernetes_findings
 from .network import network_findings
 from .pause import pause_findings
 from .plan import BEYOND, Plan, make_plan, states_of
+from .strategy import strategy_findings
 from .transport import transport_findings
 
 # What was seen, by the name under which the role hands it over.
@@ -114,6 +115,7 @@ def _checks(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     for host, result in hosts.items():
         yield from host_findings(plan, host, result)
     yield from pause_findings(plan, hosts)
+    yield from strategy_findings(plan, hosts)
     yield from network_findings(plan, ports, down)
     yield from cluster_findings(
         plan, seen["cluster"], {host: result["node_id"] for host, result in hosts.items()}, down

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from .._core.journal import PARALLEL
 from .._core.systemd import unit_name
 from .._core.unit_process import arguments
 from .._daemon.drivers import settings
@@ -42,6 +43,7 @@ class Plan:
     image: str
     pull_policy: str
     daemonset: str
+    strategy: str = PARALLEL
     forks: int = 0
     requests: Mapping[str, float] = field(default_factory=dict)
     # Settings in the daemon's environment that the pods get as well.
@@ -56,7 +58,6 @@ class Plan:
     volumes: tuple[str, ...] = ()
     # Seconds.
     cutover_timeout: float = 0
-    strategy: str = "parallel"
 
     def reaches(self, path: str) -> bool:
         """Whether a pod sees this file of the host: the data and configuration folders, and the owner's own volumes."""
@@ -104,6 +105,7 @@ def make_plan(config: Mapping[str, Any], owner: Mapping[str, Any], journals: Map
         image=owner["image"],
         pull_policy=owner["pull_policy"],
         daemonset=owner["daemonset"],
+        strategy=config.get("strategy", PARALLEL),
         forks=int(owner["forks"]),
         requests={resource: quantity(requests.get(resource)) for resource in RESOURCES},
         environment=frozenset({*config["standard_env"], *settings.RESERVED}),
@@ -114,7 +116,6 @@ def make_plan(config: Mapping[str, Any], owner: Mapping[str, Any], journals: Map
         working_dir=owner["working_dir"],
         run_as={"user": context.get("runAsUser"), "groups": owner["supplemental_groups"]},
         cutover_timeout=config["timeouts_seconds"]["cutover_timeout"],
-        strategy=config.get("strategy", "parallel"),
         volumes=tuple(volume["hostPath"]["path"] for volume in owner["volumes"] if (volume.get("hostPath") or {}).get("path")),
     )
 

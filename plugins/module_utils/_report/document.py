@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from .._core.journal import PHASES
+from .._core.journal import PARALLEL, ROLLBACK
 from .._core.text import visible_in
 from .._core.words import PHASE_TITLES
 from . import series
@@ -120,7 +120,7 @@ def _migration_id(hosts: Mapping[str, Mapping[str, Any]]) -> str | None:
 def _phases(inputs: Inputs) -> list[dict[str, Any]]:
     limit = (inputs.config.get("timeouts_seconds") or {}).get("phase_timeout")
     found = []
-    for name, phase in phases_of(inputs.hosts).items():
+    for name, phase in phases_of(inputs.hosts, inputs.config.get("strategy", PARALLEL)).items():
         began, ended = moment(phase["started"]), moment(phase["finished"])
         lasted = None if began is None else (ended if ended is not None else inputs.now) - began
         found.append(
@@ -175,11 +175,16 @@ def _write_pause(hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | Non
 def _hardware(hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """How long each Pi's hardware had no owner: from the beginning of the unit's stop until its pod stands in its place.
 
-    The journal has whole seconds and the phases' ends, so the truth is a little shorter.
+    Pi by Pi each handover has measured it. Else the journal has whole seconds and the phases' ends, so the truth is a little shorter.
     """
     found = []
     for name, info in hosts.items():
         phases = (info.get("journal") or {}).get("phases") or {}
+        turn = (phases.get("cutover") or {}).get("facts") or {}
+        if turn.get("away_from") not in (None, "") and turn.get("away_seconds") not in (None, ""):
+            away_from, seconds = float(turn["away_from"]), float(turn["away_seconds"])
+            found.append({"host": name, "from": away_from, "to": round(away_from + seconds, 3), "seconds": round(seconds, 1)})
+            continue
         began = moment((phases.get("systemd_shutdown") or {}).get("started"))
         ended = moment((phases.get("port_migration") or {}).get("finished"))
         if began is not None and ended is not None and ended >= began:
@@ -244,10 +249,11 @@ def _members(inputs: Inputs) -> dict[str, list[dict[str, Any]]]:
 def _figures(report: Mapping[str, Any], lasted: float) -> dict[str, Any]:
     """The key figures, flat."""
     watch, witness, pause = report["watch"], report["witness"], report["write_pause"]
+    forward = [phase for phase in report["phases"] if phase["name"] != ROLLBACK]
     return {
         "duration_seconds": lasted,
-        "phases_done": sum(phase["state"] == "done" for phase in report["phases"] if phase["name"] in PHASES),
-        "phases": len(PHASES),
+        "phases_done": sum(phase["state"] == "done" for phase in forward),
+        "phases": len(forward),
         "write_pause_seconds": pause["seconds"] if pause else None,
         "quorum_samples": sum(one["samples"] for one in watch.values()),
         "without_quorum_seconds": round(sum(one["without_quorum_seconds"] for one in watch.values()), 3),

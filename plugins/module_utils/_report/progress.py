@@ -15,7 +15,7 @@ from typing import Any
 
 from .._core import words
 from .._core.commands import STATUS
-from .._core.journal import PHASES, ROLLBACK
+from .._core.journal import PARALLEL, ROLLBACK, STRATEGIES
 from .outcome import CLUSTERS, Outcome, as_lines, current_state, state_of
 from .status import phase_of
 
@@ -50,6 +50,8 @@ class Progress:
     phases: dict[str, dict[str, str]] = field(default_factory=dict)
     times: dict[str, tuple[float, float | None]] = field(default_factory=dict)
     limit: float | None = None
+    # The phases of the strategy: as configured, or as a journal has them where one has begun.
+    order: tuple[str, ...] = STRATEGIES[PARALLEL]
     clusters: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     task: Task | None = None
     status: Mapping[str, Any] | None = None
@@ -59,9 +61,17 @@ class Progress:
 
     # --- what happens ----------------------------------------------------------------------------
 
+    def configured(self, config: Mapping[str, Any]) -> None:
+        """The configuration of the migration."""
+        self.limit = (config.get("timeouts_seconds") or {}).get("phase_timeout")
+        if not self.phases:
+            self.order = STRATEGIES.get(str(config.get("strategy")), self.order)
+
     def journal(self, host: str, states: Mapping[str, str], at: float, *, first: bool = False) -> list[Event]:
         """A Pi's journal. `first` is what was written before this run, which is no event."""
         before = self.states()
+        if any(state != "pending" for state in states.values()):
+            self.order = tuple(phase for phase in states if phase != ROLLBACK)
         for phase, state in states.items():
             self.phases.setdefault(phase, {})[host] = state
         events = []
@@ -116,7 +126,7 @@ class Progress:
     # --- what there is to show -------------------------------------------------------------------
 
     def states(self) -> dict[str, str]:
-        shown = (*PHASES, ROLLBACK) if ROLLBACK in self.phases else PHASES
+        shown = (*self.order, ROLLBACK) if ROLLBACK in self.phases else self.order
         return {phase: phase_of(list(self.phases.get(phase, {}).values()) or ["pending"]) for phase in shown}
 
     def panel(self, at: float, *, over: bool = False) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .._core import commands
 from .._core.failures import RaftError
-from .._core.journal import PHASES, ROLLBACK
+from .._core.journal import PARALLEL, ROLLBACK, STRATEGIES, strategy_of
 from .._daemon.drivers import daemon_at, read_report
 from .._daemon.interface import Daemon, Unreadable
 from .._raft.cluster import Answer, assemble
@@ -43,11 +43,17 @@ def differing(phase: Info) -> list[str]:
     return [f"{host} {state}" for host, state in phase["hosts"].items() if state != phase["state"]]
 
 
-def phases(hosts: Mapping[str, Info]) -> dict[str, dict[str, Any]]:
-    """Every phase: its state, the state on each Pi, and when it was begun and finished."""
+def strategy(hosts: Mapping[str, Info], configured: str = PARALLEL) -> str:
+    """How the migration goes: as the journals say where one has begun, else as configured."""
+    journals = [info.get("journal") for info in hosts.values() if _seen(info)]
+    return next((strategy_of(journal) for journal in journals if journal and journal.get("phases")), configured)
+
+
+def phases(hosts: Mapping[str, Info], configured: str = PARALLEL) -> dict[str, dict[str, Any]]:
+    """Every phase of the strategy: its state, the state on each Pi, and when it was begun and finished."""
     journals = {name: (info.get("journal") or {}).get("phases") or {} for name, info in hosts.items() if _seen(info)}
     result = {}
-    for phase in (*PHASES, ROLLBACK):
+    for phase in (*STRATEGIES[strategy(hosts, configured)], ROLLBACK):
         entries = {name: journal[phase] for name, journal in journals.items() if phase in journal}
         if phase == ROLLBACK and not entries:
             continue
@@ -66,13 +72,16 @@ def phases(hosts: Mapping[str, Info]) -> dict[str, dict[str, Any]]:
     return result
 
 
-def cluster(hosts: Mapping[str, Info], held_by: str) -> dict[str, Any]:
-    """The Raft cluster of all daemons that run under the unit, or of all that run in pods."""
+def cluster(hosts: Mapping[str, Info], held_by: str, one_cluster: bool = False) -> dict[str, Any]:
+    """The Raft cluster of all daemons that run under the unit, or of all that run in pods.
+
+    With `one_cluster` both are members of the same one, and it is this one's if any of them is `held_by` it.
+    """
     answers, homes = [], {}
-    for name, info in hosts.items():
-        for daemon in info.get("daemons") or [] if _seen(info) else []:
-            if daemon["held_by"] != held_by:
-                continue
+    found = [(name, daemon) for name, info in hosts.items() if _seen(info) for daemon in info.get("daemons") or []]
+    own = [(name, daemon) for name, daemon in found if daemon["held_by"] == held_by]
+    if own:
+        for name, daemon in found if one_cluster else own:
             client = daemon_at(daemon["url"], {}, ASKED_NO_MORE)
             homes[client.url] = (name, daemon)
             answers.append(_answer(client, daemon["status"]))
@@ -188,7 +197,8 @@ def newest_backups(hosts: Mapping[str, Info]) -> dict[str, Any]:
 
 def overall(states: Mapping[str, Info], held: Info | None) -> tuple[str, str | None]:
     """The state of the whole migration in one word, and the phase it stands at."""
-    current = next((phase for phase in PHASES if states[phase]["state"] != "done"), None)
+    order = [phase for phase in states if phase != ROLLBACK]
+    current = next((phase for phase in order if states[phase]["state"] != "done"), None)
     back = states.get(ROLLBACK, {}).get("state")
     running = held is not None and not held["expired"]
     if back in ("started", "failed"):
@@ -200,9 +210,9 @@ def overall(states: Mapping[str, Info], held: Info | None) -> tuple[str, str | N
         return "failed", current
     if state == "started":
         return ("running" if running else "interrupted"), current
-    if "rolled_back" in {states[phase]["state"] for phase in PHASES}:
+    if "rolled_back" in {states[phase]["state"] for phase in order}:
         return "rolled_back", current
-    if all(states[phase]["state"] == "pending" for phase in PHASES):
+    if all(states[phase]["state"] == "pending" for phase in order):
         return "not_started", current
     return ("running" if running else "paused"), current
 
@@ -233,7 +243,8 @@ def next_step(state: str, phase: str | None, held: Info | None, unseen: Sequence
 
 def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: float) -> dict[str, Any]:
     """The whole status. A host is what migration_host_info returned plus its `address`; one not seen has `error`."""
-    states = phases(hosts)
+    going = strategy(hosts, config.get("strategy", PARALLEL))
+    states = phases(hosts, going)
     held = owner(kube, now)
     state, phase = overall(states, held)
     unseen = [name for name, info in hosts.items() if not _seen(info)]
@@ -255,13 +266,14 @@ def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: fl
         "format": FORMAT,
         "at": datetime.fromtimestamp(now, timezone.utc).isoformat(timespec="seconds"),
         "state": state,
+        "strategy": going,
         "phase": phase,
         "step": states[phase]["task"] if phase and phase in states else None,
         "message": states[phase]["message"] if phase and phase in states else None,
         "last_event": events[-1] if events else None,
         "owner": held,
         "phases": states,
-        "clusters": {"old": cluster(hosts, "unit"), "new": cluster(hosts, "pod")},
+        "clusters": {name: cluster(hosts, held_by, going != PARALLEL) for name, held_by in (("old", "unit"), ("new", "pod"))},
         "pods": kube.get("pods") or [],
         "traffic": traffic(hosts, kube, config),
         "backups": newest_backups(hosts),

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from .._core.commands import CONFIRM, MIGRATE, ROLLBACK, STATUS, play
+from .._core.journal import PARALLEL
 from .._core.text import visible
 from .outcome import Outcome
 
@@ -43,8 +44,14 @@ def what_happened(failures: list[dict[str, Any]]) -> tuple[str, ...]:
     return where, *lines
 
 
-def serving(opening: bool, phase: str) -> str:
+def serving(opening: bool, phase: str, strategy: str = PARALLEL) -> str:
     """Who has the clients, as far as cutover's entry in the journal says."""
+    if strategy != PARALLEL and phase == "cutover":
+        return (
+            "units and pods are members of one cluster, which serves reads and writes. Which Pis run their pod by now, and how well "
+            f"they serve: {STATUS}"
+        )
+    opening = opening or (strategy != PARALLEL and phase == "cleanup")
     if not opening:
         return "the systemd cluster serves reads and writes as before; the pods have no clients."
     if phase == "cutover":
@@ -56,7 +63,7 @@ def serving(opening: bool, phase: str) -> str:
     return f"the pods have the clients; the systemd cluster takes none. How well they serve: {STATUS}"
 
 
-def stopped(failures: list[dict[str, Any]], opening: bool, rollback: str) -> Outcome:
+def stopped(failures: list[dict[str, Any]], opening: bool, rollback: str, strategy: str = PARALLEL) -> Outcome:
     """The outcome of a run that stopped. `rollback` is `none` (paused), `done`, or the message it failed with."""
     happened, phase = what_happened(failures), failures[0]["phase"]
     if rollback == "done":
@@ -82,7 +89,7 @@ def stopped(failures: list[dict[str, Any]], opening: bool, rollback: str) -> Out
         return Outcome(
             headline="The migration is paused",
             happened=happened,
-            state=(serving(opening, phase),),
+            state=(serving(opening, phase, strategy),),
             command=GO_ON,
             why="fix the cause first; finished phases are skipped",
             back=ROLLBACK,

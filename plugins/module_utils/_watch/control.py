@@ -138,5 +138,9 @@ class WatchControl:
                 next_step="give the same URLs to state=started and state=phase",
             )
         return expectations(
-            self.params["phase"], urls, replaced=self.params["replaced"], foreign_port=self.params["temporary_raft_port"]
+            self.params["phase"],
+            urls,
+            replaced=self.params["replaced"],
+            foreign_port=self.params["temporary_raft_port"],
+            strategy=self.params["strategy"],
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._core.journal import PARALLEL, STRATEGIES
 from .._daemon.drivers import ACCESS
 from .plan import PHASES
 
@@ -31,6 +32,7 @@ OPTIONS: dict[str, Any] = {
     "lifetime": {"type": "float", "default": 43200},
     "lock": {"type": "dict", "options": _LOCK},
     "phase": {"type": "str", "choices": list(PHASES)},
+    "strategy": {"type": "str", "choices": list(STRATEGIES), "default": PARALLEL},
     "phase_timeout": {"type": "float"},
     "replaced": {"type": "str"},
     "temporary_raft_port": {"type": "int"},

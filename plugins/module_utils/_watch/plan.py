@@ -8,7 +8,7 @@ WHOLE   every member answers at its own address.
 GATED   cutover's traffic gate may lead some or all of this cluster's ports elsewhere. Only the Pis themselves can still see
         behind it, so a leader counts while its followers hear it, and once a pod answers in a unit's place nothing of the
         old cluster can be seen from here any more.
-MOVING  the pod of one Pi is being replaced. Its standard port leads to its neighbour, so what is heard there is not its own
+MOVING  the daemon of one Pi is being replaced. Its standard port leads to its neighbour, so what is heard there is not its own
         word; at its temporary one it answers until it goes. The others answer at one of their two ports.
 """
 
@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from .._core.journal import PARALLEL
 from .._raft.cluster import same_host
 
 WHOLE = "whole"
@@ -45,6 +46,11 @@ _PLAN: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     ROLLBACK: {},
 }
 PHASES = tuple(_PLAN)
+# Pi by Pi there is one cluster, of units and pods, on the standard ports.
+_ROLLING: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
+    "validate": {OLD: (WHOLE, (STANDARD,))},
+    "cutover": {OLD: (MOVING, (STANDARD,))},
+}
 
 
 @dataclass(frozen=True)
@@ -69,11 +75,12 @@ class Expectation:
 
 
 def expectations(
-    phase: str, urls: Mapping[str, list[str]], *, replaced: str | None, foreign_port: int | None
+    phase: str, urls: Mapping[str, list[str]], *, replaced: str | None, foreign_port: int | None, strategy: str = PARALLEL
 ) -> dict[str, Expectation]:
     """The clusters to watch in `phase`; `urls` has those of the standard and of the temporary ports."""
     plan = {}
-    for cluster, (mode, places) in _PLAN[phase].items():
+    chosen = {**_PLAN, **_ROLLING} if strategy != PARALLEL else _PLAN
+    for cluster, (mode, places) in chosen[phase].items():
         moving = replaced if mode == MOVING else None
         plan[cluster] = Expectation(
             mode,

@@ -299,3 +299,14 @@ def test_m3_a_configuration_file_in_a_folder_of_the_system_is_refused(path: str)
 @pytest.mark.parametrize("folder", ["/var/lib/pi-controller", "/srv/pi", "/mnt/ssd/pi", "/home/pi/controller", "/opt/pi/data", "/data"])
 def test_m3_a_folder_of_its_own_is_accepted(folder: str) -> None:
     config.resolve({}, {"pi_controller_data_dir": folder, "pi_controller_config_file": "/etc/pi-controller/config.yaml"})
+
+
+def test_the_strategy_is_one_of_two_and_parallel_by_default():
+    assert config.resolve({})["strategy"] == "parallel"
+    assert config.resolve({"strategy": "rolling"})["strategy"] == "rolling"
+    for wrong, hint in (("roling", "; did you mean rolling?"), (True, "not the boolean true."), (["rolling"], "not a list.")):
+        with pytest.raises(config.ConfigError) as error:
+            config.resolve({"strategy": wrong})
+        (fault,) = error.value.faults
+        assert fault.startswith("strategy must be parallel or rolling, not ")
+        assert fault.endswith(hint)

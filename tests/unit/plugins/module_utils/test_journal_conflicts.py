@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from conftest import import_plugin
 
 journals = import_plugin("module_utils._core.journal")
@@ -44,3 +45,41 @@ def test_a_pi_that_is_behind_is_told():
 def test_two_migrations_are_told():
     found = journals.conflicts({"a": journal(1), "b": journal(1, migration_id="m-2")})
     assert found == ["the journals belong to different migrations: a m-1, b m-2"]
+
+
+def rolling(*phases: str) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    for phase in phases:
+        known = journals.marked(known or None, phase, "done", {}, "m-1", "now", "rolling")
+    return known
+
+
+def test_a_strategy_has_its_own_phases():
+    journal = rolling("prepare", "transfer", "validate", "cutover")
+    assert list(journals.phase_states(journal)) == ["prepare", "transfer", "validate", "cutover", "cleanup"]
+    assert journals.current_phase(journal) == "cleanup"
+    assert journals.current_phase(rolling("prepare", "transfer", "validate", "cutover", "cleanup")) is None
+    assert journals.conflicts({"a": journal, "b": rolling("prepare", "transfer", "validate")}) == []
+    assert "phase validate is not done everywhere" in journals.conflicts({"a": journal, "b": rolling("prepare", "transfer")})[0]
+
+
+def test_a_journal_of_before_strategies_is_parallel():
+    assert journals.strategy_of(journal(2)) == "parallel"
+    assert list(journals.phase_states(journal(2))) == list(journals.PHASES)
+
+
+def test_two_strategies_are_reported():
+    assert journals.conflicts({"a": journal(1), "b": rolling("prepare")}) == ["the journals have different strategies: a parallel, b rolling"]
+
+
+def test_a_migration_keeps_its_strategy():
+    with pytest.raises(journals.JournalError, match="begun with the strategy parallel, not with rolling"):
+        journals.marked(journal(1), "transfer", "started", {}, "m-1", "now", "rolling")
+    assert journals.marked(rolling("prepare"), "transfer", "started", {}, "m-1", "now")["strategy"] == "rolling"
+
+
+def test_a_journal_with_an_unknown_strategy_is_refused(tmp_path):
+    path = tmp_path / "journal.json"
+    journals.save(path, {**rolling("prepare"), "strategy": "sideways"})
+    with pytest.raises(journals.JournalError, match="its strategy is 'sideways', this collection knows parallel and rolling"):
+        journals.load(path)

@@ -99,3 +99,11 @@ def test_p6_a_migration_whose_archive_failed_is_migrated():
     assert lines[1] == "pi-1: both exist"
     assert "Nothing was rolled back" in text
     assert f"To make the archive (fix the cause first): {run.play('complete')}" in lines
+
+
+def test_pi_by_pi_a_pause_says_that_there_is_one_cluster():
+    text = stopped([failure("pi-1", phase="cutover")], False, "none", "rolling")
+    assert "units and pods are members of one cluster" in text
+    assert "Cutover only has to be finished" not in text
+    assert "the pods have the clients" in stopped([failure("pi-1", phase="cleanup")], False, "none", "rolling")
+    assert "the systemd cluster serves" in stopped([failure("pi-1", phase="validate")], False, "none", "rolling")

@@ -22,7 +22,7 @@ def findings(free: int, database: int, **changes: Any) -> list[Any]:
         path["free"] = free * MIB
     seen["database"]["bytes"] = database * MIB
     seen.update(changes)
-    return list(disk.disk_findings("pi-1", seen))
+    return list(disk.disk_findings("pi-1", seen, "parallel"))
 
 
 def test_p11_a_database_of_137_mb_does_not_pass_with_735_mb_free():
@@ -35,7 +35,7 @@ def test_p11_a_database_of_137_mb_does_not_pass_with_735_mb_free():
 
 @pytest.mark.parametrize(("phase", "copies"), [("prepare", 3), ("transfer", 9), ("cutover", 12)])
 def test_p11_each_phase_has_its_peak(phase, copies):
-    assert max(sum(each.values()) for name, each in disk.STEPS if name == phase) == copies
+    assert max(sum(each.values()) for name, each in disk.STEPS["parallel"] if name == phase) == copies
 
 
 def test_p11_exactly_what_is_needed_is_enough():
@@ -48,7 +48,7 @@ def test_p11_the_disk_of_the_unit_is_counted_where_it_is_alone():
     seen = world.host("pi-1")
     seen["paths"]["data_dir"].update(device=7, free=100 * MIB, existing="/var/lib/pi-controller")
     seen["database"]["bytes"] = 20 * MIB
-    (finding,) = disk.disk_findings("pi-1", seen)
+    (finding,) = disk.disk_findings("pi-1", seen, "parallel")
     assert finding.check == "disk for data_dir"
     assert finding.wanted.startswith("144 MiB")
 

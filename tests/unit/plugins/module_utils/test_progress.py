@@ -137,3 +137,16 @@ def test_a_tail_reads_whole_lines_once_and_follows_a_new_file(tmp_path: Path) ->
     path.write_text('{"n": 3}\n')
     assert tail.read() == [{"n": 3}]
     assert tail.read() == []
+
+
+def test_the_phases_shown_are_those_of_the_strategy() -> None:
+    progress = progress_of.Progress(given.BEGAN)
+    progress.configured({"strategy": "rolling", "timeouts_seconds": {"phase_timeout": 600}})
+    progress.journal("pi-1", PENDING, at(0), first=True)
+    assert list(progress.states()) == ["prepare", "transfer", "validate", "cutover", "cleanup"]
+
+    written = progress_of.Progress(given.BEGAN)
+    written.configured({"strategy": "parallel"})
+    done = {"prepare": "done", "transfer": "done", "validate": "pending", "cutover": "pending", "cleanup": "pending"}
+    written.journal("pi-1", done, at(0), first=True)
+    assert list(written.states()) == ["prepare", "transfer", "validate", "cutover", "cleanup"], "a journal says more than a setting"

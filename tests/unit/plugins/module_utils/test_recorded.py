@@ -40,8 +40,9 @@ def with_rollback(facts: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("journals", [{}, {"pi-1": result(), "pi-2": UNREACHABLE}, {"pi-1": {}}])
 def test_without_a_journal_nothing_has_begun(journals: dict[str, Any]) -> None:
     state = recorded(journals)
-    assert not any(state[name] for name in state if name != "turns")
-    assert state["turns"] == {host: "waiting" for host in journals}
+    by_host = ("turns", "handovers")
+    assert not any(state[name] for name in state if name not in by_host)
+    assert all(state[name] == {host: "waiting" for host in journals} for name in by_host)
 
 
 def test_a_phase_is_done_when_every_pi_says_so() -> None:
@@ -115,3 +116,27 @@ def test_the_first_journal_with_a_name_names_the_migration() -> None:
 def test_a7_p6_one_journal_is_enough_for_what_became_of_an_archive(facts: dict[str, Any], removed: bool, kept: list[str]) -> None:
     state = recorded({"pi-1": states(cleanup="started"), "pi-2": result(("cleanup", "started", facts)), "pi-3": UNREACHABLE})
     assert (state["archive_removed"], state["archive_kept"]) == (removed, kept)
+
+
+def rolling(turn: str | None, *steps: tuple[str, str, dict[str, Any]]) -> dict[str, Any]:
+    """The journal of a Pi in a migration Pi by Pi, with its turn and what came after."""
+    facts = {"turn": turn} if turn else {}
+    known = journal.marked(None, "cutover", "started", facts, "m-1", "2026-01-01T00:00:00+00:00", "rolling")
+    for phase, state, more in steps:
+        known = journal.marked(known, phase, state, more, "m-1", "2026-01-01T00:00:00+00:00")
+    return {"journal": known, "phase_states": journal.phase_states(known)}
+
+
+def test_the_turns_of_a_migration_are_those_of_each_pi() -> None:
+    state = recorded({"pi-1": rolling("done"), "pi-2": rolling("started"), "pi-3": rolling(None), "pi-4": rolling("waiting")})
+    assert state["strategy"] == "rolling"
+    assert state["handovers"] == {"pi-1": "done", "pi-2": "started", "pi-3": "waiting", "pi-4": "waiting"}
+    assert state["handed_over"] == ["pi-1", "pi-2"]
+
+
+def test_in_a_rollback_only_pis_that_may_have_a_pod_have_a_turn() -> None:
+    """One that was left in the middle of its turn is in the middle of it again, so it comes first."""
+    state = recorded({"pi-1": rolling("done"), "pi-2": rolling("started"), "pi-3": rolling(None)})
+    assert state["turns"] == {"pi-1": "waiting", "pi-2": "started", "pi-3": "done"}
+    back = rolling("started", ("rollback", "started", {"turn": "done"}))
+    assert recorded({"pi-1": rolling("done"), "pi-2": back})["turns"] == {"pi-1": "waiting", "pi-2": "done"}

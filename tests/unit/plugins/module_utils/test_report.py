@@ -166,3 +166,10 @@ def test_the_metrics_are_prometheus_text() -> None:
     assert metrics._escaped('a"\\\n') == 'a\\"\\\\\\n'
     for line in text.splitlines():
         assert line.startswith(("# HELP", "# TYPE", "pi_controller_migration_"))
+
+
+def test_pi_by_pi_each_handover_has_measured_how_long_its_pi_had_no_daemon() -> None:
+    found = report(hosts=given.rolling(done=3, until="cleanup", state="done"))
+    assert {one["host"]: one["seconds"] for one in found["hardware"]} == {"pi-1": 1.2, "pi-2": 2.2, "pi-3": 3.2}
+    assert (found["figures"]["phases_done"], found["figures"]["phases"], found["write_pause"]) == (5, 5, None)
+    assert found["verdict"]["good"], found["verdict"]

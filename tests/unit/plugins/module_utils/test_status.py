@@ -197,3 +197,25 @@ def test_the_table_fits_a_terminal() -> None:
 )
 def test_durations_for_people(value: float | None, text: str) -> None:
     assert words.seconds(value) == text
+
+
+def test_pi_by_pi_units_and_pods_are_one_cluster() -> None:
+    """Either has its majority with the other; none of them alone would be a quorum."""
+    status = told(given.rolling(done=2))
+    assert (status["strategy"], status["state"], status["phase"]) == ("rolling", "interrupted", "cutover")
+    assert list(status["phases"]) == ["prepare", "transfer", "validate", "cutover", "cleanup"]
+    for cluster in status["clusters"].values():
+        assert (cluster["quorate"], cluster["answering"], len(cluster["members"])) == (True, 3, 3)
+    assert [one["reaches"] for one in status["traffic"]["hosts"].values()] == ["pod on pi-1", "pod on pi-2", "unit on pi-3"]
+
+
+def test_pi_by_pi_a_side_without_a_daemon_does_not_exist() -> None:
+    assert not told(given.rolling(done=0))["clusters"]["new"]["exists"]
+    assert not told(given.rolling(done=3))["clusters"]["old"]["exists"]
+    status = told(given.rolling(done=3, until="cleanup", state="done"))
+    assert (status["state"], status["traffic"]["served_by"]) == ("migrated", "pods")
+
+
+def test_before_anything_the_configured_strategy_counts() -> None:
+    status = status_of.assemble_status(everywhere(), given.kube(), {**given.CONFIG, "strategy": "rolling"}, NOW)
+    assert list(status["phases"]) == ["prepare", "transfer", "validate", "cutover", "cleanup"]

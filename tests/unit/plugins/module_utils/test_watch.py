@@ -435,3 +435,20 @@ def test_what_is_watched_in_which_phase(phase, watched):
     assert {name: (one.mode, list(one.urls)) for name, one in wanted.items()} == watched
     assert {one.replaced for one in wanted.values() if one.mode == "moving"} <= {"10.77.0.12"}
     assert all(plan.Expectation.from_dict(one.as_dict()) == one for one in wanted.values())
+
+
+@pytest.mark.parametrize(
+    ("phase", "watched"),
+    [
+        ("prepare", {"old": ("whole", URLS["standard"])}),
+        ("validate", {"old": ("whole", URLS["standard"])}),
+        ("cutover", {"old": ("moving", URLS["standard"])}),
+        ("cleanup", {"new": ("whole", URLS["standard"])}),
+        ("rollback", {}),
+    ],
+)
+def test_pi_by_pi_there_is_one_cluster_to_watch(phase, watched):
+    wanted = plan.expectations(phase, URLS, replaced="10.77.0.12", foreign_port=9092, strategy="rolling")
+    assert {name: (one.mode, list(one.urls)) for name, one in wanted.items()} == watched
+    if phase == "cutover":
+        assert (wanted["old"].replaced, wanted["old"].led_away) == ("10.77.0.12", (URLS["standard"][1],))

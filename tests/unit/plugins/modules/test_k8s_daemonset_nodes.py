@@ -151,3 +151,23 @@ def test_a_template_changed_meanwhile_is_read_again(kube, choose):
 def test_check_mode_predicts_and_writes_nothing(kube, choose):
     result = choose("pi-3", check_mode=True)
     assert (result["changed"], result["stopped"], kube.writes) == (True, [f"{NAME}-1a", f"{NAME}-2a"], [])
+
+
+def test_a_named_node_has_a_pod_that_its_kubelet_has_accepted(kube, choose):
+    """As it is for a pod that waits for its volume: scheduled, taken up, and not running."""
+    controlled(kube)
+    waiting = kube.objects[f"{CORE}/pods/{NAME}-3a"]
+    waiting["status"] = {"phase": "Pending"}
+    result = choose("pi-3", wait_for="accepted", wait_timeout=1)
+    assert f"{NAME}-3a is not accepted" in result["msg"]
+
+    waiting["status"]["startTime"] = "2026-01-01T00:00:00Z"
+    assert not choose("pi-3", wait_for="accepted").get("failed")
+
+
+def test_a_named_node_without_a_pod_is_waited_for(kube, choose):
+    controlled(kube)
+    del kube.objects[f"{CORE}/pods/{NAME}-2a"]
+    result = choose("pi-2", wait_for="accepted", wait_timeout=1)
+    assert "pi-2 has no pod" in result["msg"]
+    assert not choose("pi-2").get("failed"), "by default it is not"

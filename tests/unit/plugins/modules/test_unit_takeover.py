@@ -15,6 +15,7 @@ import pytest
 from conftest import import_plugin
 
 takeover = import_plugin("modules.unit_takeover")
+install = import_plugin("module_utils._core.unit_install")
 procfs = import_plugin("module_utils._core.procfs")
 PORTS = [8080, 9090, 9091]
 # systemd as far as the module asks it: states are files, and a masked unit is a link to /dev/null.
@@ -70,7 +71,7 @@ def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pi:
     made = Pi(tmp_path / "pi")
     monkeypatch.setenv("PATH", f"{made.folder / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE", str(made.folder))
-    monkeypatch.setattr(takeover, "listeners", made.listeners)
+    monkeypatch.setattr(takeover.Takeover, "listeners", staticmethod(made.listeners))
     return made
 
 
@@ -145,7 +146,7 @@ def test_a_takeover_that_was_interrupted_goes_on(take, pi, monkeypatch, stopped_
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", limited(Path.rename))
-        patched.setattr(takeover.UnitInstall, "call", limited(takeover.UnitInstall.call))
+        patched.setattr(install.UnitInstall, "call", limited(install.UnitInstall.call))
         patched.setattr(Path, "replace", limited(Path.replace))
         assert take()["failed"] is True
         assert (pi.folder / "active").read_text() == "inactive\n"
@@ -240,3 +241,15 @@ def test_the_data_belongs_to_whom_the_units_data_belonged(take, pi):
     found = [pi.data, pi.data / "raft", pi.data / "raft/raft.db", pi.data / "link"]
     assert {(path.lstat().st_uid, path.lstat().st_gid) for path in found} == {(4711, 4712)}
     assert pi.saved.stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_what_a_pod_made_as_root_in_the_units_own_folder_belongs_to_the_unit(take, pi):
+    """Without an archive the pod has had the unit's own data from the beginning."""
+    os.chown(pi.pods, 4711, 4712)
+    (pi.pods / "owners").write_text("")
+    os.chown(pi.pods / "owners", 4713, 4713)
+    assert not take(archive_path=None).get("failed")
+    found = {path.name: path.stat().st_uid for path in (pi.data, pi.data / "raft", pi.data / "raft/raft.db", pi.data / "owners")}
+    assert found == {"data": 4711, "raft": 4711, "raft.db": 4711, "owners": 4713}
+    assert (pi.archive / "pi.db").read_text() == "old", "an archive that is not of this migration stays"

@@ -1,0 +1,47 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a Pi can go the way that is configured. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .._core.journal import PARALLEL
+from .findings import Finding
+from .plan import Plan
+
+
+def strategy_findings(plan: Plan, hosts: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """What keeps a Pi from handing its data folder to its pod by a rename."""
+    if plan.strategy == PARALLEL:
+        return
+    for host, seen in hosts.items():
+        data, pods = seen["paths"]["data_dir"], seen["paths"]["pod_data_dir"]
+        if pods["kind"] is not None:
+            yield Finding(
+                host,
+                "pod_data_dir",
+                f"{pods['path']} exists",
+                "nothing there: the unit's folder is renamed to it, and a pod could start there before",
+                "move it away, or set pi_controller_pod_data_dir to another folder",
+            )
+        if data.get("is_mount_point") or data.get("mounts_inside"):
+            yield Finding(
+                host,
+                "data_dir",
+                f"{data['path']} is a mount point, or contains one",
+                "a folder that can be renamed",
+                "move the data into a folder below the mount point and set pi_controller_data_dir to it, "
+                "or set migration.strategy to parallel",
+            )
+        elif pods["device"] != data["device"]:
+            yield Finding(
+                host,
+                "pod_data_dir",
+                f"{pods['existing']} is on another file system than {data['path']}",
+                "one file system: the unit's folder is renamed, never copied",
+                f"set pi_controller_pod_data_dir to {data['path']}-pods",
+            )

@@ -1,0 +1,346 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role `turns`, run by Ansible on this machine with modules that only write down how they were called.
+
+The journals are real files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CHECKOUT, import_plugin
+from test_left_behind import CONNECTION
+
+journals = import_plugin("module_utils._core.journal")
+PIS = ["pi-1", "pi-2", "pi-3"]
+ADDRESSES = {pi: f"10.77.0.1{pi[-1]}" for pi in PIS}
+REAL = ("migration_journal", "migration_journal_info")
+REPLACED = (
+    "raft_info",
+    "raft_membership",
+    "traffic_gate",
+    "k8s_daemonset_nodes",
+    "k8s_daemonset_pod_info",
+    "k8s_port_swap",
+    "kube_proxy_info",
+    "unit_handover",
+    "unit_takeover",
+    "quorum_watch",
+)
+# Not a Python module to Ansible, so it is given its arguments in a file. Which host it is, only the remote_tmp says.
+RECORDER = """#!{python}
+# WANT_JSON
+import json, sys
+from pathlib import Path
+
+world = Path({world!r})
+args = json.loads(Path(sys.argv[1]).read_text())
+host, check = Path(args.get("_ansible_remote_tmp", "")).name, bool(args.get("_ansible_check_mode"))
+given = {{key: value for key, value in args.items() if not key.startswith("_ansible")}}
+with (world / "calls.jsonl").open("a") as log:
+    log.write(json.dumps({{"module": {name!r}, "host": host, "check": check, "args": given}}) + "\\n")
+state = json.loads((world / "state.json").read_text())
+if {name!r} == "raft_membership":
+    state["leader"] = given["node_id"]
+    (world / "state.json").write_text(json.dumps(state))
+if state.get("away_after") == [{name!r}, host] and not check:
+    (world / "away" / host).touch()
+addresses = {addresses!r}
+members = [{{"id": pi, "address": f"{{addresses[pi]}}:9091"}} for pi in addresses]
+leader = {{"id": state["leader"], "address": f"{{addresses[state['leader']]}}:9091"}}
+can = state.get("capabilities", ["transfer"])
+answers = {{
+    "raft_info": {{"leader": leader, "members": members, "capabilities": can, "unanswered": []}},
+    "unit_handover": {{"changed": True, "away": {{"from": 1767225600.5, "seconds": 1.25}}}},
+}}
+fails = state["fails"].get({name!r} + ("" if not check else " --check"), {{}}).get(host)
+print(json.dumps({{"failed": True, "msg": fails}} if fails else answers.get({name!r}, {{"changed": True}})))
+"""
+
+
+class World:
+    """Three Pis, the calls that were made, and what fails."""
+
+    def __init__(self, folder: Path, ansible_playbook: str) -> None:
+        self.folder, self.tool = folder, ansible_playbook
+        self.write(leader="pi-1", fails={})
+        for name in ("away", "connection_plugins"):
+            (folder / name).mkdir()
+        (folder / "connection_plugins/flaky.py").write_text(CONNECTION)
+        ours = folder / "collections/ansible_collections/pi_controller/raft_migration"
+        (ours / "plugins/modules").mkdir(parents=True)
+        for name in ("roles", "meta", "galaxy.yml"):
+            (ours / name).symlink_to(CHECKOUT / name)
+        for name in ("filter", "lookup", "module_utils", "doc_fragments"):
+            (ours / "plugins" / name).symlink_to(CHECKOUT / "plugins" / name)
+        for name in REAL:
+            (ours / f"plugins/modules/{name}.py").symlink_to(CHECKOUT / f"plugins/modules/{name}.py")
+        for name in REPLACED:
+            self._recorder(ours, name)
+        theirs = folder / "collections/ansible_collections/kubernetes/core"
+        (theirs / "plugins/modules").mkdir(parents=True)
+        for name in ("k8s", "k8s_info"):
+            self._recorder(theirs, name)
+
+    def _recorder(self, collection: Path, name: str) -> None:
+        text = RECORDER.format(python=sys.executable, world=str(self.folder), name=name, addresses=ADDRESSES)
+        (collection / f"plugins/modules/{name}.py").write_text(text)
+
+    def write(self, leader: str, fails: dict[str, dict[str, str]]) -> None:
+        (self.folder / "state.json").write_text(json.dumps({"leader": leader, "fails": fails}))
+
+    def fails(self, module: str, host: str, message: str) -> None:
+        state = json.loads((self.folder / "state.json").read_text())
+        state["fails"].setdefault(module, {})[host] = message
+        (self.folder / "state.json").write_text(json.dumps(state))
+
+    def away_after(self, module: str, host: str) -> None:
+        """This Pi does not answer for one task after this module has run there."""
+        state = json.loads((self.folder / "state.json").read_text())
+        (self.folder / "state.json").write_text(json.dumps({**state, "away_after": [module, host]}))
+
+    def journal(self, pi: str) -> Path:
+        return self.folder / pi / "journal.json"
+
+    def begin(self, turns: dict[str, str]) -> None:
+        """All before the cutover is done, and these Pis have this turn in their journals."""
+        for pi in PIS:
+            known = None
+            for phase in ("prepare", "transfer", "validate"):
+                known = journals.marked(known, phase, "done", {}, "m-1", journals.now(), "rolling")
+            if pi in turns:
+                known = journals.marked(known, "cutover", "started", {"turn": turns[pi]}, "m-1", journals.now())
+            journals.save(self.journal(pi), known)
+
+    def run(self, peers: list[str] = PIS, **more: Any) -> subprocess.CompletedProcess[str]:
+        hosts = {
+            pi: {
+                "ansible_remote_tmp": str(self.folder / "tmp" / pi),
+                "raft_migration_address": ADDRESSES[pi],
+                "raft_migration_node": f"node-{pi}",
+                "raft_migration": {
+                    "backup_path": str(self.folder / pi),
+                    "archive_path": "/archive",
+                    "strategy": "rolling",
+                    "standard_env": {},
+                    "standard_ports": {"rest": 8080, "grpc": 9090, "raft": 9091},
+                    "temporary_ports": {"rest": 8082, "grpc": 9093, "raft": 9092},
+                    "timeouts_seconds": {"health_timeout": 1, "phase_timeout": 600},
+                    "safety": {"watch": True},
+                },
+                "raft_migration_endpoint": {"ip": ADDRESSES[pi]},
+            }
+            for pi in peers
+        }
+        common = {
+            "ansible_connection": "flaky",
+            "ansible_python_interpreter": sys.executable,
+            "raft_migration_hosts": "k3s_cluster",
+            "raft_migration_id": "m-1",
+            **more,
+        }
+        inventory = {"all": {"children": {"k3s_cluster": {"hosts": hosts, "vars": common}}}}
+        tasks = [
+            {
+                "pi_controller.raft_migration.migration_journal_info": {
+                    "path": "{{ raft_migration.backup_path }}/journal.json"
+                },
+                "register": "raft_migration_journal",
+            },
+            {
+                "ansible.builtin.import_role": {"name": "pi_controller.raft_migration.run", "tasks_from": "phase"},
+                "vars": {"raft_migration_phase": "cutover"},
+            },
+            {
+                "ansible.builtin.fail": {
+                    "msg": "STOPPED {{ raft_migration_failures | map(attribute='message') | select | first }}"
+                },
+                "when": "raft_migration_failures | length > 0",
+            },
+        ]
+        (self.folder / "hosts.json").write_text(json.dumps(inventory))
+        (self.folder / "play.json").write_text(
+            json.dumps([{"hosts": "all", "gather_facts": False, "any_errors_fatal": True, "tasks": tasks}])
+        )
+        environment = {
+            **os.environ,
+            "AWAY": str(self.folder / "away"),
+            "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
+            "ANSIBLE_FORKS": "5",
+        }
+        command = [self.tool, "-i", "hosts.json", "play.json"]
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, text=True, capture_output=True, timeout=300, check=False
+        )
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "calls.jsonl").read_text().splitlines()]
+
+    def called(self, *modules: str) -> list[tuple[str, str]]:
+        """Module and host of each call that may change something, in order."""
+        return [
+            (call["module"], call["host"]) for call in self.calls if call["module"] in modules and not call["check"]
+        ]
+
+    def turns(self, peers: list[str] = PIS) -> dict[str, Any]:
+        return {
+            pi: journals.load(self.journal(pi))["phases"]["cutover"]["facts"].get("turn", "waiting") for pi in peers
+        }
+
+
+@pytest.fixture
+def world(tmp_path: Path, ansible_playbook: str) -> World:
+    return World(tmp_path, ansible_playbook)
+
+
+def test_followers_first_and_the_leader_last_after_it_has_handed_over(world: World) -> None:
+    world.begin({})
+    done = world.run()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert world.called("unit_handover", "raft_membership") == [
+        ("unit_handover", "pi-2"),
+        ("unit_handover", "pi-3"),
+        ("raft_membership", "pi-1"),
+        ("unit_handover", "pi-1"),
+    ]
+    assert world.turns() == dict.fromkeys(PIS, "done")
+    facts = journals.load(world.journal("pi-2"))["phases"]["cutover"]["facts"]
+    assert (float(facts["away_from"]), float(facts["away_seconds"])) == (1767225600.5, 1.25)
+
+
+def test_each_turn_is_in_its_order_on_its_pi(world: World) -> None:
+    """Clients leave before the unit stops, the pod waits for it, and clients return once the member has caught up."""
+    world.begin({"pi-1": "done", "pi-3": "done"})
+    done = world.run()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    turn = [
+        (call["module"], call["args"].get("state") or call["args"].get("wait_for"))
+        for call in world.calls
+        if not call["check"]
+    ]
+    wanted = [
+        ("k8s_port_swap", None),
+        ("traffic_gate", "forwarded"),
+        ("k8s_daemonset_nodes", "accepted"),
+        ("unit_handover", None),
+        ("raft_info", {"leader": True, "voters": 3, "caught_up": True}),
+        ("traffic_gate", "open"),
+        ("k8s_daemonset_pod_info", "ready"),
+    ]
+    places = [turn.index(step) for step in wanted]
+    assert places == sorted(places), turn
+    (nodes,) = [call["args"]["nodes"] for call in world.calls if call["module"] == "k8s_daemonset_nodes"]
+    assert nodes == ["node-pi-1", "node-pi-2", "node-pi-3"]
+
+
+def test_a_pi_that_was_left_in_its_turn_goes_first_though_it_leads(world: World) -> None:
+    world.begin({"pi-1": "started", "pi-2": "done"})
+    done = world.run()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert world.called("unit_handover") == [("unit_handover", "pi-1"), ("unit_handover", "pi-3")]
+
+
+def test_a_pod_that_does_not_start_gives_its_data_back_and_no_other_pi_has_a_turn(world: World) -> None:
+    world.begin({})
+    world.fails("unit_handover", "pi-2", "the pod does not listen on 8080")
+    done = world.run()
+    assert done.returncode != 0
+    assert (
+        "STOPPED pi-2: Handover | Hand the unit's data over to the pod: the pod does not listen on 8080."
+        in done.stdout.replace("\n", " ")
+    )
+    assert "Its unit was started again and has caught up" in done.stdout
+    assert world.called("unit_handover", "unit_takeover") == [("unit_handover", "pi-2"), ("unit_takeover", "pi-2")]
+    assert world.turns() == {"pi-1": "waiting", "pi-2": "waiting", "pi-3": "waiting"}
+    # Before the unit takes its data back its pod is gone.
+    order = [
+        (call["module"], call["args"].get("nodes"))
+        for call in world.calls
+        if call["module"] in ("k8s_daemonset_nodes", "unit_takeover")
+    ]
+    assert order == [("k8s_daemonset_nodes", ["node-pi-2"]), ("k8s_daemonset_nodes", []), ("unit_takeover", None)]
+
+
+def test_a_way_back_that_fails_too_leaves_the_turn_begun_and_names_both(world: World) -> None:
+    world.begin({})
+    world.fails("unit_handover", "pi-2", "the pod does not listen on 8080")
+    world.fails("unit_takeover", "pi-2", "the pod's daemon is not gone")
+    done = world.run()
+    assert done.returncode != 0
+    assert world.turns()["pi-2"] == "started"
+    assert "the pod does not listen on 8080" in done.stdout
+    assert "the pod's daemon is not gone" in done.stdout
+    assert world.called("unit_handover") == [("unit_handover", "pi-2")]
+
+
+def test_data_that_cannot_be_handed_over_is_found_before_the_first_turn(world: World) -> None:
+    world.begin({})
+    world.fails("unit_handover --check", "pi-3", "is a mount point and cannot be renamed")
+    done = world.run()
+    assert done.returncode != 0
+    assert "is a mount point" in done.stdout
+    assert world.called("unit_handover", "traffic_gate", "k8s_daemonset_nodes") == []
+    assert world.turns() == dict.fromkeys(PIS, "waiting")
+
+
+@pytest.mark.parametrize("peers", [PIS[:1], PIS[:2]])
+def test_one_and_two_members(world: World, peers: list[str]) -> None:
+    """A single Pi has no neighbour: its clients wait for one restart."""
+    world.begin({})
+    done = world.run(peers)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert [host for _module, host in world.called("unit_handover")] == peers[::-1]
+    forwarded = [
+        call["host"]
+        for call in world.calls
+        if call["module"] == "traffic_gate" and call["args"]["state"] == "forwarded"
+    ]
+    assert forwarded == (peers[::-1] if len(peers) > 1 else [])
+
+
+def test_a_second_time_no_pi_has_a_turn(world: World) -> None:
+    world.begin(dict.fromkeys(PIS, "done"))
+    done = world.run()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert world.called("unit_handover", "traffic_gate", "k8s_daemonset_nodes", "raft_membership") == []
+
+
+def test_a_pi_that_stops_answering_in_its_turn_stops_the_run(world: World) -> None:
+    """It may come back at once: its turn is not gone on with, and no other Pi has one."""
+    world.begin({})
+    world.away_after("unit_handover", "pi-2")
+    done = world.run()
+    assert done.returncode != 0
+    assert "pi-2: it stopped answering in its turn" in done.stdout.replace("\n", " ")
+    assert world.called("unit_handover", "unit_takeover") == [("unit_handover", "pi-2")]
+    assert world.turns() == {"pi-1": "waiting", "pi-2": "started", "pi-3": "waiting"}
+    opened = [
+        call["host"] for call in world.calls if call["module"] == "traffic_gate" and call["args"]["state"] == "open"
+    ]
+    assert opened == [], "its clients stay with the neighbour"
+
+
+def test_the_pod_of_a_leader_that_cannot_hand_over_waits_before_its_clients_leave(world: World) -> None:
+    """Writes wait from the closing of its gate until the others have elected another leader."""
+    world.begin({"pi-2": "done", "pi-3": "done"})
+    state = json.loads((world.folder / "state.json").read_text())
+    (world.folder / "state.json").write_text(json.dumps({**state, "capabilities": []}))
+    done = world.run()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    order = world.called("k8s_daemonset_nodes", "traffic_gate", "unit_handover", "raft_membership")
+    assert [module for module, _host in order] == [
+        "k8s_daemonset_nodes",
+        "traffic_gate",
+        "unit_handover",
+        "traffic_gate",
+    ]
