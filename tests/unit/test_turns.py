@@ -27,6 +27,8 @@ REPLACED = (
     "raft_membership",
     "traffic_gate",
     "k8s_daemonset_nodes",
+    "k8s_object",
+    "unit_state",
     "k8s_daemonset_pod_info",
     "k8s_port_swap",
     "kube_proxy_info",
@@ -84,10 +86,6 @@ class World:
             (ours / f"plugins/modules/{name}.py").symlink_to(CHECKOUT / f"plugins/modules/{name}.py")
         for name in REPLACED:
             self._recorder(ours, name)
-        theirs = folder / "collections/ansible_collections/kubernetes/core"
-        (theirs / "plugins/modules").mkdir(parents=True)
-        for name in ("k8s", "k8s_info"):
-            self._recorder(theirs, name)
 
     def _recorder(self, collection: Path, name: str) -> None:
         text = RECORDER.format(python=sys.executable, world=str(self.folder), name=name, addresses=ADDRESSES)
