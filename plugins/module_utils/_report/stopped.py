@@ -75,7 +75,7 @@ def stopped(failures: list[dict[str, Any]], opening: bool, rollback: str, strate
             goal="To start again",
             why="fix the cause first",
         )
-    if rollback == "none" and phase == ARCHIVING:
+    if rollback == "none" and phase == ARCHIVING and strategy == PARALLEL:
         return Outcome(
             headline="Migrated; the archive was not made",
             happened=happened,
