@@ -66,6 +66,7 @@ test-longer: packages ## Tests on the lab that are left out of `make test`: the 
 	@venv=$(ENVIRONMENT)
 	trap '$(LAB) down' EXIT
 	$(LAB) up --nodes 3 --profile full
+	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 -m longer tests/e2e/test_rolling.py
 	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 tests/e2e/test_watch.py tests/e2e/test_status.py tests/e2e/test_verbs.py tests/e2e/test_lab_reset.py tests/e2e/test_rollback_killed_upstream.py tests/e2e/test_owners_setups.py
 
 .PHONY: test-faults
@@ -80,6 +81,13 @@ matrix: packages ## Migration and rollback on each combination of versions that 
 	@venv=$(ENVIRONMENT)
 	trap '$(LAB) down' EXIT
 	"$$venv/bin/python" -m tests.matrix $(ONLY)
+
+.PHONY: bench
+bench: packages ## Both strategies, the floor and the procedure by hand, as ratios: BENCH=short leaves out profile upstream, DOCS=yes writes docs/benchmark.md
+	@venv=$(ENVIRONMENT)
+	trap '$(LAB) down' EXIT
+	$(LAB) up --nodes 3 --profile full
+	"$$venv/bin/python" -m tests.bench $(if $(filter short,$(BENCH)),--short) $(if $(DOCS),--docs)
 
 HISTORY ?= tests/witness/histories/cutover.jsonl.gz
 

@@ -71,7 +71,7 @@ elections=$!
 every_minute "tests without the lab" &
 reminder=$!
 set +m
-suites unit lab daemon witness structure faults
+suites unit lab daemon witness structure faults bench
 passed=$?
 wait "$elections" || passed=1
 wait "$other" || passed=1
@@ -84,6 +84,7 @@ say "the lab comes up"
 python3 -m tests.lab up --nodes 3 --profile full || fail "the lab did not come up; the line above says why"
 on_the_lab "migrations of both profiles and the ways back from their ends, and one without a fence, about 8 minutes" tests/e2e/test_migration.py
 on_the_lab "the way back from the cutover, with the collection from its tarball, about 4 minutes" tests/e2e/test_rollback.py
+on_the_lab "Pi by Pi in place, killed in each turn, with a pod that does not start, about 6 minutes" -m "not longer" tests/e2e/test_rolling.py
 on_the_lab "pre-flight, check mode, TLS and rights, a run that goes back by itself, about 6 minutes" \
     tests/e2e/test_preflight.py tests/e2e/test_check.py tests/e2e/test_secured.py tests/e2e/test_report.py
 say "a dozen faults in two migrations, about 6 minutes"
@@ -93,5 +94,5 @@ on_the_lab "a rollback that is killed in each of its turns, about 2 minutes" tes
 on_the_lab "the lab goes down and leaves nothing" tests/e2e/test_lab_down.py
 say "Molecule's scenarios, about 13 minutes"
 tests/molecule.sh || fail "Molecule: not as wanted; see above"
-say "not part of this run, each with a command of its own: make test-longer, test-faults (all of them), matrix, versions"
+say "not part of this run, each with a command of its own: make test-longer, test-faults (all of them), matrix, bench, versions"
 say "all tests passed, $((SECONDS / 60)) minutes"

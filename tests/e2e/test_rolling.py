@@ -79,7 +79,7 @@ def away(names: Sequence[str]) -> dict[str, float]:
     return {name: rehearsal.journal(name)["phases"]["cutover"]["facts"]["away_seconds"] for name in names}
 
 
-@pytest.mark.parametrize("profile", ["full", "upstream"])
+@pytest.mark.parametrize("profile", ["full", pytest.param("upstream", marks=pytest.mark.longer)])
 def test_pi_by_pi_there_and_back_no_read_fails(
     old_world: Callable[[str], list[str]], tmp_path: Path, profile: str
 ) -> None:
@@ -137,7 +137,7 @@ def killed(task: str, nth: int, log: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("profile", ["full", "upstream"])
+@pytest.mark.parametrize("profile", ["full", pytest.param("upstream", marks=pytest.mark.longer)])
 def test_a_migration_killed_in_every_turn_goes_on_where_it_was(
     old_world: Callable[[str], list[str]], tmp_path: Path, profile: str
 ) -> None:
@@ -151,6 +151,7 @@ def test_a_migration_killed_in_every_turn_goes_on_where_it_was(
     judged(witness, profile)
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize(("task", "nth"), KILLS[:3])
 def test_back_from_the_middle_of_a_turn(
     old_world: Callable[[str], list[str]], tmp_path: Path, task: str, nth: int
@@ -170,7 +171,7 @@ def test_back_from_the_middle_of_a_turn(
 NO_START = {"PI_CONTROLLER_DATABASE_PATH": "/proc/no-such-folder/pi-controller.db"}
 
 
-@pytest.mark.parametrize("auto_rollback", [False, True])
+@pytest.mark.parametrize("auto_rollback", [pytest.param(False, marks=pytest.mark.longer), True])
 def test_a_pod_that_does_not_start_gives_its_data_back(
     old_world: Callable[[str], list[str]], tmp_path: Path, auto_rollback: bool
 ) -> None:

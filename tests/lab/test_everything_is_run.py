@@ -19,8 +19,12 @@ def test_every_folder_with_tests_is_run() -> None:
 
 
 def test_every_test_on_the_lab_is_run() -> None:
+    """Each file in one of the two; one with tests that are marked `longer` in both, which share them by that mark."""
     longer = (TESTS.parent / "Makefile").read_text(encoding="utf-8")
-    files = {path.name for path in TESTS.glob("e2e/test_*.py")}
-    named = re.findall(r"tests/e2e/(test_\w+\.py)", RUN + longer)
+    files = {path.name: "pytest.mark.longer" in path.read_text(encoding="utf-8") for path in TESTS.glob("e2e/test_*.py")}
+    shared = [name for name, marked in files.items() if marked]
     assert len(files) > 8
-    assert sorted(files) == sorted(named), "each in one of the two"
+    named = re.findall(r"tests/e2e/(test_\w+\.py)", RUN + longer)
+    assert sorted(named) == sorted([*files, *shared])
+    assert re.findall(r'-m "not longer" ((?:tests/e2e/test_\w+\.py ?)+)', RUN) == [" ".join(f"tests/e2e/{name}" for name in shared)]
+    assert re.findall(r"-m longer ((?:tests/e2e/test_\w+\.py ?)+)", longer) == [" ".join(f"tests/e2e/{name}" for name in shared)]

@@ -1,0 +1,80 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The figures of a benchmark run: each a ratio of two times measured on the same machine in the same run, beside its bar and its aim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+# Ratios, not seconds: a slow machine makes both sides slow.
+WHOLE_PARALLEL, WHOLE_ROLLING = "parallel, whole run / floor", "rolling, whole run / floor"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table. `top` and `bottom` name times in seconds; the ratio of the two is what the bar is for."""
+
+    name: str
+    top: str
+    bottom: str
+    bar: float
+    aim: float
+
+
+FIGURES = (
+    Figure(WHOLE_PARALLEL, "parallel.run", "floor", 3.5, 2.5),
+    Figure(WHOLE_ROLLING, "rolling.run", "floor", 2.5, 1.8),
+    Figure("parallel, write pause / no-op", "parallel.pause", "noop", 3.0, 2.0),
+    Figure("parallel upstream, write pause / no-op", "upstream.pause", "noop", 6.0, 4.0),
+    Figure("rolling with leadership transfer, write pause / no-op", "rolling.pause", "noop", 0.5, 0.15),
+    Figure("rolling, a Pi's daemon away / one bare pod restart", "rolling.away", "restart", 2.0, 1.0),
+    Figure("way back after parallel, write pause / no-op", "parallel.back.pause", "noop", 1.0, 0.5),
+    Figure("way back after rolling, write pause / no-op", "rolling.back.pause", "noop", 1.0, 0.5),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A figure that was measured."""
+
+    name: str
+    top: float
+    bottom: float
+    ratio: float
+    bar: float
+    aim: float
+
+    @property
+    def verdict(self) -> str:
+        return "aim reached" if self.ratio <= self.aim else "within the bar" if self.ratio <= self.bar else "OVER THE BAR"
+
+
+def lines(times: Mapping[str, float]) -> list[Line]:
+    """What can be said with these times; a figure whose times were not measured is left out."""
+    found = []
+    for figure in FIGURES:
+        if figure.top in times and times.get(figure.bottom):
+            ratio = times[figure.top] / times[figure.bottom]
+            found.append(Line(figure.name, times[figure.top], times[figure.bottom], round(ratio, 2), figure.bar, figure.aim))
+    return found
+
+
+def broken_promises(counts: Mapping[str, int]) -> list[str]:
+    """What has no ratio: acknowledged writes lost and reads failed, by run. The naive procedure promises nothing."""
+    return [f"{name}: {count}" for name, count in counts.items() if count and not name.startswith("naive")]
+
+
+def table(found: Sequence[Line]) -> str:
+    """For a terminal and for Markdown alike."""
+    head = ["figure", "seconds", "of", "ratio", "bar", "aim", ""]
+    rows = [
+        [line.name, f"{line.top:.2f}", f"{line.bottom:.2f}", f"{line.ratio:.2f}", f"{line.bar:g}", f"{line.aim:g}", line.verdict]
+        for line in found
+    ]
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+
+    def text(row: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+
+    return "\n".join([text(head), "|" + "|".join("-" * (width + 2) for width in widths) + "|", *map(text, rows)])

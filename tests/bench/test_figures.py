@@ -1,0 +1,47 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of a benchmark, from times that are given."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from tests.bench import chart, figures
+
+TIMES = {"noop": 0.32, "floor": 10.0, "restart": 1.7, "parallel.run": 66.0, "rolling.run": 17.3, "parallel.pause": 0.9, "rolling.pause": 0.02,
+         "rolling.away": 2.4}  # fmt: skip
+
+
+def test_a_ratio_is_of_two_times_of_the_same_run() -> None:
+    found = {line.name: line for line in figures.lines(TIMES)}
+    assert found[figures.WHOLE_PARALLEL].ratio == 6.6
+    assert found[figures.WHOLE_ROLLING].ratio == 1.73
+
+
+@pytest.mark.parametrize(("seconds", "verdict"), [(18.0, "aim reached"), (18.1, "within the bar"), (25.0, "within the bar"), (25.1, "OVER THE BAR")])
+def test_bar_and_aim(seconds: float, verdict: str) -> None:
+    (line,) = figures.lines({"floor": 10.0, "rolling.run": seconds})
+    assert line.verdict == verdict
+
+
+def test_what_was_not_measured_is_left_out() -> None:
+    assert figures.lines({"rolling.run": 17.3}) == []
+    assert figures.lines({"rolling.run": 17.3, "floor": 0.0}) == []
+
+
+def test_a_lost_write_or_a_failed_read_fails_the_run_but_for_the_naive_one() -> None:
+    counts = {"parallel: acknowledged writes lost": 0, "rolling: failed reads": 2, "naive: failed reads": 900}
+    assert figures.broken_promises(counts) == ["rolling: failed reads: 2"]
+
+
+def test_the_table_has_a_line_for_each_figure() -> None:
+    text = figures.table(figures.lines(TIMES))
+    assert len(text.splitlines()) == 2 + len(figures.lines(TIMES))
+    assert len({len(line) for line in text.splitlines()}) == 1
+
+
+def test_the_chart_is_well_formed_and_has_a_bar_for_each_run_and_pause() -> None:
+    root = ET.fromstring(chart.svg(TIMES))
+    assert len(root.findall("{http://www.w3.org/2000/svg}rect")) == 1 + 3 + 2
