@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -98,9 +99,15 @@ def test_p6_p7_p8_a_linked_unit_of_its_own_user_on_a_mount_migrates_and_comes_ba
             assert links(name) == {path: "/dev/null" for path in (f"{ETC}/pi-controller.service", f"{ETC}/controller.service")}
             assert on.unit_state(on.host(name)) == ("masked", "inactive")
             assert rehearsal.on_host(name, "stat", "-c", "%U", "/proc/$(pgrep -x pi-controller)").strip() == "pi"
+        began = time.time()
         back = rehearsal.run_playbook("playbooks/rollback.yml", "-e", f"@{variables}", log=tmp_path / "rollback.log", show=True)
         assert back.returncode == 0, back.output[-6000:]
-    verdict, summary = witness.judge(rehearsal.ROLLBACK)
+        assert f"{DATA} is a mount point" in back.output
+    # A folder that cannot be renamed cannot be handed over Pi by Pi, as pre-flight said: for a while there is no daemon.
+    window = {"from": began, "to": began + back.seconds, "why": "pods and units change places all at once"}
+    allowances = tmp_path / "allowances.json"
+    allowances.write_text(json.dumps([{"route": route, **window} for route in (*names, "service")]))
+    verdict, summary = witness.judge(rehearsal.ROLLBACK, "--allowances", str(allowances))
     print(summary)
     assert verdict["ok"], summary
     for name in names:
