@@ -114,7 +114,10 @@ class Node:
         path = self.folder / "config.yaml"
         path.write_text(json.dumps(config))  # JSON is YAML too
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([self.binary, "--config", path], stdout=log, stderr=log, env={**os.environ, **self.env})
+            # The published daemon puts Raft's folder below its working directory.
+            self.process = subprocess.Popen(
+                [self.binary, "--config", path], stdout=log, stderr=log, env={**os.environ, **self.env}, cwd=self.folder
+            )
         return self
 
     def up(self) -> Node:
