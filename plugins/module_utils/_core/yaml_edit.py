@@ -161,11 +161,9 @@ def _line_value(lines: list[str], section: str, key: str) -> str | None:
     bounds = _bounds(lines, section)
     if bounds is None or bounds[0] >= bounds[1]:
         return None
-    for number in range(bounds[0] + 1, bounds[1]):
-        match = _KEY.fullmatch(lines[number])
-        if match and match["name"] == key:
-            return match["rest"].strip()
-    return None
+    places = _keys(lines, *bounds, section)[1]
+    match = _KEY.fullmatch(lines[places[key][0]]) if key in places else None
+    return match["rest"].strip() if match else None
 
 
 def _refusal(name: str, line: int, seen: str, wanted: str) -> RaftError:
