@@ -39,6 +39,16 @@ options:
   unit:
     description: The systemd unit whose running program is compared.
     type: str
+  config_file:
+    description: The daemon's configuration file, from which those of the pod are made.
+    type: str
+  raft_dir:
+    description: Where the daemon's Raft folder is expected.
+    type: path
+  compare:
+    description: Whether to read the rows at all.
+    type: bool
+    default: true
   pause:
     description: Seconds between the two looks. A replica must lag by less.
     type: float
@@ -73,6 +83,16 @@ program:
   description: SHA-256 of the program that the unit runs; null where it does not run.
   returned: success
   type: str
+config:
+  description:
+    - C(error) says why the pod's configuration cannot be made from the file, if it cannot. C(raft_dir), C(rest_host) and
+      C(kubernetes) are what the file says of them, null where it says nothing.
+  returned: when O(config_file) is given
+  type: dict
+raft_dir_found:
+  description: Whether the Raft folder is where it is expected.
+  returned: when O(raft_dir) is given
+  type: bool
 failure:
   description: What was seen, what was wanted, and the next step.
   returned: on failure
@@ -89,6 +109,7 @@ from ..module_utils._core.durable import sha256_of
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.safe_open import read_bytes
 from ..module_utils._core.systemd import parse_show, show_command
+from ..module_utils._daemon.pod_files import look
 from ..module_utils._sqlite.replicas import read_twice
 
 MAX_FILES, MAX_FILE = 256, 1 << 20
@@ -121,7 +142,11 @@ def program_digest(module: AnsibleModule) -> Optional[str]:
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     given = module.params
     result["ca"], result["program"] = ca_digest(given["ca_dir"]), program_digest(module)
-    result["tables"] = read_twice(
+    if given["config_file"]:
+        result["config"] = look(Path(given["config_file"]))
+    if given["raft_dir"]:
+        result["raft_dir_found"] = Path(given["raft_dir"]).is_dir()
+    result["tables"] = {} if not given["compare"] else read_twice(
         Path(given["database"]), given["exclude_tables"], given["volatile_columns"], given["pause"], given["busy_timeout"]
     )
 
@@ -134,6 +159,9 @@ def define_module() -> AnsibleModule:
             "volatile_columns": {"type": "list", "elements": "str", "default": []},
             "ca_dir": {"type": "path"},
             "unit": {"type": "str"},
+            "config_file": {"type": "str"},
+            "raft_dir": {"type": "path"},
+            "compare": {"type": "bool", "default": True},
             "pause": {"type": "float", "default": 2.0},
             "busy_timeout": {"type": "float", "default": 10.0},
         },

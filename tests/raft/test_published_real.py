@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +20,7 @@ from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daem
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.interface import Daemon
 
 from tests.daemon.clusters import TEMPORARY, Cluster, eventually
-from tests.daemon.processes import HOST, Node
+from tests.daemon.processes import HOST, Node, free_ports
 
 PASSWORD = "planted-password"
 
@@ -164,3 +166,35 @@ def test_d4_the_watch_stays_calm_and_sees_a_lost_leader(
         run.kill()
         run.wait()
         cluster.stop()
+
+
+def test_d1_the_daemon_runs_by_the_pods_file_alone(
+    node: Callable[..., Node], run_module: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    unit = node(**{"published.named_environment": True}).up()
+    unit.terminate()
+    ports = dict(zip(("rest", "grpc", "raft", "websocket"), free_ports(4)))
+    written = run_module(
+        "pod_config",
+        {
+            "src": str(unit.folder / "config.yaml"),
+            "dest": str(tmp_path / "pods.config"),
+            "address": HOST,
+            "data_dir": str(tmp_path / "pod"),
+            "temporary_ports": {name: ports[name] for name in ("rest", "grpc", "raft")},
+            "standard_ports": {"rest": unit.rest, "grpc": unit.grpc, "raft": unit.raft},
+            "temporary_env": {"PI_CONTROLLER_WEBSOCKET_PORT": str(ports["websocket"])},
+        },
+    )
+    # As in the pod: the variables are there, and the published daemon does not read them.
+    env = {**os.environ, "PI_CONTROLLER_GRPC_PORT": "1", "PI_CONTROLLER_CLUSTER_BIND_ADDR": f"{HOST}:1"}
+    with subprocess.Popen([unit.binary, "--config", written["files"][1]], env=env, stderr=subprocess.DEVNULL) as pod:
+        try:
+            daemon = daemon_at(f"http://{HOST}:{ports['rest']}", {}, 5.0)
+            eventually(lambda: answers(daemon), "the pod's daemon leads")
+            assert [member.address for member in daemon.status().members] == [f"{HOST}:{ports['raft']}"]
+            assert (tmp_path / "pod" / "raft" / "raft-log.db").exists()
+            for name in ("grpc", "websocket"):
+                socket.create_connection((HOST, ports[name]), 2).close()
+        finally:
+            pod.kill()

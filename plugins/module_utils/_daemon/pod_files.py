@@ -19,6 +19,7 @@ from .._core.yaml_edit import keys_in, set_keys
 from .drivers import settings
 
 MAX_FILE = 1 << 20
+FOLDERS = ("data_dir", "raft_dir", "database")
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,27 @@ class PodFiles:
         found = path.stat()
         owned = self._owner is None or os.geteuid() != 0 or (found.st_uid, found.st_gid) == self._owner
         return found.st_mode & 0o7777 == 0o600 and owned
+
+
+def look(source: Path) -> dict[str, Any]:
+    """What pre-flight needs of the owner's file: `error` where pods could not be configured from it, and settings.LOOKED_AT."""
+    found: dict[str, Any] = {"error": None, **dict.fromkeys(settings.LOOKED_AT)}
+    try:
+        text = _text(source)
+        wanted = settings.file_settings({"rest": 1, "grpc": 1, "raft": 1}, "0.0.0.0", False, dict.fromkeys(FOLDERS, "x"))
+        # In each section that a state changes, so that every refusal is found.
+        set_keys(text, {**wanted, "websocket.port": 1, "gpio.enabled": False}, settings.SECTION_ALIASES, str(source))
+        values = keys_in(text, dict.fromkeys(settings.LOOKED_AT.values()), settings.SECTION_ALIASES)
+    except (RaftError, OSError) as error:
+        found["error"] = error.told if isinstance(error, RaftError) else str(error)
+        return found
+    return {**found, **{name: _plain(values[key]) for name, key in settings.LOOKED_AT.items() if key in values}}
+
+
+def _plain(text: str) -> str:
+    """A scalar without its quotes and without a comment behind it."""
+    text = text.strip()
+    return text[1 : text.find(text[0], 1)] if text[:1] in ("'", '"') else text.partition(" #")[0].strip()
 
 
 def _owner(path: str | None) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .cluster import choose, cluster_findings
+from .daemon import daemon_findings
 from .findings import EVERYWHERE, Finding, ordered
 from .host import host_findings, is_down
 from .kubernetes import kubernetes_findings
@@ -39,6 +40,7 @@ def evaluate(seen: Mapping[str, Any], config: Mapping[str, Any], owner: Mapping[
     if plan.stage != BEYOND:
         findings += _checks(plan, seen)
         findings += _replicas(plan, seen, config.get("strategy", PARALLEL))
+        findings += daemon_findings(seen.get("data") or {}, config["standard_env"], owner)
     return ordered(findings, plan.hosts)
 
 

@@ -36,6 +36,8 @@ SECTIONS = (
     "app",
     "log",
 )
+# Of the configuration file, what pre-flight looks at: no secrets.
+LOOKED_AT = {"raft_dir": "cluster.data_dir", "rest_host": "api.host", "kubernetes": "kubernetes.enabled"}
 # How some deployments write a section.
 SECTION_ALIASES = {"cluster": "clustering"}
 # Where a kubelet asks whether a pod can serve, and whether it has to be restarted.
@@ -103,6 +105,11 @@ def key_of(variable: str) -> str | None:
         if name.startswith(f"{section}_"):
             return f"{section}.{name[len(section) + 1 :]}"
     return None
+
+
+def variable_of(key: str) -> str:
+    """The variable of the environment for a key of the configuration file."""
+    return PREFIX + key.upper().replace(".", "_")
 
 
 def node_id_in(configuration: str) -> str | None:
