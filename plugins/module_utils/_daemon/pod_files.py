@@ -118,7 +118,7 @@ def _plain(text: str) -> str:
 
 def _owner(path: str | None) -> tuple[int, int] | None:
     try:
-        found = os.stat(path) if path else None
+        found = Path(path).stat() if path else None
     except FileNotFoundError:
         return None
     return (found.st_uid, found.st_gid) if found else None
