@@ -22,12 +22,12 @@ def tasks() -> list[dict[str, Any]]:
 
 
 def test_d1_the_files_are_written_before_the_pods_read_them() -> None:
-    write, apply = tasks()
+    _render, write, apply = tasks()
     assert "pi_controller.raft_migration.pod_config" in write
     assert "run_once" not in write
-    assert "kubernetes.core.k8s" in apply
+    assert "pi_controller.raft_migration.k8s_object" in apply
     template = (ROLE / "templates/daemonset.yml.j2").read_text(encoding="utf-8")
-    assert "args: [--config, {{ raft_migration_pod_config_mount }}/{{ _config }}" in template
+    assert "args: {{ (['--config', raft_migration_pod_config_mount ~ '/' ~ _config] + pi_controller_args)" in template
     assert "{name: pod-config, mountPath: {{ raft_migration_pod_config_mount }}, readOnly: true}" in template
     assert "{name: pod-config, hostPath: {path: {{ raft_migration_pod_config_dir }}, type: Directory}}" in template
 
@@ -37,7 +37,7 @@ def test_d1_each_state_has_the_file_that_the_module_writes(evaluate: Callable[..
         {"raft_migration_port_set": port_set, "raft_migration_bootstrap": bootstrap}
         for port_set, bootstrap in (("temporary", False), ("temporary", True), ("standard", False))
     ]
-    assert evaluate("cluster", "{{ _config }}", cases, tasks()[1]) == ["temporary.yaml", "temporary-bootstrap.yaml", "standard.yaml"]
+    assert evaluate("cluster", "{{ _config }}", cases, tasks()[0]) == ["temporary.yaml", "temporary-bootstrap.yaml", "standard.yaml"]
 
 
 @pytest.mark.parametrize("longest", [30])

@@ -18,7 +18,7 @@ _ROLLING = f"set migration.strategy to {ROLLING}, which moves each Pi with its o
 
 def replica_findings(data: Mapping[str, Mapping[str, Any]], leader: str | None, strategy: str) -> Iterator[Finding]:
     """`data` has what M(preflight_data) saw, by host; `leader` is the host that leads, None where none is known."""
-    if strategy != PARALLEL or leader not in data:
+    if strategy != PARALLEL or leader is None or leader not in data:
         return
     first = data[leader]
     for host, found in data.items():
