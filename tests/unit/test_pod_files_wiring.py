@@ -44,3 +44,28 @@ def test_d1_each_state_has_the_file_that_the_module_writes(evaluate: Callable[..
 def test_d11_a_pod_has_the_time_to_stop_by_itself(longest: int) -> None:
     defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8"))
     assert defaults["pi_controller_termination_grace_period"] > longest
+
+
+@pytest.mark.parametrize(("certificate", "kind"), [("", "httpGet"), ("/etc/pi-controller/client.pem", "tcpSocket")])
+def test_d6_probes_need_no_client_certificate(evaluate: Callable[..., list[Any]], certificate: str, kind: str) -> None:
+    render = tasks()[0]
+    given = {
+        **{name: "x" for name in ("pi_controller_daemonset", "pi_controller_namespace", "raft_migration_address")},
+        "pi_controller_client_cert": certificate,
+        "raft_migration_port_set": "temporary",
+        "raft_migration": {
+            "temporary_ports": {"rest": 8082, "grpc": 9093, "raft": 9092},
+            "temporary_env": {},
+            "standard_ports": {"rest": 8080, "grpc": 9090, "raft": 9091},
+            "standard_env": {},
+        },
+    }
+    defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8"))
+    template = ROLE / "templates/daemonset.yml.j2"
+    render["vars"] = {**defaults, **render["vars"]}
+    text = render["ansible.builtin.set_fact"]["raft_migration_daemonset"].replace(
+        "'daemonset.yml.j2'", f"'{template}', template_vars={{'raft_migration_nodes': ['pi-1']}}"
+    )
+    (daemonset,) = evaluate("cluster", text, [given], render)
+    (container,) = daemonset["spec"]["template"]["spec"]["containers"]
+    assert {probe for name in ("readinessProbe", "livenessProbe") for probe in container[name] if probe in ("httpGet", "tcpSocket")} == {kind}
