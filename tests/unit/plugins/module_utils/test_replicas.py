@@ -33,6 +33,10 @@ def database(path: Path, rows: list[tuple[Any, ...]], mode: str = "delete") -> P
     return path
 
 
+def without_rows(**found: Any) -> dict[str, Any]:
+    return {"tables": {}, "ca": None, "program": None, **found}
+
+
 def read(path: Path, between: Callable[[], None] = lambda: None, monkeypatch: pytest.MonkeyPatch | None = None) -> dict[str, Any]:
     if monkeypatch:
         monkeypatch.setattr(replicas.time, "sleep", lambda _seconds: between())
@@ -90,14 +94,14 @@ def test_d2_parallel_is_refused_and_rolling_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("ca", "seen"), [("other", "its content differs"), (None, "only on pi-1")])
 def test_d9_a_ca_of_its_own_refuses_parallel(ca: str | None, seen: str) -> None:
-    data = {"pi-1": {"tables": {}, "ca": "one", "program": None}, "pi-2": {"tables": {}, "ca": ca, "program": None}}
+    data = {host: without_rows(ca=found) for host, found in (("pi-1", "one"), ("pi-2", ca))}
     (finding,) = replica_findings(data, "pi-1", "parallel")
     assert (finding.check, finding.level) == ("CA folder", "error")
     assert seen in finding.seen
 
 
 def test_d9_another_release_is_a_warning() -> None:
-    data = {host: {"tables": {}, "ca": None, "program": program} for host, program in (("pi-1", "a"), ("pi-2", "b"))}
+    data = {host: without_rows(program=program) for host, program in (("pi-1", "a"), ("pi-2", "b"))}
     (finding,) = replica_findings(data, "pi-1", "parallel")
     assert (finding.check, finding.level) == ("daemon's release", "warning")
 
@@ -127,7 +131,9 @@ def file_findings(
     return list(daemon_findings({"pi-1": result}, env or {}, owner))
 
 
-@pytest.mark.parametrize("text", ["api:\n  host: 0.0.0.0 # all\n", "api:\n  port: 1\nkubernetes:\n  enabled: false\n", '{"api": {"host": ""}}'])
+@pytest.mark.parametrize(
+    "text", ["api:\n  host: 0.0.0.0 # all\n", "api:\n  port: 1\nkubernetes:\n  enabled: false\n", '{"api": {"host": ""}}']
+)
 def test_d1_an_ordinary_file_has_no_findings(run_module: Callable[..., dict[str, Any]], tmp_path: Path, text: str) -> None:
     assert file_findings(run_module, tmp_path, text) == []
 

@@ -11,10 +11,10 @@ import copy
 import pytest
 import yaml
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import RaftError
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.yaml_edit import keys_in, set_keys
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.yaml_edit import Value, keys_in, set_keys
 
 ALIASES = {"cluster": "clustering"}
-WANTED = {
+WANTED: dict[str, Value] = {
     "api.port": 8082,
     "cluster.bind_addr": "10.0.0.1:9092",
     "cluster.bootstrap": False,
