@@ -18,31 +18,31 @@ import (
 func main() {
 	path := flag.String("config", "", "configuration file (default "+defaultConfigFile+")")
 	flag.Parse()
-	if err, status := run(*path); err != nil {
+	if status, err := run(*path); err != nil {
 		log.Printf("pi-controller: %v", err)
 		os.Exit(status)
 	}
 }
 
-// run returns why it ended, and with which status.
-func run(path string) (error, int) {
+// run returns with which status to end, and why.
+func run(path string) (int, error) {
 	// First of all, so that a signal during the start is not the end of it half-way.
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 
 	settings, err := loadSettings(path, os.LookupEnv)
 	if err != nil {
-		return err, 1
+		return 1, err
 	}
 	config, err := newConfig(settings)
 	if err != nil {
-		return err, 1
+		return 1, err
 	}
 	err = serve(config, stop)
 	if settings.flag("published.exit_zero") {
-		return err, 0
+		return 0, err
 	}
-	return err, 1
+	return 1, err
 }
 
 func serve(config *Config, stop <-chan os.Signal) error {
