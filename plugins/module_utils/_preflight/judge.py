@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._core.journal import PARALLEL
 from .cluster import choose, cluster_findings
 from .daemon import daemon_findings
 from .findings import EVERYWHERE, Finding, ordered
@@ -17,7 +18,7 @@ from .kubernetes import kubernetes_findings
 from .network import network_findings
 from .pause import pause_findings
 from .plan import BEYOND, Plan, make_plan, states_of
-from .replicas import PARALLEL, replica_findings
+from .replicas import replica_findings
 from .strategy import strategy_findings
 from .transport import transport_findings
 
@@ -39,7 +40,7 @@ def evaluate(seen: Mapping[str, Any], config: Mapping[str, Any], owner: Mapping[
     # Beyond prepare the pods and the unit have changed places, and these checks would report just that.
     if plan.stage != BEYOND:
         findings += _checks(plan, seen)
-        findings += _replicas(plan, seen, config.get("strategy", PARALLEL))
+        findings += _replicas(plan, seen)
         findings += daemon_findings(seen.get("data") or {}, config["standard_env"], owner)
     return ordered(findings, plan.hosts)
 
@@ -111,13 +112,13 @@ def _run(plan: Plan, journals: Mapping[str, Any]) -> Iterator[Finding]:
             )
 
 
-def _replicas(plan: Plan, seen: Mapping[str, Any], strategy: str) -> Iterator[Finding]:
+def _replicas(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     looks = seen.get("data") or {}
     data = {host: looks[host] for host in plan.hosts if "tables" in (looks.get(host) or {})}
     view = choose(plan.hosts, seen["cluster"]) or {}
     address = ((view.get("leader") or {}).get("address") or "").rpartition(":")[0].strip("[]")
-    yield from replica_findings(data, plan.host_at(address), strategy)
-    if strategy == PARALLEL and data:
+    yield from replica_findings(data, plan.host_at(address), plan.strategy)
+    if plan.strategy == PARALLEL and data:
         for host in plan.hosts:
             # Without it nobody knows whether this Pi's rows would be dropped.
             if host not in data and _good("host", seen["host"].get(host)):

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._core.journal import PARALLEL, ROLLING
 from .._sqlite.replicas import only_in
 from .findings import WARNING, Finding
 
-PARALLEL, ROLLING = "parallel", "rolling"
-_ROLLING = f"set migration.strategy to {ROLLING}, which moves each Pi with its own data"
+_ROLLING = (
+    f"set migration.strategy to {ROLLING}, which moves each Pi with its own data, and pi_controller_followers_write to true where "
+    "every Pi takes writes"
+)
 
 
 def replica_findings(data: Mapping[str, Mapping[str, Any]], leader: str | None, strategy: str) -> Iterator[Finding]:
