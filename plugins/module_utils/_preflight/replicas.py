@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._core.journal import PARALLEL, ROLLING
+from .._core.journal import PARALLEL
 from .._sqlite.replicas import only_in
 from .findings import WARNING, Finding
 
 _ROLLING = (
-    f"set migration.strategy to {ROLLING}, which moves each Pi with its own data, and pi_controller_followers_write to true where "
+    "set migration.strategy to rolling, which moves each Pi with its own data, and pi_controller_followers_write to true where "
     "every Pi takes writes"
 )
 
