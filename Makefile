@@ -29,7 +29,7 @@ lab-packages: root
 	@$(LAB) packages run build
 
 .PHONY: lab-up
-lab-up: lab-packages ## Boot the lab: NODES=3, PROFILE=full or upstream, KUBERNETES=newest or oldest, SUITE=trixie or bookworm, PROXY=iptables, nftables or ipvs, DATASTORE=etcd or kine, CPU=0.2 (slow Pis)
+lab-up: lab-packages ## Boot the lab: NODES=3, PROFILE=full, upstream or published, KUBERNETES=newest or oldest, SUITE=trixie or bookworm, PROXY=iptables, nftables or ipvs, DATASTORE=etcd or kine, CPU=0.2 (slow Pis)
 	@$(LAB) up --nodes $(NODES) --profile $(PROFILE)
 
 .PHONY: lab-down

@@ -23,6 +23,16 @@ options:
     description:
       - Bearer token, where the daemons want one. A newline at its end, as files have it, is left out; what cannot stand in a
         header (anything but visible ASCII) is refused without being shown.
+      - The same token is sent to every daemon. A daemon that signs its tokens with a key of its own process needs O(user)
+        and O(password) instead.
+    type: str
+  user:
+    description:
+      - User to log in as. Each daemon is logged in to by itself, when it is first asked and whenever it answers 401.
+      - A refused login is not tried again, since the daemon locks an account after some wrong passwords.
+    type: str
+  password:
+    description: Password of O(user). A newline at its end, as files have it, is left out.
     type: str
   validate_certs:
     description: Whether to verify the daemons' certificates; only for C(https) URLs.
@@ -31,10 +41,19 @@ options:
   ca_path:
     description: PEM file, or a folder of them, to verify the daemons' certificates with.
     type: path
+  client_cert:
+    description: PEM file with the certificate to show to the daemons, where they want one; only for C(https) URLs.
+    type: path
+  client_key:
+    description:
+      - PEM file with the key of O(client_cert), without a passphrase. Without it the key is in the certificate's file.
+    type: path
   timeout:
     description:
       - Seconds that one call of one daemon may take as a whole, from connecting to the last byte of its answer. An answer
         may have 1 MiB. Redirects are not followed.
+      - A daemon that answers 429 (too many requests) is asked again within this time, after what its C(Retry-After) says or
+        after a second.
     type: float
     default: 5.0
 attributes:

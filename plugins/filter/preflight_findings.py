@@ -20,7 +20,7 @@ positional: _input, config, owner
 options:
   _input:
     description:
-      - C(journal), C(host), C(ports) and C(cluster), each with the result of every host by its name, and C(kubernetes)
+      - C(journal), C(host), C(ports), C(data) and C(cluster), each with the result of every host by its name, and C(kubernetes)
         with one result.
     type: dict
     required: true

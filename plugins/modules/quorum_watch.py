@@ -79,12 +79,26 @@ options:
       ca_path:
         description: PEM file, or a folder of them, to verify the certificates with.
         type: path
+      user:
+        description: User to log in as, at each daemon by itself.
+        type: str
+      password:
+        description: Password of that user. It stays in the memory of the process.
+        type: str
+      client_cert:
+        description: PEM file with the certificate to show to the daemons.
+        type: path
+      client_key:
+        description: PEM file with the key of that certificate, without a passphrase.
+        type: path
   sampling:
     description: V(false) watches nothing and only keeps the lock.
     type: bool
     default: true
   interval:
-    description: Seconds between two samples.
+    description:
+      - Seconds between two samples.
+      - A daemon that answers 429 (too many requests) is alive, raises no alert, and is asked every 1.5 seconds from then on.
     type: float
     default: 0.4
   timeout:

@@ -55,6 +55,8 @@ class Daemon:
     profile: str
     ports: dict[str, int] = field(default_factory=lambda: dict(TEMPORARY))
     process: subprocess.Popen[bytes] | None = None
+    # Further sections of the configuration file.
+    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -82,6 +84,7 @@ class Daemon:
                         "bind_addr": self.address,
                         "bootstrap": bootstrap,
                     },
+                    **self.extra,
                 }
             )
         )
@@ -114,11 +117,11 @@ class Daemon:
 class Cluster:
     """Three daemons n1 to n3 on the temporary ports, led by n1."""
 
-    def __init__(self, binary: Path, folder: Path, profile: str, count: int = 3) -> None:
+    def __init__(self, binary: Path, folder: Path, profile: str, count: int = 3, **extra: Any) -> None:
         # An own corner of 127/8 for each test process, so that two runs on a machine do not meet.
         corner = f"127.{64 + os.getpid() % 64}.{os.getpid() // 64 % 256}"
         self.nodes = [
-            Daemon(binary, folder / f"n{number}", f"n{number}", f"{corner}.{number}", profile)
+            Daemon(binary, folder / f"n{number}", f"n{number}", f"{corner}.{number}", profile, extra=extra)
             for number in range(1, count + 1)
         ]
         self.count = 0

@@ -108,10 +108,16 @@ class Node:
         for key, value in self.keys.items():
             section, _, name = key.partition(".")
             config.setdefault(section, {})[name] = value  # type: ignore[index]
+        if self.profile == "published":
+            # A folder that a test may write to, and a stop that a test need not wait for.
+            config["published"] = {"ca_dir": str(self.folder / "ca"), "slow_stop": "0s", **config.get("published", {})}  # type: ignore[dict-item]
         path = self.folder / "config.yaml"
         path.write_text(json.dumps(config))  # JSON is YAML too
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([self.binary, "--config", path], stdout=log, stderr=log, env={**os.environ, **self.env})
+            # The published daemon puts Raft's folder below its working directory.
+            self.process = subprocess.Popen(
+                [self.binary, "--config", path], stdout=log, stderr=log, env={**os.environ, **self.env}, cwd=self.folder
+            )
         return self
 
     def up(self) -> Node:
@@ -197,10 +203,12 @@ class Cluster:
             node.start(bootstrap=node is self.nodes[0])
         first = self.nodes[0].up().ready()
         for node in self.nodes[1:]:
-            node.up()
+            # The published daemon answers REST only once it knows a leader, so it is added first.
+            if node.profile != "published":
+                node.up()
             answer = first.raft_call("POST", "members", {"node_id": node.id, "address": node.address})
             assert answer.status == 200, answer
-            node.ready()
+            node.up().ready()
         return self
 
     def leader(self) -> Node:

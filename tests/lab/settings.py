@@ -29,7 +29,7 @@ GRPC_PORT = 9090
 WEBSOCKET_PORT = 8081
 RAFT_PORT = 9091
 
-PROFILES = ("full", "upstream")
+PROFILES = ("full", "upstream", "published")
 
 # What a Pi of the lab has for its root file system. It is a tmpfs of its own, so that a test can fill it up without
 # touching the disk of the machine.

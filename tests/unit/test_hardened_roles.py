@@ -198,7 +198,7 @@ RESTRICTED = {
 
 
 def test_l7_a_container_that_is_not_privileged_has_no_capabilities_and_a_seccomp_profile(evaluate: Callable[..., list[Any]]) -> None:
-    apply, _made = tasks_of("cluster/tasks/daemonset.yml")
+    apply, _files, _made = tasks_of("cluster/tasks/daemonset.yml")
     given = [{}, {"privileged": False}, {"runAsUser": 7}, {"capabilities": {"add": ["SYS_RAWIO"]}}, {"privileged": True}]
     cases = [{"pi_controller_security_context": context} for context in given]
     found = evaluate("cutover", "{{ _security_context }}", cases, apply)

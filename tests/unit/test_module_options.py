@@ -21,6 +21,7 @@ MODULES = sorted(path.stem for path in (CHECKOUT / "plugins/modules").glob("*.py
 OF_OTHERS: dict[str, dict[str, str]] = {
     "k8s_daemonset_pod": {"force": "an owner whose pod cannot be judged"},
     "kube_proxy_info": {"grace": "a time limit"},
+    "preflight_data": {"busy_timeout": "a time limit", "pause": "a time limit"},
     "preflight_ports": {"patience": "a time limit"},
     "quorum_watch": {
         "interval": "a time limit",

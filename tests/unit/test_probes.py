@@ -18,7 +18,7 @@ TURN = CHECKOUT / "roles/port_migration/tasks/one.yml"
 def probe(name: str) -> dict[str, int]:
     """The numbers of a probe in the template."""
     text = TEMPLATE.read_text().partition(f"{name}:\n")[2]
-    block = re.match(r"(?: {12}.*\n)+", text)
+    block = re.match(r"(?: {12}.*\n|\{%.*\n)+", text)
     assert block
     return {key: int(value) for key, value in re.findall(r"^ +(\w+): (\d+)$", block[0], re.MULTILINE)}
 

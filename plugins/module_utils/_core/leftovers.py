@@ -17,6 +17,8 @@ from .paths import size_of
 # What the phases write below backup_path. Journals and the unit's saved file are small and stay.
 COPIES = ("prepare", "transfer", "cutover", "rollback", "rollback.state", "transfer.pi-controller.db", "cutover.pi-controller.db")
 ASIDE = ".rolled-back."
+# Beside the pod's data folder: its configuration files, which are made anew from the owner's own one.
+POD_CONFIG = ".config"
 
 
 class LeftoversError(RaftError):
@@ -55,6 +57,7 @@ def leftovers(places: Places) -> list[Path]:
             next_step=f"look at {places.archive_path} and {places.pod_data_dir}, and at the path in pi_controller_data_dir",
         )
     copies = [places.backup_path / name for name in COPIES]
+    copies.append(places.pod_data_dir.with_name(places.pod_data_dir.name + POD_CONFIG))
     return sorted([*_aside(places), *(path for path in copies if path.exists())])
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A bearer token: sent as it is, and kept out of everything that is shown."""
+"""A bearer token, given or got by a login: sent as it is, and kept out of everything that is shown, as the password is."""
 
 from __future__ import annotations
 
@@ -32,11 +32,17 @@ DEEPEST = 40
 class Token:
     """The token for the daemon at `url`, or none. RaftError for one that cannot be sent; its value is never in an error."""
 
-    def __init__(self, token: str | None, url: str) -> None:
+    def __init__(self, token: str | None, url: str, password: str | None = None) -> None:
         self._token = _usable(token, url)
         # As it is, and as it stands in the text of an exception, in JSON and in a URL.
-        forms = {form(self._token) for form in _FORMS} if self._token and len(self._token) >= SHORT_TOKEN else set()
+        secrets = [secret for secret in (self._token, password) if secret and len(secret) >= SHORT_TOKEN]
+        forms = {form(secret) for secret in secrets for form in _FORMS}
         self._secrets = sorted(forms, key=len, reverse=True)
+
+    @property
+    def given(self) -> bool:
+        """Whether there is one."""
+        return self._token is not None
 
     def header(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}

@@ -4,7 +4,7 @@
 
 """The daemon that is driven, and the options of every module that asks daemons (documented in the fragment `rest`).
 
-The one place that names a driver. What a login or a client certificate needs is an option here and a part of RestDaemon.
+The one place that names a driver.
 """
 
 from __future__ import annotations
@@ -22,8 +22,13 @@ __all__ = ["ACCESS", "clients_of", "daemon_at", "read_report", "rest_options", "
 # How the daemons want to be spoken to.
 ACCESS: dict[str, dict[str, Any]] = {
     "token": {"type": "str", "no_log": True},
+    "user": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
     "validate_certs": {"type": "bool", "default": True},
     "ca_path": {"type": "path"},
+    "client_cert": {"type": "path"},
+    # The name of a file, not a key.
+    "client_key": {"type": "path", "no_log": False},
 }
 
 

@@ -42,11 +42,12 @@ class CallTimeout(OSError):
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back. `location` is where a redirect points, which is only for the message."""
+    """What came back. `location` is where a redirect points, which is only for the message; `pause` is Retry-After in seconds."""
 
     status: int
     text: str
     location: str | None = None
+    pause: float | None = None
 
 
 class Deadline:
@@ -55,6 +56,10 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._end = time.monotonic() + seconds
+
+    def allows(self, seconds: float) -> bool:
+        """Whether so much time is left, and some more."""
+        return time.monotonic() + seconds < self._end
 
     def left(self) -> float:
         """Seconds that are left, never 0 (which would mean "do not block"); raises CallTimeout when none are."""
@@ -125,9 +130,14 @@ def exchange(
         connection.request(method, target, body=body, headers=dict(headers))
         answer = connection.getresponse()
         text = answer.read(limit).decode("utf-8", "replace")
-        return Reply(answer.status, text, answer.getheader("Location"))
+        return Reply(answer.status, text, answer.getheader("Location"), _seconds(answer.getheader("Retry-After")))
     finally:
         sock.close()
+
+
+def _seconds(text: str | None) -> float | None:
+    """Retry-After where it is a number; the form with a date needs a clock that both sides share."""
+    return float(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def open_socket(

@@ -18,6 +18,7 @@ import json
 import os
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO, TypeVar
@@ -33,6 +34,10 @@ from .json_text import parse_json
 from .tls import tls_context, tls_step
 
 T = TypeVar("T")
+# After a 429 without Retry-After: the published daemon gives each address one request a second.
+FIRST_PAUSE = 1.0
+# A Retry-After of 0 must not become a busy loop.
+MIN_PAUSE = 0.1
 # What the kernel answers when the operator's address cannot be the source of this connection.
 _CANNOT_BIND = {errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT, errno.EPERM, errno.EACCES}
 
@@ -84,6 +89,10 @@ class RestDaemon:
         validate_certs: bool = True,
         ca_path: str | None = None,
         timeout: float = 5.0,
+        user: str | None = None,
+        password: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
     ) -> None:
         parts = urlsplit(base_url)
         try:
@@ -95,7 +104,7 @@ class RestDaemon:
             raise RaftError(
                 "the URL of a daemon names a user",
                 wanted="http://ADDRESS:PORT or https://ADDRESS:PORT",
-                next_step="take the part before the @ out of the URL; a daemon is given a `token`",
+                next_step="take the part before the @ out of the URL; give `user` and `password`, or a `token`",
             )
         if parts.scheme not in ("http", "https") or not parts.hostname or port == -1 or not base_url.isprintable():
             raise RaftError(
@@ -110,8 +119,12 @@ class RestDaemon:
         self.port = port or (443 if parts.scheme == "https" else 80)
         self.timeout = timeout
         self._prefix = parts.path.rstrip("/")
-        self._token = Token(token, self.url)
-        self._tls = tls_context(validate_certs, ca_path, self.url) if parts.scheme == "https" else None
+        self._user, self._password = user or None, (password or "").rstrip("\r\n")
+        self._token = Token(token, self.url, self._password)
+        # Why the last login was refused: asked again, it would lock the account.
+        self._refused: RaftError | None = None
+        secured = parts.scheme == "https"
+        self._tls = tls_context(validate_certs, ca_path, self.url, client_cert, client_key) if secured else None
 
     def _read(self, method: str, path: str, check: Callable[[Any], T], *, timeout: float | None = None) -> T:
         return self._readable(method, path, self._call(method, path, timeout=timeout), check)
@@ -131,6 +144,67 @@ class RestDaemon:
         body: Mapping[str, Any] | bytes | BinaryIO | None = None,
         timeout: float | None = None,
     ) -> Any:
+        deadline = Deadline(timeout or self.timeout)
+        if self._user and not self._token.given:
+            self._log_in(deadline)
+        reply = self._patient(method, path, body, deadline)
+        if reply.status == 401 and self._user:
+            # A token is of one process and of a quarter of an hour.
+            self._log_in(deadline)
+            reply = self._patient(method, path, body, deadline)
+        return self._parse(method, path, replace(reply, text=self._token.kept_out_of(reply.text)))
+
+    def _login_request(self, user: str, password: str) -> tuple[str, dict[str, Any]]:
+        """The path of the login and what is sent to it. For a driver to know."""
+        raise NotImplementedError
+
+    def _token_in(self, found: Any) -> str:
+        """The token in the answer to a login, or Unreadable."""
+        raise NotImplementedError
+
+    def _log_in(self, deadline: Deadline) -> None:
+        """Get a token of this very daemon. What it answers is never shown: it has the token."""
+        if self._refused is not None:
+            raise self._refused
+        path, body = self._login_request(self._user or "", self._password)
+        self._token = Token(None, self.url, self._password)
+        reply = self._patient("POST", path, body, deadline)
+        if reply.status == 401:
+            self._refused = self._error(
+                f"refused the login of the user {self._user}",
+                401,
+                "401",
+                "a user and a password of this daemon",
+                "correct `user` and `password` (`pi_controller_user`, `pi_controller_password`); the daemon locks an account "
+                "after some wrong passwords",
+            )
+            raise self._refused
+        if reply.status != 200:
+            self._parse("POST", path, replace(reply, text=self._token.kept_out_of(reply.text) if reply.status >= 300 else ""))
+        try:
+            token = self._token_in(parse_json(reply.text))
+        except ValueError:
+            token = None
+        if token is None:
+            raise self._error(
+                f"answered the login (POST {path}) without a token", reply.status, "no token", "a token", "read the daemon's log"
+            )
+        self._token = Token(token, self.url, self._password)
+
+    def _patient(self, method: str, path: str, body: Any, deadline: Deadline) -> Reply:
+        """The answer; 429 is one of a living daemon that has refused without doing anything, so it is asked again in time."""
+        pause = FIRST_PAUSE
+        while True:
+            reply = self._exchange(method, path, body, deadline)
+            if reply.status != 429:
+                return reply
+            wait = pause if reply.pause is None else max(reply.pause, MIN_PAUSE)
+            if not deadline.allows(wait):
+                return reply
+            time.sleep(wait)
+            pause *= 2
+
+    def _exchange(self, method: str, path: str, body: Any, deadline: Deadline) -> Reply:
         headers = {"Accept": "application/json", "Connection": "close"}
         headers.update(self._token.header())
         payload: bytes | State | None = None
@@ -138,13 +212,15 @@ class RestDaemon:
             headers["Content-Type"] = "application/json"
             payload = json.dumps(body).encode()
         elif body is not None:
+            if not isinstance(body, bytes):
+                # It may have been sent before, and refused.
+                body.seek(0)
             payload = body if isinstance(body, bytes) else State(body, self.url)
             headers["Content-Type"] = "application/octet-stream"
             # The length goes first, so that a file is streamed and not sent in chunks of unknown number.
             headers["Content-Length"] = str(len(payload) if isinstance(payload, bytes) else payload.size)
-        target, deadline = self._prefix + path, Deadline(timeout or self.timeout)
         try:
-            reply = exchange(self._connect, self.host, self.port, method, target, headers, payload, deadline)
+            return exchange(self._connect, self.host, self.port, method, self._prefix + path, headers, payload, deadline)
         except ssl.SSLError as error:
             raise self._error(
                 f"did not answer {method} {path} over TLS",
@@ -160,7 +236,6 @@ class RestDaemon:
                 one_line(self._token.kept_out_of(str(error) or type(error).__name__)),
                 "an answer",
             ) from error
-        return self._parse(method, path, replace(reply, text=self._token.kept_out_of(reply.text)))
 
     def _parse(self, method: str, path: str, reply: Reply) -> Any:
         status, text = reply.status, reply.text
@@ -213,7 +288,13 @@ def _next_step(status: int | None) -> str:
     if status is None:
         return "check that the daemon runs and listens there (systemctl status pi-controller, kubectl get pods)"
     if status == 401:
-        return "give a valid `token`"
+        return "give a valid `token`, or `user` and `password` (`pi_controller_token`, `pi_controller_user`)"
+    if status == 426:
+        return (
+            "set `pi_controller_scheme: https`; only a daemon with ENVIRONMENT=development takes a login over plain HTTP"
+        )
+    if status == 429:
+        return "wait a minute and run the same command again: the daemon runs, and limits how often one address may ask"
     if status == 403:
         return "ask the leader instead"
     if status == 503:

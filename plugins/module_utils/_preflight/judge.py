@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .cluster import cluster_findings
+from .._core.journal import PARALLEL
+from .cluster import choose, cluster_findings
+from .daemon import daemon_findings
 from .findings import EVERYWHERE, Finding, ordered
 from .host import host_findings, is_down
 from .kubernetes import kubernetes_findings
 from .network import network_findings
 from .pause import pause_findings
 from .plan import BEYOND, Plan, make_plan, states_of
+from .replicas import replica_findings
 from .strategy import strategy_findings
 from .transport import transport_findings
 
@@ -37,6 +40,8 @@ def evaluate(seen: Mapping[str, Any], config: Mapping[str, Any], owner: Mapping[
     # Beyond prepare the pods and the unit have changed places, and these checks would report just that.
     if plan.stage != BEYOND:
         findings += _checks(plan, seen)
+        findings += _replicas(plan, seen)
+        findings += daemon_findings(seen.get("data") or {}, config["standard_env"], owner)
     return ordered(findings, plan.hosts)
 
 
@@ -105,6 +110,20 @@ def _run(plan: Plan, journals: Mapping[str, Any]) -> Iterator[Finding]:
                 "all Pis at the same phase",
                 "was this Pi set up anew? Roll back, then start over",
             )
+
+
+def _replicas(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    looks = seen.get("data") or {}
+    data = {host: looks[host] for host in plan.hosts if "tables" in (looks.get(host) or {})}
+    view = choose(plan.hosts, seen["cluster"]) or {}
+    address = ((view.get("leader") or {}).get("address") or "").rpartition(":")[0].strip("[]")
+    yield from replica_findings(data, plan.host_at(address), plan.strategy)
+    if plan.strategy == PARALLEL and data:
+        for host in plan.hosts:
+            # Without it nobody knows whether this Pi's rows would be dropped.
+            if host not in data and _good("host", seen["host"].get(host)):
+                text = (looks.get(host) or {}).get("msg") or "it did not run"
+                yield Finding(host, "database content", _first_line(text), "a comparison with the other Pis", "run it again with -vvv")
 
 
 def _checks(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:

@@ -37,6 +37,10 @@ NICENESS = 5
 RENEW_EVERY = 10.0
 RENEW_AGAIN = 2.0
 NAME = "quorum-watch"
+TOO_MANY_REQUESTS = 429
+# The published daemon gives each address 60 requests a minute. Some are left for the modules, which ask from the same one; a
+# leader that is silent is still noticed within the grace of 3 s.
+SLOW_INTERVAL = 1.5
 
 
 @dataclass(frozen=True)
@@ -77,15 +81,24 @@ class Poller(threading.Thread):
                 status = self.client.status()
                 ended = self.clock()
                 self.last = Reading(self.client, ended, status, ended - began)
-            except Exception:  # noqa: BLE001 - whatever an answer does to us, the next one is asked for
+            except Exception as error:  # noqa: BLE001 - whatever an answer does to us, the next one is asked for
                 ended = self.clock()
-                self.last = Reading(self.client, ended)
+                if getattr(error, "status", None) == TOO_MANY_REQUESTS:
+                    self._slow_down(ended)
+                else:
+                    self.last = Reading(self.client, ended)
             time.sleep(max(0.05, self.interval - (ended - began)))
 
-    def reading(self, at: float, patience: float) -> Reading | None:
-        """The newest answer, or that there is none; None before the first attempt has ended."""
+    def _slow_down(self, at: float) -> None:
+        """The daemon is alive and limits how often we may ask: what it said last holds, and it is asked seldom enough from here on."""
+        self.interval = max(self.interval, SLOW_INTERVAL)
+        if self.last is not None and self.last.status is not None:
+            self.last = replace(self.last, at=at)
+
+    def reading(self, at: float, timeout: float) -> Reading | None:
+        """The newest answer, or that there is none; None before the first attempt has ended. `timeout` is that of one answer."""
         last = self.last
-        if last is not None and last.status is not None and at - last.at > patience:
+        if last is not None and last.status is not None and at - last.at > self.interval + timeout:
             return Reading(self.client, last.at)
         return last
 
@@ -237,9 +250,8 @@ class Watch:
 
     def _look(self) -> None:
         at = self.clock()
-        patience = self.settings.limits.interval + self.settings.timeout
         for cluster, expectation in self._expectations.items():
-            readings = [self._pollers[url].reading(at, patience) for url in expectation.urls]
+            readings = [self._pollers[url].reading(at, self.settings.timeout) for url in expectation.urls]
             heard = [reading for reading in readings if reading is not None]
             if len(heard) < len(readings):
                 # Some have not had the time for a first answer.

@@ -24,10 +24,17 @@ var defaults = map[string]string{
 	"app.data_dir":               "/var/lib/pi-controller",
 	"database.path":              "", // <app.data_dir>/pi-controller.db
 	"auth.token":                 "",
+	"auth.user":                  "", // with it, a login is needed and auth.token is not one
+	"auth.password":              "",
+	"auth.lifetime":              "15m",
+	"app.environment":            "",
+	"app.mode":                   "",
 	"api.host":                   "0.0.0.0",
 	"api.port":                   "8080",
 	"api.tls_cert":               "",
 	"api.tls_key":                "",
+	"api.tls_client_ca":          "", // with it, a client needs a certificate
+	"kubernetes.kubeconfig":      "",
 	"grpc.host":                  "0.0.0.0",
 	"grpc.port":                  "9090",
 	"websocket.port":             "8081",
@@ -78,7 +85,16 @@ func loadSettings(path string, getenv func(string) (string, bool)) (*settings, e
 	if err := yaml.Unmarshal(text, &tree); err != nil {
 		return nil, fmt.Errorf("%s is not YAML: %w", name, err)
 	}
+	for key := range behaviours {
+		s.values[key] = ""
+	}
 	s.take("", tree)
+	s.chooseBehaviours()
+	if s.flag("published.named_environment") {
+		s.takeNamed(getenv)
+		return s, nil
+	}
+	s.takeEnvironment(getenv)
 	for key := range defaults {
 		for _, spelling := range []string{strings.Replace(key, "cluster.", "clustering.", 1), key} {
 			if value, ok := getenv("PI_CONTROLLER_" + strings.ToUpper(strings.ReplaceAll(spelling, ".", "_"))); ok {
@@ -86,6 +102,7 @@ func loadSettings(path string, getenv func(string) (string, bool)) (*settings, e
 			}
 		}
 	}
+	s.chooseBehaviours() // the profile may come from the environment
 	return s, nil
 }
 
@@ -99,7 +116,8 @@ func (s *settings) take(prefix string, tree map[interface{}]interface{}) {
 			s.take(key+".", branch)
 			continue
 		}
-		if _, known := defaults[key]; !known || value == nil {
+		_, known := defaults[key]
+		if _, behaviour := behaviours[key]; !known && !behaviour || value == nil {
 			continue
 		}
 		if list, ok := value.([]interface{}); ok {
@@ -147,6 +165,17 @@ type Config struct {
 	Database, Token       string
 	REST, GRPC            string
 	TLSCert, TLSKey       string
+	TLSClientCA           string
+	User, Password        string
+	TokenLifetime         time.Duration
+	RequireTLS            bool
+	RateLimit, RateBurst  int
+	DataPerNode           bool
+	OwnWrites             time.Duration
+	CADir, JournalMode    string
+	KubeconfigMissing     bool
+	LateREST, SlowStop    time.Duration
+	RaftRoutes404         bool
 	Others                []listener
 	GPIODevice            string // empty: no hardware
 	Clustered, Bootstrap  bool
@@ -177,14 +206,15 @@ func newConfig(s *settings) (*Config, error) {
 		Bootstrap:     s.flag("cluster.bootstrap"),
 		ID:            get("cluster.controller_id", host),
 		BindAddr:      s.values["cluster.bind_addr"],
-		RaftDir:       get("cluster.data_dir", filepath.Join(data, "raft")),
+		RaftDir:       get("cluster.data_dir", get("published.raft_dir", filepath.Join(data, "raft"))),
 		Heartbeat:     s.duration("cluster.heartbeat_timeout"),
 		Election:      s.duration("cluster.election_timeout"),
 		SnapshotEvery: s.duration("cluster.snapshot_interval"),
 	}
-	if !c.Full && s.values["profile"] != "upstream" {
-		s.fail("profile", "full or upstream")
+	if profile := s.values["profile"]; !c.Full && profile != "upstream" && profile != "published" {
+		s.fail("profile", "full, upstream or published")
 	}
+	c.publishedKeys(s)
 	var err error
 	if c.SnapshotThreshold, err = strconv.ParseUint(s.values["cluster.snapshot_threshold"], 10, 64); err != nil {
 		s.fail("cluster.snapshot_threshold", "a number of log entries")

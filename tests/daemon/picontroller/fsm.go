@@ -37,6 +37,7 @@ type outcome struct {
 type fsm struct {
 	store       *store
 	incarnation string // of this node's Raft folder: indexes of another log mean nothing here
+	perNode     bool   // what is stored stays here: no snapshot of another node replaces it
 }
 
 func (f *fsm) Apply(entry *raft.Log) interface{} {
@@ -109,7 +110,7 @@ func applyCommand(tx *sql.Tx, c command) (outcome, error) {
 		if c.ID <= last {
 			return outcome{err: errReplayed}, nil
 		}
-		changed, err = tx.Exec("INSERT INTO "+c.Table+" VALUES (?, ?, ?, ?, ?)", c.ID, c.Name, string(c.Data), c.Time, c.Time)
+		changed, err = tx.Exec("INSERT INTO "+c.Table+" (id, name, data, created_at, updated_at) VALUES (?, ?, ?, ?, ?)", c.ID, c.Name, string(c.Data), c.Time, c.Time)
 	case "update":
 		changed, err = tx.Exec("UPDATE "+c.Table+" SET name = COALESCE(?, name), data = ?, updated_at = ? WHERE id = ?",
 			c.Name, string(c.Data), c.Time, c.ID)
@@ -145,6 +146,9 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 // Restore puts a state in the place of the database, whose other users go on undisturbed.
 func (f *fsm) Restore(state io.ReadCloser) error {
 	defer state.Close()
+	if f.perNode {
+		return nil
+	}
 	folder, err := os.MkdirTemp(f.store.folder, "state-")
 	if err != nil {
 		return err

@@ -6,10 +6,12 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -35,26 +37,14 @@ type listeners struct {
 
 func listenAll(c *Config) (*listeners, error) {
 	l := &listeners{silent: map[net.Conn]bool{}}
-	listen := func(name, address string) (net.Listener, error) {
-		listener, err := net.Listen("tcp", address)
-		if err != nil {
-			err = fmt.Errorf("%s: %w", name, err)
-		}
-		return listener, err
-	}
 	var err error
-	if l.rest, err = listen("REST", c.REST); err != nil {
-		return nil, err
+	if c.LateREST == 0 {
+		if err := l.openREST(c); err != nil {
+			return nil, err
+		}
 	}
 	if l.grpc, err = listen("gRPC", c.GRPC); err != nil {
 		return nil, err
-	}
-	if c.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-		if err != nil {
-			return nil, fmt.Errorf("api.tls_cert, api.tls_key: %w", err)
-		}
-		l.rest = tls.NewListener(l.rest, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
 	}
 	for _, other := range c.Others {
 		listener, err := listen(other.name, other.address)
@@ -64,6 +54,52 @@ func listenAll(c *Config) (*listeners, error) {
 		l.others = append(l.others, listener)
 	}
 	return l, nil
+}
+
+func listen(name, address string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return listener, err
+}
+
+// openREST listens for REST, where that was not done yet.
+func (l *listeners) openREST(c *Config) error {
+	if l.rest != nil {
+		return nil
+	}
+	opened, err := listen("REST", c.REST)
+	if err != nil || c.TLSCert == "" {
+		l.rest = opened
+		return err
+	}
+	secured, err := tlsConfig(c)
+	if err != nil {
+		return err
+	}
+	l.rest = tls.NewListener(opened, secured)
+	return nil
+}
+
+func tlsConfig(c *Config) (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("api.tls_cert, api.tls_key: %w", err)
+	}
+	found := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	if c.TLSClientCA == "" {
+		return found, nil
+	}
+	text, err := os.ReadFile(c.TLSClientCA)
+	if err != nil {
+		return nil, fmt.Errorf("api.tls_client_ca: %w", err)
+	}
+	found.ClientCAs, found.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+	if !found.ClientCAs.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("api.tls_client_ca: %s has no certificate", c.TLSClientCA)
+	}
+	return found, nil
 }
 
 // serve starts all of them; what comes out of the channel is why one ended.

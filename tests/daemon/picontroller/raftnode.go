@@ -43,7 +43,7 @@ func openRaft(c *Config, s *store) (*raftNode, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &raftNode{config: c, fsm: &fsm{s, incarnation}, ids: idSource{given: map[string]int64{}}}
+	n := &raftNode{config: c, fsm: &fsm{s, incarnation, c.DataPerNode}, ids: idSource{given: map[string]int64{}}}
 	n.raftLogOutput = hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info, Output: os.Stderr})
 	n.raftConfig = raft.DefaultConfig()
 	n.raftConfig.LocalID = raft.ServerID(c.ID)

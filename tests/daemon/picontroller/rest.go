@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -26,11 +27,20 @@ type server struct {
 	node   *raftNode
 	fence  *fence
 	routes map[string]http.HandlerFunc
+	limits *limiter
+	logins *logins // nil where no user is configured
 }
 
-func newServer(c *Config, s *store, n *raftNode) *server {
+func newServer(c *Config, s *store, n *raftNode) (*server, error) {
 	server := &server{config: c, store: s, node: n, fence: openFence(c.RaftDir), routes: map[string]http.HandlerFunc{}}
-	if n == nil {
+	server.limits = newLimiter(c.RateLimit, c.RateBurst)
+	if c.User != "" {
+		var err error
+		if server.logins, err = newLogins(c.User, c.Password, c.TokenLifetime); err != nil {
+			return nil, err
+		}
+	}
+	if n == nil || c.DataPerNode {
 		server.writes = &standalone{store: s}
 	} else {
 		server.writes = n
@@ -40,11 +50,14 @@ func newServer(c *Config, s *store, n *raftNode) *server {
 			server.routes[route] = handler
 		}
 	}
-	return server
+	return server, nil
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimSuffix(r.URL.Path, "/")
+	if !s.guard(w, r) {
+		return
+	}
 	switch {
 	case path == "/health":
 		answer(w, 200, map[string]string{"status": "healthy"})
@@ -63,8 +76,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) allowed(r *http.Request) bool {
 	given := []byte(r.Header.Get("Authorization"))
+	if s.logins != nil {
+		return s.logins.valid(strings.TrimPrefix(string(given), "Bearer "), time.Now())
+	}
 	return s.config.Token == "" || subtle.ConstantTimeCompare(given, []byte("Bearer "+s.config.Token)) == 1
 }
+
+func (s *server) needsLogin() bool { return s.logins != nil || s.config.Token != "" }
 
 func (s *server) ready(w http.ResponseWriter) {
 	if _, _, err := applied(s.store.readers); err != nil {
@@ -128,7 +146,7 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, status int, c com
 		s.reply(w, status, nil, errFenced)
 		return
 	}
-	if s.node != nil && s.node.State() != raft.Leader {
+	if s.node != nil && !s.config.DataPerNode && s.node.State() != raft.Leader {
 		s.reply(w, status, nil, raft.ErrNotLeader)
 		return
 	}

@@ -37,7 +37,7 @@ func (s *server) raftCall(w http.ResponseWriter, r *http.Request, path string) {
 	}
 	handler, known := s.routes[r.Method+" "+route]
 	switch {
-	case !known:
+	case !known || s.node == nil && s.config.RaftRoutes404:
 		refuse(w, 404, "no such path")
 	case s.node == nil:
 		refuse(w, 503, "Clustering not enabled")

@@ -35,7 +35,7 @@ type store struct {
 	folder          string // for passing copies
 }
 
-func openStore(path, scratch string) (*store, error) {
+func openStore(path, scratch, journal string) (*store, error) {
 	for _, folder := range []string{filepath.Dir(path), scratch} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, err
@@ -47,7 +47,7 @@ func openStore(path, scratch string) (*store, error) {
 	}
 	// NORMAL: in WAL mode a killed process loses nothing. What a power cut takes is in the synced Raft log and is
 	// replayed from there.
-	base := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_busy_timeout=5000&_journal_mode=WAL&_synchronous=NORMAL"
+	base := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_busy_timeout=5000&_journal_mode=" + journal + "&_synchronous=NORMAL"
 	writer, err := sql.Open("sqlite3", base+"&_txlock=immediate")
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ from ..interface import Member, NodeStatus, Unreadable
 # Raft clusters have 3 to 9 members; each member's host is looked up by name.
 MAX_MEMBERS = 64
 MAX_CAPABILITIES = 64
+MAX_TOKEN = 8192
 _LONGEST = 256
 _ADDRESS = re.compile(r"[!-~]{1,256}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -77,6 +78,14 @@ def capabilities_answer(found: Any) -> frozenset[str]:
         found = found.get("capabilities")
     names = _sequence(found, "capabilities", MAX_CAPABILITIES)
     return frozenset(name for name in names if isinstance(name, str) and _NAME.fullmatch(name))
+
+
+def login_answer(found: Any) -> str:
+    """`POST login`: the token, which no error shows."""
+    token = _mapping(found, "the answer").get("access_token") if isinstance(found, Mapping) else None
+    if not isinstance(token, str) or not token or len(token) > MAX_TOKEN:
+        raise Unreadable("it has no access_token")
+    return token
 
 
 def read_only_answer(found: Any) -> bool:

@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from ..._core.failures import RaftError
 from ..interface import NodeStatus, TakenSnapshot
 from ..rest import RestDaemon
-from .answers import capabilities_answer, parse_status, read_only_answer, snapshot_answer, status_answer
+from .answers import capabilities_answer, login_answer, parse_status, read_only_answer, snapshot_answer, status_answer
 
+LOGIN = "/api/v1/auth/login"
 _RAFT = "/api/v1/raft"
 STATUS = f"{_RAFT}/status"
 CAPABILITIES = f"{_RAFT}/capabilities"
@@ -25,16 +27,39 @@ READ_ONLY = f"{_RAFT}/read-only"
 SNAPSHOT = f"{_RAFT}/snapshot"
 RESTORE = f"{_RAFT}/restore"
 
+T = TypeVar("T")
+
 
 class PiController(RestDaemon):
     """One pi-controller."""
 
     def status(self) -> NodeStatus:
-        return self._read("GET", STATUS, parse_status)
+        return self._clustered(parse_status)
 
     def report(self) -> dict[str, Any]:
         """The status reduced to what is known of it (see answers.status_answer)."""
-        return self._read("GET", STATUS, status_answer)
+        return self._clustered(status_answer)
+
+    def _clustered(self, check: Callable[[Any], T]) -> T:
+        """The status; with clustering off the published daemon does not know the path."""
+        try:
+            return self._read("GET", STATUS, check)
+        except RaftError as error:
+            if error.status != 404:
+                raise
+            raise self._error(
+                f"answers, but has no Raft routes ({STATUS}: 404): clustering is off there",
+                404,
+                "404",
+                "a daemon with cluster.enabled: true",
+                "set cluster.enabled to true in the daemon's configuration file, and see that PI_CONTROLLER_MODE is not portable",
+            ) from error
+
+    def _login_request(self, user: str, password: str) -> tuple[str, dict[str, Any]]:
+        return LOGIN, {"username": user, "password": password}
+
+    def _token_in(self, found: Any) -> str:
+        return login_answer(found)
 
     def capabilities(self) -> frozenset[str]:
         """The optional calls of this release; today's releases know no such list, which is the empty one."""

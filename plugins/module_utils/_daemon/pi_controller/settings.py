@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 PREFIX = "PI_CONTROLLER_"
 # A variable that ends so moves a listener.
@@ -18,6 +19,27 @@ _RAFT_ADDRESS, _BOOTSTRAP = "PI_CONTROLLER_CLUSTER_BIND_ADDR", "PI_CONTROLLER_CL
 NODE_ID = "PI_CONTROLLER_CLUSTER_CONTROLLER_ID"
 NODE_ID_KEY = "cluster.controller_id"
 _NODE_ID_LINE = re.compile(r"""^\s*["']?controller_id["']?\s*:\s*["']?([^"',\s#]+)""", re.MULTILINE)
+# Of the configuration file; a longer name before a shorter one that it begins with.
+SECTIONS = (
+    "agent_server",
+    "grpc_client",
+    "websocket",
+    "kubernetes",
+    "discovery",
+    "database",
+    "cluster",
+    "webui",
+    "grpc",
+    "gpio",
+    "auth",
+    "api",
+    "app",
+    "log",
+)
+# Of the configuration file, what pre-flight looks at: no secrets.
+LOOKED_AT = {"raft_dir": "cluster.data_dir", "rest_host": "api.host", "kubernetes": "kubernetes.enabled"}
+# How some deployments write a section.
+SECTION_ALIASES = {"cluster": "clustering"}
 # Where a kubelet asks whether a pod can serve, and whether it has to be restarted.
 READY_PATH, HEALTH_PATH = "/ready", "/health"
 # What a pod must do otherwise while the unit runs on the same Pi.
@@ -55,6 +77,39 @@ def environment(ports: Mapping[str, int], bootstrap: bool) -> dict[str, str]:
         _RAFT_ADDRESS: f"$(HOST_IP):{ports['raft']}",
         _BOOTSTRAP: "true" if bootstrap else "false",
     }
+
+
+def file_settings(ports: Mapping[str, int], address: str, bootstrap: bool, folders: Mapping[str, str]) -> dict[str, Any]:
+    """The keys of one state in a configuration file, for the daemon at `address`.
+
+    `folders` has `data_dir`, and `raft_dir` and `database` relative to it. They are written out: a release's own default may be
+    relative to its working directory. A member is added by the leader, so the file names no peers.
+    """
+    data = folders["data_dir"]
+    return {
+        "api.port": ports["rest"],
+        "grpc.port": ports["grpc"],
+        "cluster.bind_addr": f"[{address}]:{ports['raft']}" if ":" in address else f"{address}:{ports['raft']}",
+        "cluster.bootstrap": bootstrap,
+        "cluster.initial_peers": [],
+        "cluster.data_dir": f"{data}/{folders['raft_dir']}",
+        "app.data_dir": data,
+        "database.path": f"{data}/{folders['database']}",
+    }
+
+
+def key_of(variable: str) -> str | None:
+    """The key of the configuration file for a variable of the environment; None where no section of ours has it."""
+    name = variable[len(PREFIX) :].lower() if variable.startswith(PREFIX) else ""
+    for section in SECTIONS:
+        if name.startswith(f"{section}_"):
+            return f"{section}.{name[len(section) + 1 :]}"
+    return None
+
+
+def variable_of(key: str) -> str:
+    """The variable of the environment for a key of the configuration file."""
+    return PREFIX + key.upper().replace(".", "_")
 
 
 def node_id_in(configuration: str) -> str | None:

@@ -62,6 +62,16 @@ def test_p11_what_a_rolled_back_run_left_is_listed_and_then_removed(clean, pi):
     assert clean()["changed"] is False
 
 
+def test_d1_configuration_files_go_with_the_run_and_not_before(clean, pi):
+    (pi / "pods.config").mkdir()
+    (pi / "pods.config" / "standard.yaml").write_text("{}")
+    journal(pi, prepare="done")
+    assert str(pi / "pods.config") not in {entry["path"] for entry in clean()["removed"]}
+    (pi / "backup/journal.json").unlink()
+    assert str(pi / "pods.config") in {entry["path"] for entry in clean()["removed"]}
+    assert not (pi / "pods.config").exists()
+
+
 @pytest.mark.parametrize("state", ["started", "failed", "done"])
 def test_p11_nothing_is_removed_in_a_rollback(clean, pi, state):
     journal(pi, cutover="done", rollback=state)

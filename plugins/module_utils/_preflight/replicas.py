@@ -1,0 +1,69 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether the Pis hold the same, as the strategy `parallel` needs: it gives the leader's rows to every pod. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .._core.journal import PARALLEL
+from .._sqlite.replicas import only_in
+from .findings import WARNING, Finding
+
+_ROLLING = (
+    "set migration.strategy to rolling, which moves each Pi with its own data, and pi_controller_followers_write to true where "
+    "every Pi takes writes"
+)
+
+
+def replica_findings(data: Mapping[str, Mapping[str, Any]], leader: str | None, strategy: str) -> Iterator[Finding]:
+    """`data` has what M(preflight_data) saw, by host; `leader` is the host that leads, None where none is known."""
+    if strategy != PARALLEL or leader is None or leader not in data:
+        return
+    first = data[leader]
+    for host, found in data.items():
+        if host == leader:
+            continue
+        yield from _rows(host, found, leader, first)
+        yield from _ca(host, found, leader, first)
+        yield from _program(host, found, leader, first)
+
+
+def _rows(host: str, found: Mapping[str, Any], leader: str, first: Mapping[str, Any]) -> Iterator[Finding]:
+    for holder, here, there, other in ((host, found, first, leader), (leader, first, found, host)):
+        missing = only_in(here["tables"], there["tables"])
+        if missing:
+            rows = ", ".join(f"{count} of {table}" for table, count in missing.items())
+            yield Finding(
+                host,
+                "database content",
+                f"{holder} has rows that {other} does not have: {rows}",
+                f"the same rows on every Pi: {PARALLEL} gives the leader's to all pods, and the others would be dropped",
+                f"{_ROLLING}; columns that the daemon writes by itself belong in pi_controller_volatile_columns",
+            )
+
+
+def _ca(host: str, found: Mapping[str, Any], leader: str, first: Mapping[str, Any]) -> Iterator[Finding]:
+    if found["ca"] != first["ca"]:
+        yield Finding(
+            host,
+            "CA folder",
+            f"its content differs from that on {leader}" if found["ca"] and first["ca"] else f"only on {host if found['ca'] else leader}",
+            f"the same CA on every Pi: with {PARALLEL} the leader's certificate is in every database, and its key on one Pi",
+            f"{_ROLLING}, or give all Pis one CA first",
+        )
+
+
+def _program(host: str, found: Mapping[str, Any], leader: str, first: Mapping[str, Any]) -> Iterator[Finding]:
+    if found["program"] and first["program"] and found["program"] != first["program"]:
+        yield Finding(
+            host,
+            "daemon's release",
+            f"its program differs from that on {leader}",
+            "one release on every Pi: all pods run one image",
+            "install the same release on all Pis first",
+            WARNING,
+        )

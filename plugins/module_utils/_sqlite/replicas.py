@@ -1,0 +1,79 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether databases of several hosts hold the same rows while clients write to them.
+
+Two replicas are never equal at one moment: one of them lags. So each is read twice. What a database has both times, and another one
+has neither time, was not replicated: of a replica that lags by less than the pause in between, that cannot be true.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .copies import isolated
+from .digest import excluded
+from .rows import SEQUENCE, batches, table_of
+
+# Of a larger table only the rows with the smallest hashes are compared, on every host the same ones.
+KEEP = 20_000
+_SHORT = 16
+
+Hashes = dict[str, set[str]]
+
+
+def read_twice(path: Path, exclude: Iterable[str], volatile: Iterable[str], pause: float, busy_timeout: float) -> dict[str, Any]:
+    """By table `rows` (hashes of all that were seen), `unsteady` (those seen once) and `up_to` (the largest one, None for all).
+
+    `volatile` has columns that the daemon writes by itself, as `table.column`. Raises SqliteError, and OSError.
+    """
+    left_out, columns = excluded(exclude), frozenset(name.lower() for name in volatile)
+    first = _hashes(path, left_out, columns, busy_timeout)
+    time.sleep(pause)
+    second = _hashes(path, left_out, columns, busy_timeout)
+    return {name: _both(first.get(name, set()), second.get(name, set())) for name in sorted(first.keys() | second.keys())}
+
+
+def _hashes(path: Path, exclude: frozenset[str], volatile: frozenset[str], busy_timeout: float) -> Hashes:
+    with isolated(path, busy_timeout) as (connection, _waited):
+        names = [
+            row[0]
+            for row in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'")
+            if row[0].lower() not in exclude and row[0] != SEQUENCE and not row[0].lower().startswith("sqlite_")
+        ]
+        found: Hashes = {}
+        for name in names:
+            table = table_of(connection, name)
+            kept = [number for number, column in enumerate(table.columns) if f"{name}.{column}".lower() not in volatile]
+            found[name] = {
+                hashlib.sha256(ascii([row[number] for number in kept]).encode()).hexdigest()[:_SHORT]
+                for batch in batches(connection, table, exclude)
+                for row in batch
+            }
+        return found
+
+
+def _both(first: set[str], second: set[str]) -> dict[str, Any]:
+    rows = sorted(first | second)
+    up_to = None
+    if len(rows) > KEEP:
+        rows, up_to = rows[:KEEP], rows[KEEP - 1]
+    return {"rows": rows, "unsteady": sorted((first ^ second) & set(rows)), "up_to": up_to}
+
+
+def only_in(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, int]:
+    """By table, how many rows `one` has steadily and `other` does not have."""
+    found = {}
+    for name, table in one.items():
+        there = other.get(name) or {"rows": [], "up_to": None}
+        limits = [limit for limit in (table["up_to"], there["up_to"]) if limit is not None]
+        missing = set(table["rows"]) - set(table["unsteady"]) - set(there["rows"])
+        count = sum(1 for row in missing if not limits or row <= min(limits))
+        if count:
+            found[name] = count
+    return found

@@ -1,0 +1,156 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pod_config
+short_description: Write the configuration files of a Pi's pod from that of its unit
+description:
+  - Reads the daemon's configuration file on the Pi and writes it again for each state of the pod, whole, with the ports, addresses
+    and folders of that state. The published releases read only a few variables of the environment, so a pod needs a file.
+  - The content never leaves the Pi, since it may hold secrets. The folder has mode 0700 and each file 0600 from the moment it
+    exists, and they belong to the owner of O(owner_of).
+  - The file is JSON, or YAML in plain block style with its sections at the margin. Anything else is refused by its line.
+version_added: 0.2.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - pi_controller.raft_migration.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: partial
+    details:
+      - Shows the keys that the migration sets, and of variables from the inventory only the names. The rest of the file is not shown.
+  idempotent:
+    support: full
+options:
+  src:
+    description: The unit's configuration file.
+    type: str
+    required: true
+  dest:
+    description:
+      - The folder for V(temporary.yaml), V(temporary-bootstrap.yaml) and V(standard.yaml). It must not be one that a pod can write to.
+    type: str
+    required: true
+  owner_of:
+    description: The folder or file whose owner and group the files get; where it is missing they stay with the user of this task.
+    type: str
+  address:
+    description: The Pi's own address in the Raft cluster.
+    type: str
+    required: true
+  data_dir:
+    description: The data folder as the pod sees it.
+    type: str
+    required: true
+  raft_dir:
+    description: The Raft folder, relative to O(data_dir).
+    type: str
+    default: raft
+  database:
+    description: The SQLite database, relative to O(data_dir).
+    type: str
+    default: pi-controller.db
+  temporary_ports:
+    description: C(rest), C(grpc) and C(raft) beside the running unit.
+    type: dict
+    required: true
+  standard_ports:
+    description: C(rest), C(grpc) and C(raft) in the end.
+    type: dict
+    required: true
+  temporary_env:
+    description: Variables of the environment beside the running unit; those that stand for a key of the file are written into it.
+    type: dict
+    default: {}
+  standard_env:
+    description: The same for the end.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Write the configuration of this Pi's pod
+  pi_controller.raft_migration.pod_config:
+    src: /etc/pi-controller/config.yaml
+    dest: /var/lib/pi-controller-pods.config
+    owner_of: /var/lib/pi-controller
+    address: 10.77.0.11
+    data_dir: /var/lib/pi-controller
+    temporary_ports: {rest: 8082, grpc: 9093, raft: 9092}
+    standard_ports: {rest: 8080, grpc: 9090, raft: 9091}
+"""
+
+RETURN = r"""
+files:
+  description: The files, whether they were written now or before.
+  returned: success
+  type: list
+  elements: str
+  sample: [/var/lib/pi-controller-pods.config/temporary.yaml]
+failure:
+  description: What was seen and what was wanted.
+  returned: on failure
+  type: dict
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core.modules import run_module
+from ..module_utils._daemon.pod_files import PodFiles, State
+
+
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    given = module.params
+    states = [
+        State("temporary", given["temporary_ports"], given["temporary_env"], bootstrap=False),
+        State("temporary-bootstrap", given["temporary_ports"], given["temporary_env"], bootstrap=True),
+        State("standard", given["standard_ports"], given["standard_env"], bootstrap=False),
+    ]
+    folders = {name: given[name] for name in ("data_dir", "raft_dir", "database")}
+    files = PodFiles(Path(given["src"]), Path(given["dest"]), given["owner_of"], given["address"], folders)
+    changes = files.changes(states)
+    result.update(
+        changed=bool(changes),
+        files=[str(files.path(state)) for state in states],
+        diff=[{"before_header": change.header, "after_header": change.header, "before": change.before, "after": change.after}
+              for change in changes],
+    )  # fmt: skip
+    if not module.check_mode:
+        files.write(changes)
+
+
+def define_module() -> AnsibleModule:
+    return AnsibleModule(
+        argument_spec={
+            "src": {"type": "str", "required": True},
+            "dest": {"type": "str", "required": True},
+            "owner_of": {"type": "str"},
+            "address": {"type": "str", "required": True},
+            "data_dir": {"type": "str", "required": True},
+            "raft_dir": {"type": "str", "default": "raft"},
+            "database": {"type": "str", "default": "pi-controller.db"},
+            "temporary_ports": {"type": "dict", "required": True},
+            "standard_ports": {"type": "dict", "required": True},
+            "temporary_env": {"type": "dict", "default": {}},
+            "standard_env": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+
+
+def main() -> None:
+    run_module(define_module(), run, doing="writing the pod's configuration")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Databases of several Pis are compared while clients write, and `parallel` is refused where rows would be dropped."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._preflight.daemon import daemon_findings
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._preflight.replicas import replica_findings
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite import replicas
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite.replicas import only_in, read_twice
+
+VOLATILE = ["nodes.last_seen", "NODES.status"]
+SAME: dict[str, Any] = {"ca": None, "program": "p"}
+
+
+def database(path: Path, rows: list[tuple[Any, ...]], mode: str = "delete") -> Path:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {mode}")
+        connection.execute("CREATE TABLE nodes (id INTEGER PRIMARY KEY, name TEXT, status TEXT, last_seen TEXT)")
+        connection.execute("CREATE TABLE raft_applied (idx INTEGER)")
+        connection.execute("INSERT INTO raft_applied VALUES (?)", (hash(path.name) % 1000,))
+        connection.executemany("INSERT INTO nodes VALUES (?, ?, ?, ?)", rows)
+        connection.commit()
+    return path
+
+
+def without_rows(**found: Any) -> dict[str, Any]:
+    return {"tables": {}, "ca": None, "program": None, **found}
+
+
+def read(path: Path, between: Callable[[], None] = lambda: None, monkeypatch: pytest.MonkeyPatch | None = None) -> dict[str, Any]:
+    if monkeypatch:
+        monkeypatch.setattr(replicas.time, "sleep", lambda _seconds: between())
+    return read_twice(path, ["raft_applied"], VOLATILE, 0, 1.0)
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_d3_columns_the_daemon_writes_are_left_out(tmp_path: Path, mode: str) -> None:
+    one = read(database(tmp_path / "a.db", [(1, "n", "ready", "12:00")], mode))
+    other = read(database(tmp_path / "b.db", [(1, "n", "gone", "12:30")], mode))
+    assert only_in(one, other) == only_in(other, one) == {}
+
+
+def test_d2_rows_of_one_pi_are_found(tmp_path: Path) -> None:
+    one = read(database(tmp_path / "a.db", [(1, "n", "", ""), (2, "mine", "", "")]))
+    other = read(database(tmp_path / "b.db", [(1, "n", "", ""), (2, "other", "", ""), (3, "more", "", "")]))
+    assert only_in(one, other) == {"nodes": 1}
+    assert only_in(other, one) == {"nodes": 2}
+
+
+def test_d2_a_replica_that_lags_is_not_accused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = database(tmp_path / "follower.db", [(1, "old", "", ""), (2, "kept", "", "")])
+
+    def catch_up() -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE nodes SET name = 'new' WHERE id = 1")
+            connection.commit()
+
+    follower = read(path, catch_up, monkeypatch)
+    leader = read(database(tmp_path / "leader.db", [(1, "new", "", ""), (2, "kept", "", "")]))
+    assert only_in(follower, leader) == only_in(leader, follower) == {}
+
+
+def test_d2_of_a_large_table_the_same_rows_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicas, "KEEP", 50)
+    rows = [(number, f"n{number}", "", "") for number in range(500)]
+    one, same = read(database(tmp_path / "a.db", rows)), read(database(tmp_path / "b.db", [*rows, (900, "x", "", "")]))
+    assert only_in(one, same) == {}
+    assert only_in(one, read(database(tmp_path / "c.db", [])))["nodes"] == 50
+
+
+def test_d2_parallel_is_refused_and_rolling_named(tmp_path: Path) -> None:
+    data = {
+        "pi-1": {**SAME, "tables": read(database(tmp_path / "a.db", [(1, "n", "", "")]))},
+        "pi-2": {**SAME, "tables": read(database(tmp_path / "b.db", [(1, "n", "", ""), (2, "mine", "", "")]))},
+        "pi-3": {**SAME, "tables": read(database(tmp_path / "c.db", [(1, "n", "", "")]))},
+    }
+    (finding,) = replica_findings(data, "pi-1", "parallel")
+    assert (finding.host, finding.level) == ("pi-2", "error")
+    assert finding.seen == "pi-2 has rows that pi-1 does not have: 1 of nodes"
+    assert "migration.strategy to rolling" in finding.fix
+    assert list(replica_findings(data, "pi-1", "rolling")) == []
+    assert list(replica_findings(data, None, "parallel")) == []
+
+
+@pytest.mark.parametrize(("ca", "seen"), [("other", "its content differs"), (None, "only on pi-1")])
+def test_d9_a_ca_of_its_own_refuses_parallel(ca: str | None, seen: str) -> None:
+    data = {host: without_rows(ca=found) for host, found in (("pi-1", "one"), ("pi-2", ca))}
+    (finding,) = replica_findings(data, "pi-1", "parallel")
+    assert (finding.check, finding.level) == ("CA folder", "error")
+    assert seen in finding.seen
+
+
+def test_d9_another_release_is_a_warning() -> None:
+    data = {host: without_rows(program=program) for host, program in (("pi-1", "a"), ("pi-2", "b"))}
+    (finding,) = replica_findings(data, "pi-1", "parallel")
+    assert (finding.check, finding.level) == ("daemon's release", "warning")
+
+
+def test_d9_only_digests_leave_the_pi(tmp_path: Path, run_module: Callable[..., dict[str, Any]]) -> None:
+    path = database(tmp_path / "a.db", [(1, "planted-secret", "", "")])
+    (tmp_path / "ca").mkdir()
+    (tmp_path / "ca" / "key.pem").write_text("planted-secret")
+    result = run_module("preflight_data", {"database": str(path), "ca_dir": str(tmp_path / "ca"), "pause": 0})
+    assert result["changed"] is False
+    assert len(result["tables"]["nodes"]["rows"]) == 1
+    assert "planted-secret" not in str({key: value for key, value in result.items() if key != "invocation"})
+    (tmp_path / "ca" / "key.pem").write_text("another")
+    assert run_module("preflight_data", {"database": str(path), "ca_dir": str(tmp_path / "ca"), "pause": 0})["ca"] != result["ca"]
+
+
+def file_findings(
+    run_module: Callable[..., dict[str, Any]], folder: Path, text: str, raft: bool = True, env: dict[str, str] | None = None
+) -> list[Any]:
+    """What pre-flight says of a configuration file."""
+    (folder / "config.yaml").write_text(text)
+    if raft:
+        (folder / "raft").mkdir(exist_ok=True)
+    given = {"database": "/none", "compare": False, "config_file": str(folder / "config.yaml"), "raft_dir": str(folder / "raft")}
+    result = run_module("preflight_data", given)
+    owner = {"probe_host": "127.0.0.1", "raft_dir": given["raft_dir"]}
+    return list(daemon_findings({"pi-1": result}, env or {}, owner))
+
+
+@pytest.mark.parametrize(
+    "text", ["api:\n  host: 0.0.0.0 # all\n", "api:\n  port: 1\nkubernetes:\n  enabled: false\n", '{"api": {"host": ""}}']
+)
+def test_d1_an_ordinary_file_has_no_findings(run_module: Callable[..., dict[str, Any]], tmp_path: Path, text: str) -> None:
+    assert file_findings(run_module, tmp_path, text) == []
+
+
+def test_d1_a_file_no_pod_can_have_is_found_before(run_module: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    (finding,) = file_findings(run_module, tmp_path, "api: {port: 8080, token: planted-secret}\n")
+    assert finding.check == "configuration file"
+    assert "line 1" in finding.seen
+    assert "planted-secret" not in str(finding)
+
+
+def test_d8_kubernetes_without_a_kubeconfig_is_said(run_module: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    text = "kubernetes:\n  enabled: true\n"
+    (finding,) = file_findings(run_module, tmp_path, text)
+    assert (finding.check, finding.level) == ("kubernetes.enabled", "warning")
+    assert "kubeconfig" in finding.wanted
+    assert file_findings(run_module, tmp_path, text, env={"PI_CONTROLLER_KUBERNETES_ENABLED": "false"}) == []
+
+
+def test_d10_a_raft_folder_elsewhere_is_found(run_module: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    (finding,) = file_findings(run_module, tmp_path, "cluster:\n  data_dir: ./data/raft\n", raft=False)
+    assert finding.check == "Raft folder"
+    assert "./data/raft" in finding.seen
+
+
+def test_d10_a_daemon_at_one_address_needs_probes_there(run_module: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    (finding,) = file_findings(run_module, tmp_path, "api:\n  host: '10.0.0.1' # one\n")
+    assert finding.seen.startswith("10.0.0.1,")
+    assert "pi_controller_probe_host" in finding.fix

@@ -1,0 +1,100 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+SECRET = "planted-secret"
+SOURCE = f"""\
+api:
+  host: 0.0.0.0
+  port: 8080
+auth:
+  token: {SECRET}
+cluster:
+  enabled: true
+  bind_addr: 10.0.0.1:9091
+websocket:
+  port: 8081
+"""
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "config.yaml").write_text(SOURCE)
+    return {
+        "src": str(tmp_path / "config.yaml"),
+        "dest": str(tmp_path / "pods.config"),
+        "owner_of": str(tmp_path),
+        "address": "10.0.0.1",
+        "data_dir": "/var/lib/pi-controller",
+        "temporary_ports": {"rest": 8082, "grpc": 9093, "raft": 9092},
+        "standard_ports": {"rest": 8080, "grpc": 9090, "raft": 9091},
+        "temporary_env": {
+            "PI_CONTROLLER_WEBSOCKET_PORT": "8084",
+            "PI_CONTROLLER_AUTH_PASSWORD": "another-secret",
+            "PI_CONTROLLER_WEBUI_ENABLED": "false",
+        },
+    }
+
+
+def test_d1_each_state_has_a_whole_file(run_module: Callable[..., dict[str, Any]], options: dict[str, Any]) -> None:
+    result = run_module("pod_config", options)
+    assert result["changed"] is True
+    found = {path.stem: yaml.safe_load(path.read_text()) for path in map(Path, result["files"])}
+    assert set(found) == {"temporary", "temporary-bootstrap", "standard"}
+    for name, (rest, raft, websocket, bootstrap) in {
+        "temporary": (8082, 9092, 8084, False),
+        "temporary-bootstrap": (8082, 9092, 8084, True),
+        "standard": (8080, 9091, 8081, False),
+    }.items():
+        tree = found[name]
+        assert (tree["api"]["port"], tree["websocket"]["port"]) == (rest, websocket)
+        assert (tree["cluster"]["bind_addr"], tree["cluster"]["bootstrap"]) == (f"10.0.0.1:{raft}", bootstrap)
+        assert tree["cluster"]["data_dir"] == "/var/lib/pi-controller/raft"
+        assert (tree["api"]["host"], tree["auth"]["token"], tree["cluster"]["enabled"]) == ("0.0.0.0", SECRET, True)
+    assert found["temporary"]["webui"] == {"enabled": False}
+    assert run_module("pod_config", options)["changed"] is False
+
+
+def test_d1_the_files_are_private_and_shown_without_secrets(run_module: Callable[..., dict[str, Any]], options: dict[str, Any]) -> None:
+    predicted = run_module("pod_config", options, check_mode=True)
+    assert predicted["changed"] is True
+    assert not Path(options["dest"]).exists()
+    result = run_module("pod_config", options)
+    assert Path(options["dest"]).stat().st_mode & 0o7777 == 0o700
+    assert {path.stat().st_mode & 0o7777 for path in Path(options["dest"]).iterdir()} == {0o600}
+    assert predicted["diff"] == result["diff"]
+    shown = json.dumps({key: value for key, value in result.items() if key != "invocation"})
+    assert "api.port: 8082" in shown
+    assert "auth.password: (set)" in shown
+    assert SECRET not in shown
+    assert "another-secret" not in shown
+
+
+def test_d1_a_file_that_others_can_read_is_written_again(run_module: Callable[..., dict[str, Any]], options: dict[str, Any]) -> None:
+    path = Path(run_module("pod_config", options)["files"][0])
+    path.chmod(0o644)
+    assert run_module("pod_config", options)["changed"] is True
+    assert path.stat().st_mode & 0o7777 == 0o600
+
+
+def test_d10_an_address_of_ipv6_is_bracketed(run_module: Callable[..., dict[str, Any]], options: dict[str, Any]) -> None:
+    path = Path(run_module("pod_config", {**options, "address": "fd00::1"})["files"][0])
+    assert yaml.safe_load(path.read_text())["cluster"]["bind_addr"] == "[fd00::1]:9092"
+
+
+def test_d1_a_file_that_cannot_be_changed_is_refused_unseen(run_module: Callable[..., dict[str, Any]], options: dict[str, Any]) -> None:
+    Path(options["src"]).write_text(f"api: {{port: 1, key: {SECRET}}}\n")
+    result = run_module("pod_config", options)
+    assert result["failed"] is True
+    assert "line 1" in result["msg"]
+    assert SECRET not in json.dumps(result)

@@ -1,0 +1,71 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The pods read the file that was written for their state, and get the time that the published daemon takes to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+from conftest import CHECKOUT
+
+ROLE = CHECKOUT / "roles/cluster"
+
+
+def tasks() -> list[dict[str, Any]]:
+    loaded: list[dict[str, Any]] = yaml.safe_load((ROLE / "tasks/daemonset.yml").read_text(encoding="utf-8"))
+    return loaded
+
+
+def test_d1_the_files_are_written_before_the_pods_read_them() -> None:
+    _render, write, apply = tasks()
+    assert "pi_controller.raft_migration.pod_config" in write
+    assert "run_once" not in write
+    assert "pi_controller.raft_migration.k8s_object" in apply
+    template = (ROLE / "templates/daemonset.yml.j2").read_text(encoding="utf-8")
+    assert "args: {{ (['--config', raft_migration_pod_config_mount ~ '/' ~ _config] + pi_controller_args)" in template
+    assert "{name: pod-config, mountPath: {{ raft_migration_pod_config_mount }}, readOnly: true}" in template
+    assert "{name: pod-config, hostPath: {path: {{ raft_migration_pod_config_dir }}, type: Directory}}" in template
+
+
+def test_d1_each_state_has_the_file_that_the_module_writes(evaluate: Callable[..., list[Any]]) -> None:
+    cases = [
+        {"raft_migration_port_set": port_set, "raft_migration_bootstrap": bootstrap}
+        for port_set, bootstrap in (("temporary", False), ("temporary", True), ("standard", False))
+    ]
+    assert evaluate("cluster", "{{ _config }}", cases, tasks()[0]) == ["temporary.yaml", "temporary-bootstrap.yaml", "standard.yaml"]
+
+
+@pytest.mark.parametrize("longest", [30])
+def test_d11_a_pod_has_the_time_to_stop_by_itself(longest: int) -> None:
+    defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8"))
+    assert defaults["pi_controller_termination_grace_period"] > longest
+
+
+@pytest.mark.parametrize(("certificate", "kind"), [("", "httpGet"), ("/etc/pi-controller/client.pem", "tcpSocket")])
+def test_d6_probes_need_no_client_certificate(evaluate: Callable[..., list[Any]], certificate: str, kind: str) -> None:
+    render = tasks()[0]
+    given = {
+        **{name: "x" for name in ("pi_controller_daemonset", "pi_controller_namespace", "raft_migration_address")},
+        "pi_controller_client_cert": certificate,
+        "raft_migration_port_set": "temporary",
+        "raft_migration": {
+            "temporary_ports": {"rest": 8082, "grpc": 9093, "raft": 9092},
+            "temporary_env": {},
+            "standard_ports": {"rest": 8080, "grpc": 9090, "raft": 9091},
+            "standard_env": {},
+        },
+    }
+    defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8"))
+    template = ROLE / "templates/daemonset.yml.j2"
+    render["vars"] = {**defaults, **render["vars"]}
+    text = render["ansible.builtin.set_fact"]["raft_migration_daemonset"].replace(
+        "'daemonset.yml.j2'", f"'{template}', template_vars={{'raft_migration_nodes': ['pi-1']}}"
+    )
+    (daemonset,) = evaluate("cluster", text, [given], render)
+    (container,) = daemonset["spec"]["template"]["spec"]["containers"]
+    assert {probe for name in ("readinessProbe", "livenessProbe") for probe in container[name] if probe in ("httpGet", "tcpSocket")} == {kind}
