@@ -86,7 +86,7 @@ on_the_lab "migrations of both profiles and the ways back from their ends, and o
 on_the_lab "the way back from the cutover, with the collection from its tarball, about 4 minutes" tests/e2e/test_rollback.py
 on_the_lab "Pi by Pi in place, killed in each turn, with a pod that does not start, about 6 minutes" -m "not longer" tests/e2e/test_rolling.py
 on_the_lab "pre-flight, check mode, TLS and rights, a run that goes back by itself, about 6 minutes" \
-    tests/e2e/test_preflight.py tests/e2e/test_check.py tests/e2e/test_secured.py tests/e2e/test_report.py
+    tests/e2e/test_preflight.py tests/e2e/test_published.py tests/e2e/test_check.py tests/e2e/test_secured.py tests/e2e/test_report.py
 say "a dozen faults in two migrations, about 6 minutes"
 "$venv/bin/python" -m tests.faults --chosen --folder "$logs/chosen" || fail "faults: not as wanted; see the matrix above and $logs/chosen"
 # It starts where the second of them has ended.
