@@ -119,8 +119,8 @@ def _files(host: str, paths: Mapping[str, Any], names: list[str]) -> Iterator[Fi
         )
 
 
-def bytes_written(seen: Mapping[str, Any], device: int) -> int:
+def bytes_written(seen: Mapping[str, Any], device: int, strategy: str) -> int:
     """The most that the migration adds to what is on a file system, in any of its phases."""
     paths = seen["paths"]
     names = [name for name in ("data_dir", "backup_path", "pod_data_dir") if paths[name]["device"] == device]
-    return _peak(seen, names)[1] if names else 0
+    return _peak(seen, names, strategy)[1] if names else 0

@@ -32,7 +32,7 @@ def host_findings(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Fi
     yield from _paths(plan, host, seen["paths"])
     yield from mount_findings(host, seen)
     yield from disk_findings(host, seen, plan.strategy)
-    yield from eviction_findings(host, seen)
+    yield from eviction_findings(host, seen, plan.strategy)
     yield from unit_findings(plan, host, seen["unit"])
     yield from _old_ports(plan, host, seen)
     yield from _new_ports(plan, host, seen["listeners"])
