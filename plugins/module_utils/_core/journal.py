@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -179,7 +180,7 @@ def marked(
     return after
 
 
-def strategy_of(journal: Journal | None) -> str:
+def strategy_of(journal: Mapping[str, Any] | None) -> str:
     """How this migration goes. Journals of releases that knew one strategy do not name it."""
     return str((journal or {}).get("strategy") or PARALLEL)
 
