@@ -92,7 +92,7 @@ say "a dozen faults in two migrations, about 6 minutes"
 # It starts where the second of them has ended.
 on_the_lab "a rollback that is killed in each of its turns, about 2 minutes" tests/e2e/test_rollback_killed.py
 on_the_lab "the lab goes down and leaves nothing" tests/e2e/test_lab_down.py
-say "Molecule's scenarios, about 13 minutes"
+say "Molecule's scenarios, about 11 minutes"
 tests/molecule.sh || fail "Molecule: not as wanted; see above"
 say "not part of this run, each with a command of its own: make test-longer, test-faults (all of them), matrix, bench, versions"
 say "all tests passed, $((SECONDS / 60)) minutes"

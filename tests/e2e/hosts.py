@@ -46,6 +46,13 @@ def raft_status(pi: Host, port: int) -> dict[str, Any]:
     return json.loads(answer.stdout)
 
 
+def optional_calls(pi: Host) -> dict[str, int]:
+    """The HTTP status that the daemon answers its optional calls with."""
+    url = "http://127.0.0.1:8080/api/v1/raft"
+    ask = f"curl -s --max-time 5 --interface {OPERATOR} -o /dev/null -w '%{{http_code}}' {url}"
+    return {call: int(pi.check_output(f"{ask}/{call}")) for call in ("capabilities", "read-only")}
+
+
 def leader(names: Sequence[str], port: int = 8080) -> str:
     """The one of these hosts whose daemon leads, by its own word."""
     for name in names:

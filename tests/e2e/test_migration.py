@@ -113,6 +113,9 @@ def test_upstream_profile_migrates_tag_by_tag(old_world: Callable[[str], list[st
     print(summary)
     assert verdict["ok"], summary
     assert_migrated(names)
+    for name in names:
+        # Had it any optional call, this would be the migration above once more.
+        assert on.optional_calls(on.host(name)) == {"capabilities": 404, "read-only": 404}, name
     print({phase: round(seconds, 1) for phase, seconds in rehearsal.phase_seconds(names).items()})
 
 
