@@ -112,7 +112,8 @@ from ..module_utils._core.systemd import parse_show, show_command
 from ..module_utils._daemon.pod_files import look
 from ..module_utils._sqlite.replicas import read_twice
 
-MAX_FILES, MAX_FILE = 256, 1 << 20
+MAX_FILES = 256
+MAX_FILE = 1 << 20
 
 
 def ca_digest(folder: Optional[str]) -> Optional[str]:

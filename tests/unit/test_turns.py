@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from conftest import CHECKOUT, import_plugin
 from test_left_behind import CONNECTION
 
 journals = import_plugin("module_utils._core.journal")
-PIS = ["pi-1", "pi-2", "pi-3"]
+PIS = ("pi-1", "pi-2", "pi-3")
 ADDRESSES = {pi: f"10.77.0.1{pi[-1]}" for pi in PIS}
 REAL = ("migration_journal", "migration_journal_info")
 REPLACED = (
@@ -28,6 +29,7 @@ REPLACED = (
     "traffic_gate",
     "k8s_daemonset_nodes",
     "k8s_object",
+    "pod_config",
     "unit_state",
     "k8s_daemonset_pod_info",
     "k8s_port_swap",
@@ -117,7 +119,7 @@ class World:
                 known = journals.marked(known, "cutover", "started", {"turn": turns[pi]}, "m-1", journals.now())
             journals.save(self.journal(pi), known)
 
-    def run(self, peers: list[str] = PIS, **more: Any) -> subprocess.CompletedProcess[str]:
+    def run(self, peers: Sequence[str] = PIS, **more: Any) -> subprocess.CompletedProcess[str]:
         hosts = {
             pi: {
                 "ansible_remote_tmp": str(self.folder / "tmp" / pi),
@@ -128,6 +130,7 @@ class World:
                     "archive_path": "/archive",
                     "strategy": "rolling",
                     "standard_env": {},
+                    "temporary_env": {},
                     "standard_ports": {"rest": 8080, "grpc": 9090, "raft": 9091},
                     "temporary_ports": {"rest": 8082, "grpc": 9093, "raft": 9092},
                     "timeouts_seconds": {"health_timeout": 1, "phase_timeout": 600},
@@ -190,7 +193,7 @@ class World:
             (call["module"], call["host"]) for call in self.calls if call["module"] in modules and not call["check"]
         ]
 
-    def turns(self, peers: list[str] = PIS) -> dict[str, Any]:
+    def turns(self, peers: Sequence[str] = PIS) -> dict[str, Any]:
         return {
             pi: journals.load(self.journal(pi))["phases"]["cutover"]["facts"].get("turn", "waiting") for pi in peers
         }

@@ -33,7 +33,7 @@ def set_keys(text: str, wanted: Mapping[str, Value], aliases: Mapping[str, str],
     lines = text.splitlines()
     _check(lines, name)
     for dotted, value in wanted.items():
-        section, _, key = dotted.partition(".")
+        section, _dot, key = dotted.partition(".")
         _set_line(lines, _present(lines, section, aliases), key, value, name)
     return "\n".join(lines) + "\n"
 
@@ -44,7 +44,7 @@ def keys_in(text: str, wanted: Mapping[str, Any], aliases: Mapping[str, str]) ->
     tree = json.loads(text) if text.lstrip().startswith("{") else None
     lines = text.splitlines()
     for dotted in wanted:
-        section, _, key = dotted.partition(".")
+        section, _dot, key = dotted.partition(".")
         if tree is not None:
             at = tree.get(_name_in(tree, section, aliases), {})
             value = json.dumps(at[key]) if isinstance(at, Mapping) and key in at else None
@@ -63,7 +63,7 @@ def _set_json(text: str, wanted: Mapping[str, Value], aliases: Mapping[str, str]
     if not isinstance(tree, dict):
         raise _refusal(name, 1, "a flow mapping that is not JSON", "block style (`section:` and, below it, `  key: value`)")
     for dotted, value in wanted.items():
-        section, _, key = dotted.partition(".")
+        section, _dot, key = dotted.partition(".")
         section = _name_in(tree, section, aliases)
         if not isinstance(tree.setdefault(section, {}), dict):
             raise _refusal(name, 1, f"{section} is not a mapping", "a mapping")

@@ -57,7 +57,7 @@ def silent() -> Iterator[int]:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
-        for _ in range(2):
+        for _attempt in range(2):
             caller = stack.enter_context(socket.socket())
             caller.setblocking(False)
             caller.connect_ex(listener.getsockname())
@@ -156,7 +156,7 @@ def test_k11_how_long_it_is_away_is_counted_from_the_first_failure(in_a_run):
 
     with pytest.raises(api.Unreachable, match=r"unreachable \(connection refused\), for 7\d s now"), refusing() as port:
         api.Patience(memory).take(
-            lambda: (_ for _ in ()).throw(api.Unreachable("connection refused", f"x:{port}")), api._is_away
+            lambda: (nothing for nothing in ()).throw(api.Unreachable("connection refused", f"x:{port}")), api._is_away
         )
 
 

@@ -45,16 +45,17 @@ def read(path: Path, between: Callable[[], None] = lambda: None, monkeypatch: py
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 def test_d3_columns_the_daemon_writes_are_left_out(tmp_path: Path, mode: str) -> None:
-    one = read(database(tmp_path / "a.db", [(1, "n", "ready", "12:00")], mode))
-    other = read(database(tmp_path / "b.db", [(1, "n", "gone", "12:30")], mode))
-    assert only_in(one, other) == only_in(other, one) == {}
+    mine = read(database(tmp_path / "a.db", [(1, "n", "ready", "12:00")], mode))
+    theirs = read(database(tmp_path / "b.db", [(1, "n", "gone", "12:30")], mode))
+    assert only_in(mine, theirs) == {}
+    assert only_in(theirs, mine) == {}
 
 
 def test_d2_rows_of_one_pi_are_found(tmp_path: Path) -> None:
-    one = read(database(tmp_path / "a.db", [(1, "n", "", ""), (2, "mine", "", "")]))
-    other = read(database(tmp_path / "b.db", [(1, "n", "", ""), (2, "other", "", ""), (3, "more", "", "")]))
-    assert only_in(one, other) == {"nodes": 1}
-    assert only_in(other, one) == {"nodes": 2}
+    mine = read(database(tmp_path / "a.db", [(1, "n", "", ""), (2, "mine", "", "")]))
+    theirs = read(database(tmp_path / "b.db", [(1, "n", "", ""), (2, "other", "", ""), (3, "more", "", "")]))
+    assert only_in(mine, theirs) == {"nodes": 1}
+    assert only_in(theirs, mine) == {"nodes": 2}
 
 
 def test_d2_a_replica_that_lags_is_not_accused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
