@@ -306,7 +306,7 @@ def test_one_and_two_members(world: World, peers: Sequence[str]) -> None:
         for call in world.calls
         if call["module"] == "traffic_gate" and call["args"]["state"] == "forwarded"
     ]
-    assert forwarded == (peers[::-1] if len(peers) > 1 else [])
+    assert forwarded == (list(reversed(peers)) if len(peers) > 1 else [])
 
 
 def test_a_second_time_no_pi_has_a_turn(world: World) -> None:
