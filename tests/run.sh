@@ -82,9 +82,9 @@ reminder=''
 [ "$passed" = 0 ] || fail "what needs no lab is not as wanted; see above"
 say "the lab comes up"
 python3 -m tests.lab up --nodes 3 --profile full || fail "the lab did not come up; the line above says why"
-on_the_lab "migrations of both profiles and the ways back from their ends, and one without a fence, about 8 minutes" tests/e2e/test_migration.py
+on_the_lab "migrations of both profiles and the ways back from their ends, and one without a fence, about 9 minutes" tests/e2e/test_migration.py
 on_the_lab "the way back from the cutover, with the collection from its tarball, about 4 minutes" tests/e2e/test_rollback.py
-on_the_lab "Pi by Pi in place, killed in each turn, with a pod that does not start, about 6 minutes" -m "not longer" tests/e2e/test_rolling.py
+on_the_lab "Pi by Pi in place and back, with a pod that does not start, about 6 minutes" -m "not longer" tests/e2e/test_rolling.py
 on_the_lab "pre-flight, check mode, TLS and rights, a run that goes back by itself, about 6 minutes" \
     tests/e2e/test_preflight.py tests/e2e/test_published.py tests/e2e/test_check.py tests/e2e/test_secured.py tests/e2e/test_report.py
 say "a dozen faults in two migrations, about 6 minutes"

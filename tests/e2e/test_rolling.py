@@ -137,7 +137,8 @@ def killed(task: str, nth: int, log: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("profile", ["full", pytest.param("upstream", marks=pytest.mark.longer)])
+@pytest.mark.longer
+@pytest.mark.parametrize("profile", ["full", "upstream"])
 def test_a_migration_killed_in_every_turn_goes_on_where_it_was(
     old_world: Callable[[str], list[str]], tmp_path: Path, profile: str
 ) -> None:
