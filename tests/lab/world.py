@@ -32,7 +32,7 @@ for unit in /etc/systemd/system/pi-controller-migration*; do
     [ ! -e "$unit" ] || { systemctl disable --now "$(basename "$unit")" || true; rm -f "$unit"; }
 done
 nft delete table inet pi_controller_gate 2>/dev/null || true
-rm -rf /var/lib/pi-controller /var/lib/pi-controller.* /var/lib/pi-controller-pods* /var/backups/pi-controller-migration
+rm -rf /var/lib/pi-controller /var/lib/pi-controller.* /var/lib/pi-controller-pods* /var/backups/pi-controller-migration /etc/pi-controller/ca
 systemctl daemon-reload
 """
 
