@@ -106,7 +106,9 @@ def edit(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     result["changed"] = seen != wanted or (before is None) != (after is None)
     result["resources"] = [after] if after is not None else []
     if module._diff:
-        result["diff"] = {"before": seen, "after": wanted}
+        metadata = definition["metadata"]
+        named = " ".join(filter(None, (definition["kind"], metadata.get("namespace"), metadata["name"])))
+        result["diff"] = {"before_header": named, "after_header": named, "before": seen, "after": wanted}
 
 
 def main() -> None:

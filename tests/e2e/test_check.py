@@ -39,7 +39,7 @@ def test_check_mode_says_what_prepare_changes_and_changes_nothing(old_world: Cal
     assert world(names) == before
     assert kept_here() == here
     # --diff shows the pods that would come, on the ports they would have.
-    assert re.search(r'^\+.*"kind": "DaemonSet"', checked.output, re.MULTILINE), checked.output[-6000:]
+    assert re.search(r"^\+\+\+ after: DaemonSet pi-controller", checked.output, re.MULTILINE), checked.output[-6000:]
     assert re.search(r"^\+.*9092", checked.output, re.MULTILINE)
     for phase in ("transfer", "validate", "cutover", "systemd_shutdown", "cleanup"):
         assert f"Nothing is foretold of {phase}" in checked.output

@@ -52,6 +52,7 @@ def test_check_mode_predicts_and_changes_nothing(kube, run_module):
     )
 
     assert result["changed"]
+    assert result["diff"]["after_header"].startswith("DaemonSet ")
     assert result["diff"]["after"]["spec"] == {"selector": {"matchLabels": {"a": "b"}}}
     assert kube.objects[PATH] == before
     assert run_module("k8s_object", {"definition": namespace()}, check_mode=True)["changed"]
