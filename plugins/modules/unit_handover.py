@@ -130,7 +130,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.durable import holding
-from ..module_utils._core.exchange import Exchange
+from ..module_utils._core.exchange import Exchange, exchange_options
 from ..module_utils._core.failures import RaftError
 from ..module_utils._core.handover import Handover
 from ..module_utils._core.modules import run_module
@@ -214,29 +214,14 @@ class UnitHandover(Exchange):
 
 
 def define_module() -> AnsibleModule:
-    paths = ("unit_file", "saved_unit_file", "data_dir", "pod_data_dir")
     return AnsibleModule(
-        argument_spec={
-            "unit": {"type": "str", "required": True},
-            **{name: {"type": "path", "required": True} for name in paths},
-            "ports": {"type": "list", "elements": "int", "required": True},
-            "wait_gone": {"type": "float", "default": 30},
-            "wait_timeout": {"type": "float", "default": 60},
-        },
+        argument_spec=exchange_options("unit_file", "saved_unit_file", "data_dir", "pod_data_dir"),
         supports_check_mode=True,
     )
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
-    handover = UnitHandover(module)
-    try:
-        if module.check_mode:
-            handover.check()
-            handover.predict()
-        else:
-            handover.run()
-    finally:
-        result.update(handover.result())
+    UnitHandover(module).carry_out(result)
 
 
 def main() -> None:

@@ -125,7 +125,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.durable import holding
-from ..module_utils._core.exchange import Exchange
+from ..module_utils._core.exchange import Exchange, exchange_options
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.systemd import RUNNING
 from ..module_utils._core.takeover import Folders, TakeoverError
@@ -197,30 +197,17 @@ class Takeover(Exchange):
 
 
 def define_module() -> AnsibleModule:
-    paths = ("unit_file", "saved_unit_file", "data_dir", "pod_data_dir", "aside")
     return AnsibleModule(
         argument_spec={
-            "unit": {"type": "str", "required": True},
-            **{name: {"type": "path", "required": True} for name in paths},
+            **exchange_options("unit_file", "saved_unit_file", "data_dir", "pod_data_dir", "aside"),
             "archive_path": {"type": "path"},
-            "ports": {"type": "list", "elements": "int", "required": True},
-            "wait_gone": {"type": "float", "default": 30},
-            "wait_timeout": {"type": "float", "default": 60},
         },
         supports_check_mode=True,
     )
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
-    takeover = Takeover(module)
-    try:
-        if module.check_mode:
-            takeover.check()
-            takeover.predict()
-        else:
-            takeover.run()
-    finally:
-        result.update(takeover.result())
+    Takeover(module).carry_out(result)
 
 
 def main() -> None:

@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 
+def exchange_options(*paths: str) -> dict[str, Any]:
+    """The options that both ways have, with these paths, which are required."""
+    return {
+        "unit": {"type": "str", "required": True},
+        **{name: {"type": "path", "required": True} for name in paths},
+        "ports": {"type": "list", "elements": "int", "required": True},
+        "wait_gone": {"type": "float", "default": 30},
+        "wait_timeout": {"type": "float", "default": 60},
+    }
+
+
 class Exchange:
     """On one Pi. The module has the options `unit`, `unit_file`, `saved_unit_file` and `ports`."""
 
@@ -45,6 +56,28 @@ class Exchange:
 
     def result(self) -> dict[str, Any]:
         return {"changed": bool(self.steps), "steps": self.steps, "elapsed": round(time.monotonic() - self.started, 3)}
+
+    def carry_out(self, result: dict[str, Any]) -> None:
+        """Check, and in check mode predict, else run. What was done is in `result` whatever becomes of it."""
+        try:
+            if self.module.check_mode:
+                self.check()
+                self.predict()
+            else:
+                self.run()
+        finally:
+            result.update(self.result())
+
+    def check(self) -> None:
+        """Raise where it cannot be done. Changes nothing."""
+        raise NotImplementedError
+
+    def predict(self) -> None:
+        """Note the steps that `run` would take."""
+        raise NotImplementedError
+
+    def run(self) -> None:
+        raise NotImplementedError
 
     def note(self, step: str) -> None:
         self.steps.append({"step": step, "at": round(time.monotonic() - self.started, 3)})
