@@ -329,7 +329,7 @@ class Look:
             "held_bytes": {name: size_of(self.paths[name]) for name in HELD if name in self.paths},
             "unit": unit,
             "node_id": self.node_id(unit["pid"]),
-            "listeners": [one.as_dict() for one in listeners(set(self.params["ports"]), unit["id"])],
+            "listeners": [listener.as_dict() for listener in listeners(set(self.params["ports"]), unit["id"])],
             "database": self.database(),
             "write_speed": write_speed(Path(nearest_existing(self.paths.get("pod_data_dir", "/var/lib")))),
             "memory_available": memory_available(),

@@ -206,12 +206,12 @@ def run_playbook(
     """Run a playbook against the lab to its end, as a user would."""
     began = time.monotonic()
 
-    def told(line: str) -> None:
+    def shown(line: str) -> None:
         if show and (found := re.match(r"(PLAY|TASK) \[(.+?)\] \*", line)):
             prefix = "" if found[1] == "PLAY" else "    "
             print(f"{time.monotonic() - began:7.1f} s  {prefix}{found[2]}", flush=True)
 
-    play = Play(playbook, *arguments, log=log, on_line=told, installed=installed, config=config, inventory=inventory)
+    play = Play(playbook, *arguments, log=log, on_line=shown, installed=installed, config=config, inventory=inventory)
     try:
         return play.wait()
     except BaseException:

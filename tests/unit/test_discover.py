@@ -35,7 +35,7 @@ def test_a_pi_without_a_journal_stops_the_run_unless_it_is_unreachable_and_repor
     (tmp_path / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}]))
     variables = {
         "raft_migration_hosts": "pis",
-        "raft_migration_away_is_told_later": reported_later,
+        "raft_migration_unreachable_reported_later": reported_later,
         "ansible_python_interpreter": sys.executable,
     }
     hosts = {name: {"raft_migration_journal": journal} for name, journal in journals.items()}

@@ -56,7 +56,7 @@ def process(pid: int, proc: Path = PROC) -> dict[str, Any]:
 def arguments(words: list[str]) -> dict[str, Any]:
     """The names of the flags, without `--config`, whose value is `config`; and the words that belong to no flag.
 
-    `-x value` and `-x` followed by a word cannot be told apart, so a word behind a flag is taken for its value.
+    `-x value` and `-x` followed by a word look the same, so a word behind a flag is taken for its value.
     """
     flags: list[str] = []
     bare: list[str] = []

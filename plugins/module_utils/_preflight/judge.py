@@ -120,7 +120,7 @@ def _replicas(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     yield from replica_findings(data, plan.host_at(address), plan.strategy)
     if plan.strategy == PARALLEL and data:
         for host in plan.hosts:
-            # Without it nobody knows whether this Pi's rows would be dropped.
+            # Without it, whether this Pi's rows would be dropped is unknown.
             if host not in data and _good("host", seen["host"].get(host)):
                 text = (looks.get(host) or {}).get("msg") or "it did not run"
                 yield Finding(host, "database content", _first_line(text), "a comparison with the other Pis", "run it again with -vvv")
