@@ -15,7 +15,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._core.durable import private_folder, replacing
-from ..module_utils._core.failures import RaftError
+from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import explained
 from ..module_utils._report.checks import junit
 from ..module_utils._report.document import OUTCOMES, Inputs, gather
@@ -60,9 +60,11 @@ def read_json(path: str) -> dict[str, Any]:
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RaftError(f"{path} cannot be read: {error}", seen=str(error), next_step="name the verdict that the witness's judge wrote") from error
+        raise MigrationError(
+            f"{path} cannot be read: {error}", seen=str(error), next_step="name the file with the verdict of the witness"
+        ) from error
     if not isinstance(found, dict) or "figures" not in found:
-        raise RaftError(f"{path} is no verdict of a witness", wanted="a JSON object with findings and figures")
+        raise MigrationError(f"{path} is not a verdict of the witness", wanted="a JSON object with findings and figures")
     return found
 
 
@@ -136,7 +138,7 @@ class ActionModule(ActionBase):
         _validated, params = self.validate_argument_spec(argument_spec=OPTIONS)
         try:
             result.update(make(params, self._task.check_mode))
-        except (RaftError, OSError) as error:
+        except (MigrationError, OSError) as error:
             found = explained(error, "writing the report")
-            return {**result, "failed": True, "msg": found.told, "failure": found.failure}
+            return {**result, "failed": True, "msg": found.full_message, "failure": found.failure}
         return result

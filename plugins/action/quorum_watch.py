@@ -14,7 +14,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ..module_utils._core.failures import RaftError
+from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import explained
 from ..module_utils._watch.control import WatchControl
 from ..module_utils._watch.options import OPTIONS, REQUIRED_IF
@@ -36,9 +36,9 @@ class ActionModule(ActionBase):
             control = WatchControl(params, self._task.check_mode, warnings.append)
             result["changed"] = getattr(control, params["state"])()
             result.update(control.result())
-        except (RaftError, OSError) as error:
+        except (MigrationError, OSError) as error:
             failed = explained(error, f"watching by {params['path']}")
-            return {**result, "failed": True, "msg": failed.told, "failure": failed.failure}
+            return {**result, "failed": True, "msg": failed.full_message, "failure": failed.failure}
         if warnings:
             result["warnings"] = warnings
         return result

@@ -110,7 +110,7 @@ from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ..module_utils._core.failures import RaftError
+from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.waiting import wait_until
 from ..module_utils._kube.api import KubeError, apps, connect
@@ -158,7 +158,7 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     params = module.params
     nodes, wait_for = params["expected_nodes"], params["wait_for"]
     if wait_for != "none" and not nodes:
-        raise RaftError(
+        raise MigrationError(
             "expected_nodes is empty, so there is nothing to wait for",
             wanted=wait_for,
             next_step="name the nodes that must have a pod, or leave out `wait_for`",

@@ -186,7 +186,7 @@ from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ..module_utils._core.failures import RaftError
+from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import connect
 from ..module_utils._kube.arguments import SERVICE
@@ -220,7 +220,7 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     params = module.params
     faults = option_faults(params)
     if faults:
-        raise RaftError("; ".join(faults), wanted=params["lead_to"])
+        raise MigrationError("; ".join(faults), wanted=params["lead_to"])
     started = time.monotonic()
     route = Route.from_params(params)
     swap = Swap(connect(module), route, deadline=started + params["wait_timeout"])

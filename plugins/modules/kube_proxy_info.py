@@ -87,7 +87,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.failures import RaftError
+from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.waiting import wait_until
 from ..module_utils._kube.proxy import NONE, ProxyRules, endpoint_of_text
@@ -101,7 +101,7 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
         try:
             endpoint_of_text(text)
         except ValueError:
-            raise RaftError(f"{text!r} is not an endpoint", next_step="write ip:port or [ip]:port") from None
+            raise MigrationError(f"{text!r} is not an endpoint", next_step="write ip:port or [ip]:port") from None
     started = time.monotonic()
 
     def done(rules: ProxyRules) -> bool:
@@ -116,7 +116,7 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
         module.warn(f"what kube-proxy has in this host's kernel cannot be read ({rules.unreadable}); waited {elapsed:.1f} s instead")
     result.update(mode=rules.mode, known=rules.known, unreadable=rules.unreadable, endpoints=sorted(rules.endpoints), elapsed=round(elapsed, 3))
     if not waited.met:
-        raise RaftError(
+        raise MigrationError(
             f"After {elapsed:.1f} s kube-proxy (mode {rules.mode}) routes to {sorted(rules.endpoints)}; wanted: {sorted(leads_to)} among them, "
             f"{sorted(forgotten)} not",
             seen=sorted(rules.endpoints),

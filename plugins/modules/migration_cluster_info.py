@@ -93,7 +93,7 @@ from typing import Any, Callable
 
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ..module_utils._core.failures import RaftError
+from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import KubeApi, KubeError, apps, connect, core, slices_path
 from ..module_utils._kube.arguments import DAEMONSET, SERVICE
@@ -196,7 +196,7 @@ class ClusterInfo:
 def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     try:
         result.update(ClusterInfo(connect(module), module.params).result())
-    except RaftError as error:
+    except MigrationError as error:
         # Without a connection there is nothing to see; the Pis can still tell most of it.
         silent = ClusterInfo(None, module.params)
         silent.faults.append(str(error))

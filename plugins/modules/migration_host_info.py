@@ -134,7 +134,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.failures import RaftError
+from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.journal import load
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.systemd import in_words, parse_show, show_command, unit_name
@@ -154,7 +154,7 @@ class Looker:
     def journal(self, path: Path) -> dict[str, Any] | None:
         try:
             return load(path)
-        except RaftError as error:
+        except MigrationError as error:
             self.faults.append(str(error))
             return None
 
@@ -174,7 +174,7 @@ class Looker:
 
         try:
             return host.gate_state(Nft(self.module.get_bin_path("nft"), run).table())
-        except RaftError as error:
+        except MigrationError as error:
             self.faults.append(str(error))
             return {"state": "unknown", "forward_to": None}
 
@@ -190,7 +190,7 @@ class Looker:
         try:
             found["status"] = client.report()
             found["answers"] = True
-        except RaftError as error:
+        except MigrationError as error:
             found["error"] = str(error)
         return {**found, "latency_ms": round((time.monotonic() - began) * 1000, 1)}
 

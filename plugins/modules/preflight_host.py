@@ -198,7 +198,7 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.failures import RaftError
+from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.mounts import command_line, forgetful_root
 from ..module_utils._core.mounts import read as read_mounts
@@ -283,7 +283,7 @@ class Look:
                 read = time.monotonic()
                 content_of(connection)
                 seen["digest_seconds"] = round(time.monotonic() - read, 3)
-        except (RaftError, OSError) as error:
+        except (MigrationError, OSError) as error:
             seen["integrity"] = str(error)
         return {**seen, "seconds": round(time.monotonic() - began, 3)}
 

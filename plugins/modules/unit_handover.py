@@ -131,7 +131,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.durable import holding
 from ..module_utils._core.exchange import Exchange, exchange_options
-from ..module_utils._core.failures import RaftError
+from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.handover import Handover
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.systemd import STOPPED
@@ -181,11 +181,11 @@ class UnitHandover(Exchange):
             # Until now a reboot starts the unit.
             self.install.mask()
             self.folders.rename()
-        except (RaftError, OSError):
+        except (MigrationError, OSError):
             # The Pi keeps a daemon; a unit whose folder is gone would make an empty one.
             # The first failure is the one to report.
             if not self.folders.done:
-                with contextlib.suppress(RaftError, OSError):
+                with contextlib.suppress(MigrationError, OSError):
                     self.start_unit()
             raise
         self.note(f"rename {self.folders.data} to {self.folders.pod_data}")

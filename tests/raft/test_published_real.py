@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import RaftError
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import MigrationError
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.drivers import daemon_at
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.interface import Daemon
 
@@ -44,10 +44,10 @@ def ask(node: Node, scheme: str = "http", timeout: float = 5.0, **access: Any) -
     return daemon_at(f"{scheme}://{HOST}:{node.rest}", access, timeout)
 
 
-def refusal(call: Callable[[], Any]) -> RaftError:
-    with pytest.raises(RaftError) as refused:
+def refusal(call: Callable[[], Any]) -> MigrationError:
+    with pytest.raises(MigrationError) as refused:
         call()
-    assert PASSWORD not in refused.value.told
+    assert PASSWORD not in refused.value.full_message
     assert PASSWORD not in str(refused.value.failure)
     return refused.value
 
@@ -61,7 +61,7 @@ def test_d4_a_limit_that_outlasts_the_call_is_named(node: Callable[..., Node]) -
     daemon = ask(node(**{"published.rate_limit": 1}).up().ready(), timeout=1.5)
     error = refusal(lambda: [daemon.status() for _number in range(13)])
     assert error.status == 429
-    assert "wait a minute" in error.told
+    assert "wait a minute" in error.full_message
 
 
 def test_d5_each_daemon_is_logged_in_to_again_after_a_restart(node: Callable[..., Node]) -> None:
@@ -91,14 +91,14 @@ def test_d5_a_wrong_password_is_tried_once(node: Callable[..., Node]) -> None:
         error = refusal(daemon.status)
         # Asked a third time, the daemon would answer 429.
         assert error.status == 401
-        assert "pi_controller_password" in error.told
+        assert "pi_controller_password" in error.full_message
 
 
 def test_d5_plain_http_is_refused_with_the_way_out(node: Callable[..., Node]) -> None:
     one = node(**{"auth.user": "pi", "auth.password": PASSWORD, "published.require_tls": True}).up()
     error = refusal(ask(one, user="pi", password=PASSWORD).status)
     assert error.status == 426
-    assert "pi_controller_scheme: https" in error.told
+    assert "pi_controller_scheme: https" in error.full_message
 
 
 def certificate(folder: Path, name: str, *more: str) -> tuple[str, str]:
@@ -120,15 +120,15 @@ def test_d6_a_client_certificate_is_shown(node: Callable[..., Node], tmp_path: P
     shown = ask(one, "https", ca_path=server, client_cert=client, client_key=client_key)
     eventually(lambda: answers(shown), "the daemon answers over TLS")
     error = refusal(ask(one, "https", ca_path=server).status)
-    assert "pi_controller_client_cert" in error.told
+    assert "pi_controller_client_cert" in error.full_message
     mixed = refusal(lambda: ask(one, "https", ca_path=server, client_cert=client, client_key=ca_key))
-    assert "pi_controller_client_key" in mixed.told
+    assert "pi_controller_client_key" in mixed.full_message
 
 
 def answers(daemon: Daemon) -> bool:
     try:
         return daemon.status().is_leader
-    except RaftError:
+    except MigrationError:
         return False
 
 
@@ -136,7 +136,7 @@ def test_d12_a_daemon_without_clustering_is_named(node: Callable[..., Node]) -> 
     one = node(**{"cluster.enabled": False, "published.raft_routes_404": True}).up()
     error = refusal(ask(one).status)
     assert "clustering is off there" in str(error)
-    assert "cluster.enabled" in error.told
+    assert "cluster.enabled" in error.full_message
 
 
 def test_d4_the_watch_stays_calm_and_sees_a_lost_leader(

@@ -175,7 +175,7 @@ def test_a_private_variable_of_a_template_is_set_where_the_template_is_named(tmp
     ("body", "kind"),
     [
         ("run_module(define_module(), run)", "run_module"),
-        ("try:\n        go()\n    except RaftError as error:\n        fail(module, error)", "try and fail"),
+        ("try:\n        go()\n    except MigrationError as error:\n        fail(module, error)", "try and fail"),
         ("module.fail_json(msg='')", "fail_json"),
         ("module.exit_json()", "none"),
     ],

@@ -307,7 +307,7 @@ def _watch(urls: list[str], token: str) -> str:
     readings = []
     for url in urls:
         client, status = client_of.PiController(url, token=token, timeout=TIMEOUT), None
-        with contextlib.suppress(failures.RaftError):
+        with contextlib.suppress(failures.MigrationError):
             status = client.status()
         readings.append(sample.Reading(client, 1.0, status, 0.1 if status else None))
     records = []

@@ -95,7 +95,7 @@ def test_a_state_that_cannot_be_read_is_no_daemon_that_does_not_answer(cluster, 
     with state.open("rb") as file:
         body = rest.State(file, cluster.urls[0])
         monkeypatch.setattr(body, "_file", SimpleNamespace(name=file.name, read=worn))
-        with pytest.raises(import_plugin("module_utils._core.failures").RaftError) as caught:
+        with pytest.raises(import_plugin("module_utils._core.failures").MigrationError) as caught:
             body.read(10)
     assert str(caught.value).startswith(f"{state} cannot be read while it is sent to {cluster.urls[0]}: [Errno 5]")
     assert caught.value.status is None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One exception for everything that goes wrong with Raft, and the one place where it becomes a module's failure."""
+"""The base exception of the collection, and the one place that turns it into a module failure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 
-class RaftError(Exception):
+class MigrationError(Exception):
     """What was asked of whom, what was seen, what was wanted, and what to do next."""
 
     def __init__(
@@ -39,17 +39,17 @@ class RaftError(Exception):
         }
 
     @property
-    def told(self) -> str:
-        """The message with the next step, as users get it."""
+    def full_message(self) -> str:
+        """The message followed by the next step, as users see it."""
         next_step = self.failure["next_step"]
         return f"{self}. Next: {next_step}" if next_step else str(self)
 
 
-class LockTaken(RaftError):
+class LockTaken(MigrationError):
     """The migration's lock is not this run's any more."""
 
 
-def fail(module: AnsibleModule, error: RaftError, **result: Any) -> NoReturn:
+def fail(module: AnsibleModule, error: MigrationError, **result: Any) -> NoReturn:
     """End the module with the error's text as `msg` and its facts as `failure`."""
-    module.fail_json(msg=error.told, failure=error.failure, **result)
+    module.fail_json(msg=error.full_message, failure=error.failure, **result)
     raise AssertionError("fail_json has ended the process")

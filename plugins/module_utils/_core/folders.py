@@ -10,12 +10,12 @@ import os
 from pathlib import Path
 
 from .durable import fsync
-from .failures import RaftError
+from .failures import MigrationError
 from .mounts import apart, obstacle
 from .safe_open import folder
 
 
-class FolderError(RaftError):
+class FolderError(MigrationError):
     """A folder that cannot be moved as a whole."""
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .durable import fsync, private_folder, replacing
-from .failures import RaftError
+from .failures import MigrationError
 from .text import visible_in
 
 FORMAT = 1
@@ -36,7 +36,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 Journal = dict  # dict[str, Any], but Python 3.9 evaluates aliases
 
 
-class JournalError(RaftError):
+class JournalError(MigrationError):
     """A journal that cannot be read, or that belongs to another migration."""
 
 

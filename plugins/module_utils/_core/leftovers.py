@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .failures import RaftError
+from .failures import MigrationError
 from .journal import ROLLBACK, load
 from .paths import size_of
 
@@ -21,7 +21,7 @@ ASIDE = ".rolled-back."
 POD_CONFIG = ".config"
 
 
-class LeftoversError(RaftError):
+class LeftoversError(MigrationError):
     """A state in which nothing may be removed."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, Union
 
-from .failures import RaftError, fail
+from .failures import MigrationError, fail
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 AGAIN = "fix the problem above and run the same command again"
 
 
-def explained(error: Union[RaftError, OSError], doing: str) -> RaftError:
+def explained(error: Union[MigrationError, OSError], doing: str) -> MigrationError:
     """An error of the operating system says which file or address, but not what it was needed for."""
-    if isinstance(error, RaftError):
+    if isinstance(error, MigrationError):
         return error
-    return RaftError(f"{doing}: {error}", seen=str(error), next_step=AGAIN)
+    return MigrationError(f"{doing}: {error}", seen=str(error), next_step=AGAIN)
 
 
 def run_module(module: AnsibleModule, work: Callable[[AnsibleModule, dict[str, Any]], None], doing: str) -> NoReturn:
     """Let `work(module, result)` fill the result, and end the module with it.
 
-    A RaftError or OSError ends the module with its text as `msg`, its facts as `failure`, and what the result has by then.
+    A MigrationError or OSError ends the module with its text as `msg`, its facts as `failure`, and what the result has by then.
     `doing` is what an OSError interrupted, for instance `reading the journal`. Other exceptions are defects and pass.
     """
     result: dict[str, Any] = {"changed": False}
     try:
         work(module, result)
-    except (RaftError, OSError) as error:
+    except (MigrationError, OSError) as error:
         fail(module, explained(error, doing), **result)
     module.exit_json(**result)
     raise AssertionError("exit_json has ended the process")

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .failures import RaftError
+from .failures import MigrationError
 
 PLAYBOOK = "ansible-playbook"
 AS_MODULE = ("-m", "ansible", "playbook")
@@ -71,7 +71,7 @@ def playbook_run(pid: int | None = None) -> Process:
             break
     process = identify(found) if found is not None else None
     if process is None:
-        raise RaftError(
+        raise MigrationError(
             f"no {PLAYBOOK} process is above process {pid or os.getpid()}",
             wanted=f"a run of {PLAYBOOK}, whose end is the end of the watch and of the lock",
             next_step="set `parent_pid` to the process that stands for the run",
@@ -85,7 +85,7 @@ def run_of(parent_pid: int | None) -> Process:
         return playbook_run()
     process = identify(parent_pid)
     if process is None:
-        raise RaftError(
+        raise MigrationError(
             f"there is no process {parent_pid}", seen=parent_pid, wanted="a living process", next_step="correct `parent_pid`"
         )
     return process

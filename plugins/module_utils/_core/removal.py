@@ -11,14 +11,14 @@ import stat
 from pathlib import Path
 
 from .durable import fsync
-from .failures import RaftError
+from .failures import MigrationError
 from .mounts import obstacle
 from .safe_open import folder
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class RemovalError(RaftError):
+class RemovalError(MigrationError):
     """Something that is not removed."""
 
 

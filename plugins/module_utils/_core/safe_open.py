@@ -18,13 +18,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from .failures import RaftError
+from .failures import MigrationError
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class UnsafePath(RaftError):
+class UnsafePath(MigrationError):
     """A path that leads through a link, or to something other than a regular file or a directory."""
 
 

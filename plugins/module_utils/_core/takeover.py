@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .durable import fsync
-from .failures import RaftError
+from .failures import MigrationError
 from .mounts import apart, obstacle
 
 
-class TakeoverError(RaftError):
+class TakeoverError(MigrationError):
     """A data folder that cannot become the unit's as it is."""
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .durable import beside, fsync, private_folder, replacing
-from .failures import RaftError
+from .failures import MigrationError
 from .systemd import RUNNING, STOPPED, parse_show, show_command, unit_name
 
 ETC = Path("/etc/systemd/system")
@@ -32,7 +32,7 @@ FORMAT = 1
 Systemctl = Callable[..., tuple]  # tuple[int, str, str], but Python 3.9 evaluates aliases
 
 
-class UnitError(RaftError):
+class UnitError(MigrationError):
     """A unit that cannot be stopped, masked or brought back."""
 
 

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Union
 
-from .failures import RaftError
+from .failures import MigrationError
 
 Value = Union[str, int, bool, list]
 _NAME = r"""(?P<quote>["']?)(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P=quote)"""
@@ -27,7 +27,7 @@ _MARGIN = re.compile(r"-\s|[\w\"'.-]+\s*:(\s|$)|#|---\s*(#.*)?$|\.\.\.\s*$")
 
 
 def set_keys(text: str, wanted: Mapping[str, Value], aliases: Mapping[str, str], name: str) -> str:
-    """The text with these keys (`section.key`) set. A section may be written under its alias. RaftError names file and line."""
+    """The text with these keys (`section.key`) set. A section may be written under its alias. MigrationError names file and line."""
     if text.lstrip().startswith("{"):
         return _set_json(text, wanted, aliases, name)
     lines = text.splitlines()
@@ -166,8 +166,8 @@ def _line_value(lines: list[str], section: str, key: str) -> str | None:
     return match["rest"].strip() if match else None
 
 
-def _refusal(name: str, line: int, seen: str, wanted: str) -> RaftError:
-    return RaftError(
+def _refusal(name: str, line: int, seen: str, wanted: str) -> MigrationError:
+    return MigrationError(
         f"{name}, line {line}: {seen}",
         seen=seen,
         wanted=wanted,

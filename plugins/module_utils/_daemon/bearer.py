@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 
 _VISIBLE = re.compile("[!-~]+")
 _FORMS: tuple[Callable[[str], str], ...] = (
@@ -30,7 +30,7 @@ DEEPEST = 40
 
 
 class Token:
-    """The token for the daemon at `url`, or none. RaftError for one that cannot be sent; its value is never in an error."""
+    """The token for the daemon at `url`, or none. MigrationError for one that cannot be sent; its value is never in an error."""
 
     def __init__(self, token: str | None, url: str, password: str | None = None) -> None:
         self._token = _usable(token, url)
@@ -66,7 +66,7 @@ def _usable(token: str | None, url: str) -> str | None:
     """The token as it goes into a header. One from a file often ends with a newline; it is never shown."""
     token = (token or "").rstrip("\r\n")
     if token and not _VISIBLE.fullmatch(token):
-        raise RaftError(
+        raise MigrationError(
             "the token cannot be sent: it has a character that is not visible ASCII",
             url=url,
             wanted="a token of visible ASCII characters on one line",

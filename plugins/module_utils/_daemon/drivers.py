@@ -47,7 +47,7 @@ def clients_of(params: Mapping[str, Any]) -> list[Daemon]:
 
 
 def daemon_at(url: str, access: Mapping[str, Any], timeout: float) -> Daemon:
-    """The daemon at this base URL; `access` has what ACCESS names, as far as it is given. Raises RaftError for a bad URL."""
+    """The daemon at this base URL; `access` has what ACCESS names, as far as it is given. Raises MigrationError for a bad URL."""
     given = {name: access[name] for name in ACCESS if access.get(name) is not None}
     return PiController(url, timeout=timeout, **given)
 

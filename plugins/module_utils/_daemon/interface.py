@@ -62,7 +62,7 @@ class TakenSnapshot:
 
 
 class Daemon(Protocol):
-    """One daemon, asked at its own address. Every call raises RaftError with what was asked of whom, and why it failed.
+    """One daemon, asked at its own address. Every call raises MigrationError with what was asked of whom, and why it failed.
 
     Calls are bounded in time (`timeout`, seconds, from connecting to the last byte) and size. `status` of the error is that
     of HTTP, None where there was no answer: then the outcome of the call is open.

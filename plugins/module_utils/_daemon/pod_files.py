@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .._core.durable import private_folder, replacing
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._core.safe_open import read_bytes
 from .._core.yaml_edit import keys_in, set_keys
 from .drivers import settings
@@ -54,7 +54,7 @@ class PodFiles:
         return self._folder / f"{state.name}.yaml"
 
     def changes(self, states: list[State]) -> list[Change]:
-        """What has to be written. RaftError where the source cannot be read or changed; its content is in no error."""
+        """What has to be written. MigrationError where the source cannot be read or changed; its content is in no error."""
         source = _text(self._source)
         found = [self._change(state, source) for state in states]
         return [change for change in found if change is not None]
@@ -104,8 +104,8 @@ def look(source: Path) -> dict[str, Any]:
         # In each section that a state changes, so that every refusal is found.
         set_keys(text, {**wanted, "websocket.port": 1, "gpio.enabled": False}, settings.SECTION_ALIASES, str(source))
         values = keys_in(text, dict.fromkeys(settings.LOOKED_AT.values()), settings.SECTION_ALIASES)
-    except (RaftError, OSError) as error:
-        found["error"] = error.told if isinstance(error, RaftError) else str(error)
+    except (MigrationError, OSError) as error:
+        found["error"] = error.full_message if isinstance(error, MigrationError) else str(error)
         return found
     return {**found, **{name: _plain(values[key]) for name, key in settings.LOOKED_AT.items() if key in values}}
 
@@ -128,7 +128,7 @@ def _text(path: Path) -> str:
     try:
         return read_bytes(path.resolve() if path.is_symlink() else path, MAX_FILE).decode()
     except UnicodeDecodeError as error:
-        raise RaftError(
+        raise MigrationError(
             f"{path} is not UTF-8", seen=f"byte {error.start}", wanted="UTF-8", next_step=f"write {path} in UTF-8"
         ) from None
 

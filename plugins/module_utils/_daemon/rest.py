@@ -24,7 +24,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._core.operator import OPERATOR_ADDRESS
 from .._core.text import one_line
 from .bearer import Token
@@ -70,7 +70,7 @@ class State:
         try:
             return self._file.read(size)
         except OSError as error:
-            raise RaftError(
+            raise MigrationError(
                 f"{self._file.name} cannot be read while it is sent to {self._url}: {error}",
                 url=self._url,
                 seen=str(error),
@@ -101,13 +101,13 @@ class RestDaemon:
             port = -1
         if "@" in parts.netloc:
             # Not shown: what is before the @ may be a password.
-            raise RaftError(
+            raise MigrationError(
                 "the URL of a daemon names a user",
                 wanted="http://ADDRESS:PORT or https://ADDRESS:PORT",
                 next_step="take the part before the @ out of the URL; give `user` and `password`, or a `token`",
             )
         if parts.scheme not in ("http", "https") or not parts.hostname or port == -1 or not base_url.isprintable():
-            raise RaftError(
+            raise MigrationError(
                 f"{base_url!r} is not the base URL of a daemon",
                 url=base_url,
                 seen=base_url,
@@ -122,7 +122,7 @@ class RestDaemon:
         self._user, self._password = user or None, (password or "").rstrip("\r\n")
         self._token = Token(token, self.url, self._password)
         # Why the last login was refused: asked again, it would lock the account.
-        self._refused: RaftError | None = None
+        self._refused: MigrationError | None = None
         secured = parts.scheme == "https"
         self._tls = tls_context(validate_certs, ca_path, self.url, client_cert, client_key) if secured else None
 
@@ -273,8 +273,8 @@ class RestDaemon:
 
     def _error(
         self, what: str, status: int | None, seen: Any, wanted: str, next_step: str | None = None
-    ) -> RaftError:
-        return RaftError(
+    ) -> MigrationError:
+        return MigrationError(
             f"{self.url} {what}" + (f" ({seen})" if status is None else ""),
             url=self.url,
             status=status,

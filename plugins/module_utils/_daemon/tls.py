@@ -9,18 +9,18 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 
 
 def tls_context(
     validate_certs: bool, ca_path: str | None, url: str, client_cert: str | None = None, client_key: str | None = None
 ) -> ssl.SSLContext:
-    """How to speak TLS with the daemon at `url`. RaftError where a certificate or a key cannot be read."""
+    """How to speak TLS with the daemon at `url`. MigrationError where a certificate or a key cannot be read."""
     try:
         folder = ca_path if ca_path and Path(ca_path).is_dir() else None
         context = ssl.create_default_context(cafile=None if folder else ca_path, capath=folder)
     except OSError as error:
-        raise RaftError(
+        raise MigrationError(
             f"cannot read the certificates in {ca_path} ({error})",
             url=url,
             seen=str(error),
@@ -43,7 +43,7 @@ def _present(context: ssl.SSLContext, client_cert: str, client_key: str | None, 
     except (OSError, ValueError) as error:
         # The reason names no content of the files.
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "it is not PEM"
-        raise RaftError(
+        raise MigrationError(
             f"cannot use the client certificate {client_cert} with the key in {client_key or client_cert} ({reason})",
             url=url,
             seen=str(reason),

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Optional
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .standing import FAMILY, NAME, Table, parse, show
 from .table import Gate
 
@@ -23,7 +23,7 @@ _NEEDS = (
 )
 
 
-class GateError(RaftError):
+class GateError(MigrationError):
     """A gate that cannot be read or set."""
 
 

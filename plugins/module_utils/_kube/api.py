@@ -15,7 +15,7 @@ import json
 import time
 from typing import Any, Callable
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._core.text import visible
 from .._core.waiting import wait_until
 from .outage import OutageMemory, cause_of, is_final, reason_of, server_of
@@ -41,7 +41,7 @@ START = (
 )
 
 
-class KubeError(RaftError):
+class KubeError(MigrationError):
     """What the Kubernetes API, or an object in it, is not as it should be; `url` is the object's path."""
 
     never_left = False

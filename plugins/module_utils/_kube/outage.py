@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .._core.durable import private_folder, replacing
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._core.processes import Process, playbook_run
 
 FOLDER = "pi-controller-migration"
@@ -91,7 +91,7 @@ class OutageMemory:
             cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
             return cls(cache / FOLDER, playbook_run())
         # The last where a user has no home.
-        except (RaftError, OSError, RuntimeError):
+        except (MigrationError, OSError, RuntimeError):
             return cls()
 
     @property

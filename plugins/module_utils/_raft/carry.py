@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .._core.durable import sha256_of
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._daemon.interface import Daemon
 from . import snapshots
 from .leader import LeaderSession
@@ -42,7 +42,7 @@ class Carry:
         """The newest state of the daemon on this host, copied to `dest`, and its SHA-256."""
         snapshot, _taken_by = take(self.client, self.raft_dir, self.timeout)
         if snapshot is None:
-            raise RaftError(
+            raise MigrationError(
                 f"{self.client.url} took no snapshot", url=self.client.url, wanted="a snapshot", next_step="read the daemon's log"
             )
         sha256 = snapshots.copy(snapshot, self.dest)
@@ -54,7 +54,7 @@ class Carry:
         state = self.dest / snapshots.STATE
         seen = sha256_of(state)
         if seen != sha256:
-            raise RaftError(
+            raise MigrationError(
                 f"{state} is no longer what was copied there",
                 seen=seen,
                 wanted=sha256,

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._daemon.interface import Daemon, Member, NodeStatus
 
 # A follower that has not heard its leader for the heartbeat timeout (1 s) is about to start an election.
@@ -27,7 +27,7 @@ class Answer:
 
     client: Daemon
     status: NodeStatus | None = None
-    error: RaftError | None = None
+    error: MigrationError | None = None
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def look_at(clients: Sequence[Daemon]) -> ClusterView:
     def ask(client: Daemon) -> Answer:
         try:
             return Answer(client, status=client.status())
-        except RaftError as error:
+        except MigrationError as error:
             return Answer(client, error=error)
 
     with ThreadPoolExecutor(max_workers=max(1, len(clients))) as pool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._core.waiting import Waited, wait_until
 from .._daemon.interface import Daemon
 from .cluster import LEADER_UNSEEN, ClusterView, MemberView, look_at
@@ -49,9 +49,9 @@ class Conditions:
         """Look until all conditions hold, for at most so many seconds."""
         return wait_until(lambda: look_at(self.clients), lambda view: not self.unmet(view), timeout, POLL)
 
-    def not_met(self, waited: Waited[ClusterView]) -> RaftError:
+    def not_met(self, waited: Waited[ClusterView]) -> MigrationError:
         reasons = self.unmet(waited.value)
-        return RaftError(
+        return MigrationError(
             f"the cluster is not as wanted after {waited.elapsed:.1f} s: {'; '.join(reasons)}",
             url=",".join(client.url for client in self.clients),
             seen=reasons,

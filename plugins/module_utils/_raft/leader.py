@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._core.waiting import wait_until
 from .._daemon.interface import Daemon, Member
 from .cluster import ClusterView, Leader, MemberView, look_at
@@ -76,7 +76,7 @@ class LeaderSession:
         )
         view = waited.value
         if not waited.met or view.leader is None:
-            raise RaftError(
+            raise MigrationError(
                 f"no leader with a quorum within {self.limits.leader:g} s: {view.describe()}",
                 url=",".join(client.url for client in self.clients),
                 seen={"cluster": view.describe(), "unanswered": view.unanswered},
@@ -105,10 +105,10 @@ class LeaderSession:
             return
         deadline = began + self.limits.leader
         while True:
-            refused: RaftError | None = None
+            refused: MigrationError | None = None
             try:
                 call(self.client())
-            except RaftError as error:
+            except MigrationError as error:
                 if error.status not in again_after:
                     raise
                 refused = error
@@ -161,6 +161,6 @@ class LeaderSession:
 
         return wait_until(self.look, reached, timeout, POLL).met
 
-    def error(self, message: str, *, seen: Any = None, wanted: Any = None, next_step: str | None = None) -> RaftError:
+    def error(self, message: str, *, seen: Any = None, wanted: Any = None, next_step: str | None = None) -> MigrationError:
         url = self.leader.client.url if self.leader.client else None
-        return RaftError(message, url=url, seen=seen or self.view.describe(), wanted=wanted, next_step=next_step)
+        return MigrationError(message, url=url, seen=seen or self.view.describe(), wanted=wanted, next_step=next_step)

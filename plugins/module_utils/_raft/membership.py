@@ -10,7 +10,7 @@ import socket
 import time
 from typing import Callable
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._core.waiting import Waited, wait_until
 from .._daemon.interface import Daemon, Member
 from .cluster import same_host
@@ -183,7 +183,7 @@ class MembershipChange(LeaderSession):
 
         self.change(f"remove {node_id}", call, lambda view: view.find(node_id) is None)
 
-    def _never_removed(self, node_id: str) -> RaftError:
+    def _never_removed(self, node_id: str) -> MigrationError:
         return self.error(
             f"{node_id} leads: a leader is never removed",
             wanted=f"another leader than {node_id}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._daemon.drivers import clients_of
 from .._daemon.interface import Member
 from .leader import Limits
@@ -30,7 +30,7 @@ class MembershipRequest:
     def run(self) -> None:
         wanted = self.wanted
         if wanted["address"] is not None and not ADDRESS.fullmatch(wanted["address"]):
-            raise RaftError(
+            raise MigrationError(
                 f"{wanted['address']!r} is not a Raft address",
                 seen=wanted["address"],
                 wanted="ip:port",

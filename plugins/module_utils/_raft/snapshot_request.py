@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._core.safe_open import open_file
 from .._daemon.drivers import clients_of
 from . import snapshots
@@ -97,7 +97,7 @@ class SnapshotRequest:
         client = clients_of(self.wanted)[0]
         status = client.status()
         if not status.is_leader or "restore" not in client.capabilities():
-            raise RaftError(
+            raise MigrationError(
                 f"{client.url} does not lead, or its release has no call to restore a state",
                 url=client.url,
                 seen={"is_leader": status.is_leader, "leader": status.leader},
@@ -114,7 +114,7 @@ class SnapshotRequest:
     def _daemon_takes_snapshots(self) -> bool:
         clients = clients_of(self.wanted)
         if len(clients) > 1:
-            raise RaftError(
+            raise MigrationError(
                 "a snapshot is taken by one daemon, the one on this host",
                 seen=[client.url for client in clients],
                 wanted="one URL",
@@ -140,7 +140,7 @@ def _check_file(src: Path) -> None:
     try:
         os.close(open_file(src))
     except OSError as error:
-        raise RaftError(
+        raise MigrationError(
             f"{src} cannot be read ({error.strerror})",
             seen=error.strerror,
             wanted=f"a state in {src}",
@@ -151,13 +151,13 @@ def _check_file(src: Path) -> None:
 def _snapshot_in(folder: Path) -> snapshots.Snapshot | None:
     try:
         return snapshots.read_snapshot(folder)
-    except RaftError:
+    except MigrationError:
         return None
 
 
 def _sound(snapshot: snapshots.Snapshot) -> bool:
     try:
         snapshots.verify(snapshot)
-    except RaftError:
+    except MigrationError:
         return False
     return True

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable
 
 from .._core.durable import fsync, private_folder
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._core.modules import AGAIN
 from .._core.safe_open import open_file, read_bytes
 from .._daemon.interface import Member
@@ -37,7 +37,7 @@ _LARGE, _SPARSE = 1 << 30, 100
 _SPARE_BYTES = 16 << 20
 
 
-class UnreadableSnapshot(RaftError):
+class UnreadableSnapshot(MigrationError):
     """The operating system did not let us read it, so whether it is finished is not known."""
 
 
@@ -79,7 +79,7 @@ def read_snapshot(folder: Path) -> Snapshot:
             members=tuple(Member(str(s["ID"]), str(s["Address"]), s.get("Suffrage", 0) == 0) for s in servers),
         )
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise RaftError(
+        raise MigrationError(
             f"{folder} holds no finished snapshot: it has no {META}", seen=str(error), wanted=META, next_step="take another snapshot"
         ) from error
     except OSError as error:
@@ -87,7 +87,7 @@ def read_snapshot(folder: Path) -> Snapshot:
             f"cannot read {folder / META} ({error})", seen=str(error), wanted=META, next_step=AGAIN
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
-        raise RaftError(
+        raise MigrationError(
             f"{folder} holds no finished snapshot ({type(error).__name__}: {error})",
             seen=str(error),
             wanted=f"{META} with Version, ID, Index, Term, Size and CRC",
@@ -98,7 +98,7 @@ def read_snapshot(folder: Path) -> Snapshot:
 def list_snapshots(raft_dir: Path) -> list[Snapshot]:
     """Finished snapshots, the newest first, in the order Raft itself prefers them: term, index, ID.
 
-    RaftError where none can be read although there is one: then it is not known that there is none.
+    MigrationError where none can be read although there is one: then it is not known that there is none.
     """
     found, unreadable = [], None
     folder = raft_dir / "snapshots"
@@ -110,7 +110,7 @@ def list_snapshots(raft_dir: Path) -> list[Snapshot]:
             found.append(read_snapshot(entry))
         except UnreadableSnapshot as error:
             unreadable = error
-        except RaftError:
+        except MigrationError:
             continue
     if unreadable and not found:
         raise unreadable
@@ -148,7 +148,7 @@ def copy(snapshot: Snapshot, dest: Path) -> str:
         for folder in (dest, dest.parent):
             fsync(folder)
     except OSError as error:
-        raise RaftError(
+        raise MigrationError(
             f"cannot copy snapshot {snapshot.id} to {dest} ({error})",
             seen=str(error),
             wanted=f"{STATE} and {META} of {snapshot.id} in {dest}",
@@ -161,7 +161,7 @@ def _check_space(dest: Path, snapshot: Snapshot) -> None:
     filesystem = os.statvfs(dest)
     free, wanted = filesystem.f_bavail * filesystem.f_frsize, snapshot.size + _SPARE_BYTES
     if free < wanted:
-        raise RaftError(
+        raise MigrationError(
             f"{dest} has {free} bytes free, snapshot {snapshot.id} needs {wanted}",
             seen=free,
             wanted=wanted,
@@ -170,7 +170,7 @@ def _check_space(dest: Path, snapshot: Snapshot) -> None:
 
 
 def open_state(snapshot: Snapshot) -> BinaryIO:
-    """The state, open for reading: a regular file of the declared size. UnsafePath, OSError or RaftError where it is not."""
+    """The state, open for reading: a regular file of the declared size. UnsafePath, OSError or MigrationError where it is not."""
     source = os.fdopen(open_file(snapshot.state), "rb")
     status = os.fstat(source.fileno())
     made_of_holes = status.st_size >= _LARGE and status.st_blocks * 512 * _SPARSE < status.st_size
@@ -209,7 +209,7 @@ def _chunks(snapshot: Snapshot) -> Iterator[bytes]:
                 left -= len(chunk)
                 yield chunk
     except OSError as error:
-        raise RaftError(
+        raise MigrationError(
             f"cannot read {snapshot.state} ({error})",
             seen=str(error),
             wanted=f"{snapshot.size} bytes",
@@ -217,17 +217,17 @@ def _chunks(snapshot: Snapshot) -> Iterator[bytes]:
         ) from error
 
 
-def _unfit(message: str, seen: Any, wanted: Any) -> RaftError:
+def _unfit(message: str, seen: Any, wanted: Any) -> MigrationError:
     """A state that is not the one that was written."""
     step = "do not use this snapshot; check the storage, then take another one"
-    return RaftError(message, seen=seen, wanted=wanted, next_step=step)
+    return MigrationError(message, seen=seen, wanted=wanted, next_step=step)
 
 
 def _meta_of(snapshot: Snapshot) -> bytes:
     try:
         return read_bytes(snapshot.folder / META, _META_LIMIT)
     except OSError as error:
-        raise RaftError(
+        raise MigrationError(
             f"cannot read {META} of snapshot {snapshot.id} ({error})",
             seen=str(error),
             wanted=str(snapshot.folder / META),

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Callable
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._core.safe_open import held_inside
 from .._core.waiting import Waited, wait_until
 from .._daemon.interface import Daemon, TakenSnapshot
@@ -30,7 +30,7 @@ def take(client: Daemon, raft_dir: str | None, timeout: float) -> tuple[snapshot
     for place in places:
         if os.path.lexists(place / snapshots.META):
             return snapshots.read_snapshot(place), "api"
-    raise RaftError(
+    raise MigrationError(
         f"{client.url} took snapshot {taken.id!r}, which is not on this host in {raft_dir or '`raft_dir`, which is not given'}",
         url=client.url,
         seen={"id": taken.id, "path": taken.path},
@@ -53,7 +53,7 @@ def _places(taken: TakenSnapshot, raft_dir: str | None) -> list[Path]:
 def newest(raft_dir: str | None) -> snapshots.Snapshot | None:
     """The newest finished snapshot in a daemon's Raft folder."""
     if not raft_dir:
-        raise RaftError(
+        raise MigrationError(
             "without `raft_dir` there is nowhere to look for a snapshot",
             wanted="the daemon's Raft folder",
             next_step="give `raft_dir`",

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._core.journal import load
 from .._core.procfs import PROC, listeners
 from .._gate.standing import Table, state_of
@@ -64,7 +64,7 @@ def last_journal(folder: Path) -> dict[str, Any] | None:
     """The journal that was put aside last, by a rollback that came to its end."""
     aside = sorted(folder.glob("journal.*.json"), key=lambda path: path.stat().st_mtime) if folder.is_dir() else []
     for path in reversed(aside):
-        with contextlib.suppress(OSError, RaftError):
+        with contextlib.suppress(OSError, MigrationError):
             return load(path)
     return None
 

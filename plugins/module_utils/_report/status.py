@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .._core import commands
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._core.journal import PARALLEL, ROLLBACK, STRATEGIES, strategy_of
 from .._daemon.drivers import daemon_at, read_report
 from .._daemon.interface import Daemon, Unreadable
@@ -103,7 +103,7 @@ def _answer(client: Daemon, status: Any) -> Answer:
     try:
         return Answer(client, read_report(status) if status else None)
     except Unreadable as error:
-        return Answer(client, error=RaftError(f"{client.url} gave an unreadable answer: {error}", url=client.url, status=200))
+        return Answer(client, error=MigrationError(f"{client.url} gave an unreadable answer: {error}", url=client.url, status=200))
 
 
 def way(name: str, hosts: Mapping[str, Info], config: Info, port: int | None = None, hops: int = 0) -> str:

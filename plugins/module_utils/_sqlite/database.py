@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .._core.durable import beside
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._core.safe_open import folder, kind_of, open_file
 
 # How a journal begins that SQLite would roll back.
@@ -24,7 +24,7 @@ JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 SIDE_FILES = ("-journal", "-wal", "-shm")
 
 
-class SqliteError(RaftError):
+class SqliteError(MigrationError):
     """A database that cannot be read, copied or trusted."""
 
 

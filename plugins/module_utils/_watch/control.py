@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._core.processes import Process, run_of
 from .._core.waiting import wait_until
 from .files import ABOUT, ORDER, WatchFolder
@@ -56,7 +56,7 @@ class WatchControl:
                 # Nothing of the way back depends on it, and nothing may keep anybody from it.
                 self.warn("the quorum watch has ended by itself, so the migration's lock is not renewed any more")
                 return False
-            raise RaftError(
+            raise MigrationError(
                 f"the quorum watch has ended by itself: {about.get('why') or 'no reason is known'}",
                 seen=about.get("why"),
                 wanted="a watch, and with it the lock, to the end of the run",
@@ -91,7 +91,7 @@ class WatchControl:
     def refuse_another_run(self) -> None:
         other = Process.from_dict(self.about().get("run"))
         if self.process() is not None and other is not None and other.alive and other != self.run:
-            raise RaftError(
+            raise MigrationError(
                 f"process {other.pid} on this machine runs a playbook whose watch uses {self.folder.path}",
                 seen=other.pid,
                 wanted="one run at a time in this folder",
@@ -131,7 +131,7 @@ class WatchControl:
         urls = {STANDARD: self.params["standard_urls"], TEMPORARY: self.params["temporary_urls"]}
         unknown = sorted({url for some in urls.values() for url in some} - set(self.about().get("urls", [])))
         if unknown:
-            raise RaftError(
+            raise MigrationError(
                 f"the quorum watch was not started with {', '.join(unknown)}",
                 seen=unknown,
                 wanted=self.about().get("urls"),

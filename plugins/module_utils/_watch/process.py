@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .._core.failures import LockTaken, RaftError
+from .._core.failures import LockTaken, MigrationError
 from .._core.processes import Process, identify
 from .._daemon.interface import Daemon
 from .._raft.cluster import MemberView
@@ -288,7 +288,7 @@ def detach(watch: Callable[[Callable[[], None]], None], log: Path) -> int:
     except ValueError:
         answer = {"message": f"the quorum watch did not start; {log} may say why", "seen": text[-500:]}
     if "pid" not in answer:
-        raise RaftError(**answer)
+        raise MigrationError(**answer)
     return int(answer["pid"])
 
 
@@ -307,7 +307,7 @@ def _detached(watch: Callable[[Callable[[], None]], None], hear: int, tell: int,
 
             watch(ready)
         status = 0
-    except RaftError as error:
+    except MigrationError as error:
         with contextlib.suppress(OSError):
             os.write(tell, json.dumps({"message": str(error), **error.failure}).encode())
     except BaseException:  # noqa: BLE001 - nothing above it could report it

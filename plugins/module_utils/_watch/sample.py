@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._daemon.interface import Daemon, NodeStatus
 from .._raft.cluster import FRESH_CONTACT, Answer, ClusterView, MemberView, assemble, host_of, same_host, speaks_for_itself
 from .plan import GATED, MOVING, Expectation
@@ -106,7 +106,7 @@ def take(
 def _answer(reading: Reading) -> Answer:
     if reading.status is not None:
         return Answer(reading.client, status=reading.status)
-    return Answer(reading.client, error=RaftError("did not answer", url=reading.client.url))
+    return Answer(reading.client, error=MigrationError("did not answer", url=reading.client.url))
 
 
 def _own_words(expectation: Expectation, readings: list[Reading]) -> tuple[list[Reading], str | None]:

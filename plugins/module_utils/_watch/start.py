@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .._core.failures import RaftError
+from .._core.failures import MigrationError
 from .._daemon.drivers import daemon_at
 from .control import WatchControl
 from .judge import Limits
@@ -26,7 +26,7 @@ class WatchStart(WatchControl):
         self.lock = lock
 
     def started(self) -> bool:
-        """Whether this run has no process yet; it has one afterwards. Raises RaftError, and OSError for the folder."""
+        """Whether this run has no process yet; it has one afterwards. Raises MigrationError, and OSError for the folder."""
         if self.process() is not None and self.is_ours:
             return False
         if self.check_mode:
@@ -52,7 +52,7 @@ class WatchStart(WatchControl):
                 lock.take()
             try:
                 self.refuse_another_run()
-            except RaftError:
+            except MigrationError:
                 if lock is not None:
                     lock.release()
                 raise

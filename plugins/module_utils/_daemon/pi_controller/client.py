@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from ..._core.failures import RaftError
+from ..._core.failures import MigrationError
 from ..interface import NodeStatus, TakenSnapshot
 from ..rest import RestDaemon
 from .answers import capabilities_answer, login_answer, parse_status, read_only_answer, snapshot_answer, status_answer
@@ -44,7 +44,7 @@ class PiController(RestDaemon):
         """The status; with clustering off the published daemon does not know the path."""
         try:
             return self._read("GET", STATUS, check)
-        except RaftError as error:
+        except MigrationError as error:
             if error.status != 404:
                 raise
             raise self._error(
@@ -65,7 +65,7 @@ class PiController(RestDaemon):
         """The optional calls of this release; today's releases know no such list, which is the empty one."""
         try:
             found = self._call("GET", CAPABILITIES)
-        except RaftError as error:
+        except MigrationError as error:
             if error.status in (404, 405):
                 return frozenset()
             raise
@@ -93,7 +93,7 @@ class PiController(RestDaemon):
     def snapshot(self, timeout: float | None = None) -> TakenSnapshot | None:
         try:
             return TakenSnapshot(**self._read("POST", SNAPSHOT, snapshot_answer, timeout=timeout))
-        except RaftError as error:
+        except MigrationError as error:
             # Raft refuses where nothing was written since the last one.
             if error.status == 409 or "nothing new to snapshot" in str(error):
                 return None

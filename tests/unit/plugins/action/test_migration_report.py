@@ -109,7 +109,7 @@ def test_a_verdict_that_is_none_is_refused(write: Write, arguments: dict[str, An
     (tmp_path / "verdict.json").write_text("[]")
     result = write({**arguments, "witness_verdict": str(tmp_path / "verdict.json")})
     assert result["failed"]
-    assert "no verdict of a witness" in result["msg"]
+    assert "not a verdict of the witness" in result["msg"]
     assert not Path(arguments["dest"]).exists()
 
 

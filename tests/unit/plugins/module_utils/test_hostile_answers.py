@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import RaftError
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import MigrationError
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.answers import MAX_MEMBERS
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.client import PiController
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft import cluster as cluster_file
@@ -41,7 +41,7 @@ UNSENDABLE = ["pl4nted\nX-More: yes", "pl4nted\r\n\r\n.", "pl4ntéd-secret", "pl
 def test_h2_a_call_ends_at_its_deadline(script: Script):
     with HostileDaemon(script) as daemon:
         began = time.monotonic()
-        with pytest.raises(RaftError, match="did not answer GET .*within 0.4 s"):
+        with pytest.raises(MigrationError, match="did not answer GET .*within 0.4 s"):
             PiController(daemon.url, timeout=TIMEOUT).status()
         assert took(began) < TIMEOUT + 0.5
 
@@ -56,7 +56,7 @@ def test_h2_a_call_ends_at_its_deadline(script: Script):
     ],
 )
 def test_h2_an_answer_is_read_up_to_a_limit(script: Script):
-    with HostileDaemon(script) as daemon, pytest.raises(RaftError, match="larger than 1048576 bytes"):
+    with HostileDaemon(script) as daemon, pytest.raises(MigrationError, match="larger than 1048576 bytes"):
         PiController(daemon.url, timeout=20).status()
 
 
@@ -77,7 +77,7 @@ def test_h2_a_body_is_sent_within_the_deadline(tmp_path: Path, pace: float):
         reader.start()
         began = time.monotonic()
         try:
-            with pytest.raises(RaftError, match="did not answer POST"):
+            with pytest.raises(MigrationError, match="did not answer POST"):
                 PiController(f"http://127.0.0.1:{listener.getsockname()[1]}").restore(tmp_path / "state.bin", timeout=TIMEOUT)
             assert took(began) < TIMEOUT + 0.5
         finally:
@@ -88,7 +88,7 @@ def test_h2_a_body_is_sent_within_the_deadline(tmp_path: Path, pace: float):
 def test_h2_a_tls_handshake_ends_at_the_deadline():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         began = time.monotonic()
-        with pytest.raises(RaftError, match="did not answer"):
+        with pytest.raises(MigrationError, match="did not answer"):
             PiController(f"https://127.0.0.1:{listener.getsockname()[1]}", timeout=TIMEOUT).status()
         assert took(began) < TIMEOUT + 0.5
 
@@ -97,7 +97,7 @@ def test_h2_a_tls_handshake_ends_at_the_deadline():
 def test_h2_a_redirect_is_not_followed_with_a_token(status: int):
     with HostileDaemon(saying(GOOD)) as thief:
         with HostileDaemon(fixed(http(status, b"", b"Location: " + thief.url.encode()))) as daemon:
-            with pytest.raises(RaftError, match="redirects are not followed"):
+            with pytest.raises(MigrationError, match="redirects are not followed"):
                 PiController(daemon.url, token=AWKWARD[0]).status()
             assert len(daemon.requests) == 1
         assert thief.requests == []
@@ -106,7 +106,7 @@ def test_h2_a_redirect_is_not_followed_with_a_token(status: int):
 @pytest.mark.parametrize("token", AWKWARD)
 def test_h3_a_token_that_comes_back_is_not_shown(token: str):
     with HostileDaemon(echo_token) as daemon:
-        with pytest.raises(RaftError) as refused:
+        with pytest.raises(MigrationError) as refused:
             PiController(daemon.url, token=token).status()
         assert f"Bearer {token}".encode() in daemon.requests[0]
     assert token not in str(refused.value) + json.dumps(refused.value.failure, ensure_ascii=False)
@@ -122,14 +122,14 @@ def test_a3_a_newline_at_the_end_of_a_token_is_stripped(ending: str):
 
 @pytest.mark.parametrize("token", UNSENDABLE)
 def test_a3_a_token_that_cannot_be_sent_is_refused_and_not_shown(token: str):
-    with pytest.raises(RaftError, match="visible ASCII") as refused:
+    with pytest.raises(MigrationError, match="visible ASCII") as refused:
         PiController("http://127.0.0.1:1", token=token)
     assert "pl4nt" not in str(refused.value) + repr(refused.value.failure)
     assert refused.value.__cause__ is None
 
 
 def test_h3_a_password_in_a_url_is_not_shown():
-    with pytest.raises(RaftError, match="names a user") as refused:
+    with pytest.raises(MigrationError, match="names a user") as refused:
         PiController("http://user:pl4nted@127.0.0.1:1")
     assert "pl4nted" not in str(refused.value) + repr(refused.value.failure)
 
@@ -223,23 +223,23 @@ def test_m7_a_number_that_makes_no_sense_is_not_sent():
 
 @pytest.mark.parametrize("name", ["../../etc", "..", "", "a/b", "a\x00b", 7, None, "x" * 300])
 def test_m7_a_snapshot_has_a_plain_name(name):
-    with HostileDaemon(saying({"id": name, "path": "/x"})) as daemon, pytest.raises(RaftError, match="unreadable"):
+    with HostileDaemon(saying({"id": name, "path": "/x"})) as daemon, pytest.raises(MigrationError, match="unreadable"):
         PiController(daemon.url).snapshot()
 
 
 @pytest.mark.parametrize("enabled", ["false", 0, 1, None, [], {}])
 def test_m7_only_a_boolean_says_whether_writes_are_fenced(enabled):
-    with HostileDaemon(saying({"enabled": enabled})) as daemon, pytest.raises(RaftError, match="unreadable"):
+    with HostileDaemon(saying({"enabled": enabled})) as daemon, pytest.raises(MigrationError, match="unreadable"):
         PiController(daemon.url).read_only()
 
 
 def test_m4_a_refusal_cannot_clear_the_screen_or_forge_a_line():
     words = "\x1b[2J\x1b]52;c;cm0gLXJm\x07\nMigration finished\u202e\ud800"
-    with HostileDaemon(saying({"error": words}, 500)) as daemon, pytest.raises(RaftError) as refused:
+    with HostileDaemon(saying({"error": words}, 500)) as daemon, pytest.raises(MigrationError) as refused:
         PiController(daemon.url).status()
     shown = str(refused.value)
     assert shown.isprintable()
     assert "\\x1b[2J" in shown
     assert "\\nMigration finished\\u202e\\ud800" in shown
-    refused.value.told.encode()
+    refused.value.full_message.encode()
     json.dumps(refused.value.failure, ensure_ascii=False).encode()

@@ -318,9 +318,9 @@ def test_a_lock_that_cannot_be_given_back_does_not_keep_the_watch_from_ending(ku
 
 
 def test_without_a_run_above_it_says_what_to_set():
-    with pytest.raises(failures.RaftError, match="no ansible-playbook process is above process") as refused:
+    with pytest.raises(failures.MigrationError, match="no ansible-playbook process is above process") as refused:
         leases.owner_of(None)
-    assert "`parent_pid`" in refused.value.told
+    assert "`parent_pid`" in refused.value.full_message
 
 
 def test_a_lease_of_somebody_elses_making_has_no_owner_that_could_be_dead(kube, lock):

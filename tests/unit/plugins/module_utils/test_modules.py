@@ -11,7 +11,7 @@ import pytest
 from conftest import import_plugin
 
 modules = import_plugin("module_utils._core.modules")
-RaftError = import_plugin("module_utils._core.failures").RaftError
+MigrationError = import_plugin("module_utils._core.failures").MigrationError
 
 
 class Ended(Exception):
@@ -48,7 +48,7 @@ def test_a_module_ends_with_the_result_it_has_filled() -> None:
 def test_a_failure_keeps_what_was_done_until_then() -> None:
     def work(_module: Any, result: dict[str, Any]) -> None:
         result.update(changed=True, removed=["a"])
-        raise RaftError("no leader", seen="none", next_step="start a daemon")
+        raise MigrationError("no leader", seen="none", next_step="start a daemon")
 
     result = ended(work)
     assert (result["failed"], result["changed"], result["removed"]) == (True, True, ["a"])

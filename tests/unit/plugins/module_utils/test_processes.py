@@ -65,7 +65,7 @@ def test_a_run_started_by_another_run_is_its_own(tree):
 
 
 def test_no_run_at_all():
-    with pytest.raises(failures.RaftError, match="no ansible-playbook process is above"):
+    with pytest.raises(failures.MigrationError, match="no ansible-playbook process is above"):
         processes.playbook_run(1)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import RaftError
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import MigrationError
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.operator import OPERATOR_ADDRESS
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon import rest as rest_file
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.interface import Member
@@ -111,7 +111,7 @@ def test_no_list_of_capabilities_is_the_empty_one(answering, status):
     ("status", "text"), [(500, b"{}"), (401, b'{"error":"x"}'), (200, b'"yes"'), (200, b"<html></html>")]
 )
 def test_any_other_answer_is_no_list_of_capabilities(answering, status, text):
-    with pytest.raises(RaftError):
+    with pytest.raises(MigrationError):
         PiController(answering(status, text)).capabilities()
 
 
@@ -141,7 +141,7 @@ def test_transfer_and_restore_reach_the_leader(client, cluster, tmp_path):
 
 
 def test_a_refusal_carries_the_facts(cluster):
-    with pytest.raises(RaftError) as refused:
+    with pytest.raises(MigrationError) as refused:
         PiController(cluster.urls[1]).remove_member("n1")
     assert refused.value.status == 403
     assert refused.value.failure == {
@@ -154,7 +154,7 @@ def test_a_refusal_carries_the_facts(cluster):
 
 
 def test_nobody_there_is_no_status():
-    with pytest.raises(RaftError) as refused:
+    with pytest.raises(MigrationError) as refused:
         PiController("http://127.0.0.1:1").status()
     assert refused.value.status is None
     assert "refused" in str(refused.value)
@@ -162,14 +162,14 @@ def test_nobody_there_is_no_status():
 
 @pytest.mark.parametrize("url", ["10.0.0.1:8080", "ftp://x", "http://", "http://x:port", ""])
 def test_what_is_no_base_url(url):
-    with pytest.raises(RaftError):
+    with pytest.raises(MigrationError):
         PiController(url)
 
 
 def test_the_token_is_sent_and_never_shown(cluster):
     cluster.token = "s3cret"
     assert PiController(cluster.urls[0], token="s3cret").status().is_leader
-    with pytest.raises(RaftError) as refused:
+    with pytest.raises(MigrationError) as refused:
         PiController(cluster.urls[0], token="wr0ng").status()
     assert "wr0ng" not in str(refused.value) + str(refused.value.failure)
 
@@ -212,17 +212,17 @@ def test_a6_certificates_are_verified_unless_told_not_to(answering, tmp_path):
     context.load_cert_chain(cert, key)
     url = answering(200, b'{"leader": "127.0.0.1:1"}', context)
 
-    with pytest.raises(RaftError, match="certificate") as untrusted:
+    with pytest.raises(MigrationError, match="certificate") as untrusted:
         PiController(url).status()
     assert "ca_path" in untrusted.value.failure["next_step"]
     assert PiController(url, validate_certs=False).status().leader == "127.0.0.1:1"
     assert PiController(url, ca_path=str(cert)).status().leader == "127.0.0.1:1"
     # A6: the daemon runs, and its certificate does not name the address it was asked at.
-    with pytest.raises(RaftError, match="certificate") as unnamed:
+    with pytest.raises(MigrationError, match="certificate") as unnamed:
         PiController(url.replace("127.0.0.1", "localhost"), ca_path=str(cert)).status()
     assert unnamed.value.failure["next_step"].startswith("have the daemon's certificate name localhost")
-    with pytest.raises(RaftError) as plain:
+    with pytest.raises(MigrationError) as plain:
         PiController(answering(200, b"{}").replace("http://", "https://")).status()
     assert "speaks TLS" in plain.value.failure["next_step"]
-    with pytest.raises(RaftError, match="cannot read the certificates"):
+    with pytest.raises(MigrationError, match="cannot read the certificates"):
         PiController(url, ca_path=str(tmp_path / "none.pem"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import RaftError
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import MigrationError
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.interface import Member, NodeStatus
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.client import PiController
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.cluster import (
@@ -25,7 +25,7 @@ FOLLOWS = NodeStatus(
 
 def answer(number: int, status: NodeStatus | None, port: int = 8080) -> Answer:
     client = PiController(f"http://10.77.0.1{number}:{port}")
-    return Answer(client, status, None if status else RaftError("silent"))
+    return Answer(client, status, None if status else MigrationError("silent"))
 
 
 def view(

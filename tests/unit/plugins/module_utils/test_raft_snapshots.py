@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import RaftError
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import MigrationError
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.interface import Member
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft import snapshots
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.crc64 import Crc64
@@ -75,7 +75,7 @@ def test_the_newest_is_that_of_the_highest_term_then_index_and_never_a_tmp(raft_
 
     assert [one.id for one in snapshots.list_snapshots(raft_dir)] == ["8-2-1", REAL_ID, "7-999-1"]
     for folder in (unfinished, empty):
-        with pytest.raises(RaftError):
+        with pytest.raises(MigrationError):
             snapshots.read_snapshot(folder)
 
 
@@ -93,9 +93,9 @@ def test_damage_is_found(raft_dir, tmp_path, damage):
         changed = {"bit": bytes([state[0] ^ 1]) + state[1:], "short": state[:-1], "long": state + b"x"}
         found.state.write_bytes(changed[damage])
 
-    with pytest.raises(RaftError):
+    with pytest.raises(MigrationError):
         snapshots.verify(found)
-    with pytest.raises(RaftError):
+    with pytest.raises(MigrationError):
         snapshots.copy(found, tmp_path / "dest")
     assert list((tmp_path / "dest").iterdir()) == [], "nothing unverified gets a name"
 
@@ -120,5 +120,5 @@ def test_a_copy_replaces_an_older_one(raft_dir, tmp_path):
 def test_a_dest_that_cannot_be_written_is_named(raft_dir, tmp_path):
     (found,) = snapshots.list_snapshots(raft_dir)
     (tmp_path / "file").write_text("")
-    with pytest.raises(RaftError, match="cannot copy"):
+    with pytest.raises(MigrationError, match="cannot copy"):
         snapshots.copy(found, tmp_path / "file")

@@ -138,7 +138,7 @@ def test_m8_a_state_is_a_regular_file_of_the_declared_size(folder, tmp_path, tri
         else:
             snapshots.copy(found, tmp_path / "dest")
 
-    with pytest.raises(failures.RaftError) as refused:
+    with pytest.raises(failures.MigrationError) as refused:
         act()
     assert refused.value.failure["next_step"]
     dest = tmp_path / "dest"
@@ -149,7 +149,7 @@ def test_m8_a_state_is_a_regular_file_of_the_declared_size(folder, tmp_path, tri
 @pytest.mark.parametrize("trick", METAS)
 def test_m8_a_meta_that_no_daemon_writes_is_no_snapshot(raft_dir, folder, trick):
     METAS[trick](folder)
-    with pytest.raises(failures.RaftError):
+    with pytest.raises(failures.MigrationError):
         snapshots.read_snapshot(folder)
     assert snapshots.list_snapshots(raft_dir) == []
 
@@ -174,7 +174,7 @@ def test_m8_a_state_that_grows_while_it_is_read_is_read_no_further(folder, tmp_p
         return source_read()
 
     monkeypatch.setattr(snapshots, "open_state", grows)
-    with pytest.raises(failures.RaftError, match="is not what meta.json says"):
+    with pytest.raises(failures.MigrationError, match="is not what meta.json says"):
         snapshots.copy(snapshots.read_snapshot(folder), tmp_path / "dest")
     assert sum(read) == 1004
 
@@ -183,7 +183,7 @@ def test_m8_a_disk_without_room_is_noticed_before_the_first_byte(folder, tmp_pat
     import types
 
     monkeypatch.setattr(snapshots.os, "statvfs", lambda _path: types.SimpleNamespace(f_bavail=1, f_frsize=4096))
-    with pytest.raises(failures.RaftError, match="bytes free"):
+    with pytest.raises(failures.MigrationError, match="bytes free"):
         snapshots.copy(snapshots.read_snapshot(folder), tmp_path / "dest")
 
 

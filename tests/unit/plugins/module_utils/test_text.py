@@ -60,8 +60,8 @@ def test_m4_a_structure_is_cleaned_as_a_whole_and_only_so_deep():
 
 
 def test_m4_an_error_is_clean_where_it_is_made():
-    error = failures.RaftError(HOSTILE, seen={"daemon": [HOSTILE]}, wanted=HOSTILE)
-    assert not UNFIT.search(error.told)
+    error = failures.MigrationError(HOSTILE, seen={"daemon": [HOSTILE]}, wanted=HOSTILE)
+    assert not UNFIT.search(error.full_message)
     assert not UNFIT.search(json.dumps(error.failure, ensure_ascii=False))
 
 

@@ -10,7 +10,7 @@ import copy
 
 import pytest
 import yaml
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import RaftError
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import MigrationError
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.yaml_edit import Value, keys_in, set_keys
 
 ALIASES = {"cluster": "clustering"}
@@ -102,8 +102,8 @@ def test_d1_what_is_not_set_stays_byte_for_byte() -> None:
     ],
 )
 def test_d1_what_cannot_be_changed_safely_is_refused_by_its_line(text: str, line: int, seen: str) -> None:
-    with pytest.raises(RaftError) as refused:
+    with pytest.raises(MigrationError) as refused:
         set_keys(text, WANTED, ALIASES, "/etc/x.yaml")
     assert f"/etc/x.yaml, line {line}" in str(refused.value)
     assert seen in str(refused.value)
-    assert "s3cret" not in refused.value.told + str(refused.value.failure)
+    assert "s3cret" not in refused.value.full_message + str(refused.value.failure)

@@ -48,7 +48,7 @@ def test_a_copy_that_cannot_be_written_is_no_unreadable_state(monkeypatch, raft_
     snapshots = import_plugin("module_utils._raft.snapshots")
     (found,) = snapshots.list_snapshots(raft_dir)
     monkeypatch.setattr(snapshots, "_sync", no_space)
-    with pytest.raises(import_plugin("module_utils._core.failures").RaftError) as caught:
+    with pytest.raises(import_plugin("module_utils._core.failures").MigrationError) as caught:
         snapshots.copy(found, tmp_path / "copy")
     assert f"cannot copy snapshot {found.id} to {tmp_path}/copy" in str(caught.value)
     assert "No space left" in str(caught.value)
@@ -62,11 +62,11 @@ def test_a_snapshot_that_may_not_be_read_is_not_called_unfinished(monkeypatch, r
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     monkeypatch.setattr(snapshots, "read_bytes", refused)
-    with pytest.raises(import_plugin("module_utils._core.failures").RaftError) as caught:
+    with pytest.raises(import_plugin("module_utils._core.failures").MigrationError) as caught:
         snapshots.read_snapshot(folder)
     assert str(caught.value).startswith(f"cannot read {folder}/meta.json ([Errno 13]")
     # Nor is the folder said to hold none.
-    with pytest.raises(import_plugin("module_utils._core.failures").RaftError, match=r"cannot read .*Errno 13"):
+    with pytest.raises(import_plugin("module_utils._core.failures").MigrationError, match=r"cannot read .*Errno 13"):
         snapshots.list_snapshots(raft_dir)
 
 
