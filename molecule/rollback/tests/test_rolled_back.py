@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""After the way back: every Pi as it was before the migration, with what was written since; nothing of it deleted."""
+"""After the rollback: every Pi as it was before the migration, with what was written since; nothing of it deleted."""
 
 from __future__ import annotations
 

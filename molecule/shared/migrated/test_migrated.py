@@ -75,11 +75,11 @@ def test_backups_are_roots_alone(host: Host) -> None:
     backups = host.file(BACKUPS)
     assert (backups.mode, backups.user, backups.group) == (0o700, "root", "root")
     assert host.file(f"{BACKUPS}/journal.json").is_file
-    # The unit file keeps its mode and owner, which the way back gives it again; others cannot enter the folder.
+    # The unit file keeps its mode and owner, which a rollback restores; others cannot enter the folder.
     assert host.check_output(f"find {BACKUPS} -perm /077 ! -name pi-controller.service") == ""
 
 
 def test_no_container_was_restarted(addresses: dict[str, str]) -> None:
     pods = rehearsal.kubectl_json("-n", "pi-controller", "get", "pods")["items"]
-    restarts = {pod["spec"]["nodeName"]: [one["restartCount"] for one in pod["status"]["containerStatuses"]] for pod in pods}
+    restarts = {pod["spec"]["nodeName"]: [container["restartCount"] for container in pod["status"]["containerStatuses"]] for pod in pods}
     assert restarts == {name: [0] for name in addresses}
