@@ -262,9 +262,9 @@ def test_a_connection_to_the_old_daemon_ends_when_the_gate_closes(client, pi, ot
     assert says(operator).startswith("old-1")
 
 
-def asks_and_waits(client, pi, *patience: str) -> tuple[subprocess.Popen[str], subprocess.Popen[str]]:
-    """A client whose request the daemon is working on, and the daemon."""
-    waiting, daemon = client.start("talk", pi.address, "8080", "", *patience), pi.running[0]
+def asks_and_waits(client, pi, *patience: str, at=None) -> tuple[subprocess.Popen[str], subprocess.Popen[str]]:
+    """A client of `pi` whose request the daemon (of the Pi `at`, where its gate leads there) is working on, and the daemon."""
+    waiting, daemon = client.start("talk", pi.address, "8080", "", *patience), (at or pi).running[0]
     tell(waiting, "hold")
     assert daemon.stdout.readline().strip() == "holding"
     return waiting, daemon
@@ -435,6 +435,41 @@ def test_a_connection_led_to_the_other_pi_ends_when_it_is_led_there_no_more(clie
     assert pi.gate(state, established="finish")["changed"] is False
 
 
+@pytest.mark.parametrize(("state", "reached"), [("redirected", "pod-1"), ("fenced", "reset"), ("open", "old-1")])
+def test_a_request_under_way_at_the_other_pi_gets_its_answer(client, tracked, other, state, reached):
+    """Forgetting its connection at once would leave its client to wait until its own timeout."""
+    pi = tracked
+    pi.gate("forwarded", forward_to=other.address)
+    idle = client.start("talk", pi.address, "8080", "")
+    assert says(idle).startswith("old-2")
+    waiting, daemon = asks_and_waits(client, pi, at=other)
+
+    with ThreadPoolExecutor(1) as pool:
+        gate = pool.submit(pi.gate, state, established="finish", patience=20)
+        wait_for("new connections meet the new gate", lambda: client.ask(pi.address).split()[0] == reached)
+        assert not gate.done()
+        assert says(idle) == "reset"
+        tell(daemon, "answer")
+        assert waiting.stdout.readline().strip().startswith("old-2")
+        # The next one it asks is not for that Pi any more, so nothing is left to wait for.
+        assert says(waiting) == "reset"
+        gate.result(timeout=10)
+
+    assert (state == "open") == (pi.table() == "")
+    assert client.ask(pi.address).split()[0] == reached
+
+
+def test_keep_leaves_a_connection_with_the_other_pi(client, tracked, other):
+    pi = tracked
+    pi.gate("forwarded", forward_to=other.address)
+    kept = client.start("talk", pi.address, "8080", "")
+    assert says(kept).startswith("old-2")
+
+    pi.gate("open", established="keep")
+    assert says(kept).startswith("old-2")
+    assert client.ask(pi.address).startswith("old-1")
+
+
 @pytest.mark.parametrize("established", ["reset", "finish"])
 def test_a_connection_to_the_pod_ends_when_the_gate_leads_to_the_daemon_again(client, tracked, other, established):
     """A cutover that is undone: nobody writes to the pods, so whoever stayed with one would read the same for ever."""
@@ -482,7 +517,7 @@ def test_no_connection_fails_while_the_gate_changes(client, tracked, other):
         pi.gate("forwarded", forward_to=other.address, established="keep")
         pi.gate("redirected", established="keep")
         pi.gate("forwarded", forward_to=other.address, established="keep")
-        pi.gate("open")
+        pi.gate("open", established="keep")
     for process in hammers:
         out, _ = process.communicate(timeout=30)
         counts = json.loads(out)

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from typing import Any
 from .addresses import own_addresses
 from .boot import BootUnit
 from .nft import GateError, Nft
-from .sockets import Connection, Sockets, forget, forget_through
+from .sockets import Connection, Sockets
 from .standing import MIXED, Table, state_of
 from .table import Gate, Port
+from .tracked import Led, forget
 
 FORWARDING = {4: Path("/proc/sys/net/ipv4/ip_forward"), 6: Path("/proc/sys/net/ipv6/conf/all/forwarding")}
 
@@ -143,6 +144,13 @@ def set_gate(nft: Nft, gate: Gate, before: Table | None, established: str, patie
     ended: list[Connection] = []
     now = before
     changes = before != gate.expected()
+    led = _led_elsewhere(gate, before) if before and changes and established != "keep" else None
+    if led and established == "finish" and gate.state == "open":
+        # Without a table, only forgetting ends these. New connections come here from now on.
+        passing = replace(gate, ends_through=tuple(led.others), own=tuple(led.own), ports=_both(led.ports))
+        nft.apply(passing, now)
+        now = passing.expected()
+        led.finish(patience)
     # Where the gate is set already, no connection is let in again to finish.
     if ends and established == "finish" and changes:
         lenient = replace(gate, keep_established=True, ends_led=False)
@@ -161,13 +169,29 @@ def set_gate(nft: Nft, gate: Gate, before: Table | None, established: str, patie
         # Where the pod's clients are not ended yet, the kernel still has to know that they were led there.
         if sockets.can_end or gate.state != "open":
             forget(ended)
-    # Connections led to the other Pi have no socket here. A client that kept one would stay with that Pi's daemon for good: with the
-    # old one when its own Pi has the new, or with a follower that sends its writes back to this Pi.
-    left_behind = set(before.forward_to) - set(gate.forward_to) if before and changes else set()
-    if before and left_behind:
-        with contextlib.suppress(OSError):
-            forget_through(left_behind, [int(port) for port in before.sets.get("fenced", ())], gate.own or own_addresses())
+    if led:
+        if established == "finish" and gate.state != "open":
+            led.finish(patience)
+        led.forget()
     return Changed(before, after, len(ended))
+
+
+def _led_elsewhere(gate: Gate, before: Table) -> Led | None:
+    """What the gate `before` has led to a Pi that this one leads nobody to.
+
+    It has no socket here. A client that kept such a connection would stay with that Pi's daemon for good: with the old one
+    when its own Pi has the new, or with a follower that sends its writes back to this Pi.
+    """
+    others = tuple(address for address in before.forward_to if address not in gate.forward_to)
+    if not others:
+        return None
+    with contextlib.suppress(OSError):
+        return Led(others, [int(port) for port in before.sets.get("fenced", ())], gate.own or own_addresses())
+    return None
+
+
+def _both(ports: Collection[int]) -> tuple[Port, ...]:
+    return tuple(Port(port, port) for port in ports)
 
 
 def proven(nft: Nft, gate: Gate, before: Table | None) -> Changed:

@@ -10,7 +10,6 @@ CONFIG_INET_DIAG_DESTROY) ends a connection with its next packet.
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import socket
 import struct
@@ -36,11 +35,6 @@ _ESTABLISHED, _SYN_RECEIVED, _TIME_WAIT, _CLOSE, _CLOSE_WAIT, _LISTEN = 1, 3, 6,
 _CONNECTED = 0xFFFF & ~(1 << _TIME_WAIT | 1 << _CLOSE | 1 << _LISTEN)
 # The peer may still ask, or waits for its answer.
 _OPEN_TO_THE_PEER = (_ESTABLISHED, _CLOSE_WAIT)
-
-_CT_GET, _CT_DELETE = 1 << 8 | 1, 1 << 8 | 2
-_TUPLE_ORIGINAL, _TUPLE_REPLY, _TUPLE_IP, _TUPLE_PROTO = 1, 2, 1, 2
-# struct nfgenmsg: family, version, resource.
-_NETFILTER_HEADER = struct.Struct("!BBH")
 
 
 class Connection(NamedTuple):
@@ -147,66 +141,3 @@ class Sockets:
                 return ended
             # What is shown can be waited for; otherwise only time can.
             time.sleep(min(left, 0.01 if seen is not None else patience))
-
-
-def forget(connections: Collection[Connection]) -> None:
-    """Have the kernel forget which way these went, where it can.
-
-    It remembers for ten seconds or more, and a client that comes again from the same port would be led that way.
-    """
-    for connection in connections:
-        with contextlib.suppress(OSError):
-            list(netlink.ask(netlink.NETFILTER, _CT_DELETE, netlink.ACK, _tracked(connection)))
-
-
-def _tracked(connection: Connection) -> bytes:
-    """The tracked connection by its answers, which come from the daemon's own address and port however it was led there."""
-    addresses = [ipaddress.ip_address(address) for address in (connection.address, connection.peer)]
-    family = socket.AF_INET if addresses[0].version == 4 else socket.AF_INET6
-    first = 1 if family == socket.AF_INET else 3
-    ports = (connection.port, connection.peer_port)
-    return _NETFILTER_HEADER.pack(family, 0, 0) + netlink.nested(
-        _TUPLE_REPLY,
-        netlink.nested(_TUPLE_IP, *(netlink.attribute(first + n, raw.packed) for n, raw in enumerate(addresses))),
-        netlink.nested(
-            _TUPLE_PROTO,
-            netlink.attribute(1, bytes([socket.IPPROTO_TCP])),
-            *(netlink.attribute(2 + n, struct.pack("!H", port)) for n, port in enumerate(ports)),
-        ),
-    )
-
-
-def forget_through(others: Collection[str], ports: Collection[int], own: Collection[str]) -> int | None:
-    """Have the kernel forget the connections to this Pi's `ports` that it has led to one of the `others`; returns how many.
-
-    No socket of this Pi has them. A client that goes on gets a reset from whoever it reaches then, and connects anew. None
-    where the kernel shows no tracked connections, or forgets none.
-    """
-    count = 0
-    try:
-        for family in {socket.AF_INET6 if ":" in address else socket.AF_INET for address in others}:
-            request = _NETFILTER_HEADER.pack(family, 0, 0)
-            for message in list(netlink.ask(netlink.NETFILTER, _CT_GET, netlink.DUMP, request)):
-                tuples = netlink.attributes(message[_NETFILTER_HEADER.size :])
-                original, answers = (tuples.get(kind, b"") for kind in (_TUPLE_ORIGINAL, _TUPLE_REPLY))
-                _source, asked, port = _ends(original, family)
-                answering, _asker, _port = _ends(answers, family)
-                if answering in others and asked in own and port in ports:
-                    with contextlib.suppress(FileNotFoundError):  # it has ended by itself
-                        delete = request + netlink.nested(_TUPLE_ORIGINAL, original)
-                        list(netlink.ask(netlink.NETFILTER, _CT_DELETE, netlink.ACK, delete))
-                        count += 1
-    except OSError:
-        return None
-    return count
-
-
-def _ends(raw: bytes, family: int) -> tuple[str, str, int]:
-    """Source, destination and the destination's port of one direction of a tracked connection; port 0 where it is not TCP."""
-    parts = netlink.attributes(raw)
-    addresses, protocol = (netlink.attributes(parts.get(kind, b"")) for kind in (_TUPLE_IP, _TUPLE_PROTO))
-    first = 1 if family == socket.AF_INET else 3
-    if protocol.get(1) != bytes([socket.IPPROTO_TCP]) or not {first, first + 1} <= addresses.keys():
-        return ("", "", 0)
-    source, destination = (str(ipaddress.ip_address(addresses[first + n])) for n in (0, 1))
-    return (source, destination, int.from_bytes(protocol.get(3, b"")[:2], "big"))

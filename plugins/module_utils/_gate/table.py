@@ -75,16 +75,17 @@ class Gate:
     @property
     def exists(self) -> bool:
         """Whether the state needs a table at all."""
-        return self.state != "open" or self.ends_led
+        return self.state != "open" or self.ends_led or bool(self.ends_through)
 
     @property
     def sets(self) -> dict[str, frozenset[str]]:
         """The elements of each set."""
-        if self.state == "open":
+        if self.state == "open" and not self.ends_through:
             return {}
         ours = {version: self._ours(version) for version in _IP}
+        fenced = {} if self.state == "open" else {"fenced": frozenset(str(port.standard) for port in self.ports)}
         return {
-            "fenced": frozenset(str(port.standard) for port in self.ports),
+            **fenced,
             "ours4": frozenset(networks(ours[4])),
             "ours6": frozenset(networks(ours[6])),
         }
@@ -101,6 +102,8 @@ class Gate:
         """The rules of each chain, in their order."""
         if not self.exists:
             return {}
+        if self.state == "open" and self.ends_through:
+            return {"out_tracked": list(self._end_through()), "through": list(self._end_through())}
         if self.state == "open":
             return {"out_tracked": list(self._end_answers()), "deliver": list(self._end_led())}
         chains = {"out": [*self._operator_out(), *self._out()], "deliver": [_operator_in(), *self._deliver()]}

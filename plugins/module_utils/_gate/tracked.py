@@ -1,0 +1,127 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Connections as the kernel's connection tracking has them: which of them lead to another Pi, and forgetting them."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import struct
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from . import netlink
+from .sockets import Connection
+
+_CT_GET, _CT_DELETE = 1 << 8 | 1, 1 << 8 | 2
+_TUPLE_ORIGINAL, _TUPLE_REPLY, _TUPLE_IP, _TUPLE_PROTO, _PROTOINFO = 1, 2, 1, 2, 4
+_PROTOINFO_TCP, _TCP_STATE = 1, 1
+# enum tcp_conntrack up to here: made, established, or closed by one side only. After it nothing is asked or answered.
+_CLOSE_WAIT = 5
+# struct nfgenmsg: family, version, resource.
+_NETFILTER_HEADER = struct.Struct("!BBH")
+_POLL_SECONDS = 0.01
+
+
+def forget(connections: Collection[Connection]) -> None:
+    """Have the kernel forget which way these went, where it can.
+
+    It remembers for ten seconds or more, and a client that comes again from the same port would be led that way.
+    """
+    for connection in connections:
+        with contextlib.suppress(OSError):
+            list(netlink.ask(netlink.NETFILTER, _CT_DELETE, netlink.ACK, _tracked(connection)))
+
+
+def _tracked(connection: Connection) -> bytes:
+    """The tracked connection by its answers, which come from the daemon's own address and port however it was led there."""
+    addresses = [ipaddress.ip_address(address) for address in (connection.address, connection.peer)]
+    family = socket.AF_INET if addresses[0].version == 4 else socket.AF_INET6
+    first = 1 if family == socket.AF_INET else 3
+    ports = (connection.port, connection.peer_port)
+    return _NETFILTER_HEADER.pack(family, 0, 0) + netlink.nested(
+        _TUPLE_REPLY,
+        netlink.nested(_TUPLE_IP, *(netlink.attribute(first + n, raw.packed) for n, raw in enumerate(addresses))),
+        netlink.nested(
+            _TUPLE_PROTO,
+            netlink.attribute(1, bytes([socket.IPPROTO_TCP])),
+            *(netlink.attribute(2 + n, struct.pack("!H", port)) for n, port in enumerate(ports)),
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Led:
+    """The connections to this Pi's `ports`, at its `own` addresses, that it has led to one of the `others`.
+
+    No socket of this Pi has them.
+    """
+
+    others: Collection[str]
+    ports: Collection[int]
+    own: Collection[str]
+
+    def current(self) -> list[tuple[bytes, bool]] | None:
+        """The kernel's name of each, and whether a request can still be under way on it; None where it shows none."""
+        found = []
+        try:
+            for family in {socket.AF_INET6 if ":" in address else socket.AF_INET for address in self.others}:
+                request = _NETFILTER_HEADER.pack(family, 0, 0)
+                for message in netlink.ask(netlink.NETFILTER, _CT_GET, netlink.DUMP, request):
+                    parts = netlink.attributes(message[_NETFILTER_HEADER.size :])
+                    original, answers = (parts.get(kind, b"") for kind in (_TUPLE_ORIGINAL, _TUPLE_REPLY))
+                    _source, asked, port = _ends(original, family)
+                    answering, _asker, _port = _ends(answers, family)
+                    if answering in self.others and asked in self.own and port in self.ports:
+                        name = request + netlink.nested(_TUPLE_ORIGINAL, original)
+                        found.append((name, _tcp_state(parts.get(_PROTOINFO, b"")) <= _CLOSE_WAIT))
+        except OSError:
+            return None
+        return found
+
+    def finish(self, patience: float) -> None:
+        """Wait, up to `patience` seconds, until no request can be under way. An idle connection looks like a waiting one."""
+        until = time.monotonic() + patience
+        while True:
+            seen = self.current()
+            left = until - time.monotonic()
+            if left <= 0 or (seen is not None and not any(under_way for _name, under_way in seen)):
+                return
+            # What is shown can be waited for; otherwise only time can.
+            time.sleep(min(left, _POLL_SECONDS if seen is not None else patience))
+
+    def forget(self) -> int | None:
+        """Have the kernel forget them; returns how many, or None where it shows or forgets none.
+
+        A client that goes on gets a reset from whoever it reaches then, and connects anew. One that waits for an answer
+        gets none.
+        """
+        count = 0
+        try:
+            for name, _under_way in self.current() or ():
+                with contextlib.suppress(FileNotFoundError):  # it has ended by itself
+                    list(netlink.ask(netlink.NETFILTER, _CT_DELETE, netlink.ACK, name))
+                    count += 1
+        except OSError:
+            return None
+        return count
+
+
+def _tcp_state(raw: bytes) -> int:
+    """The state of a tracked connection (enum tcp_conntrack); 0 where the kernel does not give it."""
+    return netlink.attributes(netlink.attributes(raw).get(_PROTOINFO_TCP, b"")).get(_TCP_STATE, b"\0")[0]
+
+
+def _ends(raw: bytes, family: int) -> tuple[str, str, int]:
+    """Source, destination and the destination's port of one direction of a tracked connection; port 0 where it is not TCP."""
+    parts = netlink.attributes(raw)
+    addresses, protocol = (netlink.attributes(parts.get(kind, b"")) for kind in (_TUPLE_IP, _TUPLE_PROTO))
+    first = 1 if family == socket.AF_INET else 3
+    if protocol.get(1) != bytes([socket.IPPROTO_TCP]) or not {first, first + 1} <= addresses.keys():
+        return ("", "", 0)
+    source, destination = (str(ipaddress.ip_address(addresses[first + n])) for n in (0, 1))
+    return (source, destination, int.from_bytes(protocol.get(3, b"")[:2], "big"))
