@@ -145,17 +145,21 @@ def set_gate(nft: Nft, gate: Gate, before: Table | None, established: str, patie
     now = before
     changes = before != gate.expected()
     led = _led_elsewhere(gate, before) if before and changes and established != "keep" else None
-    if led and established == "finish" and gate.state == "open":
-        # Without a table, only forgetting ends these. New connections come here from now on.
-        passing = replace(gate, ends_through=tuple(led.others), own=tuple(led.own), ports=_both(led.ports))
-        nft.apply(passing, now)
-        now = passing.expected()
-        led.finish(patience)
     # Where the gate is set already, no connection is let in again to finish.
-    if ends and established == "finish" and changes:
-        lenient = replace(gate, keep_established=True, ends_led=False)
+    if established == "finish" and changes and (ends or led):
+        lenient = replace(gate, keep_established=True, ends_led=False, ends_through=())
         nft.apply(lenient, before)
-        ended, now = sockets.finish(patience), lenient.expected()
+        now = lenient.expected()
+        if ends:
+            ended = sockets.finish(patience)
+        if led:
+            led.finish(patience / 2)
+        if led and gate.state == "open":
+            # What is forgotten under way gets no answer, and no reset either: first no new request may come this way.
+            passing = replace(gate, ends_through=tuple(led.others), own=tuple(led.own), ports=_both(led.ports))
+            nft.apply(passing, now)
+            now = passing.expected()
+            led.finish(patience / 2)
     if changes:
         nft.apply(gate, now)
         after = nft.confirmed(gate)
@@ -169,20 +173,20 @@ def set_gate(nft: Nft, gate: Gate, before: Table | None, established: str, patie
         # Where the pod's clients are not ended yet, the kernel still has to know that they were led there.
         if sockets.can_end or gate.state != "open":
             forget(ended)
-    if led:
-        if established == "finish" and gate.state != "open":
-            led.finish(patience)
+    # In any other state a rule ends them.
+    if led and gate.state == "open":
         led.forget()
     return Changed(before, after, len(ended))
 
 
 def _led_elsewhere(gate: Gate, before: Table) -> Led | None:
-    """What the gate `before` has led to a Pi that this one leads nobody to.
+    """What the gate `before`, or an earlier one, has led to a Pi that this one leads nobody to.
 
     It has no socket here. A client that kept such a connection would stay with that Pi's daemon for good: with the old one
     when its own Pi has the new, or with a follower that sends its writes back to this Pi.
     """
-    others = tuple(address for address in before.forward_to if address not in gate.forward_to)
+    led_away = dict.fromkeys((*before.forward_to, *before.ends_through))
+    others = tuple(address for address in led_away if address not in gate.forward_to)
     if not others:
         return None
     with contextlib.suppress(OSError):
@@ -203,7 +207,8 @@ def proven(nft: Nft, gate: Gate, before: Table | None) -> Changed:
 def ending_led(gate: Gate, before: Table | None) -> Gate:
     """The gate that also ends what an earlier one has led elsewhere: to the pod before `open`, or to another Pi."""
     # A table in the state `open` is what an earlier opening has left for the same reason.
-    led_away = (*before.forward_to, *before.ends_through) if before is not None and gate.state != "open" else ()
+    ends = before is not None and gate.state != "open" and not gate.keep_established
+    led_away = (*before.forward_to, *before.ends_through) if before is not None and ends else ()
     gate = replace(gate, ends_through=tuple(dict.fromkeys(address for address in led_away if address not in gate.forward_to)))
     was_led = before is not None and state_of(before) in ("open", "redirected", MIXED)
     return replace(gate, ends_led=bool(gate.state == "open" and gate.ports and was_led and not gate.keep_established))

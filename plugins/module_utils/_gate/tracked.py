@@ -94,20 +94,18 @@ class Led:
             # What is shown can be waited for; otherwise only time can.
             time.sleep(min(left, _POLL_SECONDS if seen is not None else patience))
 
-    def forget(self) -> int | None:
-        """Have the kernel forget them; returns how many, or None where it shows or forgets none.
+    def forget(self) -> int:
+        """Have the kernel forget them; returns how many it did.
 
         A client that goes on gets a reset from whoever it reaches then, and connects anew. One that waits for an answer
         gets none.
         """
         count = 0
-        try:
-            for name, _under_way in self.current() or ():
-                with contextlib.suppress(FileNotFoundError):  # it has ended by itself
-                    list(netlink.ask(netlink.NETFILTER, _CT_DELETE, netlink.ACK, name))
-                    count += 1
-        except OSError:
-            return None
+        for name, _under_way in self.current() or ():
+            # It may have ended by itself, and not every kernel can.
+            with contextlib.suppress(OSError):
+                list(netlink.ask(netlink.NETFILTER, _CT_DELETE, netlink.ACK, name))
+                count += 1
         return count
 
 
