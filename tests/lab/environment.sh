@@ -46,7 +46,8 @@ if [ ! -e "$venv/.complete" ]; then
         echo "Making a Python environment in $venv ($("$python" -V); about a minute, once) ..." >&2
         rm -rf "$venv"
         "$python" -m venv "$venv"
-        "$venv/bin/pip" install --quiet --disable-pip-version-check \
+        # Python compiles what is used; all of it would take longer than its installation.
+        "$venv/bin/pip" install --no-compile --quiet --disable-pip-version-check \
             -r "$here/requirements.txt" -r "$here/tests/requirements.txt" "${controller[@]}" >"$cache/pip.log" 2>&1 &
         pip=$!
         waited=0
