@@ -99,6 +99,14 @@ def members(host: Host) -> Callable[[int], set[tuple[str, str, bool]]]:
 
 
 @pytest.fixture
+def seeded() -> Callable[[dict[str, list[dict[str, Any]]]], dict[str, int]]:
+    """How many rows of each table the lab's cluster came with; a scenario's clients name theirs `written-...`."""
+    return lambda content: {
+        table: sum(not str(row.get("name", "")).startswith("written-") for row in rows) for table, rows in content.items()
+    }
+
+
+@pytest.fixture
 def content(host: Host) -> Callable[[int], dict[str, list[dict[str, Any]]]]:
     """The user's data, table by table, as the daemon on one port of this Pi itself has it: no gate leads this elsewhere."""
 
