@@ -119,7 +119,7 @@ class CallbackModule(Default):
         self._paused = False
         self._finished = False
         self._tails: dict[str, Tail] = {}
-        self._said: set[tuple[str, str]] = set()
+        self._shown: set[tuple[str, str]] = set()
         self._stop = threading.Event()
 
     # --- beginning and end -----------------------------------------------------------------------
@@ -182,7 +182,7 @@ class CallbackModule(Default):
                 if self._screen:
                     self._screen.wipe()
                     self._screen = None
-                self._print("bad", f"Interrupted. Where the migration stands: {STATUS}")
+                self._print("bad", f"Interrupted. Migration status: {STATUS}")
 
     # --- what happens ----------------------------------------------------------------------------
 
@@ -200,7 +200,7 @@ class CallbackModule(Default):
             return
         with self._lock:
             self._progress.task_begins(_name(task), time.time())
-            # Somebody is asked for an answer: the terminal is theirs.
+            # The operator is asked for an answer: the terminal is theirs.
             self._paused = task.action.rpartition(".")[2] == "pause"
             if self._paused and self._screen:
                 self._screen.wipe()
@@ -280,9 +280,9 @@ class CallbackModule(Default):
     def _failure(self, result: Any, message: str) -> None:
         name = _name(result.task)
         # The verdict repeats what is known, for all Pis at once; a Pi that only fails with the others adds nothing.
-        if (name, message) in self._said:
+        if (name, message) in self._shown:
             return
-        self._said.add((name, message))
+        self._shown.add((name, message))
         with self._lock:
             for event in self._progress.failed(result.host.get_name(), name, message, time.time()):
                 self._event(event)
@@ -318,9 +318,9 @@ class CallbackModule(Default):
             text = clean if isinstance(clean, str) else json.dumps(clean, indent=indent, ensure_ascii=False, default=str)
             if not self._quiet and not isinstance(message, str):
                 text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-        if ("message", text) in self._said:
+        if ("message", text) in self._shown:
             return
-        self._said.add(("message", text))
+        self._shown.add(("message", text))
         if self._quiet:
             self._print("text", text)
         else:
@@ -337,8 +337,8 @@ class CallbackModule(Default):
         with self._lock:
             if self._finished:
                 return
-            events = [event for tail in (self._tails.get("samples"),) if tail for one in tail.read() for event in self._progress.sample(one)]
-            events += [event for tail in (self._tails.get("alerts"),) if tail for one in tail.read() for event in self._progress.alert(one)]
+            events = [event for tail in (self._tails.get("samples"),) if tail for line in tail.read() for event in self._progress.sample(line)]
+            events += [event for tail in (self._tails.get("alerts"),) if tail for line in tail.read() for event in self._progress.alert(line)]
             if not self._screen:
                 events += self._progress.waiting(time.time())
             for event in events:
@@ -366,5 +366,5 @@ def _name(task: Any) -> str:
 
 def _message(found: dict[str, Any]) -> str:
     text = str(found.get("msg") or found.get("stderr") or found.get("reason") or "no reason given").strip()
-    # Room for a whole table of findings; what is longer is a trace that somebody's module has put there.
+    # Room for a whole table of findings; what is longer is a trace that another module has put there.
     return f"{text[:20000]} …" if len(text) > 20000 else text

@@ -13,7 +13,7 @@ options:
   urls:
     description:
       - Base URLs of the daemons' REST listeners, for example V(http://10.77.0.11:8080).
-      - Every URL stands for the node on its own host, never for a Service or a load balancer. The host of a URL and
+      - Every URL is that of the node on its own host, never for a Service or a load balancer. The host of a URL and
         the host of a member's Raft address decide which URL belongs to which member.
       - A node may be given twice, with the port before and the port after its change; the URL that answers counts.
     type: list
@@ -21,7 +21,7 @@ options:
     aliases: [url]
   token:
     description:
-      - Bearer token, where the daemons want one. A newline at its end, as files have it, is left out; what cannot stand in a
+      - Bearer token, where the daemons want one. A newline at its end, as files have it, is left out; what cannot be in a
         header (anything but visible ASCII) is refused without being shown.
       - The same token is sent to every daemon. A daemon that signs its tokens with a key of its own process needs O(user)
         and O(password) instead.

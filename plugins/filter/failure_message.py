@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: failure_message
-short_description: What a failed task said, also where it was a loop
+short_description: The message of a failed task or loop
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)

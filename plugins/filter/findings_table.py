@@ -22,7 +22,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Show what to mend
+- name: Show what to fix
   ansible.builtin.fail:
     msg: "{{ raft_migration_findings | pi_controller.raft_migration.findings_table }}"
 """

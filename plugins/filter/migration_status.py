@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: migration_status
-short_description: Where a migration stands, from what the Pis and Kubernetes say
+short_description: The status of a migration, from what the Pis and Kubernetes report
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -30,7 +30,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Where it stands
+- name: Assemble the status
   ansible.builtin.set_fact:
     status: "{{ seen | pi_controller.raft_migration.migration_status(cluster, raft_migration) }}"
 """
@@ -50,11 +50,11 @@ from ..module_utils._report.status_text import render
 
 
 def migration_status(hosts: Mapping[str, Any], cluster: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    status = assemble_status({name: _told(info) for name, info in hosts.items()}, cluster or {}, config, time.time())
+    status = assemble_status({name: _readable(info) for name, info in hosts.items()}, cluster or {}, config, time.time())
     return {**status, "table": render(status)}
 
 
-def _told(info: Mapping[str, Any]) -> Mapping[str, Any]:
+def _readable(info: Mapping[str, Any]) -> Mapping[str, Any]:
     """A host that could not be asked has a message and nothing else."""
     return info if "gate" in info else {**info, "error": info.get("error") or info.get("msg") or "it was not asked"}
 

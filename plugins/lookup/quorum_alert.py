@@ -12,7 +12,7 @@ author:
   - The pi-controller maintainers (@pi-controller)
 description:
   - Fails with the alert's text when M(pi_controller.raft_migration.quorum_watch) has raised one in this run.
-  - Otherwise it returns an empty dictionary, so that it can stand in a play's C(environment), the one keyword that is
+  - Otherwise it returns an empty dictionary, so that it can be used in a play's C(environment), the one keyword that is
     evaluated for every task, also in roles that are included on the way.
   - Alerts of earlier runs, and those of a cluster that is not watched any more, stop nothing.
 options:

@@ -171,7 +171,7 @@ class NodeChoice:
         return found
 
     def wait(self, timeout: float) -> None:
-        """Raise with what is not as wanted when the time is up."""
+        """Raise with what differs from the wanted state when the time is up."""
         waited = wait_until(self.reader.look, lambda view: not self.unmet(view), timeout)
         if waited.met:
             return
@@ -184,7 +184,7 @@ class NodeChoice:
             url=self.path,
             seen=unmet,
             wanted={"nodes": self.nodes, "wait_for": self.wait_for},
-            next_step="see that the kubelet of that node reaches the API server (`kubectl get nodes`), then run this again",
+            next_step="see that the kubelet of that node reaches the API server (`kubectl get nodes`), then run the same command again",
         )
 
 

@@ -10,7 +10,7 @@ module: k8s_daemonset_pod
 short_description: Replace a DaemonSet's pod on one node, and wait for its successor
 description:
   - For a DaemonSet with the update strategy C(OnDelete), where the playbook decides which pod is replaced when.
-  - A pod that runs the present template already stays. Which template a pod runs is told by its revision hash, and the
+  - A pod that runs the present template already stays. A pod's revision hash says which template it runs, and the
     newest C(ControllerRevision) is that of the present template, once the controller has seen it; that is waited for.
   - The pod gets its own grace period to stop.
   - With a successor that does not come up, the message says why the container waits, how it ended last, and what events
@@ -156,7 +156,7 @@ class PodReplacement:
         return self.reader.api.delete(core(self.reader.namespace, "pods", metadata["name"]), metadata["uid"])
 
     def missing(self, view: DaemonSetView) -> str | None:
-        """Why the node is not as wanted yet, or None."""
+        """Why the node is not in the wanted state yet, or None."""
         pod = view.pods.get(self.node)
         is_old = pod is not None and pod["metadata"]["uid"] == self.replaced
         if self.wait_for == "gone":
@@ -236,7 +236,7 @@ def explain(
         url=core(reader.namespace, "pods", pod["metadata"]["name"] if pod else ""),
         seen=missing,
         wanted=replacement.wait_for,
-        next_step=f"read `kubectl -n {reader.namespace} {where_to_look(reader.name, pod)}`, cure it, then run again",
+        next_step=f"read `kubectl -n {reader.namespace} {where_to_look(reader.name, pod)}`, fix the cause, then run the same command again",
     )
 
 

@@ -74,7 +74,7 @@ pods:
     pod: {type: str, description: Name of the pod.}
     uid: {type: str, description: UID of the pod.}
     phase: {type: str, description: "V(Pending), V(Running), V(Succeeded), V(Failed) or V(Unknown)."}
-    terminating: {type: bool, description: Whether it has been told to stop.}
+    terminating: {type: bool, description: Whether it is being stopped.}
     running: {type: bool, description: Whether all its containers run.}
     ready: {type: bool, description: Whether it is Ready.}
     restarts: {type: int, description: How often its containers have been restarted.}
@@ -132,7 +132,7 @@ def define_module() -> AnsibleK8SModule:
 
 
 def unmet(view: DaemonSetView, expected_nodes: list[str], wait_for: str) -> list[str]:
-    """One clause for every expected node that is not as wanted."""
+    """One clause for every expected node that is not in the wanted state."""
     if wait_for == "none":
         return []
     reasons = []
@@ -175,7 +175,7 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
             url=apps(params["namespace"], "daemonsets", params["daemonset"]),
             seen=reasons,
             wanted={"nodes": nodes, "wait_for": wait_for},
-            next_step="cure what the named pods wait for (`kubectl describe pod`), then run again",
+            next_step="fix what the named pods wait for (`kubectl describe pod`), then run the same command again",
         )
 
 

@@ -28,7 +28,7 @@ options:
     type: str
     default: default
   lock_name:
-    description: Name of that Lease. Without it nobody is looked for.
+    description: Name of that Lease. Without it no owner is looked for.
     type: str
 notes:
   - The user needs C(get) for Services, DaemonSets and Leases, and C(list) for EndpointSlices, pods and nodes.
@@ -64,7 +64,7 @@ pods:
   type: list
   elements: dict
 lock:
-  description: Who holds the lock of the migration; null where nobody does.
+  description: Who holds the lock of the migration; null where no run does.
   returned: always
   type: dict
   sample:
@@ -153,7 +153,7 @@ class ClusterInfo:
             if any(owner["uid"] == daemonset["metadata"]["uid"] for owner in pod["metadata"].get("ownerReferences") or [])
         ]
         described = [describe(pod, None) for pod in owned]
-        return sorted(described, key=lambda one: (one["node"] or "", one["pod"]))
+        return sorted(described, key=lambda pod: (pod["node"] or "", pod["pod"]))
 
     def lock(self) -> dict[str, Any] | None:
         lease = self.api.read(LEASE.format(*self.lease)) if self.lease[1] else None

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_host_info
-short_description: Tell where one Pi stands in the migration, in one round trip
+short_description: Read one Pi's migration status in one round trip
 description:
   - Reads, on the Pi itself, its journal, the traffic gate, who holds the standard and temporary ports, what the daemons
     there say of Raft, the systemd unit, and the backups.
   - The daemons are asked from the operator's address, which every state of the gate lets through. So the answer is that
-    of the daemon on this Pi, also while the gate leads everybody else to another Pi.
+    of the daemon on this Pi, also while the gate routes every other client to another Pi.
   - A daemon is asked, and sent the token, only where its port is held by the unit or by a pod. Whatever else listens there
     may be a process of any user.
   - Nothing that cannot be read makes it fail; it is named in RV(faults) instead, so that the rest can still be seen.
@@ -81,7 +81,7 @@ gate:
   type: dict
   sample: {"state": "forwarded", "forward_to": "10.77.0.12"}
 listeners:
-  description: Who holds each port; V(unit), V(pod) or V(other). Ports that nobody listens on are left out.
+  description: What holds each port; V(unit), V(pod) or V(other). Ports without a listener are left out.
   returned: always
   type: dict
   sample: {"8080": {"held_by": "unit", "pid": 412, "command": "pi-controller"}}
@@ -211,7 +211,7 @@ def look(module: AnsibleModule, result: dict[str, Any]) -> None:
         "last_journal": host.last_journal(folder),
         "manifest": host.manifest(folder),
         "gate": looker.gate(),
-        "listeners": {str(port): one for port, one in sorted(held.items())},
+        "listeners": {str(port): holder for port, holder in sorted(held.items())},
         "daemons": [looker.daemon(client, held.get(client.port)) for client in clients],
         "unit": in_words(unit),
         "backups": host.backups(folder, now),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_journal
-short_description: Write down where the migration of a Pi stands
+short_description: Record a Pi's migration status
 description:
   - Keeps a journal in a JSON file on the Pi itself, so that any run from any control node finds where the migration
     stands.

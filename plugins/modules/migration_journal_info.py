@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_journal_info
-short_description: Read where the migration of a Pi stands
+short_description: Read a Pi's migration status
 description:
   - Reads the journal that M(pi_controller.raft_migration.migration_journal) keeps on a Pi.
   - No journal is a good answer, a damaged one or one of an unknown format is a failure.
@@ -27,7 +27,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Read where the migration stands
+- name: Read the migration status
   pi_controller.raft_migration.migration_journal_info:
     path: /var/lib/pi-controller-migration/journal.json
   register: journal

@@ -66,7 +66,7 @@ options:
     type: dict
     required: true
   temporary_env:
-    description: Variables of the environment beside the running unit; those that stand for a key of the file are written into it.
+    description: Variables of the environment beside the running unit; those that correspond to a key of the file are written into it.
     type: dict
     default: {}
   standard_env:

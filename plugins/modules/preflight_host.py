@@ -46,7 +46,7 @@ options:
     default: ""
 notes:
   - Of the daemon's environment and of its flags only the names are returned, since values may be secrets.
-  - SQLite itself may leave an empty C(-wal) and a C(-shm) beside a database in WAL mode that nobody else has open.
+  - SQLite itself may leave an empty C(-wal) and a C(-shm) beside a database in WAL mode that no other process has open.
 """
 
 EXAMPLES = r"""
@@ -67,7 +67,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 privileged:
-  description: Whether the module ran as root; without that, listeners cannot be told apart.
+  description: Whether the module ran as root; without that, listeners cannot be distinguished.
   returned: success
   type: bool
 python:
@@ -135,7 +135,7 @@ listeners:
   sample: [{address: 0.0.0.0, command: pi-controller, owner: unit, pid: 198, port: 8080}]
 database:
   description: >-
-    What SQLite's integrity check said, C(ok) when all is well and a digest of all rows could be made; the seconds both
+    The result of SQLite's integrity check, C(ok) when all is well and a digest of all rows could be made; the seconds both
     took, and those of the digest alone (C(digest_seconds)); the seconds for which writes wait whenever the database is
     copied (C(writes_waited), null in WAL mode, where they do not); what each table needs that SQLite on this Pi
     (C(sqlite)) does not have (C(needs)); and its bytes (C(bytes)).

@@ -10,8 +10,8 @@ module: preflight_ports
 short_description: Prove that every Pi reaches every Pi on every port, with real listeners
 description:
   - Run it on all Pis at the same time. Each listens for a short while on those of O(new_ports) that are free on it, and
-    connects to all ports of all peers. It ends as soon as everybody has been called and heard.
-  - The listeners tell their name and time, so that an address that leads to another Pi is seen, and so is a clock that
+    connects to all ports of all peers. It ends as soon as every peer has been called and heard.
+  - The listeners send their name and time, so that an address of another Pi is seen, and so is a clock that
     is off. A clock is compared within one exchange over the network, to half of its round trip.
   - Nothing is sent to a listener that is not this module's own.
   - Judges nothing. What is found goes into P(pi_controller.raft_migration.preflight_findings#filter).
@@ -89,8 +89,8 @@ taken:
   sample: {"8082": in use}
 reached:
   description:
-    - What became of each connection, V(answered) by this module on that Pi, V(connected) to somebody else's
-      listener, V(refused), V(timeout), or what the system said.
+    - What became of each connection, V(answered) by this module on that Pi, V(connected) to another program's
+      listener, V(refused), V(timeout), or the system's error.
   returned: success
   type: dict
   sample:

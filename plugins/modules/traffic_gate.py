@@ -11,7 +11,7 @@ short_description: Decide who reaches the daemon on a Pi's standard ports
 description:
   - Keeps one nftables table of its own, C(inet pi_controller_gate), for the standard TCP ports of one Pi. It holds for IPv4 and
     IPv6, is replaced in one transaction, is read back from the kernel, and no rule of another table comes before it.
-  - V(open) has no table, or one that only ends connections that V(redirected) had led to the pod.
+  - V(open) has no table, or one that only ends connections that V(redirected) routed to the pod.
   - V(fenced) lets no client reach the daemon on its standard ports. What is sent there is answered with a reset, and what
     the daemon still sends from there reaches the client as a reset, so no acknowledgement arrives after the fence.
   - V(redirected) routes new connections to the temporary port on the same Pi, whichever of its addresses they use; the
@@ -61,7 +61,7 @@ options:
     elements: str
   services:
     description:
-      - Cluster addresses of Services that lead to the old daemons. With V(redirected) what this Pi sends there
+      - Cluster addresses of Services that point to the old daemons. With V(redirected) what this Pi sends there
         goes to its own pod, and with V(forwarded) to the other Pi, whatever kube-proxy has in its rules, so that the
         Service itself can follow later.
       - Each with the address of this Pi, of the same family, that its pod listens on. It counts as this Pi's own, also on a
@@ -130,13 +130,13 @@ notes:
     Connections of root from source address 127.0.9.91 always reach the daemon itself. The modules of this collection use it
     when they ask a daemon on their own Pi.
   - >-
-    Everybody else on the Pi is led like any client, so kubelet too. While V(forwarded), a probe of a pod on a
+    Every other process on the Pi is routed like any client, kubelet too. While V(forwarded), a probe of a pod on a
     standard port is answered by the other Pi, and rejected if it is sent to loopback: a pod is not Ready before the gate opens.
   - >-
     A Pi's own addresses are those of its interfaces when the gate is set. Addresses on dummy interfaces are left out, since
     kube-proxy in ipvs mode keeps those of all Services there. A connection to any other local address reaches no fenced port.
   - >-
-    A connection through a Service is led by kube-proxy, which decides first unless the Service is one of O(services).
+    A connection through a Service is routed by kube-proxy, which decides first unless the Service is one of O(services).
   - An existing firewall must admit the temporary ports from wherever clients come, and with V(forwarded) let them through to
     the other Pi. Where a chain of another table drops forwarded packets, the module warns.
   - Needs C(nft) and Linux 5.10 or newer on the Pi.

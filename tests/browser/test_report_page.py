@@ -80,7 +80,7 @@ def test_axe_finds_nothing(browser: chromium.Page, reports: dict[str, Path], out
     browser.open(reports[outcome], width, scheme=scheme)
     browser.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text() + "; true")
     result = browser.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    told = [(one["id"], one["help"], [node["html"][:160] for node in one["nodes"][:3]]) for one in result["violations"]]
+    told = [(violation["id"], violation["help"], [node["html"][:160] for node in violation["nodes"][:3]]) for violation in result["violations"]]
     assert told == []
     assert len(result["passes"]) > 15, "axe has looked at next to nothing"
 
@@ -90,7 +90,7 @@ def test_axe_would_find_something(browser: chromium.Page, reports: dict[str, Pat
     browser.open(reports["migrated"], 1280)
     browser.evaluate("document.documentElement.removeAttribute('lang'); document.querySelector('h1').style.color = '#eee'; true")
     browser.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text() + "; true")
-    found = {one["id"] for one in browser.evaluate("axe.run()")["violations"]}
+    found = {violation["id"] for violation in browser.evaluate("axe.run()")["violations"]}
     assert {"html-has-lang", "color-contrast"} <= found
 
 

@@ -169,4 +169,4 @@ class Cluster:
 
     def names(self, node: Daemon) -> set[str]:
         found = node.ask("GET", "/api/v1/nodes")[1] or {}
-        return {one["name"] for one in found.get("nodes", [])}
+        return {node["name"] for node in found.get("nodes", [])}

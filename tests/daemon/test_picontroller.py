@@ -180,7 +180,7 @@ def test_the_environment_goes_before_the_file_and_the_section_may_be_called_clus
     node.env = {"PI_CONTROLLER_CLUSTER_ENABLED": "true", "PI_CONTROLLER_CLUSTER_BOOTSTRAP": "true", "PI_CONTROLLER_PROFILE": "full",
                 "PI_CONTROLLER_CLUSTER_CONTROLLER_ID": "from-env", "PI_CONTROLLER_PORT": "tcp://10.96.0.7:8080"}
     node.start().up().ready()
-    assert [one["ID"] for one in node.status()["members"]] == ["from-env"]
+    assert [member["ID"] for member in node.status()["members"]] == ["from-env"]
     assert node.raft_call("GET", "capabilities").status == 200
     node.terminate()
     text = json.loads((node.folder / "config.yaml").read_text())
@@ -191,7 +191,7 @@ def test_the_environment_goes_before_the_file_and_the_section_may_be_called_clus
                           env={"PI_CONTROLLER_APP_DATA_DIR": str(second), "PI_CONTROLLER_CLUSTER_BOOTSTRAP": "true"}) as process:
         try:
             node.ready()
-            assert [one["ID"] for one in node.status()["members"]] == ["from-clustering"]
+            assert [member["ID"] for member in node.status()["members"]] == ["from-clustering"]
             assert (second / "raft" / "raft-log.db").exists()
         finally:
             process.kill()
@@ -328,7 +328,7 @@ def test_learners(form: Form, profile: str) -> None:
     body = {"node_id": second.id, "address": second.address, "voter": False}
 
     def voter() -> bool:
-        return bool([one["Voter"] for one in first.status()["members"] if one["ID"] == second.id][0])
+        return bool([member["Voter"] for member in first.status()["members"] if member["ID"] == second.id][0])
     assert first.raft_call("POST", "members", body).status == 200
     assert voter() is (profile == "upstream")  # which does not know the field
     assert first.create("x").status == 201
@@ -588,14 +588,14 @@ def test_recovery_with_peers_json(form: Form, profile: str) -> None:
     if profile == "upstream":
         # It reads no peers.json: its members are those of the snapshot, which is why such a copy must never be started.
         for node in new.nodes:
-            assert {one["Address"] for one in node.up().status()["members"]} == {one.address for one in old.nodes}
+            assert {member["Address"] for member in node.up().status()["members"]} == {node.address for node in old.nodes}
             assert (node.raft_dir / "peers.json").exists()
         return
     for node in new.nodes:
         node.up().ready()
         assert node.rows() == wanted
         assert not (node.raft_dir / "peers.json").exists()
-        assert {one["Address"] for one in node.status()["members"]} == {one.address for one in new.nodes}
+        assert {member["Address"] for member in node.status()["members"]} == {node.address for node in new.nodes}
     assert int(new.leader().status()["raft_stats"]["term"]) > snapshot["term"]
     assert new.leader().create("after").body["id"] == 4
     assert len(new.converged()) == 4

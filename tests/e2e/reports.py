@@ -52,8 +52,8 @@ def with_witness(witness: rehearsal.Witness, verdict: dict[str, Any]) -> dict[st
     assert told["failed_reads"] == figures["reads"]["outcomes"].get("fail", 0)
     assert told["acknowledged_writes"] == figures["writes"]["outcomes"]["ok"]
     assert told["write_pause_seconds"] == figures["write_pause"]["seconds"]
-    assert [one["count"] for one in told["routes"]] == [
-        figures["reads"]["count"], *(one["count"] for one in figures["reads"]["routes"].values()), figures["writes"]["count"]
+    assert [route["count"] for route in told["routes"]] == [
+        figures["reads"]["count"], *(route["count"] for route in figures["reads"]["routes"].values()), figures["writes"]["count"]
     ]  # fmt: skip
     assert told["series"]["reads"]
     return report

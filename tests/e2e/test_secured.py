@@ -112,7 +112,7 @@ def everywhere(addresses: list[str], token: str, *rows: str) -> None:
     for address in addresses:
         code, answer = ask(address, token, "GET", "/api/v1/nodes")
         assert code == 200
-        assert set(rows) <= {one["name"] for one in answer["nodes"]}, address
+        assert set(rows) <= {node["name"] for node in answer["nodes"]}, address
         assert ask(address, "wrong", "GET", "/api/v1/nodes")[0] == 401
 
 
@@ -213,4 +213,4 @@ def test_the_account_can_do_no_more(least_rights: Path) -> None:
         ("create", "clusterrolebindings", "", "rbac.authorization.k8s.io", ""),
         ("update", "leases", "default", "coordination.k8s.io", "somebody-elses"),
     ]
-    assert [one for one in refused if may(*one)] == []
+    assert [refusal for refusal in refused if may(*refusal)] == []

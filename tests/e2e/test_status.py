@@ -56,7 +56,7 @@ def look(name: str) -> dict[str, Any]:
                 # One that nobody votes for, at an address its cluster does not know yet, tries again in a new term every second.
                 "term": int(stats["term"]) if told["state"] != "Candidate" else None,
                 "applied": int(stats["applied_index"]),
-                "members": sorted((one["ID"], one["Address"], one["Voter"]) for one in told["members"] or []),
+                "members": sorted((member["ID"], member["Address"], member["Voter"]) for member in told["members"] or []),
             }
     phases = json.loads(journal)["phases"] if journal.strip() else {}
     return {
@@ -73,11 +73,11 @@ def truth(names: list[str]) -> dict[str, Any]:
     slices = rehearsal.kubectl_json("-n", "pi-controller", "get", "endpointslices", "-l", "kubernetes.io/service-name=pi-controller")
     service = {
         f"{address}:{port['port']}"
-        for one in slices["items"]
-        for endpoint in one.get("endpoints") or []
+        for piece in slices["items"]
+        for endpoint in piece.get("endpoints") or []
         if endpoint.get("conditions", {}).get("ready") is not False
         for address in endpoint["addresses"]
-        for port in one["ports"]
+        for port in piece["ports"]
         if port["name"] == "rest"
     }
     with ThreadPoolExecutor() as pool:
@@ -115,17 +115,17 @@ def assert_true(told: dict[str, Any], seen: dict[str, Any], names: list[str]) ->
         mine, its = told["traffic"]["hosts"][name], pis[name]
         assert (mine["gate"], mine["unit"]) == (its["gate"], its["unit"]), name
         assert (mine["standard_port"], mine["temporary_port"]) == (its["ports"][STANDARD], its["ports"][TEMPORARY]), name
-    assert sorted(one["endpoint"] for one in told["traffic"]["service"]["leads_to"]) == seen["service"]
+    assert sorted(target["endpoint"] for target in told["traffic"]["service"]["leads_to"]) == seen["service"]
     for which, holder in (("old", "unit"), ("new", "pod")):
         daemons = {name: pis[name]["raft"][port] for name in names for port, held in pis[name]["ports"].items() if held == holder}
         cluster = told["clusters"][which]
         assert cluster["answering"] == len(daemons), which
-        leaders = [one for one in daemons.values() if one["role"] == "leader"]
+        leaders = [daemon for daemon in daemons.values() if daemon["role"] == "leader"]
         if not leaders:
             continue
-        leader = max(leaders, key=lambda one: one["term"])
+        leader = max(leaders, key=lambda status: status["term"])
         assert cluster["term"] == leader["term"], which
-        assert sorted((one["id"], one["address"], one["voter"]) for one in cluster["members"]) == leader["members"], which
+        assert sorted((member["id"], member["address"], member["voter"]) for member in cluster["members"]) == leader["members"], which
         for member in cluster["members"]:
             if member["host"] in daemons:
                 own = daemons[member["host"]]
@@ -201,7 +201,7 @@ def test_status_says_what_is_true_at_twelve_points(old_world: Callable[[str], li
     point("killed in shutdown")
     killed_at("Ports | Replace the pod")
     told = point("one Pi stands aside")
-    aside = [one for one in told["traffic"]["hosts"].values() if one["gate"] == "forwarded"]
+    aside = [host for host in told["traffic"]["hosts"].values() if host["gate"] == "forwarded"]
     assert len(aside) == 1
     assert aside[0]["reaches"].startswith("pod on")
     killed_at("Ports | The pod is Ready")

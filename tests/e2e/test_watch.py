@@ -90,16 +90,16 @@ def assert_told(runs: Run, run: rehearsal.PlaybookRun, freeze: Freeze, cluster: 
     freeze.over()
     assert run.returncode != 0
     # An election of several rounds may be an alert of its own before this one.
-    raised = next(one for one in runs.alerts if one["kind"] == "leader_lost")
+    raised = next(alert for alert in runs.alerts if alert["kind"] == "leader_lost")
     assert (raised["cluster"], raised["phase"]) == (cluster, phase), runs.alerts
     assert freeze.name in raised["message"]
     assert freeze.began - 1 < raised["began"] < freeze.began + 2
     assert 3 < raised["at"] - raised["began"] < 5
-    ends = [one["ended"] for one in runs.alerts if (one["kind"], one["began"]) == (raised["kind"], raised["began"]) and one["ended"]]
+    ends = [alert["ended"] for alert in runs.alerts if (alert["kind"], alert["began"]) == (raised["kind"], raised["began"]) and alert["ended"]]
     if ends:
         assert freeze.began + FROZEN_FOR - 1 < ends[0] < freeze.ended + 3
     assert f"leader_lost in phase {phase}: the leader of the {cluster} cluster, {freeze.name} (" in run.output
-    samples = [one for one in runs.lines("samples.jsonl") if one["cluster"] == cluster]
+    samples = [line for line in runs.lines("samples.jsonl") if line["cluster"] == cluster]
     assert (len(samples) - 1) / (samples[-1]["at"] - samples[0]["at"]) >= 2.0
 
 

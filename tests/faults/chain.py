@@ -91,7 +91,7 @@ class Runner:
             if playbook == MIGRATE and attempt.returncode == 0:
                 break
             # Its own message says which way to go on.
-            begun_back = "way back has begun" in attempt.message and playbook == MIGRATE
+            begun_back = "rollback is in progress" in attempt.message and playbook == MIGRATE
             playbook = BACK if begun_back or (playbook == BACK and attempt.returncode) else MIGRATE
         return self.course
 

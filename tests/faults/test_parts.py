@@ -63,7 +63,10 @@ def test_cases_share_a_migration_but_not_with_another_profile() -> None:
 def test_two_cases_that_strike_one_task_are_refused(more: dict[str, Any]) -> None:
     first = Case("port_migration", "partition", at="Ports | Replace the pod", heal=6)
     second = replace(first, fault="disk-full", **more)
-    with pytest.raises(ValueError, match=r"port_migration/partition and port_migration/disk-full both strike .*Ports \| Replace the pod"):
+    with pytest.raises(
+        ValueError,
+        match=r"port_migration/partition and port_migration/disk-full both strike .*Ports \| Replace the pod",
+    ):
         chained([first, second], together=True)
     refuse_collisions(Chain("two", (first, replace(second, nth=2))))
     refuse_collisions(Chain("two", (first, replace(second, phase="cutover"))))
@@ -79,9 +82,13 @@ def test_what_a_fault_costs_has_a_limit() -> None:
     one = blow("transfer", 50.0)
     assert not line_of(one, course(one), NOTHING, acknowledged((51.0, 55.0))).failed
     one.case = replace(one.case, pause_within=3.9)
-    assert line_of(one, course(one), NOTHING, acknowledged((51.0, 55.0))).faults == ["write pause of 4.0 s, wanted at most 3.9 s"]
+    assert line_of(one, course(one), NOTHING, acknowledged((51.0, 55.0))).faults == [
+        "write pause of 4.0 s, wanted at most 3.9 s"
+    ]
     one.case = replace(one.case, pause_within=60.0, safe_within=4.5)
-    assert line_of(one, course(one), NOTHING, acknowledged((51.0, 55.0))).faults == ["safe after 5.0 s, wanted at most 4.5 s"]
+    assert line_of(one, course(one), NOTHING, acknowledged((51.0, 55.0))).faults == [
+        "safe after 5.0 s, wanted at most 4.5 s"
+    ]
 
 
 def test_a_flipped_bit_leaves_a_sound_database_with_another_row(tmp_path: Path) -> None:
@@ -99,7 +106,9 @@ def test_a_flipped_bit_leaves_a_sound_database_with_another_row(tmp_path: Path) 
 
 def course(*blows: Blow, returncode: int = 0) -> Course:
     chain = Chain("test", tuple(blow.case for blow in blows))
-    return Course(chain, Path(), list(blows), [Attempt("playbooks/migrate.yml", 0.0, 200.0, returncode, False, False, "")])
+    return Course(
+        chain, Path(), list(blows), [Attempt("playbooks/migrate.yml", 0.0, 200.0, returncode, False, False, "")]
+    )
 
 
 def blow(phase: str, struck: float, **more: object) -> Blow:
@@ -145,7 +154,10 @@ def test_a_failed_read_is_charged_to_the_fault_before_it_and_a_lost_write_to_all
     verdict = {**NOTHING, "findings": [read]}
     assert not line_of(first, course(first, second), verdict, acknowledged()).failed
     assert line_of(second, course(first, second), verdict, acknowledged()).failed
-    lost = {**NOTHING, "findings": [{"kind": "lost_write", "route": "pi-2", "at": "1970-01-01T00:16:00Z", "text": "gone"}]}
+    lost = {
+        **NOTHING,
+        "findings": [{"kind": "lost_write", "route": "pi-2", "at": "1970-01-01T00:16:00Z", "text": "gone"}],
+    }
     assert line_of(first, course(first, second), lost, acknowledged()).failed
 
 
@@ -175,7 +187,9 @@ class FakePis:
         return time.time() + 2
 
 
-def test_what_a_cut_off_pi_shows_is_excused_only_for_who_is_led_there_and_only_until_it_has_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_cut_off_pi_shows_is_excused_only_for_who_is_led_there_and_only_until_it_has_caught_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(strike.network, "partition", lambda node: None)
     monkeypatch.setattr(strike.network, "heal", lambda node: None)
     one = Blow(Case("port_migration", "partition"), 0.0, "task")
@@ -193,7 +207,9 @@ def test_reads_may_fail_on_the_way_back_from_the_standard_ports_and_from_nowhere
     assert way_back(back, FakePis()) == []  # type: ignore[arg-type]
     back.attempts[0].went_back = True
     excused = way_back(back, FakePis())  # type: ignore[arg-type]
-    assert {(one["route"], one["from"], one["to"]) for one in excused} == {(route, 50.0, 200.0) for route in ("pi-1", "pi-2", "pi-3", "service")}
+    assert {(route["route"], route["from"], route["to"]) for route in excused} == {
+        (route, 50.0, 200.0) for route in ("pi-1", "pi-2", "pi-3", "service")
+    }
     # Nor Pi by Pi, where reads go on.
     back.attempts[0].together = False
     assert way_back(back, FakePis()) == []  # type: ignore[arg-type]
@@ -229,15 +245,20 @@ def test_without_a_leader_the_others_may_lag_but_have_to_answer() -> None:
     one = blow("validate", 50.0)
     excused = headless(course(one), FakePis(), election("answer: status 503 node is not the leader"))  # type: ignore[arg-type]
     assert {each["route"] for each in excused} == {"pi-1", "pi-2", "pi-3", "service"}
-    assert {(each["from"], each["to"], each["stale"], each["failed"]) for each in excused} == {(51.0, 54.0, True, False)}
+    assert {(each["from"], each["to"], each["stale"], each["failed"]) for each in excused} == {
+        (51.0, 54.0, True, False)
+    }
 
 
-@pytest.mark.parametrize(("error", "until", "struck"), [
-    ("answer: status 503 this node is read-only", 53.0, 50.0),  # a fence: its leader leads on
-    ("connect: ConnectionRefusedError", 53.0, 50.0),  # a Pi that is away
-    ("answer: status 503 node is not the leader", 51.4, 50.0),  # too short to matter
-    ("answer: status 503 node is not the leader", 53.0, 70.0),  # before any fault
-])
+@pytest.mark.parametrize(
+    ("error", "until", "struck"),
+    [
+        ("answer: status 503 this node is read-only", 53.0, 50.0),  # a fence: its leader leads on
+        ("connect: ConnectionRefusedError", 53.0, 50.0),  # a Pi that is away
+        ("answer: status 503 node is not the leader", 51.4, 50.0),  # too short to matter
+        ("answer: status 503 node is not the leader", 53.0, 70.0),  # before any fault
+    ],
+)
 def test_nobody_may_lag_for_another_reason(error: str, until: float, struck: float) -> None:
     assert headless(course(blow("validate", struck)), FakePis(), election(error, until=until)) == []  # type: ignore[arg-type]
 

@@ -34,7 +34,7 @@ AFTERMATH = 5.0
 UNLED = 0.5  # seconds; a shorter time without a leader keeps the others within the witness's second
 UNLED_SAYS = "not the leader"  # Raft's own word where nobody else leads; a fence refuses with another
 # What a run that did not reach its end says last: where it has left things, or that it did not begin.
-SAID = re.compile(r"migration is paused|rolled back|rollback stopped|way back|nothing (was|has been) changed", re.IGNORECASE)
+SAID = re.compile(r"migration is paused|rolled back|rollback stopped|way back|rollback is in progress|nothing (was|has been) changed", re.IGNORECASE)
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Line:
 def judge(course: Course, witness: rehearsal.Witness, pis: Pis) -> list[Line]:
     allowances = course.folder / "allowances.json"
     history = load([witness.history])
-    explained = [one for blow in course.blows for one in blow.allowances] + headless(course, pis, history) + way_back(course, pis)
+    explained = [allowance for blow in course.blows for allowance in blow.allowances] + headless(course, pis, history) + way_back(course, pis)
     allowances.write_text(json.dumps(explained, indent=1))
     lags = rehearsal.UPSTREAM_LAGS if course.chain.profile == "upstream" else ["--staleness", str(LAGS)]
     verdict, summary = witness.judge(rehearsal.FAULTS, "--allowances", str(allowances), *rehearsal.FAULTS_UNKNOWN, *lags)
@@ -129,7 +129,7 @@ def line_of(blow: Blow, course: Course, verdict: dict, acknowledged: list[float]
     if course.chain.goes_back:
         line.outcome = "rolled back" if course.back else "not rolled back"
         line.faults += [] if course.back else ["the rollback was not finished"]
-    line.allowed = sum(len([one for one in verdict[kind] if blow.struck - 1 <= moment(one["at"]) < until])
+    line.allowed = sum(len([finding for finding in verdict[kind] if blow.struck - 1 <= moment(finding["at"]) < until])
                        for kind in ("allowed_failed_reads", "allowed_stale_reads"))
     if blow.wrong:
         line.faults.append(blow.wrong)

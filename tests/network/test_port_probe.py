@@ -82,7 +82,7 @@ def test_one_port_blocked_in_one_direction_is_that_port_in_that_direction(hosts,
     assert refused_or_lost(results) == {("pi-1", "pi-2", "9092"): result}
     assert results["pi-2"]["heard"]["pi-1"] == [8082, 9093]
     # The patience is for those who are not there at all.
-    assert max(one["elapsed"] for one in results.values()) < 15
+    assert max(result["elapsed"] for result in results.values()) < 15
 
 
 def test_a_holder_of_the_port_on_loopback_only_is_in_the_way_too(hosts):

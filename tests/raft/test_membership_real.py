@@ -37,7 +37,7 @@ def moved(node: Daemon) -> str:
 
 
 def voters(result: dict[str, Any]) -> dict[str, str]:
-    return {one["id"]: one["address"] for one in result["members_after"] if one["voter"]}
+    return {member["id"]: member["address"] for member in result["members_after"] if member["voter"]}
 
 
 def move(cluster: Cluster, node: Daemon, change: Callable[..., dict[str, Any]]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def test_replace_moves_a_follower_and_leadership_stays(cluster, change, info, pr
     assert (after["leader"]["id"], after["term"]) == ("n1", before["term"]), "no election was needed"
     cluster.write(5)
     eventually(lambda: len(cluster.names(node)) == 25, "the moved node has every write")
-    added = [one["step"].rsplit(" ", 1)[1] for one in result["steps"] if one["step"].startswith("add")]
+    added = [step["step"].rsplit(" ", 1)[1] for step in result["steps"] if step["step"].startswith("add")]
     assert added == (["learner", "voter"] if profile == "full" else ["voter"])
     assert change(node, address=moved(node), replace=True)["changed"] is False
 
@@ -107,7 +107,7 @@ def test_a_whole_cluster_moves_under_writes_and_none_is_lost(cluster, change, in
         writer.join()
     assert not faults
     result = info(caught_up=True, voters=3)
-    assert {one["address"] for one in result["members"]} == {moved(node) for node in cluster.nodes}
+    assert {member["address"] for member in result["members"]} == {moved(node) for node in cluster.nodes}
     wanted = {f"write-{number}" for number in range(1, cluster.count + 1)}
     for node in cluster.nodes:
         eventually(lambda node=node: cluster.names(node) >= wanted, f"{node.id} has all {cluster.count} writes")

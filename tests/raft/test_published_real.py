@@ -35,9 +35,9 @@ def node(binary: Path, tmp_path: Path) -> Iterator[Callable[..., Node]]:
         return made[-1].start(bootstrap=True)
 
     yield start
-    for one in made:
-        if one.process and one.process.poll() is None:
-            one.kill()
+    for client in made:
+        if client.process and client.process.poll() is None:
+            client.kill()
 
 
 def ask(node: Node, scheme: str = "http", timeout: float = 5.0, **access: Any) -> Daemon:
@@ -69,7 +69,7 @@ def test_d5_each_daemon_is_logged_in_to_again_after_a_restart(node: Callable[...
     first, second = node(**keys).up(), node(**keys).up()
     first.ready()
     second.ready()
-    clients = [ask(one, user="pi", password=f"{PASSWORD}\n") for one in (first, second)]
+    clients = [ask(client, user="pi", password=f"{PASSWORD}\n") for client in (first, second)]
     assert [client.status().role for client in clients] == ["leader", "leader"]
     first.kill()
     first.start().up().ready()
@@ -161,7 +161,7 @@ def test_d4_the_watch_stays_calm_and_sees_a_lost_leader(
         eventually(lambda: samples.exists() and len(samples.read_text().splitlines()) > 40, "40 samples", timeout=40)
         assert watch("checked")["alerts"] == []
         cluster.leader.stop(signal.SIGKILL)
-        eventually(lambda: [one for one in watch("checked")["alerts"] if one["kind"] == "leader_lost"], "an alert", timeout=6)
+        eventually(lambda: [alert for alert in watch("checked")["alerts"] if alert["kind"] == "leader_lost"], "an alert", timeout=6)
     finally:
         run.kill()
         run.wait()

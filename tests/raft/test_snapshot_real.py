@@ -38,7 +38,7 @@ def test_the_leaders_snapshot_is_its_state(cluster, take, profile, tmp_path):
         assert result["found"] is False, "today's releases have taken none yet"
         return
     assert (result["taken_by"], result["crc_ok"], result["changed"]) == ("api", True, True)
-    assert [one["id"] for one in result["members"]] == ["n1", "n2", "n3"]
+    assert [member["id"] for member in result["members"]] == ["n1", "n2", "n3"]
     with sqlite3.connect(tmp_path / "copy" / "state.bin") as database:
         assert database.execute("SELECT count(*) FROM nodes").fetchone() == (10,)
 

@@ -48,7 +48,7 @@ class Watch:
 
     def leader_lost(self) -> list[dict[str, Any]]:
         """Two that stand for election at the same time may leave the cluster without quorum for as long as makes an alert, too."""
-        return [one for one in self("checked")["alerts"] if one["kind"] == "leader_lost"]
+        return [alert for alert in self("checked")["alerts"] if alert["kind"] == "leader_lost"]
 
     def samples_beyond(self, count: int) -> None:
         target = len(self.lines("samples.jsonl")) + count
@@ -90,7 +90,7 @@ def test_a_frozen_leader_is_found_while_nobody_looks_and_a_calm_cluster_is_none(
     assert (raised["kind"], raised["cluster"], raised["phase"]) == ("leader_lost", "old", "prepare")
     assert leader.address in raised["message"]
     assert 3.0 < raised["at"] - raised["began"] < 5.0
-    (over,) = eventually(lambda: [one for one in watch.leader_lost() if one["ended"]], "its end")
+    (over,) = eventually(lambda: [alert for alert in watch.leader_lost() if alert["ended"]], "its end")
     assert over["began"] == raised["began"]
     watch("stopped")
     assert watch.leader_lost() == [over]
@@ -158,7 +158,7 @@ def test_a_watch_that_was_killed_is_missed_at_the_next_phase(watch: Watch, run_m
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not alive(pid), "it is dead")
     missed = run_module("quorum_watch", {"state": "phase", "phase": "transfer", "path": str(watch.folder), "parent_pid": watch.run.pid})
-    assert "the quorum watch has ended by itself" in missed["msg"]
+    assert "the quorum watch ended unexpectedly" in missed["msg"]
 
 
 def test_without_a_watch_a_phase_has_nobody_to_tell(watch: Watch) -> None:

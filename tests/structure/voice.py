@@ -24,6 +24,7 @@ FOLDERS = ("changelogs", "docs", "inventories", "meta", "molecule", "playbooks",
 OWN = ("tests/structure/voice.py", "tests/structure/voice.yml", "tests/structure/test_voice.py")
 LONGEST_TEST_NAME = 70
 
+NOUNS = "file|folder|directory|duration|number|link|name|address|port|list|text|path|file system|regular file|pod|unit|voter|member"
 # A word ends at an underscore too, so names in code are found: `told_later` has the word `told`.
 WORDS = {
     r"mend(s|ed|ing)?": "fix",
@@ -35,13 +36,15 @@ WORDS = {
     r"stands? (on|at|for|in|still)|where .{1,30} stands": "is on, is at; `migration status`",
     r"stand-?ins?": "test daemon, neighbour or bridge slice",
     r"(led|leads?|leading) to": "routed to, points to",
+    r"gates? leads?|led (away|there|elsewhere|back|by)|leads? (clients|everybody|connections)": "routes, redirects, forwards",
+    r"anybody|everybody": "any client, every client",
     r"true now": "current state",
     r"ways? back": "rollback",
     r"go(es|ing)? back by itself": "rolls back automatically",
     r"writes waited": "write pause",
     r"ended well": "finished, succeeded",
     r"not as wanted": "name the value seen and the value wanted",
-    r"is no (file|folder|directory|duration|number|link|name|address|port|list|text|path|file system|regular file|json|yaml|pod|unit|voter|member)":
+    rf"(?<!there )is no ({NOUNS})":
         "is not a ...",
     r"for ever": "forever, permanently",
     r"bells?|ropes?|reigns?|heirs?|obey(s|ed)?|blows?": "a word of the field",

@@ -88,7 +88,7 @@ class FakeCluster:
     def elect(self, node_id: str | None) -> None:
         self.leader = node_id
         self.term += 1
-        self.sends_to = {one: address for one, (address, _voter) in self.members.items()}
+        self.sends_to = {member: address for member, (address, _voter) in self.members.items()}
 
     def heard(self, node: FakeNode) -> bool:
         return self.leader is not None and self.sends_to.get(node.id) == node.listens
@@ -120,7 +120,7 @@ class FakeCluster:
         }
 
     def member_list(self) -> list[dict[str, Any]]:
-        return [{"ID": one, "Address": address, "Voter": voter} for one, (address, voter) in self.members.items()]
+        return [{"ID": member, "Address": address, "Voter": voter} for member, (address, voter) in self.members.items()]
 
     def handle(self, node: FakeNode, method: str, path: str, raw: bytes) -> tuple[int, Any]:
         """One request, as the daemon answers it."""

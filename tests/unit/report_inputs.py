@@ -65,7 +65,7 @@ def raft_status(name: str, leader: str, port: int, term: int) -> dict[str, Any]:
         "state": role,
         "is_leader": name == leader,
         "leader": f"{address(leader)}:{port}",
-        "members": [{"ID": one, "Address": f"{address(one)}:{port}", "Voter": True} for one in NAMES],
+        "members": [{"ID": name, "Address": f"{address(name)}:{port}", "Voter": True} for name in NAMES],
         "raft_stats": stats,
     }
 
@@ -99,9 +99,9 @@ def host(
         leader, term = ("pi-1", 2) if held == "unit" else ("pi-2", 4)
         daemons.append(daemon(name, port, raft, held, leader, term))
     members = [
-        {"id": one, "address": f"{address(one)}:9091", "voter": True, "role": "leader" if one == "pi-1" else "follower", "term": 2,
+        {"id": name, "address": f"{address(name)}:9091", "voter": True, "role": "leader" if name == "pi-1" else "follower", "term": 2,
          "last_index": 205, "applied_index": 205, "lag": 0}
-        for one in NAMES
+        for name in NAMES
     ]  # fmt: skip
     unit = {"load": "loaded", "active": "active", "enabled": "enabled", "pid": 400, "restarts": 0}
     if standard != "unit":
@@ -161,7 +161,7 @@ def sample(at: float, cluster: str, leader: str | None, term: int, silent: str |
 
 def unseen(at: float, cluster: str) -> dict[str, Any]:
     """A look at a cluster behind the gate."""
-    return {"at": BEGAN + at, "cluster": cluster, "watched": False, "why": "the gate leads clients to the pods", "quorum": None, "leader": None,
+    return {"at": BEGAN + at, "cluster": cluster, "watched": False, "why": "the gate routes clients to the pods", "quorum": None, "leader": None,
             "leader_address": None, "term": None, "voters": 0, "answering": 0, "members": {}}  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The commands that people are told to type. A collection's name finds its playbooks wherever it is installed, also in a checkout."""
+"""The commands that messages tell people to run. A collection's name finds its playbooks wherever it is installed, also in a checkout."""
 
 from __future__ import annotations
 

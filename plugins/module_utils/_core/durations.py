@@ -16,11 +16,11 @@ FORM = "write it as 30s, 2m, 1m30s or 1h, or as a whole number of seconds"
 
 
 class DurationError(ValueError):
-    """The value is no duration; the message says what was seen and what to write instead."""
+    """The value is not a valid duration; the message says what was seen and what to write instead."""
 
 
 def parse_duration(value: Any) -> int:
-    """The seconds that `value` stands for."""
+    """The seconds in `value`."""
     # A bool is an int to Python, but `timeout: true` is a slip of the pen and never one second.
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 0:

@@ -102,10 +102,10 @@ class Exchange:
         waited = wait_until(lambda: self._in_use(folder), lambda held: not held, timeout, interval=0.05)
         if not waited.met:
             raise TakeoverError(
-                f"the {whose}'s daemon is not gone after {waited.elapsed:.0f} s: {'; '.join(waited.value)}",
+                f"the {whose}'s daemon is still running after {waited.elapsed:.0f} s:  {'; '.join(waited.value)}",
                 seen=waited.value,
                 wanted=f"no process on the ports {self.params['ports']} or in {folder}",
-                next_step="find out what still runs it (`ss -ltnp`, `crictl ps`), then run this again",
+                next_step="find out what keeps it running (`ss -ltnp`, `crictl ps`), then run the same command again",
             )
         self.note(f"the {whose}'s daemon is gone")
 

@@ -45,7 +45,7 @@ def to_move(src: Path, dest: Path, required: bool) -> bool:
             f"{src} and {dest} both exist",
             seen=[str(src), str(dest)],
             wanted="one of them",
-            next_step="look into both, move the one aside that is not wanted, and run this again",
+            next_step="look into both, move the one that is not wanted aside, and run this again",
         )
     if not dest.parent.is_dir():
         raise FolderError(f"{dest.parent} is not a directory", wanted=str(dest.parent), next_step="make it")

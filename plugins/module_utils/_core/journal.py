@@ -4,7 +4,7 @@
 
 """The journal of a migration: one JSON file on each Pi that says which phases are behind it.
 
-It lies on the Pis so that any control node finds where the migration stands. A killed run leaves a whole journal, the
+It is on the Pis so that any control node finds the migration's status. A killed run leaves a whole journal, the
 old one or the new one.
 """
 
@@ -92,7 +92,7 @@ def _refused(path: Path, why: str) -> JournalError:
         wanted=f"a journal of format {FORMAT}",
         next_step=(
             "look at the file. If another release of the collection wrote it, go on with that one. If it is damaged, "
-            "copy the journal of another Pi that stands at the same phase over it. Only when no phase has changed "
+            "copy the journal of another Pi in the same phase over it. Only when no phase has changed "
             f"anything yet, move {path} away"
         ),
     )

@@ -7,5 +7,5 @@
 from __future__ import annotations
 
 # The traffic gate lets this source through in every state, so the playbook can still talk to a daemon it has fenced off
-# from everybody else. Inside 127/8: no other machine can send from it, and every host has it without configuration.
+# from every other client. Inside 127/8: no other machine can send from it, and every host has it without configuration.
 OPERATOR_ADDRESS = "127.0.9.91"

@@ -74,7 +74,7 @@ def playbook_run(pid: int | None = None) -> Process:
         raise MigrationError(
             f"no {PLAYBOOK} process is above process {pid or os.getpid()}",
             wanted=f"a run of {PLAYBOOK}, whose end is the end of the watch and of the lock",
-            next_step="set `parent_pid` to the process that stands for the run",
+            next_step="set `parent_pid` to the process of the run",
         )
     return process
 

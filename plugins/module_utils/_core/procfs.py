@@ -92,7 +92,7 @@ def listeners(ports: Collection[int], unit: str, proc: Path = PROC) -> list[List
             cgroups = _read(proc / str(pid) / "cgroup")
             command = _read(proc / str(pid) / "comm").strip()
             found.append(Listener(port, address, pid, command, owner_of(cgroups, unit, root)))
-    return sorted(found, key=lambda one: (one.port, one.address))
+    return sorted(found, key=lambda listener: (listener.port, listener.address))
 
 
 def _holders(inodes: set[int], proc: Path) -> dict[int, int]:
@@ -103,7 +103,7 @@ def _holders(inodes: set[int], proc: Path) -> dict[int, int]:
             continue
         try:
             descriptors = list(os.scandir(process / "fd"))
-        except OSError:  # it ended meanwhile, or belongs to somebody else
+        except OSError:  # it ended meanwhile, or belongs to another user
             continue
         for descriptor in descriptors:
             try:

@@ -61,7 +61,7 @@ def _refuse(parent: int, name: str, path: Path, wanted: str) -> NoReturn:
 
 
 def kind_of(mode: int) -> str:
-    """What a mode stands for, with its article, as messages use it."""
+    """The kind of file a mode means, with its article, as messages use it."""
     kinds = {
         stat.S_IFREG: "a regular file",
         stat.S_IFDIR: "a directory",

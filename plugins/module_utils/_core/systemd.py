@@ -45,22 +45,22 @@ def show_command(systemctl: str, unit: str) -> list[str]:
 
 
 def parse_show(text: str) -> dict[str, Any]:
-    """The answer of `systemctl show`, under names of our own; empty where systemd said nothing."""
-    said = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    """The answer of `systemctl show`, under names of our own; empty where systemd reported nothing."""
+    properties = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     return {
         # Of an alias it is the name of the unit itself, which is what its control group is called.
-        "id": said.get("Id", ""),
-        "names": said.get("Names", "").split(),
-        "load": said.get("LoadState", ""),
-        "active": said.get("ActiveState", ""),
-        "sub": said.get("SubState", ""),
-        "enabled": said.get("UnitFileState", ""),
-        "file": said.get("FragmentPath", ""),
-        "drop_ins": said.get("DropInPaths", "").split(),
-        "needs_reload": said.get("NeedDaemonReload") == "yes",
-        "pid": int(said.get("MainPID") or 0),
-        "restarts": int(said.get("NRestarts") or 0),
-        "started_by": sorted({name for key in STARTERS for name in said.get(key, "").split()}),
+        "id": properties.get("Id", ""),
+        "names": properties.get("Names", "").split(),
+        "load": properties.get("LoadState", ""),
+        "active": properties.get("ActiveState", ""),
+        "sub": properties.get("SubState", ""),
+        "enabled": properties.get("UnitFileState", ""),
+        "file": properties.get("FragmentPath", ""),
+        "drop_ins": properties.get("DropInPaths", "").split(),
+        "needs_reload": properties.get("NeedDaemonReload") == "yes",
+        "pid": int(properties.get("MainPID") or 0),
+        "restarts": int(properties.get("NRestarts") or 0),
+        "started_by": sorted({name for key in STARTERS for name in properties.get(key, "").split()}),
     }
 
 

@@ -27,8 +27,8 @@ STATE_TITLES = {
     "failed": "failed",
     "migrated": "migrated",
     "rolled_back": "rolled back",
-    "rolling_back": "going back",
-    "rollback_unfinished": "half-way back",
+    "rolling_back": "rolling back",
+    "rollback_unfinished": "rollback incomplete",
 }
 
 

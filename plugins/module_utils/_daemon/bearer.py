@@ -34,7 +34,7 @@ class Token:
 
     def __init__(self, token: str | None, url: str, password: str | None = None) -> None:
         self._token = _usable(token, url)
-        # As it is, and as it stands in the text of an exception, in JSON and in a URL.
+        # As it is, and as it appears in the text of an exception, in JSON and in a URL.
         secrets = [secret for secret in (self._token, password) if secret and len(secret) >= SHORT_TOKEN]
         forms = {form(secret) for secret in secrets for form in _FORMS}
         self._secrets = sorted(forms, key=len, reverse=True)

@@ -5,7 +5,7 @@
 """One HTTP request and its answer, bounded in time and size from the first packet to the last byte.
 
 A socket's own timeout bounds one read only: a peer that sends a byte now and then, or one `100 Continue` after the other,
-keeps `http.client` reading for ever. Here every read and write has what is left of one deadline. Redirects are not
+keeps `http.client` reading forever. Here every read and write has what is left of one deadline. Redirects are not
 followed: the request carries a token, and the peer must not choose who gets it.
 """
 

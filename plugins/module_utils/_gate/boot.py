@@ -24,7 +24,7 @@ WANTS = "multi-user.target.wants"
 # Each of them loads rules of its own at boot; nftables.service begins with `flush ruleset`.
 FIREWALLS = ("nftables", "netfilter-persistent", "iptables", "ip6tables", "ufw", "firewalld")
 
-# kubelet and proxy only come later: a Pi's ports must not lead to the old daemon for one moment.
+# kubelet and proxy only come later: a Pi's ports must not be routed to the old daemon for one moment.
 UNIT = """\
 # Written by pi_controller.raft_migration.traffic_gate, and removed by it once the ports have moved.
 [Unit]

@@ -43,7 +43,7 @@ def wanted_gate(params: Mapping[str, Any]) -> Gate:
     if any(not 0 < number < 65536 for number in numbers) or len(set(numbers)) != len(numbers):
         raise GateError(f"ports {numbers} are not all different numbers from 1 to 65535", seen=numbers)
     if params["established"] == "keep" and params["state"] == "fenced":
-        raise GateError("a fence that keeps connections is none", next_step="leave established at reset")
+        raise GateError("a fence has to end established connections", next_step="leave established at reset")
     services = tuple((_parsed(entry["cluster_ip"]), _parsed(entry["address"])) for entry in params["services"])
     for service, pi in services:
         if service.version != pi.version:
@@ -139,7 +139,7 @@ def change_gate(
 def set_gate(nft: Nft, gate: Gate, before: Table | None, established: str, patience: float) -> Changed:
     """Make the kernel have this gate in place of `before`. Raises GateError; then the state is as the message says."""
     ends = gate.exists and established != "keep"
-    # Whoever the gate leads away from: an open one leads away from the pod.
+    # The daemon the gate routes away from: an open one routes away from the pod.
     sockets = Sockets([port.temporary if gate.state == "open" else port.standard for port in gate.ports])
     ended: list[Connection] = []
     now = before
@@ -170,7 +170,7 @@ def set_gate(nft: Nft, gate: Gate, before: Table | None, established: str, patie
         left = sockets.current() or []
         sockets.end(left)
         ended += left
-        # Where the pod's clients are not ended yet, the kernel still has to know that they were led there.
+        # Where the pod's clients are not ended yet, the kernel still has to know that they were routed there.
         if sockets.can_end or gate.state != "open":
             forget(ended)
     # In any other state a rule ends them.
@@ -205,7 +205,7 @@ def proven(nft: Nft, gate: Gate, before: Table | None) -> Changed:
 
 
 def ending_led(gate: Gate, before: Table | None) -> Gate:
-    """The gate that also ends what an earlier one has led elsewhere: to the pod before `open`, or to another Pi."""
+    """The gate that also ends connections an earlier one routed elsewhere: to the pod before `open`, or to another Pi."""
     # A table in the state `open` is what an earlier opening has left for the same reason.
     ends = before is not None and gate.state != "open" and not gate.keep_established
     led_away = (*before.forward_to, *before.ends_through) if before is not None and ends else ()

@@ -112,7 +112,7 @@ class Sockets:
             try:
                 list(netlink.ask(netlink.SOCK_DIAG, _DESTROY, netlink.ACK, request))
             except FileNotFoundError:
-                continue  # it has ended by itself
+                continue  # it has ended meanwhile
             except OSError:
                 self.can_end = False
                 return

@@ -50,7 +50,7 @@ class Table:
     rules: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     sets: dict[str, frozenset[str]] = field(default_factory=dict)
     forward_to: tuple[str, ...] = field(default=(), compare=False)
-    # The other Pi that an earlier state led to, where connections that still go there are ended.
+    # The other Pi that an earlier state routed to, where connections that still go there are ended.
     ends_through: tuple[str, ...] = field(default=(), compare=False)
 
     @property

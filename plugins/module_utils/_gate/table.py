@@ -67,9 +67,9 @@ class Gate:
     services: tuple[tuple[str, str], ...] = ()
     # This Pi's own addresses.
     own: tuple[str, ...] = ()
-    # With `open`: end connections that an earlier `redirected` has led to the pod.
+    # With `open`: end connections that an earlier `redirected` routed to the pod.
     ends_led: bool = False
-    # The other Pi that an earlier `forwarded` led to: connections that still go there are ended.
+    # The other Pi that an earlier `forwarded` routed to: connections that still go there are ended.
     ends_through: tuple[str, ...] = ()
 
     @property
@@ -130,7 +130,7 @@ class Gate:
     def _out(self) -> Iterator[Rule]:
         """Nothing the daemon says after the fence gets out: an acknowledgement that arrives was sent before it.
 
-        What it would have said becomes a reset, so a client that waits for an answer learns that there will be none,
+        What it would have sent becomes a reset, so a client that waits for an answer learns that there will be none,
         also on kernels that cannot end a connection by themselves.
         """
         if self.state == "fenced":

@@ -45,7 +45,7 @@ class KubeError(MigrationError):
     """What the Kubernetes API, or an object in it, is not as it should be; `url` is the object's path."""
 
     never_left = False
-    # What the API server said itself, where it answered.
+    # The API server's own message, where it answered.
     api_message = ""
 
 
@@ -166,7 +166,7 @@ class KubeApi:
     def delete(self, path: str, uid: str, version: str | None = None, propagation: str | None = None) -> bool:
         """Delete the very object that was looked at; False where it, or that one of its name, is gone already.
 
-        With `version` also where somebody has changed it since.
+        With `version` also where another client has changed it since.
         """
         preconditions = {"uid": uid, **({"resourceVersion": version} if version else {})}
         options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
@@ -226,7 +226,7 @@ def _next_step(status: int) -> str | None:
     if status in (401, 403):
         return "use a `kubeconfig` or `context` whose user may do this"
     if status == CONFLICT:
-        return "something else changes this object; find out what, then run again"
+        return "something else changes this object; find out what, then run the same command again"
     return None
 
 

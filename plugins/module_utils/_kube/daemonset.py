@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A DaemonSet, the revision its template stands for, and its pods by node."""
+"""A DaemonSet, the revision of its template, and its pods by node."""
 
 from __future__ import annotations
 
@@ -118,5 +118,5 @@ class DaemonSetReader:
         uid = obj["metadata"]["uid"]
         events = self.api.items(core(self.namespace, "events"), fields=f"involvedObject.uid={uid}")
         events.sort(key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
-        told = dict.fromkeys(f"{event.get('reason')}: {event.get('message')}" for event in events)
-        return list(told)[-EVENTS_SHOWN:]
+        texts = dict.fromkeys(f"{event.get('reason')}: {event.get('message')}" for event in events)
+        return list(texts)[-EVENTS_SHOWN:]

@@ -58,7 +58,7 @@ def requests_of(pod: Mapping[str, Any]) -> dict[str, float]:
 def node_facts(node: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """One node, and how much of it the pods on it have asked for."""
     status, name = node.get("status") or {}, node["metadata"]["name"]
-    conditions = {one["type"]: one for one in status.get("conditions") or ()}
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
     ready = conditions.get("Ready") or {}
     running = [
         requests_of(pod)
@@ -72,14 +72,14 @@ def node_facts(node: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> di
         "ready": ready.get("status") == "True",
         "why_not_ready": " ".join(filter(None, [ready.get("reason"), ready.get("message")])) or "no condition Ready",
         "pressure": sorted(
-            kind for kind, one in conditions.items() if kind.endswith("Pressure") and one.get("status") == "True"
+            kind for kind, condition in conditions.items() if kind.endswith("Pressure") and condition.get("status") == "True"
         ),
         "hostname": (node["metadata"].get("labels") or {}).get("kubernetes.io/hostname"),
-        "addresses": [one["address"] for one in status.get("addresses") or () if one.get("type") == "InternalIP"],
+        "addresses": [address["address"] for address in status.get("addresses") or () if address.get("type") == "InternalIP"],
         "allocatable": {resource: quantity(allocatable.get(resource)) for resource in RESOURCES},
         "requested": {resource: sum(each[resource] for each in running) for resource in RESOURCES},
         "images": sorted(
-            {full_name(image) for one in status.get("images") or () for image in one.get("names") or ()}
+            {full_name(name) for image in status.get("images") or () for name in image.get("names") or ()}
         ),
         "kubelet": (status.get("nodeInfo") or {}).get("kubeletVersion", ""),
     }

@@ -104,7 +104,7 @@ class Held:
 
     def expired(self, now: datetime) -> bool:
         """Whether nothing in it keeps another run out. A Lease can say anything of its time: one renewed in the future, or held for
-        longer than any run holds it, would block every run for ever. A living owner is seen to renew it, see `_wait_until_free`.
+        longer than any run holds it, would block every run forever. A living owner is seen to renew it, see `_wait_until_free`.
         """
         return self.expires is None or self.expires <= now or not self.plausible(now)
 
@@ -165,14 +165,14 @@ class MigrationLock:
                     self.api.replace(held.path, self._body(held))
             except KubeError as error:
                 if error.status in (404, CONFLICT):
-                    # Somebody was faster; see who.
+                    # Another run was faster; see which.
                     continue
                 raise
             return held, held is None or not held.belongs_to(self.owner)
         raise self._error("changes all the time", None)
 
     def _wait_until_free(self, held: Held, force: bool) -> Held | None:
-        """The Lease to write over, once it is certain that nobody lives behind it."""
+        """The Lease to write over, once it is certain that no process holds it."""
         if force or not held.identity or held.owner_is_dead(self.owner.machine):
             return held
         if not held.expired(self._now()):
@@ -188,7 +188,7 @@ class MigrationLock:
         held = self.look()
         if held is None or not held.belongs_to(self.owner):
             who = f"it belongs to {held.identity} since {held.since}" if held else "it was deleted"
-            raise LockTaken(f"the migration lock {self.namespace}/{self.name} is not ours any more: {who}")
+            raise LockTaken(f"the migration lock {self.namespace}/{self.name} is no longer held by this run: {who}")
         self.api.replace(held.path, self._body(held))
 
     def release(self) -> bool:
@@ -200,7 +200,7 @@ class MigrationLock:
             metadata = held.body["metadata"]
             if self.api.delete(held.path, metadata["uid"], metadata["resourceVersion"]):
                 return True
-            # Changed since: by a renewal of our own, or by somebody who took it over.
+            # Changed since: by a renewal of our own, or by another run that took it over.
         return False
 
     def _body(self, held: Held | None) -> dict[str, Any]:

@@ -109,6 +109,6 @@ class ObjectEditor:
                 seen="present",
                 wanted="gone",
                 next_step=f"see what keeps it (kubectl get {kind.lower()} {name} -o yaml: finalizers, pods that do not stop), "
-                "then run again",
+                "then run the same command again",
             )
         return present

@@ -137,7 +137,7 @@ def why_not(pod: Pod, wanted: str, current_revision: str | None) -> str | None:
     details = [f"waiting: {reason}" if reason else f"phase {pod.get('status', {}).get('phase', 'Pending')}"]
     if ended:
         details.append(
-            f"ended last with exit code {ended['exit_code']} {ended['message'] or ended['reason'] or ''}".strip()
+            f"last exited with code {ended['exit_code']} {ended['message'] or ended['reason'] or ''}".strip()
         )
     return f"{name} is not {wanted} ({', '.join(details)}, {restart_count(pod)} restarts)"
 

@@ -68,7 +68,7 @@ class ProxyLook:
         nft = self._tool("nft")
         if nft is None:
             # Without nft on this host nothing can have made its table but a kube-proxy in a container of its own.
-            raise OSError("there is no nft to look for its table with")
+            raise OSError("nft is not installed, so its table cannot be read")
         tables = json.loads(_run([nft, "-j", "list", "tables"]))["nftables"]
         families = [item["table"]["family"] for item in tables if (item.get("table") or {}).get("name") == TABLE]
         if not families:

@@ -193,7 +193,7 @@ class Route:
         ]
 
     def to_give_back(self, view: View) -> bool:
-        """Whether something of the owner's is there that this collection's slices stand in front of."""
+        """Whether something of the owner's is there that this collection's slices take the place of."""
         return bool(saved(view.service) or view.parked or (view.not_own and view.of(lists.OWN)))
 
     def owner_has_targets(self, view: View) -> bool:

@@ -23,7 +23,7 @@ from .service import ENDPOINTS, OWNER, claimed_service, has_selector_of_owner, m
 from .service import PODS as SELECTS
 
 CONFLICT_RETRIES = 5
-CONTROLLERS = "check that kube-controller-manager runs (on K3s: the k3s service of a server), then run again"
+CONTROLLERS = "check that kube-controller-manager runs (on K3s: the k3s service of a server), then run the same command again"
 GOALS = {ENDPOINTS: "these endpoints", SELECTS: "its pods", OWNER: "its owner's endpoints"}
 STRANGER = "find out what else writes its EndpointSlices"
 
@@ -53,7 +53,7 @@ class Swap:
         return view
 
     def to_pods(self) -> View:
-        view = self._wait(self.route.doubts, "bring the pods up, then run again; nothing was changed")
+        view = self._wait(self.route.doubts, "bring the pods up, then run the same command again; nothing was changed")
         if self.route.service_differs(view):
             # The pods' slices are written some time after the selector appears; these are there all the time.
             self._against_conflicts(self._put_own)
@@ -241,7 +241,7 @@ class Swap:
     def _unlabelled(self, view: View) -> list[str]:
         """Slices that Kubernetes has not written anew since the Service was labelled."""
         return [
-            f"{item['metadata']['name']} has not the label {lists.SKIP_MIRROR} of its Service"
+            f"{item['metadata']['name']} does not have the label {lists.SKIP_MIRROR} of its Service"
             for item in view.of(lists.OF_PODS)
             if lists.SKIP_MIRROR not in item["metadata"]["labels"]
         ]

@@ -159,22 +159,22 @@ def _tried(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     tried = seen["tried"]
     if not tried or not tried["refused"]:
         return
-    said, namespace = tried["refused"], tried["namespace"]
-    if POD_SECURITY in said:
+    refusal, namespace = tried["refused"], tried["namespace"]
+    if POD_SECURITY in refusal:
         if tried["in_its_own"]:
             yield Finding(
                 EVERYWHERE,
                 "namespace",
-                said,
+                refusal,
                 "the pods' use of the host's network and devices is allowed",
                 f"kubectl label namespace {namespace} pod-security.kubernetes.io/enforce=privileged --overwrite",
             )
-    elif NO_RIGHT in said:
+    elif NO_RIGHT in refusal:
         if tried["in_its_own"]:
             yield Finding(
                 EVERYWHERE,
                 "pod",
-                f"could not be tried: {said}",
+                f"could not be tried: {refusal}",
                 "a dry run of the very pod",
                 "apply docs/rbac.yml of this release",
                 WARNING,
@@ -183,7 +183,7 @@ def _tried(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(
             EVERYWHERE,
             "pod",
-            f"refused in {namespace}: {said}",
+            f"refused in {namespace}: {refusal}",
             f"a pod of {plan.daemonset} is accepted (dry run)",
             "change the setting that it names, or the policy of the cluster that refuses it",
         )

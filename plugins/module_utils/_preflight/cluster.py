@@ -32,8 +32,8 @@ def cluster_findings(
     yield from _one_id_each(node_ids)
     view = choose(plan.hosts, views)
     if view is None:
-        said = next((str(one["msg"]) for one in views.values() if one and one.get("msg")), "nobody could look")
-        yield Finding(EVERYWHERE, "cluster", said, "an answer of every daemon", "see the findings of the single Pis")
+        reason = next((str(view["msg"]) for view in views.values() if view and view.get("msg")), "no Pi could read it")
+        yield Finding(EVERYWHERE, "cluster", reason, "an answer of every daemon", "see the findings of the single Pis")
         return
     yield from _leader(view)
     yield from _silent(plan, view, down)
@@ -81,15 +81,15 @@ def _leader(view: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _silent(plan: Plan, view: Mapping[str, Any], down: Collection[str]) -> Iterator[Finding]:
-    for one in view["unanswered"]:
-        address = one["url"].rpartition("://")[2].rpartition(":")[0].strip("[]")
+    for member in view["unanswered"]:
+        address = member["url"].rpartition("://")[2].rpartition(":")[0].strip("[]")
         host = plan.host_at(address)
         if host not in down:
             yield Finding(
                 host or EVERYWHERE,
                 "REST",
-                str(one["error"]),
-                f"an answer at {one['url']}",
+                str(member["error"]),
+                f"an answer at {member['url']}",
                 "see that the daemon runs and listens there, and that pi_controller_scheme and pi_controller_token fit",
             )
 
@@ -149,7 +149,7 @@ def _even(view: Mapping[str, Any]) -> Iterator[Finding]:
             EVERYWHERE,
             "voters",
             str(view["voters"]),
-            "an odd number: one more voter than an odd number survives no further loss",
-            "nothing for the migration; think of another Pi",
+            "an odd number: one voter more than that tolerates no further failure",
+            "nothing for the migration; consider adding a Pi",
             WARNING,
         )

@@ -43,11 +43,11 @@ def _file(host: str, config: Mapping[str, Any], raft_dir_found: bool, owner: Map
             host, "configuration file", config["error"], "a file that the pod's can be made from", "see the line it names"
         )
     if not raft_dir_found:
-        said = config["raft_dir"] or "nothing, and the published daemon's default is ./data/raft below its working directory"
+        configured = config["raft_dir"] or "nothing, and the published daemon's default is ./data/raft below its working directory"
         yield Finding(
             host,
             "Raft folder",
-            f"{owner['raft_dir']} is not there; the configuration file says {said}",
+            f"{owner['raft_dir']} is not there; the configuration file says {configured}",
             "the folder that the daemon uses",
             "correct pi_controller_data_dir and pi_controller_raft_dir, which is relative to it",
         )

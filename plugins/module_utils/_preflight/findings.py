@@ -39,7 +39,7 @@ def ordered(findings: Iterable[Finding], hosts: Sequence[str]) -> list[Finding]:
     """Errors first, then by host as the inventory has them, as found within a host; each finding once."""
     places = {host: number for number, host in enumerate(hosts)}
     unique = list(dict.fromkeys(findings))
-    return sorted(unique, key=lambda one: (one.level != ERROR, places.get(one.host, -1), one.check))
+    return sorted(unique, key=lambda finding: (finding.level != ERROR, places.get(finding.host, -1), finding.check))
 
 
 def table(findings: Sequence[Mapping[str, Any]]) -> str:
@@ -58,7 +58,7 @@ def table(findings: Sequence[Mapping[str, Any]]) -> str:
 def _cell(finding: Mapping[str, Any], column: str) -> list[str]:
     text = " ".join(str(finding[column]).split())
     if column == "check" and finding["level"] == WARNING:
-        # It stops nothing, and whoever mends the others has to know that.
+        # It stops nothing, and whoever fixes the others has to know that.
         text = f"{text} (warning)"
     # A path is copied as a whole; one that is longer than its column makes the column wider.
     return textwrap.wrap(text, WIDTHS[column], break_on_hyphens=False, break_long_words=False) or [""]

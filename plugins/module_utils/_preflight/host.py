@@ -60,7 +60,7 @@ def _access(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Finding]
         yield Finding(
             host,
             "address",
-            f"{address} is no address of this host",
+            f"{address} is not an address of this host",
             "the address its Raft member has",
             "correct ansible_host, or set pi_controller_address",
         )
@@ -137,13 +137,13 @@ def _new_paths(plan: Plan, host: str, paths: Mapping[str, Any]) -> Iterator[Find
 
 def _old_ports(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
     for name, port in plan.standard_ports.items():
-        holders = [one for one in seen["listeners"] if one["port"] == port]
-        strangers = [one for one in holders if one["owner"] not in ("unit", "unknown")]
+        holders = [listener for listener in seen["listeners"] if listener["port"] == port]
+        strangers = [holder for holder in holders if holder["owner"] not in ("unit", "unknown")]
         if strangers or (not holders and not is_down(seen)):
             yield Finding(
                 host,
                 f"port {port} ({name})",
-                _held_by(strangers) if strangers else "nobody listens",
+                _held_by(strangers) if strangers else "no process listens",
                 f"{plan.unit} listens",
                 f"correct migration.standard_ports.{name}, or see who took the port",
             )
@@ -151,9 +151,9 @@ def _old_ports(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Findi
 
 def _new_ports(plan: Plan, host: str, listeners: list[Mapping[str, Any]]) -> Iterator[Finding]:
     for setting, port in plan.new_ports.items():
-        holders = [one for one in listeners if one["port"] == port]
+        holders = [listener for listener in listeners if listener["port"] == port]
         # A re-run finds the pods of its first try there.
-        strangers = [one for one in holders if plan.stage == FRESH or one["owner"] != "pod"]
+        strangers = [holder for holder in holders if plan.stage == FRESH or holder["owner"] != "pod"]
         if strangers:
             yield Finding(
                 host,
@@ -166,10 +166,10 @@ def _new_ports(plan: Plan, host: str, listeners: list[Mapping[str, Any]]) -> Ite
 
 def _held_by(listeners: list[Mapping[str, Any]]) -> str:
     holders = [
-        f"{one['command']} (pid {one['pid']}{', ' + one['owner'] if one['owner'] != 'other' else ''})"
-        if one["pid"]
-        else f"a process of another user at {one['address']}"
-        for one in listeners
+        f"{listener['command']} (pid {listener['pid']}{', ' + listener['owner'] if listener['owner'] != 'other' else ''})"
+        if listener["pid"]
+        else f"a process of another user at {listener['address']}"
+        for listener in listeners
     ]
     return "held by " + ", ".join(dict.fromkeys(holders))
 
@@ -185,7 +185,7 @@ def _database(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
             host,
             f"database table {entry['table']}",
             f"needs {entry['need']}",
-            f"a schema that SQLite {database['sqlite']} on this Pi has all of",
+            f"a schema that SQLite {database['sqlite']} on this Pi supports",
             "upgrade SQLite on the Pi (libsqlite3), or declare the table without it",
             # It can be checked and read all the same, which is all that the migration does with it.
             WARNING if readable else ERROR,

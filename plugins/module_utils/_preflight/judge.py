@@ -26,7 +26,7 @@ from .transport import transport_findings
 LOOKS = ("host", "ports", "cluster")
 # What only a look that came to its end has in its result.
 PROOF = {"host": "paths", "ports": "reached", "kubernetes": "nodes"}
-TASKS = {"host": "the look at this Pi", "ports": "the probe of the ports"}
+TASKS = {"host": "check of this Pi", "ports": "check of the ports"}
 
 
 def evaluate(seen: Mapping[str, Any], config: Mapping[str, Any], owner: Mapping[str, Any]) -> list[Finding]:
@@ -51,7 +51,7 @@ def _good(name: str, result: Mapping[str, Any] | None) -> bool:
 
 
 def _unseen(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
-    """Hosts that could not be reached, and looks that failed: nothing is taken for good that nobody has seen."""
+    """Hosts that could not be reached, and looks that failed: nothing counts as good that has not been read."""
     for host in plan.hosts:
         results = {name: seen[name].get(host) or {} for name in ("journal", *LOOKS)}
         lost = [result for result in results.values() if result.get("unreachable")]
@@ -66,8 +66,8 @@ def _unseen(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
             continue
         for name in TASKS:
             if plan.stage != BEYOND and not _good(name, results[name]):
-                said = results[name].get("module_stderr") or results[name].get("msg") or "it did not run"
-                yield Finding(host, TASKS[name], _last_line(said), "it runs to its end", "run it again with -vvv")
+                output = results[name].get("module_stderr") or results[name].get("msg") or "it did not run"
+                yield Finding(host, TASKS[name], _last_line(output), "a check that finishes", "run preflight again with -vvv")
     kubernetes = seen["kubernetes"]
     if plan.stage != BEYOND and not _good("kubernetes", kubernetes):
         yield Finding(
@@ -82,11 +82,11 @@ def _unseen(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _first_line(text: Any) -> str:
-    return (str(text).strip() or "nothing said").splitlines()[0][:300]
+    return (str(text).strip() or "no output").splitlines()[0][:300]
 
 
 def _last_line(text: Any) -> str:
-    return (str(text).strip() or "nothing said").splitlines()[-1][:300]
+    return (str(text).strip() or "no output").splitlines()[-1][:300]
 
 
 def _run(plan: Plan, journals: Mapping[str, Any]) -> Iterator[Finding]:
@@ -123,7 +123,7 @@ def _replicas(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
             # Without it, whether this Pi's rows would be dropped is unknown.
             if host not in data and _good("host", seen["host"].get(host)):
                 text = (looks.get(host) or {}).get("msg") or "it did not run"
-                yield Finding(host, "database content", _first_line(text), "a comparison with the other Pis", "run it again with -vvv")
+                yield Finding(host, "database content", _first_line(text), "a comparison with the other Pis", "run preflight again with -vvv")
 
 
 def _checks(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:

@@ -63,7 +63,7 @@ def _version(version: str) -> Iterator[Finding]:
         yield Finding(
             EVERYWHERE,
             "Kubernetes",
-            version or "no version told",
+            version or "no version reported",
             f"{'.'.join(map(str, OLDEST))} to {'.'.join(map(str, NEWEST))}",
             "upgrade K3s first" if number < OLDEST else "try the migration on a test cluster of this version first",
             "error" if number < OLDEST else WARNING,
@@ -145,7 +145,7 @@ def _objects(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(
             EVERYWHERE,
             "DaemonSet",
-            f"{plan.daemonset} exists ({', '.join(map(str, daemonset['images']))}), made by {daemonset['managed_by'] or 'somebody'}",
+            f"{plan.daemonset} exists ({', '.join(map(str, daemonset['images']))}), made by {daemonset['managed_by'] or 'another client'}",
             "none of that name",
             "delete it when it is of no use, or set pi_controller_daemonset to another name",
         )
@@ -155,7 +155,7 @@ def _objects(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
             EVERYWHERE,
             "Service",
             f"{kind}",
-            "no Service yet, or one without selector that leads to the units",
+            "no Service yet, or one without selector that points to the units",
             "set pi_controller_service to the Service that pi-controller's clients use",
         )
     if namespace and namespace["phase"] != "Active":

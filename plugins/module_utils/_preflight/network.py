@@ -36,8 +36,8 @@ def _reach(
         yield Finding(
             host,
             f"address of {peer}",
-            f"{address} leads to {name}",
-            f"it leads to {peer}",
+            f"{address} belongs to {name}",
+            f"it belongs to {peer}",
             f"correct ansible_host or pi_controller_address of {peer}",
         )
     for port in sorted(int(text) for text, seen in ports.items() if seen["result"] == CONNECTED and int(text) in plan.new_ports.values()):
@@ -70,12 +70,12 @@ def _explained(plan: Plan, port: int, seen: Mapping[str, Any], other: Mapping[st
     """Whether the peer itself has the finding that this one follows from."""
     if port in plan.standard_ports.values():
         return peer_down
-    # Without a probe there, or where it could not listen, nobody answers. That packets get lost has its own cause.
+    # Without a probe there, or where it could not listen, no process answers. That packets get lost has its own cause.
     return other is None or (seen["result"] == REFUSED and str(port) in other["taken"])
 
 
 def _clocks(results: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-    """A Pi is named when it is off against most of the others; of two that differ nobody knows which is wrong."""
+    """A Pi is named when it is off against most of the others; of two that differ it is unknown which is wrong."""
     for host, result in results.items():
         # The peer's clock minus ours, so that ours is off by the opposite.
         known = [(-clock["offset"], clock["uncertainty"]) for clock in result.get("clocks", {}).values()]

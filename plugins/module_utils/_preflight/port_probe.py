@@ -5,13 +5,13 @@
 """Every Pi connects to every Pi on every port, with real listeners; all Pis run this at the same time.
 
 A Pi listens on those ports that are free on it and connects to all ports of its peers. Our listeners speak first, so
-that nothing is ever sent to a listener that is somebody else's:
+that nothing is ever sent to another program's listener:
 
     listener:  pi-preflight NAME TIME
     caller:    NAME
 
-The names prove that the address really leads to that Pi, and the time tells how far two clocks are apart, to half of
-the round trip. A Pi ends when it has called and heard everybody. What stays silent although its neighbour ports have
+The names prove that the address really is that Pi's, and the time shows how far two clocks are apart, to half of
+the round trip. A Pi ends when it has called and heard every peer. What stays silent although its neighbour ports have
 been heard is given `GRACE` seconds; a peer that is not there at all costs the whole `patience`.
 """
 
@@ -118,7 +118,7 @@ class Probe:
     # --- listening -------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        """All ports before anybody is answered: once a peer is met on one port, a refusal on another is the truth."""
+        """All ports before any caller is answered: once a peer is met on one port, a refusal on another is the truth."""
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
         for port in self.new:
             listener = socket.socket(family, socket.SOCK_STREAM)
@@ -227,14 +227,14 @@ class Probe:
 
 def _line(connection: socket.socket) -> str:
     """What the other side says up to the end of its first line; empty where it says nothing."""
-    said = b""
+    received = b""
     with contextlib.suppress(TimeoutError, socket.timeout, ConnectionError):
-        while b"\n" not in said and len(said) < 256:
+        while b"\n" not in received and len(received) < 256:
             part = connection.recv(256)
             if not part:
                 break
-            said += part
-    return said.partition(b"\n")[0].decode("utf-8", "replace")
+            received += part
+    return received.partition(b"\n")[0].decode("utf-8", "replace")
 
 
 def _banner(line: str) -> tuple[str | None, float]:

@@ -204,7 +204,7 @@ def assemble(answers: tuple[Answer, ...]) -> ClusterView:
     if len({status.leader for _client, status in claims}) > 1:
         return ClusterView(None, _views(claims[0][1], answers, None), answers, tuple(c.url for c, _status in claims))
     if claims:
-        # A port may lead to another host while clients are led away from this one: prefer the leader's own URL.
+        # A port may be routed to another host while clients are routed away from this one: prefer the leader's own URL.
         client, status = max(claims, key=lambda claim: speaks_for_itself(*claim))
         address = status.leader or client.host
         found = _member_at(status.members, address, client.host)
@@ -212,7 +212,7 @@ def assemble(answers: tuple[Answer, ...]) -> ClusterView:
         return ClusterView(leader, _views(status, answers, leader), answers)
     if not seen:
         return ClusterView(None, (), answers)
-    # Nobody claims to lead, but the leader's URL may be the one that is down: take what the newest term's nodes know.
+    # No member claims to lead, but the leader's URL may be the one that is down: take what the newest term's nodes know.
     status = max((s for _client, s in seen), key=lambda s: (s.term or 0, s.leader is not None, s.commit_index or 0))
     known = None
     own_words = [client for client, own in seen if speaks_for_itself(client, own)]
@@ -239,7 +239,7 @@ def _views(source: NodeStatus, answers: tuple[Answer, ...], leader: Leader | Non
 
 
 def speaks_for_itself(client: Daemon, status: NodeStatus) -> bool:
-    """False where a URL answers with the status of another host, as while a gate leads clients there.
+    """False where a URL answers with the status of another host, as while a gate routes clients there.
 
     It shows where the leader's status comes from a host that does not lead, or a follower's from the host that does.
     Any other follower's status does not say whose it is.

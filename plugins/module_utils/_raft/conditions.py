@@ -40,7 +40,7 @@ class Conditions:
         return reasons
 
     def reason_behind(self, view: ClusterView, member: MemberView) -> str | None:
-        """Why this voter has not caught up. Without a leader nothing can be said, and a learner need not."""
+        """Why this voter has not caught up. Without a leader this is unknown, and a learner need not."""
         if view.leader is None or not member.member.voter:
             return None
         return member.reason_behind(view.leader, self.target(view))
@@ -52,7 +52,7 @@ class Conditions:
     def not_met(self, waited: Waited[ClusterView]) -> MigrationError:
         reasons = self.unmet(waited.value)
         return MigrationError(
-            f"the cluster is not as wanted after {waited.elapsed:.1f} s: {'; '.join(reasons)}",
+            f"the cluster did not reach the wanted state within {waited.elapsed:.1f} s: {'; '.join(reasons)}",
             url=",".join(client.url for client in self.clients),
             seen=reasons,
             wanted={name: value for name, value in self.conditions.items() if value},

@@ -122,7 +122,7 @@ class LeaderSession:
                     f"could not {what} within {self.limits.leader:g} s: {refused or self.view.describe()}",
                     seen=[view.member.__dict__ for view in self.view.members],
                     wanted=what,
-                    next_step="look at the leader's log, then run this again",
+                    next_step="look at the leader's log, then run the same command again",
                 )
             time.sleep(POLL)
 

@@ -37,7 +37,7 @@ class MembershipChange(LeaderSession):
         self._refuse_blind(wanted)
         self._others_healthy(node_id)
         if itself and not unreached:
-            # The leader is never removed. It listens at the new address after its restart, led by another by then: a
+            # The leader is never removed. It listens at the new address after its restart, with another leader by then: a
             # leader that comes to power knows the new address, one that already was in power may not reach it.
             self._add(wanted, voter_field=None)
             if self.limits.listener <= 0 or self.dry_run or self._settled(wanted, replace):
@@ -106,7 +106,7 @@ class MembershipChange(LeaderSession):
             return True
         self._listening(wanted.address)
         patience = min(self.limits.caught_up, SILENCE)
-        heard = self.wait_member(wanted.id, lambda one, leader, target: one.in_contact(leader), patience)
+        heard = self.wait_member(wanted.id, lambda member, leader, target: member.in_contact(leader), patience)
         if not heard and replace:
             return False
         self.caught_up(wanted)
@@ -125,7 +125,7 @@ class MembershipChange(LeaderSession):
             f"{node_id} is not changed while another voter is unhealthy: {'; '.join(reasons)}",
             seen=reasons,
             wanted=f"every voter but {node_id} answering, in contact, and at index {target} or above",
-            next_step="bring these back first, then run this again",
+            next_step="bring these back first, then run the same command again",
         )
 
     def _listening(self, address: str) -> None:
@@ -143,14 +143,14 @@ class MembershipChange(LeaderSession):
         """Wait until the daemon has left its old address.
 
         One that is removed while it still runs hears nothing any more: it shows its clients rows that grow old, and
-        stands for election in ever higher terms.
+        starts elections in ever higher terms.
         """
         if self._wait_listener(address, f"{address} is down", lambda error: error is not None) is not None:
             raise self.error(
                 f"{address} still listens after {self.limits.listener:g} s, and a member is removed while it is down",
                 seen=f"a Raft listener on {address}",
                 wanted="none",
-                next_step="see why that daemon has not been stopped, then run this again",
+                next_step="see why that daemon has not been stopped, then run the same command again",
             )
 
     def _wait_listener(

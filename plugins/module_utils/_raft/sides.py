@@ -58,7 +58,7 @@ def _host_at(address: str, side: str, addresses: Mapping[str, str]) -> str:
             return host
     hosts = ", ".join(f"{host} ({known})" for host, known in addresses.items())
     raise ValueError(
-        f"the {side} cluster is led from {address}, which is no address of {hosts}. "
+        f"the {side} cluster is led from {address}, which is not an address of {hosts}. "
         "Next: set pi_controller_address of that Pi to the address that the daemon advertises"
     )
 

@@ -29,8 +29,8 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         if phase["state"] == "pending" and report["outcome"] != "migrated":
             continue
         took = words.seconds(phase["seconds"])
-        told = f"{phase['state'].replace('_', ' ')} after {took}" if phase["seconds"] is not None else phase["state"]
-        check("phases", phase["title"], phase["state"] in ("done", "rolled_back"), phase["message"] or told)
+        summary = f"{phase['state'].replace('_', ' ')} after {took}" if phase["seconds"] is not None else phase["state"]
+        check("phases", phase["title"], phase["state"] in ("done", "rolled_back"), phase["message"] or summary)
 
     serving = {"systemd": "old", "pods": "new"}.get(state["served_by"])
     served = f"served by {state['served_by']}"
@@ -44,14 +44,14 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     if report["outcome"] in ("migrated", "rolled_back"):
         wanted = "pods" if report["outcome"] == "migrated" else "systemd"
         check("state", f"Clients reach {wanted}", state["served_by"] == wanted, served, f"Not all clients reach {wanted}.")
-        led = [f"{name} {one['gate']}" for name, one in state["hosts"].items() if one["gate"] != "open"]
+        led = [f"{name} {host['gate']}" for name, host in state["hosts"].items() if host["gate"] != "open"]
         listed = ", ".join(led)
         check("state", "No client is redirected any more", not led, listed or "every gate is open", f"Gates are still set: {listed}.")
 
-    before = [one["id"] for one in report["members"]["before"]]
-    after = [one["id"] for one in report["members"]["after"]]
+    before = [member["id"] for member in report["members"]["before"]]
+    after = [member["id"] for member in report["members"]["after"]]
     same = sorted(before) == sorted(after) if before and after else None
-    check("data", "The same members as before", same, _listed(after), f"The members are not those from before: {_listed(after)}.")
+    check("data", "The same members as before", same, _listed(after), f"The members differ from before: {_listed(after)}.")
     digests = {row["digest_after"] for row in report["content"] if row["digest_after"]}
     seen = f"{words.plural(len(digests), 'digest')} on {words.plural(len(report['content']), 'Pi')}"
     equal: bool | None = len(digests) == 1 if digests else None
@@ -64,15 +64,15 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         check("data", "Both sides held the same content at the cutover", bool(digest), digest or "not written down")
 
     grace = float((report["configuration"].get("timeouts_seconds") or {}).get("quorum_lost_after") or 0)
-    for name, one in watch.items():
-        if one["samples"]:
+    for name, watched in watch.items():
+        if watched["samples"]:
             # An election that was to be expected is no loss; the watch's own limit tells the two apart.
-            longest = max((lost["to"] - lost["from"] for lost in one["without_quorum"]), default=0.0)
+            longest = max((lost["to"] - lost["from"] for lost in watched["without_quorum"]), default=0.0)
             kept = longest == 0 or longest < grace
-            seen = f"in {one['samples']} looks" if longest == 0 else f"an election of {words.seconds(longest)}" if kept else ""
-            told = words.seconds(one["without_quorum_seconds"])
-            fault = f"{CLUSTER_NAMES[name].capitalize()} was without a quorum for {told}."
-            check("availability", f"Quorum all the time in {CLUSTER_NAMES[name]}", kept, seen or f"without it for {told}", fault)
+            seen = f"in {watched['samples']} samples" if longest == 0 else f"an election of {words.seconds(longest)}" if kept else ""
+            duration = words.seconds(watched["without_quorum_seconds"])
+            fault = f"{CLUSTER_NAMES[name].capitalize()} was without a quorum for {duration}."
+            check("availability", f"Quorum all the time in {CLUSTER_NAMES[name]}", kept, seen or f"without it for {duration}", fault)
     if not figures["quorum_samples"]:
         check("availability", "Quorum all the time", None, "not watched")
     alerts = words.plural(len(report["alerts"]), "alert")
@@ -85,7 +85,7 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         check("availability", "No acknowledged write was lost", not witness["lost_writes"], f"of {witness['acknowledged_writes']}", f"Lost: {lost}.")
         failed = words.plural(witness["failed_reads"], "read") + " failed"
         check("availability", "No read failed", not witness["failed_reads"], failed, f"{failed.capitalize()}.")
-        others = [one["text"] for one in witness["findings"] if one["kind"] != "failed_read" and not one["kind"].startswith("lost")]
+        others = [finding["text"] for finding in witness["findings"] if finding["kind"] != "failed_read" and not finding["kind"].startswith("lost")]
         seen = words.plural(len(others), "other finding")
         check("availability", "The witness found nothing else", not others, seen, f"The witness has {seen}.")
     return found

@@ -62,9 +62,9 @@ def gather(inputs: Inputs) -> dict[str, Any]:
     ended = inputs.now if open_end else max(ended_at)
     window = (began - LEAD, ended + LEAD)
     # Behind a gate a cluster cannot be seen from outside; such a look says nothing of it.
-    samples = [one for one in series.within(inputs.samples, *window) if one["quorum"] is not None]
-    watch = {cluster: series.watched([one for one in samples if one["cluster"] == cluster], *window) for cluster in series.CLUSTERS}
-    alerts = series.alerts([one for one in inputs.alerts if window[0] <= float(one.get("began") or one["at"]) <= window[1]])
+    samples = [sample for sample in series.within(inputs.samples, *window) if sample["quorum"] is not None]
+    watch = {cluster: series.watched([sample for sample in samples if sample["cluster"] == cluster], *window) for cluster in series.CLUSTERS}
+    alerts = series.alerts([alert for alert in inputs.alerts if window[0] <= float(alert.get("began") or alert["at"]) <= window[1]])
     report: dict[str, Any] = {
         "format": FORMAT,
         "generated": _iso(inputs.now),
@@ -114,7 +114,7 @@ def _of_this_migration(inputs: Inputs) -> dict[str, dict[str, Any]]:
 
 def _migration_id(hosts: Mapping[str, Mapping[str, Any]]) -> str | None:
     named = [(info.get("journal") or {}).get("migration_id") for info in hosts.values()]
-    return next((one for one in named if one), None)
+    return next((value for value in named if value), None)
 
 
 def _phases(inputs: Inputs) -> list[dict[str, Any]]:
@@ -155,25 +155,25 @@ def _facts(hosts: Mapping[str, Mapping[str, Any]], phase: str) -> list[Mapping[s
 
 
 def _write_pause(hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
-    """When writes waited in the cutover, as the playbook measured it."""
-    told: dict[str, Any] = {}
+    """The write pause of the cutover, as the playbook measured it."""
+    cutover: dict[str, Any] = {}
     for facts in _facts(hosts, "cutover"):
-        told.update(facts)
-    if told.get("write_pause_seconds") in (None, "") or told.get("fenced_at") in (None, ""):
+        cutover.update(facts)
+    if cutover.get("write_pause_seconds") in (None, "") or cutover.get("fenced_at") in (None, ""):
         return None
-    began, lasted = float(told["fenced_at"]), float(told["write_pause_seconds"])
+    began, lasted = float(cutover["fenced_at"]), float(cutover["write_pause_seconds"])
     return {
         "from": round(began, 3),
         "to": round(began + lasted, 3),
         "seconds": round(lasted, 3),
-        "fence": told.get("fence"),
-        "carried_by": told.get("carried_by"),
-        "content_digest": told.get("content_digest"),
+        "fence": cutover.get("fence"),
+        "carried_by": cutover.get("carried_by"),
+        "content_digest": cutover.get("content_digest"),
     }
 
 
 def _hardware(hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """How long each Pi's hardware had no owner: from the beginning of the unit's stop until its pod stands in its place.
+    """How long each Pi's hardware had no owner: from the beginning of the unit's stop until its pod has taken its place.
 
     Pi by Pi each handover has measured it. Else the journal has whole seconds and the phases' ends, so the truth is a little shorter.
     """
@@ -217,10 +217,10 @@ def _content(inputs: Inputs) -> list[dict[str, Any]]:
 def _at_rest(inputs: Inputs) -> bool | None:
     """Whether no Pi's content changed between two looks; None where there was one look only."""
     twice = [
-        (one["digest"], again["digest"])
-        for name, one in inputs.contents.items()
+        (content["digest"], again["digest"])
+        for name, content in inputs.contents.items()
         for again in [inputs.contents_again.get(name) or {}]
-        if one.get("digest") and again.get("digest")
+        if content.get("digest") and again.get("digest")
     ]
     return all(first == second for first, second in twice) if twice else None
 
@@ -229,20 +229,20 @@ def _rows(tables: Any) -> int | None:
     """How many rows a manifest or sqlite_info counts in all tables together."""
     if not isinstance(tables, Mapping):
         return None
-    counts = [one.get("rows") if isinstance(one, Mapping) else one for one in tables.values()]
-    return sum(int(one) for one in counts if one is not None)
+    counts = [table.get("rows") if isinstance(table, Mapping) else table for table in tables.values()]
+    return sum(int(count) for count in counts if count is not None)
 
 
 def _members(inputs: Inputs) -> dict[str, list[dict[str, Any]]]:
-    told = [(info.get("manifest") or {}).get("members") for info in inputs.hosts.values()]
-    before: list[dict[str, Any]] = next((members for members in told if members), [])
+    recorded = [(info.get("manifest") or {}).get("members") for info in inputs.hosts.values()]
+    before: list[dict[str, Any]] = next((members for members in recorded if members), [])
     clusters = inputs.status["clusters"]
     after = clusters["new"]["members"] if inputs.status["traffic"]["served_by"] == "pods" else clusters["old"]["members"]
     after = after or clusters["new"]["members"] or clusters["old"]["members"]
     keep = ("id", "address", "voter", "role", "term", "last_index", "applied_index", "lag")
     return {
-        "before": sorted(({key: one.get(key) for key in keep} for one in before), key=lambda one: str(one["id"])),
-        "after": [{key: one.get(key) for key in keep} for one in after],
+        "before": sorted(({key: member.get(key) for key in keep} for member in before), key=lambda member: str(member["id"])),
+        "after": [{key: member.get(key) for key in keep} for member in after],
     }
 
 
@@ -255,10 +255,10 @@ def _figures(report: Mapping[str, Any], lasted: float) -> dict[str, Any]:
         "phases_done": sum(phase["state"] == "done" for phase in forward),
         "phases": len(forward),
         "write_pause_seconds": pause["seconds"] if pause else None,
-        "quorum_samples": sum(one["samples"] for one in watch.values()),
-        "without_quorum_seconds": round(sum(one["without_quorum_seconds"] for one in watch.values()), 3),
-        "leader_changes": sum(one["leader_changes"] for one in watch.values()),
-        "unanswered": sum(one["unanswered"] for one in watch.values()),
+        "quorum_samples": sum(figures["samples"] for figures in watch.values()),
+        "without_quorum_seconds": round(sum(figures["without_quorum_seconds"] for figures in watch.values()), 3),
+        "leader_changes": sum(figures["leader_changes"] for figures in watch.values()),
+        "unanswered": sum(figures["unanswered"] for figures in watch.values()),
         "alerts": len(report["alerts"]),
         "pod_restarts": sum(pod["restarts"] or 0 for pod in report["pods"]),
         "lost_writes": witness["lost_writes"] if witness else None,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What one Pi can say of itself without asking anybody else: who listens, the unit, the gate's target, the backups."""
+"""What one Pi knows of itself without asking another: who listens, the unit, the gate's target, the backups."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def holders(ports: Collection[int], unit: str, proc: Path = PROC) -> dict[int, d
     found: dict[int, dict[str, Any]] = {}
     # The last one counts: of several sockets on a port (of several addresses) one whose process can be seen, and of these one
     # that is neither the unit's nor a pod's, since that may be the one that answers.
-    for one in sorted(listeners(ports, unit, proc), key=lambda seen: (seen.pid is not None, seen.owner not in TRUSTED)):
+    for listener in sorted(listeners(ports, unit, proc), key=lambda seen: (seen.pid is not None, seen.owner not in TRUSTED)):
         # A port whose process cannot be seen is held all the same.
-        held_by = one.owner if one.pid is not None else OTHER
-        found[one.port] = {"held_by": held_by, "pid": one.pid, "command": one.command or None}
+        held_by = listener.owner if listener.pid is not None else OTHER
+        found[listener.port] = {"held_by": held_by, "pid": listener.pid, "command": listener.command or None}
     return found
 
 
@@ -57,7 +57,7 @@ def backups(folder: Path, now: float) -> list[dict[str, Any]]:
                         "age_seconds": round(max(0.0, now - seen.st_mtime), 1),
                     }
                 )
-    return sorted(found, key=lambda one: one["at"])
+    return sorted(found, key=lambda backup: backup["at"])
 
 
 def last_journal(folder: Path) -> dict[str, Any] | None:

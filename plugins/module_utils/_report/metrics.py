@@ -18,42 +18,62 @@ def prometheus(report: Mapping[str, Any]) -> str:
     """The text exposition format; figures that were not measured are left out."""
     figures, watch = report["figures"], report["watch"]
     ended = datetime.fromisoformat(report["ended"]).timestamp()
-    watched = {name: one for name, one in watch.items() if one["samples"]}
+    watched = {name: figures for name, figures in watch.items() if figures["samples"]}
     metrics: list[tuple[str, str, list[Sample]]] = [
-        ("info", "Outcome of the last migration run.", [({"outcome": report["outcome"], "migration_id": report["migration_id"] or ""}, 1)]),
+        (
+            "info",
+            "Outcome of the last migration run.",
+            [({"outcome": report["outcome"], "migration_id": report["migration_id"] or ""}, 1)],
+        ),
         ("good", "1 where every check of the report holds.", [({}, int(report["verdict"]["good"]))]),
         ("ended_timestamp_seconds", "When the migration ended.", [({}, ended)]),
-        ("duration_seconds", "From the first phase's beginning to the last one's end.", [({}, figures["duration_seconds"])]),
+        (
+            "duration_seconds",
+            "From the first phase's beginning to the last one's end.",
+            [({}, figures["duration_seconds"])],
+        ),
         (
             "phase_duration_seconds",
             "How long each phase took.",
             [({"phase": phase["name"], "state": phase["state"]}, phase["seconds"]) for phase in report["phases"]],
         ),
-        ("write_pause_seconds", "How long the fence held writes at the cutover.", [({}, figures["write_pause_seconds"])]),
-        ("client_write_pause_seconds", "The longest write pause that the clients of a witness saw.", [({}, figures["client_write_pause_seconds"])]),
+        (
+            "write_pause_seconds",
+            "How long the fence held writes at the cutover.",
+            [({}, figures["write_pause_seconds"])],
+        ),
+        (
+            "client_write_pause_seconds",
+            "The longest write pause that the clients of a witness saw.",
+            [({}, figures["client_write_pause_seconds"])],
+        ),
         (
             "hardware_unowned_seconds",
             "How long each Pi's hardware had no owner, at most.",
-            [({"host": one["host"]}, one["seconds"]) for one in report["hardware"]],
+            [({"host": gap["host"]}, gap["seconds"]) for gap in report["hardware"]],
         ),
         (
             "without_quorum_seconds",
             "How long each cluster was seen without a quorum.",
-            [({"cluster": name}, one["without_quorum_seconds"]) for name, one in watched.items()],
+            [({"cluster": name}, figures["without_quorum_seconds"]) for name, figures in watched.items()],
         ),
-        ("leader_changes", "Changes of leader seen in each cluster.", [({"cluster": name}, one["leader_changes"]) for name, one in watched.items()]),
+        (
+            "leader_changes",
+            "Changes of leader seen in each cluster.",
+            [({"cluster": name}, figures["leader_changes"]) for name, figures in watched.items()],
+        ),
         ("alerts", "Alerts raised.", [({}, figures["alerts"])]),
         ("pod_restarts", "Restarts of the pods' containers.", [({}, figures["pod_restarts"])]),
         ("checks_failed", "Checks that do not hold.", [({}, sum(check["ok"] is False for check in report["checks"]))]),
         ("lost_writes", "Acknowledged writes that a witness found missing.", [({}, figures["lost_writes"])]),
         ("failed_reads", "Reads of a witness that failed.", [({}, figures["failed_reads"])]),
     ]
-    return "".join(line + "\n" for name, told, samples in metrics for line in _metric(name, told, samples))
+    return "".join(line + "\n" for name, help_text, samples in metrics for line in _metric(name, help_text, samples))
 
 
-def _metric(name: str, told: str, samples: Iterable[Sample]) -> list[str]:
+def _metric(name: str, help_text: str, samples: Iterable[Sample]) -> list[str]:
     lines = [f"{PREFIX}_{name}{_labels(labels)} {float(value):.10g}" for labels, value in samples if value is not None]
-    return [f"# HELP {PREFIX}_{name} {told}", f"# TYPE {PREFIX}_{name} gauge", *lines] if lines else []
+    return [f"# HELP {PREFIX}_{name} {help_text}", f"# TYPE {PREFIX}_{name} gauge", *lines] if lines else []
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -181,11 +181,11 @@ def _essence(sample: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def describe(sample: Mapping[str, Any]) -> str:
-    """`quorum, 3 of 3 answer, leader pi-1, term 2`; or why nothing can be said."""
+    """`quorum, 3 of 3 answer, leader pi-1, term 2`; or why it is unknown."""
     if sample["quorum"] is None:
         return str(sample.get("why") or "cannot be seen from here")
     leader = sample.get("leader") or sample.get("leader_address")
     quorum = "quorum" if sample["quorum"] else "NO QUORUM"
-    told = f"leader {leader}" if leader else "no leader"
+    led_by = f"leader {leader}" if leader else "no leader"
     term = f", term {sample['term']}" if sample.get("term") is not None else ""
-    return f"{quorum}, {sample['answering']} of {sample['voters']} answer, {told}{term}"
+    return f"{quorum}, {sample['answering']} of {sample['voters']} answer, {led_by}{term}"

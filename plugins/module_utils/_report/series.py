@@ -15,9 +15,9 @@ from typing import Any
 from .._core.tail import records
 
 CLUSTERS = ("old", "new")
-# So many points a line: more cannot be told apart on paper or on a screen.
+# So many points a line: more cannot be distinguished on paper or on a screen.
 POINTS = 240
-# Two samples further apart than this have a hole between them; nothing is said about it.
+# Two samples further apart than this have a hole between them, about which nothing is known.
 HOLE = 10.0
 READS, WRITES = ("read-one", "read-list"), ("create", "update", "delete")
 
@@ -32,7 +32,9 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 
 def within(lines: Iterable[Mapping[str, Any]], began: float, ended: float) -> list[dict[str, Any]]:
-    return sorted((dict(one) for one in lines if began <= float(one["at"]) <= ended), key=lambda one: float(one["at"]))
+    return sorted(
+        (dict(line) for line in lines if began <= float(line["at"]) <= ended), key=lambda line: float(line["at"])
+    )
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -43,7 +45,11 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 def latencies(sample: Mapping[str, Any]) -> list[float]:
     members = (sample.get("members") or {}).values()
-    return [float(one["latency_ms"]) for one in members if one.get("answers") and one.get("latency_ms") is not None]
+    return [
+        float(member["latency_ms"])
+        for member in members
+        if member.get("answers") and member.get("latency_ms") is not None
+    ]
 
 
 def leaderships(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -78,7 +84,9 @@ def without_quorum(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, float
     return found
 
 
-def buckets(values: Iterable[tuple[float, float]], began: float, ended: float, points: int = POINTS) -> list[dict[str, float]]:
+def buckets(
+    values: Iterable[tuple[float, float]], began: float, ended: float, points: int = POINTS
+) -> list[dict[str, float]]:
     """Values over time, the median and the largest of each stretch."""
     width = max((ended - began) / points, 1e-9)
     sorted_in: dict[int, list[float]] = {}
@@ -107,7 +115,7 @@ def watched(samples: Sequence[Mapping[str, Any]], began: float, ended: float) ->
         for address, member in (sample.get("members") or {}).items()
         if not member.get("answers")
     ]
-    named = [(one["leader"], one["term"]) for one in led if one["leader"]]
+    named = [(sample["leader"], sample["term"]) for sample in led if sample["leader"]]
     return {
         "samples": len(samples),
         "from": round(float(samples[0]["at"]), 3) if samples else None,
@@ -121,9 +129,9 @@ def watched(samples: Sequence[Mapping[str, Any]], began: float, ended: float) ->
             "max": _rounded(max(values, default=None)),
         },
         "leaderships": led,
-        "leader_changes": sum(one != other for one, other in zip(named, named[1:])),
+        "leader_changes": sum(leader != other for leader, other in zip(named, named[1:])),
         "without_quorum": lost,
-        "without_quorum_seconds": round(sum(one["to"] - one["from"] for one in lost), 3),
+        "without_quorum_seconds": round(sum(period["to"] - period["from"] for period in lost), 3),
         "latency": buckets(times, began, ended),
     }
 
@@ -133,9 +141,11 @@ def alerts(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for line in lines:
         key = (line.get("kind"), line.get("cluster"), line.get("began"))
-        known = found.setdefault(key, {name: line.get(name) for name in ("kind", "cluster", "phase", "message", "began", "ended")})
+        known = found.setdefault(
+            key, {name: line.get(name) for name in ("kind", "cluster", "phase", "message", "began", "ended")}
+        )
         known["ended"] = line.get("ended") or known["ended"]
-    return sorted(found.values(), key=lambda one: one["began"] or 0.0)
+    return sorted(found.values(), key=lambda alert: alert["began"] or 0.0)
 
 
 def witness_series(path: Path, began: float, ended: float) -> dict[str, Any]:
@@ -155,7 +165,14 @@ def witness_series(path: Path, began: float, ended: float) -> dict[str, Any]:
         if line["outcome"] == "ok":
             series[kind].append((at, (float(line["end"]) - float(line["start"])) * 1000))
         elif line["outcome"] != "redirected":
-            failed.append({"at": round(at, 3), "kind": kind, "route": line["route"], "error": line.get("error") or line["outcome"]})
+            failed.append(
+                {
+                    "at": round(at, 3),
+                    "kind": kind,
+                    "route": line["route"],
+                    "error": line.get("error") or line["outcome"],
+                }
+            )
     return {
         "reads": buckets(series["reads"], began, ended),
         "writes": buckets(series["writes"], began, ended),
@@ -168,12 +185,15 @@ def witness_summary(verdict: Mapping[str, Any]) -> dict[str, Any]:
     figures = verdict["figures"]
     kinds = Counter(finding["kind"] for finding in verdict["findings"])
     rows = [_route("all reads", figures["reads"])]
-    rows += [_route(f"reads at {route}", one) for route, one in figures["reads"].get("routes", {}).items()]
+    rows += [_route(f"reads at {route}", gaps) for route, gaps in figures["reads"].get("routes", {}).items()]
     rows.append(_route("all writes", figures["writes"]))
     pause = figures["write_pause"]
     return {
         "ok": verdict["ok"],
-        "findings": [{"kind": one["kind"], "text": one["text"], "at": one.get("at"), "route": one.get("route")} for one in verdict["findings"]],
+        "findings": [
+            {"kind": finding["kind"], "text": finding["text"], "at": finding.get("at"), "route": finding.get("route")}
+            for finding in verdict["findings"]
+        ],
         "lost_writes": sum(number for kind, number in kinds.items() if kind.startswith("lost")),
         "failed_reads": figures["reads"]["outcomes"].get("fail", 0),
         "refused_writes": pause.get("attempts_refused_within", 0),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a migration stands, put together from what each Pi and Kubernetes say. Pure: nothing is asked here."""
+"""The status of a migration, put together from what each Pi and Kubernetes report. Pure: nothing is asked here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .._daemon.interface import Daemon, Unreadable
 from .._raft.cluster import Answer, assemble
 
 FORMAT = 1
-# The Pi has asked; here the daemon only stands for its address.
+# The Pi has asked; here the daemon is only known by its address.
 ASKED_NO_MORE = 0.0
 # As in the Lease itself (seconds), which is read where the Kubernetes client is; the status is not.
 MAX_SKEW, MAX_DURATION = 600.0, 3600
@@ -60,14 +60,14 @@ def phases(hosts: Mapping[str, Info], configured: str = PARALLEL) -> dict[str, d
         began = [entry["started"] for entry in entries.values() if entry.get("started")]
         ended = [entry["finished"] for entry in entries.values() if entry.get("finished")]
         state = phase_of([entries[name]["state"] if name in entries else "pending" for name in journals])
-        told = [entry.get("facts") or {} for entry in entries.values() if entry.get("state") == "failed"]
+        failures = [entry.get("facts") or {} for entry in entries.values() if entry.get("state") == "failed"]
         result[phase] = {
             "state": state,
             "hosts": {name: entries[name]["state"] if name in entries else "pending" for name in journals},
             "started": min(began) if began else None,
             "finished": max(ended) if ended and state not in ("started", "pending") else None,
-            "task": next((facts["task"] for facts in told if facts.get("task")), None),
-            "message": next((facts["message"] for facts in told if facts.get("message")), None),
+            "task": next((facts["task"] for facts in failures if facts.get("task")), None),
+            "message": next((facts["message"] for facts in failures if facts.get("message")), None),
         }
     return result
 
@@ -86,14 +86,14 @@ def cluster(hosts: Mapping[str, Info], held_by: str, one_cluster: bool = False) 
             homes[client.url] = (name, daemon)
             answers.append(_answer(client, daemon["status"]))
     view = assemble(tuple(answers))
-    members = [{**one.as_dict(view.leader), "host": homes[one.url][0] if one.url in homes else None} for one in view.members]
+    members = [{**member.as_dict(view.leader), "host": homes[member.url][0] if member.url in homes else None} for member in view.members]
     return {
         "exists": bool(answers),
         "leader": view.leader.id if view.leader else None,
         "leader_address": view.leader.address if view.leader else None,
         "term": view.term,
         "quorate": view.quorate,
-        "members": sorted(members, key=lambda one: one["id"]),
+        "members": sorted(members, key=lambda member: member["id"]),
         "answering": sum(answer.status is not None for answer in answers),
     }
 
@@ -117,14 +117,14 @@ def way(name: str, hosts: Mapping[str, Info], config: Info, port: int | None = N
         if gate["state"] == "redirected":
             port = temporary
         elif gate["state"] in ("fenced", "mixed", "unknown"):
-            return "nobody" if gate["state"] == "fenced" else gate["state"]
+            return "nothing" if gate["state"] == "fenced" else gate["state"]
         elif gate["state"] == "forwarded":
-            other = next((one for one, its in hosts.items() if its.get("address") == gate["forward_to"]), None)
+            other = next((name for name, its in hosts.items() if its.get("address") == gate["forward_to"]), None)
             if other is None or hops > len(hosts):
                 return f"forwarded to {gate['forward_to']}"
             return way(other, hosts, config, None, hops + 1)
     held = (info["listeners"].get(str(port or standard)) or {}).get("held_by")
-    return f"{held} on {name}" if held else "nobody"
+    return f"{held} on {name}" if held else "nothing"
 
 
 def _rest_port(ports: Mapping[str, Any], config: Info) -> Any:
@@ -156,13 +156,13 @@ def traffic(hosts: Mapping[str, Info], kube: Info, config: Info) -> dict[str, An
             "standard_port": _holder(info, config["standard_ports"]["rest"]),
             "temporary_port": _holder(info, config["temporary_ports"]["rest"]),
         }
-    sides = {one["reaches"].split(" ")[0] for one in [*leads_to, *per_host.values()]} - {"unknown"}
+    sides = {target["reaches"].split(" ")[0] for target in [*leads_to, *per_host.values()]} - {"unknown"}
     served_by = {frozenset({"unit"}): "systemd", frozenset({"pod"}): "pods"}.get(frozenset(sides), "mixed" if sides else "unknown")
     return {"served_by": served_by, "service": {"mode": service["mode"], "leads_to": leads_to}, "hosts": per_host}
 
 
 def owner(kube: Info, now: float) -> dict[str, Any] | None:
-    """Who holds the lock of the migration, and whether that is still good; None where nobody does."""
+    """Who holds the lock of the migration, and whether that is still good; None where no run does."""
     lock = kube.get("lock")
     if not lock:
         return None
@@ -189,14 +189,14 @@ def newest_backups(hosts: Mapping[str, Info]) -> dict[str, Any]:
     """The newest database backup of each Pi, and the age of the oldest of these."""
     found = {}
     for name, info in hosts.items():
-        databases = [one for one in info.get("backups") or [] if one["path"].endswith(".db")] if _seen(info) else []
+        databases = [backup for backup in info.get("backups") or [] if backup["path"].endswith(".db")] if _seen(info) else []
         found[name] = databases[-1] if databases else None
-    ages = [one["age_seconds"] for one in found.values() if one]
+    ages = [backup["age_seconds"] for backup in found.values() if backup]
     return {"hosts": found, "oldest_age_seconds": max(ages) if ages else None}
 
 
 def overall(states: Mapping[str, Info], held: Info | None) -> tuple[str, str | None]:
-    """The state of the whole migration in one word, and the phase it stands at."""
+    """The state of the whole migration in one word, and the phase it is in."""
     order = [phase for phase in states if phase != ROLLBACK]
     current = next((phase for phase in order if states[phase]["state"] != "done"), None)
     back = states.get(ROLLBACK, {}).get("state")
@@ -249,7 +249,7 @@ def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: fl
     state, phase = overall(states, held)
     unseen = [name for name, info in hosts.items() if not _seen(info)]
     if len(unseen) == len(hosts):
-        # Journals that nobody could read are no sign that nothing has begun.
+        # Journals that could not be read are no sign that nothing has begun.
         state, phase = "unknown", None
     if state == "not_started" and any(_came_back(info) for info in hosts.values()):
         state = "rolled_back"
@@ -294,5 +294,5 @@ def _seen(info: Info) -> bool:
 
 
 def _holder(info: Info, port: int) -> str | None:
-    """Who holds a port; None where nobody does."""
+    """What holds a port; None where nothing does."""
     return (info["listeners"].get(str(port)) or {}).get("held_by") if _seen(info) else "unknown"

@@ -31,14 +31,14 @@ def render(status: Mapping[str, Any]) -> list[str]:
     """The status, line by line."""
     lines = [f"Migration: {words.STATE_TITLES[status['state']]}{_at(status)}", f"Next:      {_next(status)}"]
     if status["next"]["back"] and status["next"]["command"]:
-        lines.append(f"Or back:   {status['next']['back']}")
+        lines.append(f"Roll back: {status['next']['back']}")
     lines += [f"Owner:     {_owner(status['owner'])}", f"Served by: {status['traffic']['served_by']}", ""]
     for title, part in (
         ("PHASES", _phases(status)),
         *((f"CLUSTER OF {name.upper()}", _cluster(status["clusters"][which], status["state"] != "unknown")) for which, name in CLUSTERS),
         ("TRAFFIC", _traffic(status)),
         ("BACKUPS", _backups(status)),
-        ("COULD NOT BE SEEN", [f"  {one_line(fault, 2000)}" for fault in status["faults"]]),
+        ("COULD NOT BE READ", [f"  {one_line(fault, 2000)}" for fault in status["faults"]]),
     ):
         if part:
             lines += [title, *part, ""]
@@ -61,7 +61,7 @@ def _next(status: Mapping[str, Any]) -> str:
 
 def _owner(owner: Mapping[str, Any] | None) -> str:
     if owner is None:
-        return "nobody holds the lock"
+        return "no run holds the lock"
     word = "expired" if owner["expired"] else "holds the lock"
     return f"{one_line(owner['holder'])} ({word}, renewed {words.seconds(owner['renewed_seconds_ago'])} ago)"
 
@@ -83,17 +83,17 @@ def _phases(status: Mapping[str, Any]) -> list[str]:
 
 def _cluster(cluster: Mapping[str, Any], seen: bool) -> list[str]:
     if not cluster["exists"]:
-        return ["  no daemon was seen to listen" if seen else "  not known"]
+        return ["  no daemon listens" if seen else "  not known"]
     if not cluster["members"]:
         return [f"  {words.plural(cluster['answering'], 'daemon')} without a cluster yet"]
     quorum = "quorum" if cluster["quorate"] else "NO QUORUM"
     head = f"  {quorum}, leader {cluster['leader'] or cluster['leader_address'] or 'none'}, term {cluster['term']}"
     rows: list[Sequence[Any]] = [("ID", "ADDRESS", "ROLE", "TERM", "INDEX", "APPLIED", "LAG", "HOST")]
-    for one in cluster["members"]:
-        role = one["role"] or "no answer"
+    for member in cluster["members"]:
+        role = member["role"] or "no answer"
         rows.append(
-            (one["id"], one["address"], role if one["voter"] else f"{role} (learner)", one["term"], one["last_index"],
-             one["applied_index"], one["lag"], one["host"])
+            (member["id"], member["address"], role if member["voter"] else f"{role} (learner)", member["term"], member["last_index"],
+             member["applied_index"], member["lag"], member["host"])
         )  # fmt: skip
     return [head, *columns(rows)]
 
@@ -102,19 +102,19 @@ def _traffic(status: Mapping[str, Any]) -> list[str]:
     traffic = status["traffic"]
     rows: list[Sequence[Any]] = [("CLIENTS OF", "GATE", "REACH", "STANDARD PORT", "TEMPORARY PORT", "UNIT")]
     rows += [
-        (name, one["gate"], one["reaches"], one["standard_port"] or "free", one["temporary_port"] or "free", one["unit"])
-        for name, one in traffic["hosts"].items()
+        (name, host["gate"], host["reaches"], host["standard_port"] or "free", host["temporary_port"] or "free", host["unit"])
+        for name, host in traffic["hosts"].items()
     ]
     service = traffic["service"]
-    led = columns(((one["endpoint"], one["reaches"]) for one in service["leads_to"]), "    ") or ["    nowhere"]
-    return [*columns(rows), f"  the Service, which leads by {service['mode']} to", *led]
+    led = columns(((target["endpoint"], target["reaches"]) for target in service["leads_to"]), "    ") or ["    nowhere"]
+    return [*columns(rows), f"  the Service, which points by {service['mode']} to", *led]
 
 
 def _backups(status: Mapping[str, Any]) -> list[str]:
     rows = []
-    for name, one in status["backups"]["hosts"].items():
-        if one is None:
+    for name, host in status["backups"]["hosts"].items():
+        if host is None:
             rows.append((name, "unknown" if name in status["not_seen"] else "none", "", ""))
         else:
-            rows.append((name, f"{words.seconds(one['age_seconds'])} old", words.size(one["bytes"]), one["path"]))
+            rows.append((name, f"{words.seconds(host['age_seconds'])} old", words.size(host["bytes"]), host["path"]))
     return columns(rows)

@@ -126,7 +126,7 @@ class Copy:
             raise SqliteError(
                 f"{self.path} is missing, but {', '.join(stale)} of an earlier database lie in {self.path.parent}",
                 seen=stale,
-                next_step="move them away (they may hold the last writes of that database), then run this again",
+                next_step="move them away (they may hold the last writes of that database), then run the same command again",
             )
         return None
 
@@ -148,7 +148,7 @@ class Copy:
                 f"{path} holds other content than it was given: digest {seen.digest}, wanted {wanted.digest}",
                 seen=seen.result(),
                 wanted=wanted.result(),
-                next_step="stop or fence the client that writes to it, then run this again",
+                next_step="stop or fence the client that writes to it, then run the same command again",
             )
 
     def _diff(self, path: Path, before: Content | None, after: Content) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def _raw(path: Path) -> Iterator[int]:
 
 
 def copy_live(path: Path, new: Path, busy_timeout: float) -> float:
-    """Fill the empty file `new` with what the database holds at one moment; returns the seconds that writes waited.
+    """Fill the empty file `new` with what the database holds at one moment; returns the seconds for which writes were blocked.
 
     In WAL mode, none. In other modes every writer waits while a reader has its lock, so under the lock the file is copied
     and nothing else is done: it has been read once before, so that it is in memory, and is checked and made durable later.
@@ -149,7 +149,7 @@ def check_space(directory: Path, size: int) -> None:
 def copy_online(source: sqlite3.Connection, target: sqlite3.Connection, path: Path, busy_timeout: float) -> None:
     """All pages in one step: one moment of the source, one transaction in the target.
 
-    Python repeats a busy step for ever, so the callback it makes after each step ends the wait.
+    Python repeats a busy step forever, so the callback it makes after each step ends the wait.
     """
     deadline = time.monotonic() + busy_timeout
 

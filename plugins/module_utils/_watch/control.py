@@ -53,11 +53,11 @@ class WatchControl:
         process = self.process()
         if process is None:
             if self.params["phase"] == ROLLBACK:
-                # Nothing of the way back depends on it, and nothing may keep anybody from it.
-                self.warn("the quorum watch has ended by itself, so the migration's lock is not renewed any more")
+                # No step of a rollback depends on it, and nothing may prevent one.
+                self.warn("the quorum watch ended unexpectedly, so the migration's lock is not renewed any more")
                 return False
             raise MigrationError(
-                f"the quorum watch has ended by itself: {about.get('why') or 'no reason is known'}",
+                f"the quorum watch ended unexpectedly: {about.get('why') or 'no reason is known'}",
                 seen=about.get("why"),
                 wanted="a watch, and with it the lock, to the end of the run",
                 next_step="run the playbook again; it continues from the last phase",
@@ -116,7 +116,7 @@ class WatchControl:
             "phase_started": time.time(),
             "phase_timeout": self.params["phase_timeout"] if sampling else None,
             # The lookup reads here which clusters still matter.
-            "watch": {name: one.as_dict() for name, one in self._plan().items()} if sampling else {},
+            "watch": {name: expectation.as_dict() for name, expectation in self._plan().items()} if sampling else {},
         }
         self.folder.write(ORDER, order)
         with contextlib.suppress(ProcessLookupError):

@@ -20,7 +20,7 @@ PHASE_TIMEOUT = "phase_timeout"
 LOCK_LOST = "lock_lost"
 
 # While a pod is replaced, an election is part of the plan where a release cannot hand leadership over, and two voters that
-# stand for it at the same time need a second and a third round of one to two seconds.
+# that are candidates at the same time need a second and a third round of one to two seconds.
 ELECTION_PATIENCE = 3.0
 
 

@@ -8,7 +8,7 @@ WHOLE   every member answers at its own address.
 GATED   cutover's traffic gate may lead some or all of this cluster's ports elsewhere. Only the Pis themselves can still see
         behind it, so a leader counts while its followers hear it, and once a pod answers in a unit's place nothing of the
         old cluster can be seen from here any more.
-MOVING  the daemon of one Pi is being replaced. Its standard port leads to its neighbour, so what is heard there is not its own
+MOVING  the daemon of one Pi is being replaced. Its standard port is routed to its neighbour, so what is heard there is not its own
         word; at its temporary one it answers until it goes. The others answer at one of their two ports.
 """
 

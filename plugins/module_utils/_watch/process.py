@@ -90,7 +90,7 @@ class Poller(threading.Thread):
             time.sleep(max(0.05, self.interval - (ended - began)))
 
     def _slow_down(self, at: float) -> None:
-        """The daemon is alive and limits how often we may ask: what it said last holds, and it is asked seldom enough from here on."""
+        """The daemon is alive and limits how often we may ask: its last answer holds, and it is asked seldom enough from here on."""
         self.interval = max(self.interval, SLOW_INTERVAL)
         if self.last is not None and self.last.status is not None:
             self.last = replace(self.last, at=at)
@@ -208,7 +208,7 @@ class Watch:
                 return "the run is gone"
             if self.clock() >= end:
                 return "its lifetime is over"
-            self._obey()
+            self._apply_order()
             self._look()
             if select.select([wake_read], [], [], self.settings.limits.interval)[0]:
                 os.read(wake_read, 4096)
@@ -220,8 +220,8 @@ class Watch:
     def _lock_is_lost(self, text: str) -> None:
         self._lost_lock = text
 
-    def _obey(self) -> None:
-        """Take up a new order, where there is one."""
+    def _apply_order(self) -> None:
+        """Apply a new order, if there is one."""
         try:
             stat = (self.folder.path / ORDER).stat()
         except OSError:
@@ -230,7 +230,7 @@ class Watch:
             return
         self._order_stamp = (stat.st_ino, stat.st_mtime_ns)
         self._order = self.folder.read(ORDER) or {}
-        wanted = {name: Expectation.from_dict(one) for name, one in self._order.get("watch", {}).items()}
+        wanted = {name: Expectation.from_dict(expectation) for name, expectation in self._order.get("watch", {}).items()}
         for cluster, judge in self._judges.items():
             if wanted.get(cluster) != self._expectations.get(cluster):
                 self._tell(judge.renew(self.clock()) if cluster in wanted else judge.stop(self.clock()))

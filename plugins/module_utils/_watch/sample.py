@@ -116,7 +116,7 @@ def _own_words(expectation: Expectation, readings: list[Reading]) -> tuple[list[
     if expectation.mode != GATED:
         return readings, None
     if any(reading.status and _foreign(reading.status, expectation.foreign_port) for reading in readings):
-        return [], "the gate leads clients to the pods, the units cannot be seen from here"
+        return [], "the gate routes clients to the pods, the units cannot be seen from here"
     if len(readings) == 1 and readings[0].status is None:
         return [], "the gate may hide the only unit"
     return [reading if not _is_neighbour(reading) else Reading(reading.client, reading.at) for reading in readings], None
@@ -127,7 +127,7 @@ def _foreign(status: NodeStatus, port: int | None) -> bool:
 
 
 def _is_neighbour(reading: Reading) -> bool:
-    """Whether it shows that another member answers than the one that was asked: the gate leads that one's port there."""
+    """Whether it shows that another member answers than the one that was asked: the gate routes that one's port there."""
     return reading.status is not None and not speaks_for_itself(reading.client, reading.status)
 
 

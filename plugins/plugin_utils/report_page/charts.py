@@ -36,7 +36,7 @@ class Scale(NamedTuple):
         """Offsets from the start at which to write the time, at least `room` pixels apart."""
         span = self.end - self.start
         fitting = max(1, int((self.right - self.left) / room))
-        step = next((one for one in STEPS if span / one <= fitting), STEPS[-1])
+        step = next((step for step in STEPS if span / step <= fitting), STEPS[-1])
         return [float(offset) for offset in range(0, int(span) + 1, step)]
 
 
@@ -75,7 +75,9 @@ def number(value: float) -> str:
 def shape(element: str, text_: str = "", **attributes: Any) -> Shape:
     """`class_` loses its underscore, other underscores become dashes; None leaves an attribute out."""
     given = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
-    return Shape(element, {key: number(value) if isinstance(value, float) else str(value) for key, value in given.items()}, text_)
+    return Shape(
+        element, {key: number(value) if isinstance(value, float) else str(value) for key, value in given.items()}, text_
+    )
 
 
 def text(x: float, y: float, written: str, class_: str = "", anchor: str | None = None) -> Shape:
@@ -166,11 +168,17 @@ def timeline(report: Mapping[str, Any], narrow: bool) -> Chart:
         bars = []
         for index, led in enumerate(watch["leaderships"]):
             class_ = f"led {name} {'odd' if index % 2 else 'even'}" if led["leader"] else "leaderless"
-            bars.append((led["from"], led["to"], class_, f"{led['leader']} · term {led['term']}" if led["leader"] else ""))
-        bars += [(one["from"], one["to"], "lost", "") for one in watch["without_quorum"]]
+            bars.append(
+                (led["from"], led["to"], class_, f"{led['leader']} · term {led['term']}" if led["leader"] else "")
+            )
+        bars += [(period["from"], period["to"], "lost", "") for period in watch["without_quorum"]]
         rows.row(f"Leader, {title}", "" if watch["samples"] else "not watched", bars)
     if report["alerts"]:
-        alerts = [(one["began"], one["ended"] or one["began"], "alert", "") for one in report["alerts"] if one["began"]]
+        alerts = [
+            (alert["began"], alert["ended"] or alert["began"], "alert", "")
+            for alert in report["alerts"]
+            if alert["began"]
+        ]
         rows.row("Alerts", str(len(report["alerts"])), alerts)
     bottom = rows.y + 2
     return Chart(
@@ -215,20 +223,37 @@ def latency(
     parts = axis(scale, top, height)
     for power in range(low, high + 1):
         parts.append(shape("line", x1=left, x2=width, y1=y(10.0**power), y2=y(10.0**power), class_="grid"))
-        parts.append(text(left - 6, y(10.0**power) + 4, words.seconds(10.0**power / 1000) if power >= 0 else "0.1 ms", "muted", "end"))
+        parts.append(
+            text(
+                left - 6,
+                y(10.0**power) + 4,
+                words.seconds(10.0**power / 1000) if power >= 0 else "0.1 ms",
+                "muted",
+                "end",
+            )
+        )
     if pause:
         x = scale(pause["from"])
-        parts.append(shape("rect", x=x, y=top, width=max(2.5, scale(pause["to"]) - x), height=height - top, class_="pause band"))
+        parts.append(
+            shape("rect", x=x, y=top, width=max(2.5, scale(pause["to"]) - x), height=height - top, class_="pause band")
+        )
     for line in lines:
-        hair = [f"M{number(scale(one['at']))} {number(y(one['median']))}V{number(y(one['max']))}" for one in line.points]
+        hair = [
+            f"M{number(scale(point['at']))} {number(y(point['median']))}V{number(y(point['max']))}"
+            for point in line.points
+        ]
         parts.append(shape("path", d="".join(hair), class_=f"hair {line.class_}"))
         parts.append(
-            shape("path", d=_path([(scale(one["at"]), y(one["median"])) for one in line.points], (width - left) / 24), class_=f"line {line.class_}")
+            shape(
+                "path",
+                d=_path([(scale(point["at"]), y(point["median"])) for point in line.points], (width - left) / 24),
+                class_=f"line {line.class_}",
+            )
         )
     marked = -8.0
     for at in sorted(failed):
         x = scale(at)
-        # One cross stands for all that would touch it.
+        # One cross marks all that would touch it.
         if x - marked < 8:
             continue
         marked = x

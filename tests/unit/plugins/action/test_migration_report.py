@@ -42,9 +42,9 @@ def arguments(tmp_path: Path) -> dict[str, Any]:
     watch.mkdir()
     looks = given.samples()
     # The watch moves the samples of an earlier run aside; a migration run tag by tag has several.
-    (watch / "samples-20260921T141500Z.jsonl").write_text("".join(json.dumps(one) + "\n" for one in looks[:100]))
-    (watch / "samples.jsonl").write_text("".join(json.dumps(one) + "\n" for one in looks[100:]) + '{"at": 17900')
-    (watch / "alerts.jsonl").write_text("".join(json.dumps(one) + "\n" for one in given.alert()))
+    (watch / "samples-20260921T141500Z.jsonl").write_text("".join(json.dumps(sample) + "\n" for sample in looks[:100]))
+    (watch / "samples.jsonl").write_text("".join(json.dumps(sample) + "\n" for sample in looks[100:]) + '{"at": 17900')
+    (watch / "alerts.jsonl").write_text("".join(json.dumps(alert) + "\n" for alert in given.alert()))
     hosts = given.migrated()
     status = status_of.assemble_status(hosts, given.kube(mode="pods"), given.CONFIG, given.BEGAN + 140)
     return {"status": status, "hosts": hosts, "config": given.CONFIG, "watch_dir": str(watch), "dest": str(tmp_path / "state" / "reports")}

@@ -115,7 +115,7 @@ def proc(tmp_path: Path) -> Path:
 
 
 def test_listeners_with_and_without_a_visible_holder(proc):
-    assert [one.as_dict() for one in procfs.listeners({8080, 9091}, UNIT, proc)] == [
+    assert [listener.as_dict() for listener in procfs.listeners({8080, 9091}, UNIT, proc)] == [
         {"port": 8080, "address": "0.0.0.0", "pid": 198, "command": "pi-controller", "owner": "unit"},
         {"port": 9091, "address": "10.77.0.11", "pid": None, "command": "", "owner": "unknown"},
     ]

@@ -79,7 +79,7 @@ def probe(name, new, old=(), *, addresses=None, peers=tuple(ADDRESSES), patience
 
 def together(*probes):
     with ThreadPoolExecutor(len(probes)) as pool:
-        return dict(zip([one.name for one in probes], pool.map(lambda one: one.run(), probes)))
+        return dict(zip([probe.name for probe in probes], pool.map(lambda probe: probe.run(), probes)))
 
 
 def test_everybody_reaches_everybody_on_every_port(ports):
@@ -89,7 +89,7 @@ def test_everybody_reaches_everybody_on_every_port(ports):
         assert result["listened"] == sorted(ports)
         assert set(result["reached"]) == set(ADDRESSES) - {name}
         for peer, seen in result["reached"].items():
-            assert {port: (one["result"], one["name"]) for port, one in seen.items()} == {
+            assert {port: (value["result"], value["name"]) for port, value in seen.items()} == {
                 str(port): ("answered", peer) for port in ports
             }
             assert result["heard"][peer] == sorted(ports)
@@ -114,7 +114,7 @@ def test_an_address_that_leads_to_another_pi_is_told_by_the_name_that_answers(po
         probe("pi-1", ports, addresses=crossed, patience=1), *(probe(name, ports, patience=1) for name in ("pi-2", "pi-3"))
     )
 
-    assert {one["name"] for one in results["pi-1"]["reached"]["pi-2"].values()} == {"pi-3"}
+    assert {answer["name"] for answer in results["pi-1"]["reached"]["pi-2"].values()} == {"pi-3"}
     assert "pi-2" not in results["pi-1"]["clocks"]
 
 
@@ -150,7 +150,7 @@ def test_a_closed_port_of_a_peer_that_was_met_costs_the_grace_and_not_the_patien
 def test_a_peer_that_is_not_there_costs_the_patience(ports):
     result = probe("pi-1", ports, peers={"pi-1", "pi-2"}, patience=0.5).run()
 
-    assert {one["result"] for one in result["reached"]["pi-2"].values()} == {"refused"}
+    assert {answer["result"] for answer in result["reached"]["pi-2"].values()} == {"refused"}
     assert result["heard"] == {"pi-2": []}
     assert 0.5 <= result["elapsed"] < 3
 
@@ -164,8 +164,8 @@ def test_one_that_begins_late_is_waited_for(ports):
     with ThreadPoolExecutor(2) as pool:
         second = pool.submit(late)
         first = probe("pi-1", ports, peers=both).run()
-        assert {one["result"] for one in second.result()["reached"]["pi-1"].values()} == {"answered"}
-    assert {one["result"] for one in first["reached"]["pi-2"].values()} == {"answered"}
+        assert {answer["result"] for answer in second.result()["reached"]["pi-1"].values()} == {"answered"}
+    assert {answer["result"] for answer in first["reached"]["pi-2"].values()} == {"answered"}
 
 
 @pytest.mark.parametrize("line", ["", "SSH-2.0-OpenSSH_9.2", "pi-preflight pi-2", "pi-preflight pi-2 noon"])

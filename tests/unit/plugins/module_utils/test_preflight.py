@@ -14,7 +14,7 @@ preflight = import_plugin("module_utils._preflight.judge")
 
 
 def found(seen, *, owner=None, config=None):
-    return [one.as_dict() for one in preflight.evaluate(seen, config or settings(), owner or owner_of())]
+    return [finding.as_dict() for finding in preflight.evaluate(seen, config or settings(), owner or owner_of())]
 
 
 def owner_of(**changes):
@@ -117,7 +117,7 @@ HOST_CASES = {
         "held by nginx (pid 7)",
         "error",
     ),
-    "nobody on a standard port": (lambda host: host["listeners"].pop(), "port 9091 (raft)", "nobody listens", "error"),
+    "no process on a standard port": (lambda host: host["listeners"].pop(), "port 9091 (raft)", "no process listens", "error"),
 }
 
 
@@ -209,15 +209,15 @@ def test_a_port_that_is_taken_there_is_not_reported_once_more_by_those_who_were_
     assert only(seen)["host"] == "pi-2"
 
     seen["ports"]["pi-1"]["reached"]["pi-2"]["9092"] = {"result": "timeout", "seconds": 2}
-    assert [one["check"] for one in found(seen)] == ["way to pi-2", "port 9092 (raft)"]
+    assert [finding["check"] for finding in found(seen)] == ["way to pi-2", "port 9092 (raft)"]
 
 
 def test_an_address_that_leads_to_another_pi():
     seen = healthy()
-    for one in seen["ports"]["pi-1"]["reached"]["pi-2"].values():
-        one["name"] = "pi-3"
+    for answer in seen["ports"]["pi-1"]["reached"]["pi-2"].values():
+        answer["name"] = "pi-3"
 
-    assert only(seen)["seen"] == "10.77.0.12 leads to pi-3"
+    assert only(seen)["seen"] == "10.77.0.12 belongs to pi-3"
 
 
 def test_the_clock_that_is_off_is_named_and_not_those_that_see_it():
@@ -226,9 +226,9 @@ def test_the_clock_that_is_off_is_named_and_not_those_that_see_it():
         seen["ports"][host]["clocks"]["pi-2"]["offset"] = -30.0
     for peer in ("pi-1", "pi-3"):
         seen["ports"]["pi-2"]["clocks"][peer]["offset"] = 30.0
-    named = [one for one in found(seen) if one["check"] == "clock"]
+    named = [finding for finding in found(seen) if finding["check"] == "clock"]
 
-    assert [(one["host"], one["seen"]) for one in named] == [("pi-2", "30.0 s behind the other Pis")]
+    assert [(finding["host"], finding["seen"]) for finding in named] == [("pi-2", "30.0 s behind the other Pis")]
 
 
 @pytest.mark.parametrize(("offset", "uncertainty", "faults"), [(1.2, 0.1, 2), (1.2, 0.3, 0), (0.9, 0.0, 0)])
@@ -238,7 +238,7 @@ def test_a_slow_exchange_is_no_proof_of_a_clock_that_is_off(offset, uncertainty,
     seen["ports"]["pi-1"]["clocks"] = {"pi-2": {"offset": offset, "uncertainty": uncertainty}}
     seen["ports"]["pi-2"]["clocks"] = {"pi-1": {"offset": -offset, "uncertainty": uncertainty}}
 
-    assert len([one for one in found(seen) if one["check"] == "clock"]) == faults
+    assert len([finding for finding in found(seen) if finding["check"] == "clock"]) == faults
 
 
 # --- the cluster ---------------------------------------------------------------------------------
@@ -406,7 +406,7 @@ def test_the_image(in_runtime, listed, policy, level):
     seen["kubernetes"]["nodes"][1]["images"] = listed
     findings = found(seen, owner=owner_of(pull_policy=policy))
 
-    assert [(one["host"], one["check"], one["level"]) for one in findings] == ([("pi-2", "image", level)] if level else [])
+    assert [(finding["host"], finding["check"], finding["level"]) for finding in findings] == ([("pi-2", "image", level)] if level else [])
 
 
 def test_no_image_named_is_one_finding():
@@ -439,7 +439,7 @@ def test_a_look_that_crashed_is_a_finding_with_the_last_line_of_its_trace():
     seen["host"]["pi-2"] = {"msg": "MODULE FAILURE", "module_stderr": "Traceback\n  File x\nValueError: odd\n"}
     findings = found(seen)
 
-    assert ("pi-2", "the look at this Pi", "ValueError: odd") in [(one["host"], one["check"], one["seen"]) for one in findings]
+    assert ("pi-2", "check of this Pi", "ValueError: odd") in [(finding["host"], finding["check"], finding["seen"]) for finding in findings]
 
 
 def test_an_api_that_does_not_answer():
@@ -467,7 +467,7 @@ def test_what_an_earlier_try_left_is_no_finding(state):
     assert found(seen) == []
 
     seen["journal"]["pi-1"] = journal()
-    assert {"DaemonSet", "pod_data_dir", "port 8082 (rest)"} <= {one["check"] for one in found(seen)}
+    assert {"DaemonSet", "pod_data_dir", "port 8082 (rest)"} <= {finding["check"] for finding in found(seen)}
 
 
 def test_a_strangers_daemonset_and_port_are_findings_on_a_rerun_too():
@@ -475,7 +475,7 @@ def test_a_strangers_daemonset_and_port_are_findings_on_a_rerun_too():
     seen["kubernetes"]["daemonset"] = {"managed_by": "Helm", "images": ["x"]}
     seen["host"]["pi-2"]["listeners"].append(listener(8082, "other", "nginx", 7))
 
-    assert [one["check"] for one in found(seen)] == ["DaemonSet", "port 8082 (rest)"]
+    assert [finding["check"] for finding in found(seen)] == ["DaemonSet", "port 8082 (rest)"]
 
 
 def test_beyond_prepare_only_the_journals_and_the_way_to_the_pis_are_looked_at():
@@ -493,7 +493,7 @@ def test_errors_come_first_and_hosts_in_the_order_of_the_inventory():
     for host in reversed(HOSTS):
         seen["host"][host]["unit"].update(enabled="disabled", needs_reload=True)
 
-    assert [(one["level"], one["host"]) for one in found(seen)] == [
+    assert [(finding["level"], finding["host"]) for finding in found(seen)] == [
         ("error", "pi-1"), ("error", "pi-2"), ("error", "pi-3"), ("warning", "pi-1"), ("warning", "pi-2"), ("warning", "pi-3")
     ]  # fmt: skip
 
@@ -512,14 +512,14 @@ def test_errors_come_first_and_hosts_in_the_order_of_the_inventory():
 )
 def test_h1_a_token_that_others_could_get_is_a_warning(sent, seen):
     findings = found(healthy(), owner=owner_of(**sent))
-    assert [one["level"] for one in findings] == (["warning"] if seen else [])
-    assert all(seen in one["seen"] for one in findings)
+    assert [finding["level"] for finding in findings] == (["warning"] if seen else [])
+    assert all(seen in finding["seen"] for finding in findings)
 
 
 def test_a4_a_daemon_with_an_ipv6_address_is_refused_before_anything_changes():
     addresses = {name: address(name) for name in HOSTS} | {"pi-2": "fd00::2"}
-    findings = [one for one in found(healthy(), owner=owner_of(addresses=addresses)) if one["check"] == "address family"]
-    assert [(one["host"], one["level"]) for one in findings] == [("pi-2", "error")]
+    findings = [finding for finding in found(healthy(), owner=owner_of(addresses=addresses)) if finding["check"] == "address family"]
+    assert [(finding["host"], finding["level"]) for finding in findings] == [("pi-2", "error")]
     assert "pi_controller_address" in findings[0]["fix"]
 
 
@@ -527,4 +527,4 @@ def test_a4_a_daemon_with_an_ipv6_address_is_refused_before_anything_changes():
 def test_a4_a_pod_is_given_the_first_address_of_its_node(listed, good):
     seen = healthy()
     seen["kubernetes"]["nodes"][1]["addresses"] = listed
-    assert [one["check"] for one in found(seen)] == ([] if good else ["node address"])
+    assert [finding["check"] for finding in found(seen)] == ([] if good else ["node address"])

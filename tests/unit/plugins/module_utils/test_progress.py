@@ -74,7 +74,7 @@ def test_a_cluster_behind_the_gate_is_told_with_the_reason_and_is_no_trouble() -
     progress = begun()
     progress.sample(given.sample(1, "old", "pi-1", 2))
     hidden = progress.sample(given.unseen(2, "old"))
-    assert [(event.kind, event.text) for event in hidden] == [("info", "systemd: the gate leads clients to the pods")]
+    assert [(event.kind, event.text) for event in hidden] == [("info", "systemd: the gate routes clients to the pods")]
 
 
 def test_a_cluster_that_nobody_looks_at_any_more_is_not_shown_as_present() -> None:

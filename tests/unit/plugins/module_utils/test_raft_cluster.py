@@ -87,7 +87,7 @@ def test_an_election_under_way_is_no_quorum(stray):
 
 def test_of_two_urls_on_a_host_the_one_that_follows_speaks():
     both = assemble((answer(1, LEADS), answer(2, None), answer(2, FOLLOWS, 8082), answer(3, FOLLOWS)))
-    assert [one.url for one in both.members] == [
+    assert [member.url for member in both.members] == [
         "http://10.77.0.11:8080",
         "http://10.77.0.12:8082",
         "http://10.77.0.13:8080",
@@ -113,7 +113,7 @@ def test_a_leader_in_whose_place_a_follower_answers_is_known_by_the_others_word(
     hidden = view(FOLLOWS, FOLLOWS, FOLLOWS)
     assert hidden.leader.as_dict() == {"id": "pi-1", "address": "10.77.0.11:9091", "url": None}
     assert hidden.quorate
-    assert [one.status is None for one in hidden.members] == [True, False, False]
+    assert [member.status is None for member in hidden.members] == [True, False, False]
     assert "cannot be seen" in hidden.why_behind_at("10.77.0.12", 0)[0]
 
 

@@ -73,7 +73,7 @@ def test_the_newest_is_that_of_the_highest_term_then_index_and_never_a_tmp(raft_
     empty = raft_dir / "snapshots" / "9-9997-1"
     empty.mkdir()
 
-    assert [one.id for one in snapshots.list_snapshots(raft_dir)] == ["8-2-1", REAL_ID, "7-999-1"]
+    assert [snapshot.id for snapshot in snapshots.list_snapshots(raft_dir)] == ["8-2-1", REAL_ID, "7-999-1"]
     for folder in (unfinished, empty):
         with pytest.raises(MigrationError):
             snapshots.read_snapshot(folder)

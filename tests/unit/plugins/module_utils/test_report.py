@@ -78,7 +78,7 @@ def test_a_short_election_is_no_lost_quorum_but_is_told() -> None:
 def test_each_pis_hardware_is_without_an_owner_from_the_units_stop_to_its_pod() -> None:
     hosts = given.migrated()
     hosts["pi-2"]["journal"]["phases"]["port_migration"]["finished"] = given.iso(99)
-    assert {one["host"]: one["seconds"] for one in report(hosts=hosts)["hardware"]} == {"pi-1": 59, "pi-2": 30, "pi-3": 59}
+    assert {gap["host"]: gap["seconds"] for gap in report(hosts=hosts)["hardware"]} == {"pi-1": 59, "pi-2": 30, "pi-3": 59}
     assert back()["hardware"] == []
 
 
@@ -101,7 +101,7 @@ def test_after_a_rollback_the_journal_put_aside_is_the_one_told_of() -> None:
 
 def test_leaders_terms_and_lost_quorum_come_from_the_samples() -> None:
     watch = report(samples=given.samples(3.0))["watch"]["new"]
-    assert [(one["leader"], one["term"]) for one in watch["leaderships"]] == [("pi-2", 4), (None, 5), ("pi-1", 5)]
+    assert [(leadership["leader"], leadership["term"]) for leadership in watch["leaderships"]] == [("pi-2", 4), (None, 5), ("pi-1", 5)]
     assert watch["leader_changes"] == 1
     assert watch["without_quorum_seconds"] == 3.0
     assert watch["unanswered"] == 18
@@ -114,7 +114,7 @@ def test_a_cluster_behind_the_gate_has_not_lost_its_quorum() -> None:
 
 def test_a_hole_between_samples_is_no_leadership() -> None:
     looks = [given.sample(at, "old", "pi-1", 2) for at in (0, 1, 30, 31)]
-    assert [(one["from"] - given.BEGAN, one["to"] - given.BEGAN) for one in series.leaderships(looks)] == [(0, 1), (30, 31)]
+    assert [(leadership["from"] - given.BEGAN, leadership["to"] - given.BEGAN) for leadership in series.leaderships(looks)] == [(0, 1), (30, 31)]
 
 
 def test_an_alert_and_its_end_are_one() -> None:
@@ -135,7 +135,7 @@ def test_the_witness_history_becomes_series(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in given.witness_lines()) + '{"kind": "operat')
     found = report(witness=given.verdict(), witness_history=path)["witness"]
     assert found["failed_reads"] == len(found["series"]["failed"]) == 2
-    assert 700 < max(one["max"] for one in found["series"]["writes"]) < 810
+    assert 700 < max(point["max"] for point in found["series"]["writes"]) < 810
     assert found["routes"][0]["count"] == 1330
 
 
@@ -170,6 +170,6 @@ def test_the_metrics_are_prometheus_text() -> None:
 
 def test_pi_by_pi_each_handover_has_measured_how_long_its_pi_had_no_daemon() -> None:
     found = report(hosts=given.rolling(done=3, until="cleanup", state="done"))
-    assert {one["host"]: one["seconds"] for one in found["hardware"]} == {"pi-1": 1.2, "pi-2": 2.2, "pi-3": 3.2}
+    assert {gap["host"]: gap["seconds"] for gap in found["hardware"]} == {"pi-1": 1.2, "pi-2": 2.2, "pi-3": 3.2}
     assert (found["figures"]["phases_done"], found["figures"]["phases"], found["write_pause"]) == (5, 5, None)
     assert found["verdict"]["good"], found["verdict"]

@@ -26,7 +26,7 @@ def declared(*statements: str) -> Build:
     """By a daemon that has registered a collation and a function."""
 
     def build(connection: sqlite3.Connection) -> None:
-        connection.create_collation("own", lambda one, other: (one > other) - (one < other))
+        connection.create_collation("own", lambda left, other: (left > other) - (left < other))
         connection.create_function("own_function", 1, lambda value: value, deterministic=True)
         for statement in statements:
             connection.execute(statement)

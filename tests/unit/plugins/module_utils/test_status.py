@@ -48,8 +48,8 @@ def test_both_clusters_are_told_apart_by_who_holds_the_port() -> None:
     old, new = status["clusters"]["old"], status["clusters"]["new"]
     assert (old["leader"], old["term"], old["quorate"]) == ("pi-1", 2, True)
     assert (new["leader"], new["term"], new["quorate"]) == ("pi-2", 4, True)
-    assert [one["address"] for one in new["members"]] == [f"10.77.0.{number}:9092" for number in (11, 12, 13)]
-    assert {one["host"]: one["lag"] for one in old["members"]} == {"pi-1": 0, "pi-2": 0, "pi-3": 2}
+    assert [member["address"] for member in new["members"]] == [f"10.77.0.{number}:9092" for number in (11, 12, 13)]
+    assert {member["host"]: member["lag"] for member in old["members"]} == {"pi-1": 0, "pi-2": 0, "pi-3": 2}
 
 
 def test_pods_without_a_cluster_are_not_called_one() -> None:
@@ -68,12 +68,12 @@ def test_a_redirected_pi_leads_to_its_pod_and_a_forwarded_one_to_its_neighbours(
         "pi-3": given.host("pi-3", standard="unit", gate="fenced"),
     }
     status = told(hosts)
-    assert {name: one["reaches"] for name, one in status["traffic"]["hosts"].items()} == {
+    assert {name: host["reaches"] for name, host in status["traffic"]["hosts"].items()} == {
         "pi-1": "pod on pi-1",
         "pi-2": "pod on pi-1",
-        "pi-3": "nobody",
+        "pi-3": "nothing",
     }
-    assert [one["reaches"] for one in status["traffic"]["service"]["leads_to"]] == ["pod on pi-1", "pod on pi-1", "nobody"]
+    assert [target["reaches"] for target in status["traffic"]["service"]["leads_to"]] == ["pod on pi-1", "pod on pi-1", "nothing"]
     assert status["traffic"]["served_by"] == "mixed"
 
 
@@ -82,7 +82,7 @@ def test_k2_the_rest_port_is_found_whatever_the_owner_names_it() -> None:
     for endpoint in kube["service"]["endpoints"]:
         endpoint["ports"] = {"api": 9090, "http": 8080}
     status = told(everywhere(), kube)
-    assert [one["endpoint"] for one in status["traffic"]["service"]["leads_to"]] == [f"{given.address(name)}:8080" for name in given.NAMES]
+    assert [target["endpoint"] for target in status["traffic"]["service"]["leads_to"]] == [f"{given.address(name)}:8080" for name in given.NAMES]
 
 
 def test_two_pis_that_forward_to_each_other_end_somewhere() -> None:
@@ -206,7 +206,7 @@ def test_pi_by_pi_units_and_pods_are_one_cluster() -> None:
     assert list(status["phases"]) == ["prepare", "transfer", "validate", "cutover", "cleanup"]
     for cluster in status["clusters"].values():
         assert (cluster["quorate"], cluster["answering"], len(cluster["members"])) == (True, 3, 3)
-    assert [one["reaches"] for one in status["traffic"]["hosts"].values()] == ["pod on pi-1", "pod on pi-2", "unit on pi-3"]
+    assert [host["reaches"] for host in status["traffic"]["hosts"].values()] == ["pod on pi-1", "pod on pi-2", "unit on pi-3"]
 
 
 def test_pi_by_pi_a_side_without_a_daemon_does_not_exist() -> None:

@@ -213,7 +213,7 @@ def test_limits_can_be_set():
 
 # --- cutover: the gate hides the old cluster ---------------------------------------------------------
 
-HIDDEN = "the gate leads clients to the pods, the units cannot be seen from here"
+HIDDEN = "the gate routes clients to the pods, the units cannot be seen from here"
 
 
 def test_a_leader_behind_the_fence_lives_as_long_as_its_followers_hear_it():
@@ -432,9 +432,9 @@ def test_without_a_limit_a_phase_may_take_as_long_as_it_likes():
 )
 def test_what_is_watched_in_which_phase(phase, watched):
     wanted = plan.expectations(phase, URLS, replaced="10.77.0.12", foreign_port=9092)
-    assert {name: (one.mode, list(one.urls)) for name, one in wanted.items()} == watched
-    assert {one.replaced for one in wanted.values() if one.mode == "moving"} <= {"10.77.0.12"}
-    assert all(plan.Expectation.from_dict(one.as_dict()) == one for one in wanted.values())
+    assert {name: (expectation.mode, list(expectation.urls)) for name, expectation in wanted.items()} == watched
+    assert {expectation.replaced for expectation in wanted.values() if expectation.mode == "moving"} <= {"10.77.0.12"}
+    assert all(plan.Expectation.from_dict(expectation.as_dict()) == expectation for expectation in wanted.values())
 
 
 @pytest.mark.parametrize(
@@ -449,6 +449,6 @@ def test_what_is_watched_in_which_phase(phase, watched):
 )
 def test_pi_by_pi_there_is_one_cluster_to_watch(phase, watched):
     wanted = plan.expectations(phase, URLS, replaced="10.77.0.12", foreign_port=9092, strategy="rolling")
-    assert {name: (one.mode, list(one.urls)) for name, one in wanted.items()} == watched
+    assert {name: (expectation.mode, list(expectation.urls)) for name, expectation in wanted.items()} == watched
     if phase == "cutover":
         assert (wanted["old"].replaced, wanted["old"].led_away) == ("10.77.0.12", (URLS["standard"][1],))

@@ -316,7 +316,7 @@ def test_info_waits_for_every_expected_node(kube, info):
 
     result = info(expected_nodes=["pi-1", "pi-2"], wait_for="running", wait_timeout=5)
 
-    assert [one["node"] for one in result["pods"]] == ["pi-1", "pi-2"]
+    assert [pod["node"] for pod in result["pods"]] == ["pi-1", "pi-2"]
 
 
 def test_info_fails_where_kubernetes_itself_would_be_content(kube, info):

@@ -47,7 +47,7 @@ def test_pods_of_the_daemonset_and_no_others(kube: FakeKube, look: Look) -> None
     stranger = pod(2)
     stranger["metadata"]["ownerReferences"] = []
     add_pod(kube, stranger)
-    assert [one["node"] for one in look()["pods"]] == ["pi-1"]
+    assert [pod["node"] for pod in look()["pods"]] == ["pi-1"]
 
 
 def test_the_holder_of_the_lock(kube: FakeKube, look: Look) -> None:

@@ -85,7 +85,7 @@ def test_journal_backups_and_the_journal_put_aside(run_module: RunModule, argume
     assert result["journal"]["migration_id"] == "m1"
     assert result["last_journal"]["migration_id"] == "m0"
     assert result["manifest"] == {"host": "pi-1"}
-    assert {Path(one["path"]).name for one in result["backups"]} == {"pi-controller.db", "manifest.json"}
+    assert {Path(backup["path"]).name for backup in result["backups"]} == {"pi-controller.db", "manifest.json"}
 
 
 @pytest.mark.usefixtures("tools")

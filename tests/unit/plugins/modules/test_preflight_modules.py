@@ -93,7 +93,7 @@ def test_all_of_a_pi_in_one_look(run_module, pi, bin_folder):
     assert (result["unit"]["load"], result["unit"]["active"], result["unit"]["pid"]) == ("loaded", "active", os.getpid())
     assert result["unit"]["memory"] > 1024**2
     assert result["database"]["integrity"] == "ok"
-    assert [(one["port"], one["pid"]) for one in result["listeners"]] == [(port, os.getpid())]
+    assert [(listener["port"], listener["pid"]) for listener in result["listeners"]] == [(port, os.getpid())]
     assert result["node_id"] == "pi-1"
     assert result["paths"]["archive_path"]["kind"] is None
     assert result["state_bytes"] > 0
@@ -298,7 +298,7 @@ def test_from_what_was_seen_to_the_table():
     seen["host"]["pi-2"]["unit"]["load"] = "masked"
     findings = filters["preflight_findings"](seen, settings(), owner())
 
-    assert [(one["host"], one["check"], one["level"]) for one in findings] == [("pi-2", "unit", "error")]
+    assert [(finding["host"], finding["check"], finding["level"]) for finding in findings] == [("pi-2", "unit", "error")]
     lines = filters["findings_table"](findings).splitlines()
     assert lines[0].split() == ["host", "check", "seen", "wanted", "fix"]
     assert "is masked" in lines[2]

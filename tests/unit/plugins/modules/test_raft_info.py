@@ -72,7 +72,7 @@ def test_a_node_that_is_down_is_reported_and_the_rest_stays_quorate(run_module, 
 
     assert result["quorate"] is True
     assert result["caught_up"] is False
-    assert [one["url"] for one in result["unanswered"]] == [cluster.urls[2]]
+    assert [member["url"] for member in result["unanswered"]] == [cluster.urls[2]]
     assert result["members"][2]["reachable"] is False
     assert [member["behind"] for member in result["members"]] == [None, None, f"{cluster.urls[2]} does not answer"]
     assert result["behind"] == [f"n3 (127.0.2.3:9092): {cluster.urls[2]} does not answer"]

@@ -49,7 +49,7 @@ def change(run_module):
 
 
 def members(result, key="members_after"):
-    return {one["id"]: (one["address"], one["voter"]) for one in result[key]}
+    return {member["id"]: (member["address"], member["voter"]) for member in result[key]}
 
 
 def test_replace_moves_a_member_the_leader_would_never_reach_otherwise(change, cluster):
@@ -60,7 +60,7 @@ def test_replace_moves_a_member_the_leader_would_never_reach_otherwise(change, c
     assert members(result, "members_before")["n2"] == ("127.0.2.2:9092", True)
     assert members(result)["n2"] == (NEW, True)
     assert cluster.sends_to["n2"] == NEW
-    assert [one["step"] for one in result["steps"]][0] == "remove n2"
+    assert [step["step"] for step in result["steps"]][0] == "remove n2"
     assert result["leader_before"]["id"] == result["leader_after"]["id"] == "n1"
 
 
@@ -111,7 +111,7 @@ def test_a_node_killed_between_remove_and_add_is_added_by_the_next_run(change, c
     result = change(cluster, address=NEW, replace=True)
 
     assert members(result)["n2"] == (NEW, True)
-    assert not [one for one in cluster.changes if one[0] == "DELETE"]
+    assert not [change for change in cluster.changes if change[0] == "DELETE"]
 
 
 @pytest.mark.parametrize("trouble", ["down", "behind", "unheard"])
@@ -140,7 +140,7 @@ def test_the_leader_is_only_readdressed(change, cluster):
     result = change(cluster, node_id="n1", address="127.0.2.1:9091", replace=True)
 
     assert result["changed"] is True
-    assert [one[0] for one in cluster.changes] == ["POST"]
+    assert [change[0] for change in cluster.changes] == ["POST"]
     assert members(result)["n1"] == ("127.0.2.1:9091", True)
 
 
@@ -157,7 +157,7 @@ def test_a_leader_that_restarts_is_followed_to_its_new_address(change, cluster):
         timer.start()
         result = change(cluster, node_id="n1", address=new, replace=True, wait_for_listener=2)
         timer.join()
-    assert [one[0] for one in cluster.changes] == ["POST"]
+    assert [change[0] for change in cluster.changes] == ["POST"]
     assert members(result)["n1"] == (new, True)
 
 
@@ -176,7 +176,7 @@ def test_a_leader_deposed_before_its_update_is_replaced_like_any_other(change, c
     cluster.before_change = depose
     with socket.create_server(("127.0.2.1", 9091)):
         result = change(cluster, node_id="n1", address=new, replace=True, wait_for_listener=2)
-    assert "remove n1" in [one["step"] for one in result["steps"]], result
+    assert "remove n1" in [step["step"] for step in result["steps"]], result
     assert cluster.sends_to["n1"] == new
     assert result["leader_after"]["id"] == "n2"
 
@@ -261,7 +261,7 @@ def test_a_listener_that_never_comes_leaves_a_way_on(change, cluster):
     assert result["failed"] is True
     assert "nothing listens on 127.0.2.2:9091" in result["msg"]
     assert "n2" not in members(result)
-    assert "remove n2" in [one["step"] for one in result["steps"]]
+    assert "remove n2" in [step["step"] for step in result["steps"]]
 
 
 def test_a_member_stays_one_until_its_old_daemon_is_down(change, cluster):
@@ -326,7 +326,7 @@ def test_a_new_member_joins(change, cluster):
 def test_promoting_needs_no_removal_even_with_replace(change, full):
     full.members["n2"] = ("127.0.2.2:9092", False)
     result = change(full, address="127.0.2.2:9092", replace=True)
-    assert [one[0] for one in full.changes] == ["POST"]
+    assert [change[0] for change in full.changes] == ["POST"]
     assert members(result)["n2"][1] is True
 
 
@@ -378,8 +378,8 @@ def test_check_mode_predicts_and_changes_nothing(change, full, args):
     assert members(predicted) == members(real)
     assert predicted["leader_after"]["id"] == real["leader_after"]["id"]
     assert predicted["diff"]["before"] == real["diff"]["before"]
-    changes = [one["step"] for one in real["steps"] if "caught up" not in one["step"]]
-    assert [one["step"] for one in predicted["steps"]] == changes
+    changes = [step["step"] for step in real["steps"] if "caught up" not in step["step"]]
+    assert [step["step"] for step in predicted["steps"]] == changes
 
 
 def test_without_a_quorum_nothing_is_tried(change, cluster):

@@ -116,7 +116,7 @@ def test_what_others_wrote_is_never_markup() -> None:
     kube["pods"][0]["images"] = [evil]
     kube["faults"] = [evil]
     alerts = given.alert(message=f'"><img src=x onerror=1>{evil}')
-    led = [{**one, "leader": evil} for one in given.samples()]
+    led = [{**sample, "leader": evil} for sample in given.samples()]
     verdict = given.verdict()
     verdict["findings"][0]["text"] = evil
     found = report("migrated", hosts, kube, alerts=alerts, samples=led, witness=verdict, versions={evil: evil},
