@@ -108,7 +108,7 @@ def seeded() -> Callable[[dict[str, list[dict[str, Any]]]], dict[str, int]]:
 
 @pytest.fixture
 def content(host: Host) -> Callable[[int], dict[str, list[dict[str, Any]]]]:
-    """The user's data, table by table, as the daemon on one port of this Pi itself has it: no gate leads this elsewhere."""
+    """The user's data, table by table, as the daemon on one port of this Pi itself has it: no gate routes this elsewhere."""
 
     def on_port(port: int) -> dict[str, list[dict[str, Any]]]:
         url = f"http://127.0.0.1:{port}/api/v1"

@@ -45,7 +45,7 @@ beside() {
 
 on_the_lab() {  # what it is, pytest's arguments
     say "$1"
-    "$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 "${@:2}" || fail "$1: not as wanted; see above"
+    "$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 "${@:2}" || fail "$1: failed; see above"
 }
 
 other=''
@@ -79,20 +79,20 @@ other=''
 elections=''
 kill "$reminder"
 reminder=''
-[ "$passed" = 0 ] || fail "what needs no lab is not as wanted; see above"
+[ "$passed" = 0 ] || fail "what needs no lab is failed; see above"
 say "the lab comes up"
 python3 -m tests.lab up --nodes 3 --profile full || fail "the lab did not come up; the line above says why"
-on_the_lab "migrations of both profiles and the ways back from their ends, and one without a fence, about 9 minutes" tests/e2e/test_migration.py
-on_the_lab "the way back from the cutover, with the collection from its tarball, about 4 minutes" tests/e2e/test_rollback.py
+on_the_lab "migrations of both profiles and the rollbacks from their ends, and one without a fence, about 9 minutes" tests/e2e/test_migration.py
+on_the_lab "the rollback from the cutover, with the collection from its tarball, about 4 minutes" tests/e2e/test_rollback.py
 on_the_lab "Pi by Pi in place and back, with a pod that does not start, about 6 minutes" -m "not longer" tests/e2e/test_rolling.py
-on_the_lab "pre-flight, check mode, TLS and rights, a run that goes back by itself, about 6 minutes" \
+on_the_lab "pre-flight, check mode, TLS and rights, a run that rolls back automatically, about 6 minutes" \
     tests/e2e/test_preflight.py tests/e2e/test_published.py tests/e2e/test_check.py tests/e2e/test_secured.py tests/e2e/test_report.py
 say "a dozen faults in two migrations, about 6 minutes"
-"$venv/bin/python" -m tests.faults --chosen --folder "$logs/chosen" || fail "faults: not as wanted; see the matrix above and $logs/chosen"
+"$venv/bin/python" -m tests.faults --chosen --folder "$logs/chosen" || fail "faults: failed; see the matrix above and $logs/chosen"
 # It starts where the second of them has ended.
 on_the_lab "a rollback that is killed in each of its turns, about 2 minutes" tests/e2e/test_rollback_killed.py
 on_the_lab "the lab goes down and leaves nothing" tests/e2e/test_lab_down.py
 say "Molecule's scenarios, about 11 minutes"
-tests/molecule.sh || fail "Molecule: not as wanted; see above"
+tests/molecule.sh || fail "Molecule: failed; see above"
 say "not part of this run, each with a command of its own: make test-longer, test-faults (all of them), matrix, bench, versions"
 say "all tests passed, $((SECONDS / 60)) minutes"

@@ -85,7 +85,7 @@ options:
       - V(reset) ends each with its next packet, in either direction, and at once where the kernel can.
       - V(finish) leads new connections elsewhere first, then ends these once no request waits for its answer, and after
         O(patience) whatever is left. With V(fenced) the fence is closed once the module returns. A request that V(forwarded)
-        has led to the other Pi gets its answer from there within the same time.
+        has routed to the other Pi gets its answer from there within the same time.
       - The kernel remembers for a while which way an ended connection went. It is asked to forget; where it cannot, a client
         that comes again from the same port meanwhile is refused.
       - V(keep) lets them be, so a daemon that refuses writes can finish what it has begun. Never a write fence by

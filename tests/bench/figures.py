@@ -29,8 +29,8 @@ FIGURES = (
     Figure("parallel upstream, write pause / no-op", "upstream.pause", "noop", 6.0, 4.0),
     Figure("rolling with leadership transfer, write pause / no-op", "rolling.pause", "noop", 0.5, 0.15),
     Figure("rolling, a Pi's daemon away / one bare pod restart", "rolling.away", "restart", 2.0, 1.0),
-    Figure("way back after parallel, write pause / no-op", "parallel.back.pause", "noop", 1.0, 0.5),
-    Figure("way back after rolling, write pause / no-op", "rolling.back.pause", "noop", 1.0, 0.5),
+    Figure("rollback after parallel, write pause / no-op", "parallel.back.pause", "noop", 1.0, 0.5),
+    Figure("rollback after rolling, write pause / no-op", "rolling.back.pause", "noop", 1.0, 0.5),
 )
 
 
@@ -51,7 +51,7 @@ class Line:
 
 
 def lines(times: Mapping[str, float]) -> list[Line]:
-    """What can be said with these times; a figure whose times were not measured is left out."""
+    """The figures that follow from these times; a figure whose times were not measured is left out."""
     found = []
     for figure in FIGURES:
         if figure.top in times and times.get(figure.bottom):

@@ -25,7 +25,7 @@ LIMITS = rehearsal.Limits(write_pause=120, read_gap=120, recovery=120)
 
 
 class Times(dict[str, float]):
-    """Seconds by name, said as they come."""
+    """Seconds by name, printed as they come."""
 
     def __setitem__(self, name: str, seconds: float) -> None:
         super().__setitem__(name, round(seconds, 3))

@@ -31,7 +31,7 @@ def test_what_was_not_measured_is_left_out() -> None:
     assert figures.lines({"rolling.run": 17.3, "floor": 0.0}) == []
 
 
-def test_a_lost_write_or_a_failed_read_fails_the_run_but_for_the_naive_one() -> None:
+def test_a_lost_write_or_failed_read_fails_every_run_but_the_naive() -> None:
     counts = {"parallel: acknowledged writes lost": 0, "rolling: failed reads": 2, "naive: failed reads": 900}
     assert figures.broken_promises(counts) == ["rolling: failed reads: 2"]
 
@@ -42,6 +42,6 @@ def test_the_table_has_a_line_for_each_figure() -> None:
     assert len({len(line) for line in text.splitlines()}) == 1
 
 
-def test_the_chart_is_well_formed_and_has_a_bar_for_each_run_and_pause() -> None:
+def test_the_chart_is_well_formed_with_a_bar_per_run_and_pause() -> None:
     root = ET.fromstring(chart.svg(TIMES))
     assert len(root.findall("{http://www.w3.org/2000/svg}rect")) == 1 + 3 + 2

@@ -109,7 +109,7 @@ class Page:
 
 
 def _above(descriptor: int) -> int:
-    """The same end of a pipe under a number that is in nobody's way."""
+    """The same end of a pipe under a number that is free."""
     moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
     os.close(descriptor)
     return moved

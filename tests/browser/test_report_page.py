@@ -32,7 +32,7 @@ def value_at(found: Any, path: str) -> Any:
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("outcome", OUTCOMES)
-def test_it_fits_says_nothing_to_the_console_and_asks_nobody(
+def test_the_page_fits_logs_nothing_and_makes_no_request(
     browser: chromium.Page, reports: dict[str, Path], outcome: str, width: int, tmp_path: Path
 ) -> None:
     browser.open(reports[outcome], width)
@@ -80,8 +80,8 @@ def test_axe_finds_nothing(browser: chromium.Page, reports: dict[str, Path], out
     browser.open(reports[outcome], width, scheme=scheme)
     browser.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text() + "; true")
     result = browser.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    told = [(violation["id"], violation["help"], [node["html"][:160] for node in violation["nodes"][:3]]) for violation in result["violations"]]
-    assert told == []
+    reported = [(violation["id"], violation["help"], [node["html"][:160] for node in violation["nodes"][:3]]) for violation in result["violations"]]
+    assert reported == []
     assert len(result["passes"]) > 15, "axe has looked at next to nothing"
 
 

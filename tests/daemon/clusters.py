@@ -98,7 +98,7 @@ class Daemon:
             self.process = None
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Status 0 where nobody answers."""
+        """Status 0 where no process answers."""
         connection = http.client.HTTPConnection(self.host, self.ports["rest"], timeout=5)
         try:
             connection.request(method, path, body=json.dumps(body) if body is not None else None)
@@ -115,7 +115,7 @@ class Daemon:
 
 
 class Cluster:
-    """Three daemons n1 to n3 on the temporary ports, led by n1."""
+    """Three daemons n1 to n3 on the temporary ports, with n1 as the leader."""
 
     def __init__(self, binary: Path, folder: Path, profile: str, count: int = 3, **extra: Any) -> None:
         # An own corner of 127/8 for each test process, so that two runs on a machine do not meet.

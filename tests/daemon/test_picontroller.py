@@ -174,7 +174,7 @@ def test_bearer_token_and_tls(form: Form, tmp_path: Path) -> None:
         assert [node.call("GET", path, tls=True, token=token).status for token in ("", "wrong", "right")] == [401, 401, 200]
 
 
-def test_the_environment_goes_before_the_file_and_the_section_may_be_called_clustering(form: Form) -> None:
+def test_the_environment_overrides_the_file(form: Form) -> None:
     node = form("upstream", size=1, formed=False).nodes[0]
     node.keys = {"clustering.controller_id": "from-clustering", "cluster.enabled": False}
     node.env = {"PI_CONTROLLER_CLUSTER_ENABLED": "true", "PI_CONTROLLER_CLUSTER_BOOTSTRAP": "true", "PI_CONTROLLER_PROFILE": "full",
@@ -197,19 +197,19 @@ def test_the_environment_goes_before_the_file_and_the_section_may_be_called_clus
             process.kill()
 
 
-@pytest.mark.parametrize(("keys", "said"), [
+@pytest.mark.parametrize(("keys", "reported"), [
     ({"cluster.bind_addr": "0.0.0.0:9091"}, "own IP"),
     ({"api.port": "none"}, "api.port"),
     ({"cluster.heartbeat_timeout": "1"}, "cluster.heartbeat_timeout"),
     ({"profile": "odd"}, "profile"),
 ])
-def test_a_wrong_configuration_is_named(binary: Path, tmp_path: Path, keys: dict[str, str], said: str) -> None:
+def test_a_wrong_configuration_is_named(binary: Path, tmp_path: Path, keys: dict[str, str], reported: str) -> None:
     env = {"PI_CONTROLLER_" + key.upper().replace(".", "_"): value for key, value in keys.items()}
     config = tmp_path / "config.yaml"
     config.write_text(json.dumps({"cluster": {"enabled": True, "bind_addr": "127.0.0.1:1"}, "app": {"data_dir": str(tmp_path)}}))
     ended = subprocess.run([binary, "--config", config], env=env, capture_output=True, text=True, timeout=10, check=False)
     assert ended.returncode == 1
-    assert said in ended.stderr
+    assert reported in ended.stderr
 
 
 @both_profiles
@@ -225,7 +225,7 @@ def test_bootstrap_is_for_the_first_start_of_one_node(form: Form, profile: str) 
     assert node.names() == {"kept"}
 
 
-def test_a_node_never_joins_by_itself(form: Form) -> None:
+def test_a_node_never_joins_unasked(form: Form) -> None:
     cluster = form("upstream", size=2, formed=False)
     first, second = cluster.nodes
     second.keys = {"cluster.initial_peers": [first.address]}
@@ -242,7 +242,7 @@ def test_a_node_never_joins_by_itself(form: Form) -> None:
 
 
 @both_profiles
-def test_a_killed_leader_loses_nothing_and_comes_back_without_going_back(form: Form, profile: str) -> None:
+def test_a_killed_leader_loses_no_write(form: Form, profile: str) -> None:
     cluster = form(profile)
     with Writers(cluster) as writers:
         writers.some_more()
@@ -252,7 +252,7 @@ def test_a_killed_leader_loses_nothing_and_comes_back_without_going_back(form: F
             leader.kill()
             writers.some_more()
             leader.start().up()
-            assert before <= leader.names()  # before it heard of anybody
+            assert before <= leader.names()  # before it heard of a leader
             writers.some_more()
     rows = cluster.converged()
     names = [row["name"] for row in rows]
@@ -305,7 +305,7 @@ def test_sigterm_ends_at_once_with_clients_connected(form: Form, profile: str) -
 # Membership
 
 
-def test_a_known_id_gets_its_new_address_and_a_removed_leader_stays_up(form: Form) -> None:
+def test_a_known_id_gets_a_new_address_and_a_removed_leader_runs_on(form: Form) -> None:
     cluster = form("upstream")
     leader, (one, other) = cluster.leader(), cluster.followers()
     assert leader.raft_call("POST", "members", {"node_id": one.id, "address": "127.0.0.1:9"}).status == 200
@@ -358,7 +358,7 @@ def hand_over(leader: Node, target: Node) -> None:
     wait_for(f"{target.id} leads", led_by_target)
 
 
-def test_the_new_address_of_a_voter_is_believed_by_the_running_leader(form: Form) -> None:
+def test_the_running_leader_uses_a_voters_new_address(form: Form) -> None:
     """As HashiCorp Raft does from 1.2 on; older ones went on sending to the old address until leadership changed."""
     cluster = form()
     leader, (moved, _other) = cluster.leader(), cluster.followers()
@@ -549,7 +549,7 @@ def test_a_live_backup_into_the_database_is_seen_and_survives(form: Form, tmp_pa
 
 
 @both_profiles
-def test_a_member_that_lost_its_log_comes_back_on_a_copy_of_the_leaders_database(form: Form, profile: str) -> None:
+def test_a_member_without_a_log_rejoins_on_the_leaders_database(form: Form, profile: str) -> None:
     cluster = form(profile)
     leader, member = cluster.leader(), cluster.followers()[0]
     for number in range(6):

@@ -28,7 +28,7 @@ from tests.witness.evidence import Limits
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("PI_LAB_STATE", "/var/lib/pi-lab"))
-# Where runs keep what is theirs on the control node, unless they are told otherwise.
+# Where runs keep what is theirs on the control node, unless they are given another folder.
 CONTROL = Path.home() / ".local/state/pi-controller-migration"
 JOURNAL = "/var/backups/pi-controller-migration/journal.json"
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
@@ -161,7 +161,7 @@ class Play:
                     self._on_line(line)
 
     def kill(self) -> None:
-        """SIGKILL to the whole run, its workers too: they have sessions of their own. Nobody gets to tidy up."""
+        """SIGKILL to the whole run, its workers too: they have sessions of their own. Nothing is cleaned up."""
         for pid in [self.process.pid, *_descendants(self.process.pid)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -170,7 +170,7 @@ class Play:
 
     def wait(self, timeout: float | None = None) -> PlaybookRun:
         returncode = self.process.wait(timeout)
-        # A process that outlives the run may hold the pipe; what the run itself said is there by then.
+        # A process that outlives the run may hold the pipe; the output of the run itself is there by then.
         self._reader.join(5)
         output = "".join(self._lines)
         recap = re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", output, re.MULTILINE)

@@ -47,13 +47,13 @@ def with_witness(witness: rehearsal.Witness, verdict: dict[str, Any]) -> dict[st
     run = rehearsal.run_playbook("playbooks/report.yml", "-e", json.dumps(given))
     assert run.returncode == 0, run.output[-3000:]
     report = checked(newest())
-    told, figures = report["witness"], verdict["figures"]
-    assert told["ok"] == verdict["ok"]
-    assert told["failed_reads"] == figures["reads"]["outcomes"].get("fail", 0)
-    assert told["acknowledged_writes"] == figures["writes"]["outcomes"]["ok"]
-    assert told["write_pause_seconds"] == figures["write_pause"]["seconds"]
-    assert [route["count"] for route in told["routes"]] == [
+    reported, figures = report["witness"], verdict["figures"]
+    assert reported["ok"] == verdict["ok"]
+    assert reported["failed_reads"] == figures["reads"]["outcomes"].get("fail", 0)
+    assert reported["acknowledged_writes"] == figures["writes"]["outcomes"]["ok"]
+    assert reported["write_pause_seconds"] == figures["write_pause"]["seconds"]
+    assert [route["count"] for route in reported["routes"]] == [
         figures["reads"]["count"], *(route["count"] for route in figures["reads"]["routes"].values()), figures["writes"]["count"]
     ]  # fmt: skip
-    assert told["series"]["reads"]
+    assert reported["series"]["reads"]
     return report

@@ -50,7 +50,7 @@ def test_check_mode_says_what_prepare_changes_and_changes_nothing(old_world: Cal
     made_of_it = {"Backup | Write the manifest", "Backup | Copy backup and manifest off the Pi"}
     assert changes(happened.output) - made_of_it == changes(checked.output)
 
-    # From here on, with prepare done: of the other phases and of the way back.
+    # From here on, with prepare done: of the other phases and of the rollback.
     before, here = world(names), kept_here()
     for playbook in ("migrate", "transfer", "rollback"):
         run = rehearsal.run_playbook(f"playbooks/{playbook}.yml", *CHECK, log=tmp_path / f"{playbook}.log")

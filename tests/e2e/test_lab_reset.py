@@ -45,7 +45,7 @@ def test_reset_brings_the_old_world_back_from_anything(old_world: Callable[[str]
         assert pi.file("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent").content_string.strip() == "5"
         # No Service has this address: refused at once, and not kept waiting.
         unled = pi.run("timeout 5 curl --silent --connect-timeout 3 http://10.96.255.254:8080/")
-        assert unled.rc == 7, f"{node.name}: curl said {unled.rc}"
+        assert unled.rc == 7, f"{node.name}: curl reported {unled.rc}"
     leases = rehearsal.kubectl_json("get", "leases", "--all-namespaces")["items"]
     assert LEASE not in [lease["metadata"]["name"] for lease in leases]
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole path on real hosts, there and back Pi by Pi, under traffic: judged by the witness and by looking at the hosts.
 
-In this order each way back starts where the migration before it has ended.
+In this order each rollback starts where the migration before it has ended.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def assert_migrated(names: list[str]) -> None:
         assert on.gate_rules(pi) == []
         backups = pi.file("/var/backups/pi-controller-migration")
         assert (backups.mode, backups.user) == (0o700, "root")
-        # The unit file keeps its mode and owner, which the way back gives it again; others cannot enter the folder.
+        # The unit file keeps its mode and owner, which the rollback gives it again; others cannot enter the folder.
         assert pi.run_expect([0], f"find {backups.path} -type f -perm /077 ! -path {backups.path}/pi-controller.service").stdout == ""
         assert (pi.file(f"{backups.path}/pi-controller.service").mode, archive.user) == (0o644, "root")
         members |= {(member["ID"], member["Address"], member["Voter"]) for member in on.raft_status(pi, 8080)["members"]}

@@ -56,15 +56,15 @@ def follower() -> str:
 
 
 @contextlib.contextmanager
-def broken(*words: str, mend: str) -> Iterator[None]:
-    """A fault on a Pi: `words` is its name and a command that breaks it, `mend` the one that takes that back."""
+def broken(*words: str, repair: str) -> Iterator[None]:
+    """A fault on a Pi: `words` is its name and a command that breaks it, `repair` the one that takes that back."""
     name, command = words
     pi = on.host(name)
     try:
         pi.run_expect([0], command)
         yield
     finally:
-        pi.run_expect([0], mend)
+        pi.run_expect([0], repair)
 
 
 @contextlib.contextmanager
@@ -95,20 +95,20 @@ def eight_faults(old_world: Callable[[str], list[str]], tmp_path: Path) -> Itera
     }
     with contextlib.ExitStack() as faults:
         for fault in (
-            broken("pi-1", "systemd-run --unit=squatter python3 -m http.server 8082", mend="systemctl stop squatter"),
-            broken("pi-2", f"mkdir {ARCHIVE} && touch {ARCHIVE}/kept", mend=f"rm -r {ARCHIVE}"),
+            broken("pi-1", "systemd-run --unit=squatter python3 -m http.server 8082", repair="systemctl stop squatter"),
+            broken("pi-2", f"mkdir {ARCHIVE} && touch {ARCHIVE}/kept", repair=f"rm -r {ARCHIVE}"),
             broken(
                 "pi-1",
                 f"mkdir {DROP_IN} && printf '[Service]\\nNice=5\\n' > {DROP_IN}/nice.conf",
-                mend=f"rm -r {DROP_IN} && systemctl daemon-reload",
+                repair=f"rm -r {DROP_IN} && systemctl daemon-reload",
             ),
             broken(
                 "pi-2",
                 f"nft 'table inet blocked {{ chain input {{ type filter hook input priority 0; {blocked}; }}; }}'",
-                mend="nft delete table inet blocked",
+                repair="nft delete table inet blocked",
             ),
             full_disk("pi-2"),
-            broken(stopped, f"systemctl stop {UNIT}", mend=f"systemctl start {UNIT}"),
+            broken(stopped, f"systemctl stop {UNIT}", repair=f"systemctl start {UNIT}"),
         ):
             faults.enter_context(fault)
         yield names, patterns, [*inventory, "-e", "pi_controller_image=pi-controller:none"]
@@ -142,7 +142,7 @@ def test_eight_faults_are_named_in_one_table_and_nothing_is_changed(
 
 def test_a_pi_that_does_not_answer_is_a_line_of_the_table(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
     names = old_world("full")
-    # Nobody listens there: as a Pi that is off, but for the waiting.
+    # No process listens there: as a Pi that is off, but for the waiting.
     wrong_port = rehearsal.inventory_with(tmp_path, "pi-3", ansible_port=2)
     run = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", "prepare", *wrong_port, log=tmp_path / "ansible.log")
 

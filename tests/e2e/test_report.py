@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A run that fails before the cutover and goes back by itself: no client notices, and the report says what happened."""
+"""A run that fails before the cutover and rolls back automatically: no client notices, and the report says what happened."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def test_a_run_that_went_back_says_so_on_its_first_screen(old_world: Callable[[s
     assert report["figures"]["quorum_samples"] > 0
     page = (folder / "migration-report.html").read_text()
     first = page[page.index("<h1>") : page.index("<nav")]
-    for told in ("Rolled back to systemd", "The phase transfer failed", "The daemons under systemd serve all clients.", "3 of 3 voters answering"):
-        assert told in first.replace("\u00a0", " "), told
+    for text in ("Rolled back to systemd", "The phase transfer failed", "The daemons under systemd serve all clients.", "3 of 3 voters answering"):
+        assert text in first.replace("\u00a0", " "), text
 
-    # With a Pi that is off there is a report as well; nobody listens on port 2.
+    # With a Pi that is off there is a report as well; no process listens on port 2.
     off = rehearsal.inventory_with(tmp_path, names[2], ansible_port=2)
     again = rehearsal.run_playbook("playbooks/report.yml", *off, log=tmp_path / "report.log")
     assert again.returncode == 0, again.output[-3000:]

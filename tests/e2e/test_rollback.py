@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way back before the ports have moved, when the pods' cluster is a second one; tests/e2e/test_migration.py has the one from the end."""
+"""The rollback before the ports have moved, when the pods' cluster is a second one; tests/e2e/test_migration.py has the one from the end."""
 
 from __future__ import annotations
 

@@ -95,9 +95,9 @@ def ask(address: str, token: str, method: str, path: str, body: Any = None) -> t
 
 def undecided(token: str) -> str | None:
     """Why not every daemon follows one leader, as after the leader was started again."""
-    told = [ask(node["address"], token, "GET", "/api/v1/raft/status")[1] for node in rehearsal.lab_state()["nodes"]]
-    leaders = {status["leader"] for status in told}
-    led = any(status["is_leader"] for status in told)
+    reported = [ask(node["address"], token, "GET", "/api/v1/raft/status")[1] for node in rehearsal.lab_state()["nodes"]]
+    leaders = {status["leader"] for status in reported}
+    led = any(status["is_leader"] for status in reported)
     return None if led and len(leaders) == 1 and all(leaders) else f"leaders {leaders}, one of them by its own word: {led}"
 
 
@@ -108,7 +108,7 @@ def write(token: str, name: str) -> None:
 
 
 def everywhere(addresses: list[str], token: str, *rows: str) -> None:
-    """Every Pi holds these rows, and shows them to nobody without the token."""
+    """Every Pi holds these rows, and shows them to no client without the token."""
     for address in addresses:
         code, answer = ask(address, token, "GET", "/api/v1/nodes")
         assert code == 200
@@ -125,7 +125,7 @@ def readable_by_others(folder: Path) -> list[str]:
     return [f"{path} {path.lstat().st_mode:o}" for path in [folder, *folder.rglob("*")] if path.lstat().st_mode & 0o077 and not path.is_symlink()]
 
 
-def test_least_rights_tls_and_a_token_that_nobody_tells(
+def test_least_rights_tls_and_a_token_that_never_leaks(
     secured: tuple[list[str], str], least_rights: Path, tmp_path: Path
 ) -> None:
     names, token = secured
@@ -211,6 +211,6 @@ def test_the_account_can_do_no_more(least_rights: Path) -> None:
         ("get", "pods", "kube-system", "", ""),
         ("update", "namespaces", "", "", "kube-system"),
         ("create", "clusterrolebindings", "", "rbac.authorization.k8s.io", ""),
-        ("update", "leases", "default", "coordination.k8s.io", "somebody-elses"),
+        ("update", "leases", "default", "coordination.k8s.io", "foreign-lease"),
     ]
     assert [refusal for refusal in refused if may(*refusal)] == []

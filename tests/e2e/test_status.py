@@ -49,14 +49,14 @@ def look(name: str) -> dict[str, Any]:
     raft = {}
     for port, answer in zip(held, statuses, strict=True):
         if held[port]:
-            told = json.loads(answer)
-            stats = told["raft_stats"]
+            reported = json.loads(answer)
+            stats = reported["raft_stats"]
             raft[port] = {
-                "role": str(told["state"]).lower(),
-                # One that nobody votes for, at an address its cluster does not know yet, tries again in a new term every second.
-                "term": int(stats["term"]) if told["state"] != "Candidate" else None,
+                "role": str(reported["state"]).lower(),
+                # One that gets no votes, at an address its cluster does not know yet, tries again in a new term every second.
+                "term": int(stats["term"]) if reported["state"] != "Candidate" else None,
                 "applied": int(stats["applied_index"]),
-                "members": sorted((member["ID"], member["Address"], member["Voter"]) for member in told["members"] or []),
+                "members": sorted((member["ID"], member["Address"], member["Voter"]) for member in reported["members"] or []),
             }
     phases = json.loads(journal)["phases"] if journal.strip() else {}
     return {
@@ -107,18 +107,18 @@ def status(folder: Path, names: list[str]) -> dict[str, Any]:
     return json.loads(file.read_text())
 
 
-def assert_true(told: dict[str, Any], seen: dict[str, Any], names: list[str]) -> None:
+def assert_true(reported: dict[str, Any], seen: dict[str, Any], names: list[str]) -> None:
     pis = seen["hosts"]
-    for phase, entry in told["phases"].items():
+    for phase, entry in reported["phases"].items():
         assert entry["hosts"] == {name: pis[name]["phases"].get(phase, "pending") for name in names}, phase
     for name in names:
-        mine, its = told["traffic"]["hosts"][name], pis[name]
+        mine, its = reported["traffic"]["hosts"][name], pis[name]
         assert (mine["gate"], mine["unit"]) == (its["gate"], its["unit"]), name
         assert (mine["standard_port"], mine["temporary_port"]) == (its["ports"][STANDARD], its["ports"][TEMPORARY]), name
-    assert sorted(target["endpoint"] for target in told["traffic"]["service"]["leads_to"]) == seen["service"]
+    assert sorted(target["endpoint"] for target in reported["traffic"]["service"]["leads_to"]) == seen["service"]
     for which, holder in (("old", "unit"), ("new", "pod")):
         daemons = {name: pis[name]["raft"][port] for name in names for port, held in pis[name]["ports"].items() if held == holder}
-        cluster = told["clusters"][which]
+        cluster = reported["clusters"][which]
         assert cluster["answering"] == len(daemons), which
         leaders = [daemon for daemon in daemons.values() if daemon["role"] == "leader"]
         if not leaders:
@@ -137,11 +137,11 @@ def killed_at(task: str, nth: int = 1, tag: str = "complete") -> None:
     """Run the playbook and kill it, with all it has started, when the task has begun for the nth time."""
     begun = threading.Semaphore(0)
 
-    def told(line: str) -> None:
+    def reported(line: str) -> None:
         if line.startswith("TASK [") and task in line:
             begun.release()
 
-    play = rehearsal.Play("playbooks/migrate.yml", "--tags", tag, "-e", "confirm=true", on_line=told)
+    play = rehearsal.Play("playbooks/migrate.yml", "--tags", tag, "-e", "confirm=true", on_line=reported)
     try:
         for _ in range(nth):
             while not begun.acquire(timeout=0.2):
@@ -160,48 +160,48 @@ def test_status_says_what_is_true_at_twelve_points(old_world: Callable[[str], li
         # What moves while the status is read (a pod becomes Ready) can be in one and not in the other: then it is read again.
         for _ in range(5):
             seen = settled(names)
-            told = status(tmp_path, names)
+            reported = status(tmp_path, names)
             if truth(names) == seen:
                 break
         else:
             pytest.fail(f"{title}: the lab did not come to rest: {seen} became {truth(names)}")
-        (tmp_path / f"{len(points) + 1:02d}-{title.replace(' ', '-')}.json").write_text(json.dumps(told, indent=1))
-        assert_true(told, seen, names)
+        (tmp_path / f"{len(points) + 1:02d}-{title.replace(' ', '-')}.json").write_text(json.dumps(reported, indent=1))
+        assert_true(reported, seen, names)
         points.append(title)
-        served = told["traffic"]["served_by"]
-        print(f"{len(points):2d} {title}: {told['state']} at {told['phase']}, served by {served}; next: {told['next']['command']}")
-        return told
+        served = reported["traffic"]["served_by"]
+        print(f"{len(points):2d} {title}: {reported['state']} at {reported['phase']}, served by {served}; next: {reported['next']['command']}")
+        return reported
 
     def run(tag: str) -> None:
         done = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", tag, "-e", "confirm=true", log=tmp_path / f"{tag}.log")
         assert done.returncode == 0, done.output[-3000:]
 
-    told = point("untouched")
-    assert (told["state"], told["traffic"]["served_by"]) == ("not_started", "systemd")
+    reported = point("untouched")
+    assert (reported["state"], reported["traffic"]["served_by"]) == ("not_started", "systemd")
     run("prepare")
-    told = point("prepared")
-    assert told["backups"]["oldest_age_seconds"] is not None
-    assert told["next"]["command"].endswith("--tags transfer")
+    reported = point("prepared")
+    assert reported["backups"]["oldest_age_seconds"] is not None
+    assert reported["next"]["command"].endswith("--tags transfer")
     killed_at("Join | Add the other pods", tag="transfer")
-    told = point("killed in transfer")
-    assert told["phase"] == "transfer"
+    reported = point("killed in transfer")
+    assert reported["phase"] == "transfer"
     run("transfer")
-    told = point("transferred")
-    assert told["clusters"]["new"]["quorate"]
+    reported = point("transferred")
+    assert reported["clusters"]["new"]["quorate"]
     run("validate")
     point("validated")
     killed_at("Flip | Every way into a Pi leads to its pod", tag="cutover")
-    told = point("killed in the write pause")
-    assert told["phase"] == "cutover"
+    reported = point("killed in the write pause")
+    assert reported["phase"] == "cutover"
     run("cutover")
-    told = point("cut over")
-    assert told["traffic"]["served_by"] == "pods"
-    assert set(told["traffic"]["hosts"][name]["gate"] for name in names) == {"redirected"}
+    reported = point("cut over")
+    assert reported["traffic"]["served_by"] == "pods"
+    assert set(reported["traffic"]["hosts"][name]["gate"] for name in names) == {"redirected"}
     killed_at("Shutdown | Stop and mask")
     point("killed in shutdown")
     killed_at("Ports | Replace the pod")
-    told = point("one Pi stands aside")
-    aside = [host for host in told["traffic"]["hosts"].values() if host["gate"] == "forwarded"]
+    reported = point("one Pi stands aside")
+    aside = [host for host in reported["traffic"]["hosts"].values() if host["gate"] == "forwarded"]
     assert len(aside) == 1
     assert aside[0]["reaches"].startswith("pod on")
     killed_at("Ports | The pod is Ready")
@@ -209,6 +209,6 @@ def test_status_says_what_is_true_at_twelve_points(old_world: Callable[[str], li
     killed_at("Ports | Its member stands", nth=2)
     point("killed at the second or third Pi")
     run("complete")
-    told = point("migrated")
-    assert (told["state"], told["next"]["command"]) == ("migrated", None)
+    reported = point("migrated")
+    assert (reported["state"], reported["next"]["command"]) == ("migrated", None)
     assert len(points) == 12

@@ -85,7 +85,7 @@ class Freeze:
         self._thread.join()
 
 
-def assert_told(runs: Run, run: rehearsal.PlaybookRun, freeze: Freeze, cluster: str, phase: str) -> None:
+def assert_reported(runs: Run, run: rehearsal.PlaybookRun, freeze: Freeze, cluster: str, phase: str) -> None:
     """The freeze is in the log with its times, and in the words of the run that stopped."""
     freeze.over()
     assert run.returncode != 0
@@ -113,7 +113,7 @@ def test_frozen_leaders_pause_the_run_which_then_goes_on(old_world: Callable[[st
 
     freeze = Freeze("TASK [Run the roles validate]", on.leader(names, STANDARD), "unit")
     run = runs.play("validate", *PAUSE, on_line=freeze)
-    assert_told(runs, run, freeze, "old", "validate")
+    assert_reported(runs, run, freeze, "old", "validate")
     assert {state_of(name, "validate") for name in names} == {"failed"}
     assert {on.unit_state(on.host(name))[1] for name in names} == {"active"}
 
@@ -121,7 +121,7 @@ def test_frozen_leaders_pause_the_run_which_then_goes_on(old_world: Callable[[st
 
     freeze = Freeze("TASK [Run the roles port_migration]", on.leader(names, TEMPORARY), "pod")
     run = runs.play("complete", *PAUSE, on_line=freeze)
-    assert_told(runs, run, freeze, "new", "port_migration")
+    assert_reported(runs, run, freeze, "new", "port_migration")
 
     runs.well("complete")
     assert {state_of(name, "cleanup") for name in names} == {"done"}
@@ -131,7 +131,7 @@ def test_a_frozen_leader_takes_the_run_back(old_world: Callable[[str], list[str]
     names = old_world("full")
     freeze = Freeze("TASK [Run the roles prepare]", on.leader(names, STANDARD), "unit")
     run = runs.play("prepare,transfer", on_line=freeze)
-    assert_told(runs, run, freeze, "old", "prepare")
+    assert_reported(runs, run, freeze, "old", "prepare")
     for name in names:
         pi = on.host(name)
         assert on.unit_state(pi) == ("enabled", "active")

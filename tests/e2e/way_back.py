@@ -12,9 +12,9 @@ from tests.e2e import rehearsal
 
 STANDARD = {9091, 9090, 8080}
 TEMPORARY = {9092, 9093, 8082}
-# Seconds without an acknowledged write on the way back Pi by Pi. Handing leadership over takes some hundredths; without that call
+# Seconds without an acknowledged write in a rollback Pi by Pi. Handing leadership over takes some hundredths; without that call
 # writes wait from the closing of the leader's gate until its pod has stopped, the others have missed it for up to 2 s, and, where two
-# stand for election at once, for a second round: 5.2 s were seen on a busy machine.
+# start an election at once, for a second round: 5.2 s were seen on a busy machine.
 HANDED_OVER = rehearsal.Limits(write_pause=5, read_gap=5, recovery=10)
 ELECTED = rehearsal.Limits(write_pause=15, read_gap=5, recovery=20)
 PODS_PUT_ASIDE, ARCHIVE_PUT_ASIDE = "pi-controller-pods", "pi-controller.systemd.backup"

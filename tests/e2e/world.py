@@ -10,7 +10,7 @@ from tests.e2e import hosts as on
 from tests.e2e import rehearsal
 
 # Where a migration writes. Who reads a database leaves a mark in its -shm, which holds locks and no content, and an empty -wal
-# beside one that nobody else has open.
+# beside one that no other process has open.
 FOLDERS = "/var/lib/pi-controller /etc/pi-controller /etc/systemd/system"
 FILES = f"find {FOLDERS} -type f ! -name '*-shm' ! '(' -name '*-wal' -size 0 ')' -exec sha256sum {{}} + | sort -k 2"
 

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The fault suite: `python -m tests.faults` runs the matrix and prints it; the lab must be up.
 
-    python -m tests.faults                               # everything, about an hour
-    python -m tests.faults --chosen                      # the dozen of `make test`
-    python -m tests.faults --only cutover/reboot         # a case by its name (again for more: they share a migration)
-    python -m tests.faults --fault reboot                # a column of the matrix
+python -m tests.faults                               # everything, about an hour
+python -m tests.faults --chosen                      # the dozen of `make test`
+python -m tests.faults --only cutover/reboot         # a case by its name (again for more: they share a migration)
+python -m tests.faults --fault reboot                # a column of the matrix
 """
 
 from __future__ import annotations
@@ -30,10 +30,14 @@ from .verdict import Line, judge
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="tests.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="tests.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", action="append", default=[], metavar="PHASE/FAULT", help="this case (again for more)")
-    parser.add_argument("--fault", action="append", default=[], metavar="FAULT", help="all cases of this fault (again for more)")
-    parser.add_argument("--chosen", action="store_true", help="the dozen that stands for all")
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="FAULT", help="all cases of this fault (again for more)"
+    )
+    parser.add_argument("--chosen", action="store_true", help="the dozen that represents all")
     parser.add_argument("--profile", choices=("full", "upstream"), help="only cases of this profile")
     parser.add_argument("--list", action="store_true", help="list the migrations that would be run, and their cases")
     parser.add_argument("--folder", type=Path, help="keep logs and results here")
@@ -96,10 +100,15 @@ def run(chain: Chain, folder: Path) -> list[Line]:
 
 def matrix(lines: Sequence[Line]) -> str:
     """Phase by fault: outcome, seconds to safety, longest write pause, runs it took."""
-    out = ["", f"{'phase':<17} {'fault':<23} {'profile':<9} {'outcome':<24} {'safe after':>10} {'write pause':>12} {'runs':>5} {'reads excused':>14}"]
+    out = [
+        "",
+        f"{'phase':<17} {'fault':<23} {'profile':<9} {'outcome':<24} {'safe after':>10} {'write pause':>12} {'runs':>5} {'reads excused':>14}",
+    ]
     for line in sorted(lines, key=lambda line: (ORDER.index(line.case.phase), line.case.fault)):
-        out.append(f"{line.case.phase:<17} {line.case.fault:<23} {line.case.profile:<9} {line.outcome:<24} {_seconds(line.safety):>10} "
-                   f"{_seconds(line.pause):>12} {line.runs:>5} {line.allowed:>14}")
+        out.append(
+            f"{line.case.phase:<17} {line.case.fault:<23} {line.case.profile:<9} {line.outcome:<24} {_seconds(line.safety):>10} "
+            f"{_seconds(line.pause):>12} {line.runs:>5} {line.allowed:>14}"
+        )
         out += [f"    {fault}" for fault in line.faults[:8]]
     failed = sum(line.failed for line in lines)
     worst = max((line.safety for line in lines if line.safety is not None), default=0.0)

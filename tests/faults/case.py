@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
-ROLLBACK = "rollback"  # instead of a phase: the way back of a finished migration, Pi by Pi
+ROLLBACK = "rollback"  # instead of a phase: the rollback of a finished migration, Pi by Pi
 ORDER = (*PHASES, ROLLBACK)
 START = "start"  # instead of a phase's task: before the play begins
 
@@ -24,7 +24,7 @@ class Case:
 
     `at` is part of the name of the task during which the fault strikes, the `nth` time the phase comes to it; without one
     it strikes `after` seconds of the phase. `on` says whom: the leader of the cluster that serves, a follower of it, the
-    server that also carries Kubernetes' control plane, or on the way back the Pi whose turn it is. What does not pass by
+    server that also carries Kubernetes' control plane, or in a rollback the Pi whose turn it is. What does not pass by
     itself is taken back after `heal` seconds.
     Without `rollback` a run that fails stops where it is, and the case must end migrated by going on from there.
     `safe_within` and `pause_within` are the limits of what it may cost, in seconds.
@@ -65,7 +65,7 @@ class Chain:
 
     @property
     def goes_back(self) -> bool:
-        """Whether the faults befall the way back of a migration that is finished by then."""
+        """Whether the faults befall the rollback of a migration that is finished by then."""
         return self.cases[0].phase == ROLLBACK
 
 
@@ -73,11 +73,17 @@ def chained(cases: Sequence[Case], together: bool = False) -> list[Chain]:
     """The fewest migrations for these cases: one for each fault that strikes every phase and one for the others, or all `together`."""
     groups: dict[str, list[Case]] = {}
     for case in cases:
-        everywhere = {other.phase for other in cases if other.fault == case.fault and _setting(other) == _setting(case)} == set(PHASES)
-        groups.setdefault("-".join(filter(None, (case.fault if everywhere and not together else "mixed", _setting(case)))), []).append(case)
+        everywhere = {
+            other.phase for other in cases if other.fault == case.fault and _setting(other) == _setting(case)
+        } == set(PHASES)
+        groups.setdefault(
+            "-".join(filter(None, (case.fault if everywhere and not together else "mixed", _setting(case)))), []
+        ).append(case)
     # The order of the phases; what must be there before the play comes first.
-    chains = [Chain(name, tuple(sorted(members, key=lambda case: (case.at != START, ORDER.index(case.phase)))))
-              for name, members in groups.items()]
+    chains = [
+        Chain(name, tuple(sorted(members, key=lambda case: (case.at != START, ORDER.index(case.phase)))))
+        for name, members in groups.items()
+    ]
     for chain in chains:
         refuse_collisions(chain)
     return chains
@@ -90,8 +96,10 @@ def refuse_collisions(chain: Chain) -> None:
         if (case.phase, case.nth) == (other.phase, other.nth):
             both = [task for task in task_names() if case.at in task and other.at in task]
             if both or case.at == other.at:
-                raise ValueError(f"migration {chain.name}: {case.name} and {other.name} both strike the task {(both or [case.at])[0]!r}; "
-                                 "give one of them another task or another nth, or run them in two migrations")
+                raise ValueError(
+                    f"migration {chain.name}: {case.name} and {other.name} both strike the task {(both or [case.at])[0]!r}; "
+                    "give one of them another task or another nth, or run them in two migrations"
+                )
 
 
 @functools.cache
@@ -103,5 +111,9 @@ def task_names() -> tuple[str, ...]:
 
 
 def _setting(case: Case) -> str:
-    words = (case.profile if case.profile != "full" else "", "rollback" if case.rollback else "", "turns" if case.phase == ROLLBACK else "")
+    words = (
+        case.profile if case.profile != "full" else "",
+        "rollback" if case.rollback else "",
+        "turns" if case.phase == ROLLBACK else "",
+    )
     return "-".join(filter(None, words))

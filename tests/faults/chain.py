@@ -18,7 +18,7 @@ from tests.lab.shell import LabError
 
 from .case import ORDER, ROLLBACK, START, Case, Chain
 from .pis import Pis
-from .strike import Blow, strike
+from .strike import Injection, strike
 
 PLAYS = {"PREPARE": "prepare", "TRANSFER": "transfer", "VALIDATE": "validate", "CUTOVER": "cutover", "SHUTDOWN": "systemd_shutdown",
          "PORTS": "port_migration", "CLEANUP": "cleanup", "ROLLBACK": ROLLBACK}  # fmt: skip
@@ -38,7 +38,7 @@ class Attempt:
     killed: bool
     went_back: bool
     message: str
-    together: bool = True  # a way back that stops all pods before a unit starts
+    together: bool = True  # a rollback that stops all pods before a unit starts
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Course:
 
     chain: Chain
     folder: Path
-    blows: list[Blow] = field(default_factory=list)
+    injections: list[Injection] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
 
     @property
@@ -57,7 +57,7 @@ class Course:
 
     @property
     def back(self) -> bool:
-        """Whether the way back is done that the chain is about."""
+        """Whether the rollback is done that the chain is about."""
         return self.chain.goes_back and self.attempts[-1].playbook == BACK and self.attempts[-1].returncode == 0
 
 
@@ -87,7 +87,7 @@ class Runner:
         playbook = MIGRATE
         for _ in range(limit):
             attempt = self._attempt(playbook)
-            self._mend()
+            self._repair()
             if playbook == MIGRATE and attempt.returncode == 0:
                 break
             # Its own message says which way to go on.
@@ -100,7 +100,7 @@ class Runner:
         if self._attempt(MIGRATE).returncode == 0:
             for _ in range(limit):
                 attempt = self._attempt(BACK)
-                self._mend()
+                self._repair()
                 if attempt.returncode == 0:
                     break
         return self.course
@@ -110,7 +110,9 @@ class Runner:
         self.phase, self.killed, extra, self.extra = "", False, self.extra, []
         self.ended.clear()
         began = time.time()
-        self.play = rehearsal.Play(playbook, *self.arguments, *extra, log=self.folder / f"run-{number}.log", on_line=self._line)
+        self.play = rehearsal.Play(
+            playbook, *self.arguments, *extra, log=self.folder / f"run-{number}.log", on_line=self._line
+        )
         try:
             run = self.play.wait(HANGS)
         except subprocess.TimeoutExpired:
@@ -126,38 +128,46 @@ class Runner:
         now = time.time()
         if not self.killed:
             self._moved_on(now)
-        here = [blow for blow in self.course.blows if blow.run == number]
+        here = [injection for injection in self.course.injections if injection.run == number]
         if run.returncode and not self.killed and here:
             here[-1].moved_on = now  # it is what stopped the run, and only now the run has come to rest
         errors = re.findall(r'"msg": "(.*?)"[,}\n]', run.output)
         went_back = "TASK [pi_controller.raft_migration.rollback : " in run.output
-        attempt = Attempt(playbook, began, now, run.returncode, self.killed, went_back, errors[-1] if errors else "",
-                          together="TASK [pi_controller.raft_migration.rollback : Turn" not in run.output)
+        attempt = Attempt(
+            playbook,
+            began,
+            now,
+            run.returncode,
+            self.killed,
+            went_back,
+            errors[-1] if errors else "",
+            together="TASK [pi_controller.raft_migration.rollback : Turn" not in run.output,
+        )
         self.course.attempts.append(attempt)
         how = "killed" if self.killed else "done" if run.returncode == 0 else f"stopped: {attempt.message[:300]}"
         self.say(f"run {number} of {playbook}: {run.seconds:.0f} s, {how}")
         return attempt
 
-    def _mend(self) -> None:
+    def _repair(self) -> None:
         """What an operator does before running it again: wait until the fault is over, or end it."""
-        for blow in self.course.blows:
-            if blow.mend:
+        for injection in self.course.injections:
+            if injection.repair:
                 try:
-                    blow.mend()
+                    injection.repair()
                 except (LabError, TimeoutError) as error:
-                    blow.wrong = f"could not be mended: {error}"
-                blow.mend = None
+                    injection.wrong = f"could not be repaired: {error}"
+                injection.repair = None
         # A run that was killed may have left a Pi half-way that an earlier fault had hit: only the next run brings it back.
-        for blow in [] if self.killed else self.course.blows:
-            if not blow.over.wait(180):
-                blow.wrong = blow.wrong or "the fault was not over after 180 s"
+        for injection in [] if self.killed else self.course.injections:
+            if not injection.over.wait(180):
+                injection.wrong = injection.wrong or "the fault was not over after 180 s"
 
     def _line(self, line: str) -> None:
         found = re.match(r"(PLAY|TASK) \[(.+?)\] \*", line)
         if not found:
             return
         if found[1] == "PLAY":
-            # A way back is a phase only where the chain is about it.
+            # A rollback is a phase only where the chain is about it.
             word = re.match(r"(?:\(\d/\d\)" + (" |" if self.course.chain.goes_back else " ") + ")([A-Z]+)", found[2])
             self.phase = PLAYS.get(word[1], "") if word else ""
             return
@@ -179,22 +189,26 @@ class Runner:
             return
         if case in self.pending:
             self.pending.remove(case)
-        blow = Blow(case, time.time(), self.task if case.after else task, run=len(self.course.attempts) + 1)
-        self.course.blows.append(blow)
-        strike(self.pis, blow, self)
-        more = (f" ({blow.note})" if blow.note else "") + (f": {blow.wrong}" if blow.wrong else "")
-        self.say(f"{case.name} struck {blow.host or 'the play'} during {blow.task!r}{more}")
+        injection = Injection(case, time.time(), self.task if case.after else task, run=len(self.course.attempts) + 1)
+        self.course.injections.append(injection)
+        strike(self.pis, injection, self)
+        more = (f" ({injection.note})" if injection.note else "") + (f": {injection.wrong}" if injection.wrong else "")
+        self.say(f"{case.name} struck {injection.host or 'the play'} during {injection.task!r}{more}")
 
     def _hung(self) -> None:
-        for blow in self.course.blows[-1:]:
-            blow.wrong = blow.wrong or f"a run hung in {self.task!r}"
+        for injection in self.course.injections[-1:]:
+            injection.wrong = injection.wrong or f"a run hung in {self.task!r}"
 
     def _moved_on(self, now: float, phase: str | None = None) -> None:
         """The play got past the task that was under way, has stopped, or (after a kill) is in that phase again."""
-        for blow in self.course.blows:
-            again = phase is None or blow.run == len(self.course.attempts) + 1 or (phase and ORDER.index(phase) >= ORDER.index(blow.case.phase))
-            if blow.moved_on is None and again and not self.killed:
-                blow.moved_on = now
+        for injection in self.course.injections:
+            again = (
+                phase is None
+                or injection.run == len(self.course.attempts) + 1
+                or (phase and ORDER.index(phase) >= ORDER.index(injection.case.phase))
+            )
+            if injection.moved_on is None and again and not self.killed:
+                injection.moved_on = now
 
     def kill(self) -> None:
         assert self.play is not None
@@ -202,7 +216,7 @@ class Runner:
         self.play.kill()
 
     def second_operator(self) -> tuple[int, str]:
-        """Somebody else starts the same playbook meanwhile."""
+        """Another client starts the same playbook meanwhile."""
         run = rehearsal.Play(MIGRATE, *self.arguments, log=self.folder / "second-operator.log").wait(120)
         refused = re.findall(r'"msg": "(.*?)"[,}\n]', run.output)
         return run.returncode, (refused[-1] if refused else "")[:160]

@@ -56,7 +56,15 @@ class Pis:
         back = any(phases.get("rollback", {}).get("state") == "done" for phases in journals)
         return not back and any("opening" in phases.get("cutover", {}).get("facts", {}) for phases in journals)
 
-    def ask(self, node: Node, port: int, path: str = "/api/v1/raft/status", method: str = "GET", body: Any = None, host: str = "127.0.0.1") -> Any:
+    def ask(
+        self,
+        node: Node,
+        port: int,
+        path: str = "/api/v1/raft/status",
+        method: str = "GET",
+        body: Any = None,
+        host: str = "127.0.0.1",
+    ) -> Any:
         """The answer of the daemon on that very Pi, whatever its gate does to others; None where there is none."""
         try:
             with contextlib.closing(http.client.HTTPConnection(host, port)) as connection:
@@ -65,7 +73,9 @@ class Pis:
                 if host == "127.0.0.1":
                     connection.sock.bind((OPERATOR, 0))
                 connection.sock.connect((host, port))
-                connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
+                connection.request(
+                    method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"}
+                )
                 answer = connection.getresponse()
                 text = answer.read()
                 return json.loads(text or b"{}") if answer.status < 300 else None
@@ -78,7 +88,7 @@ class Pis:
         return any(found.get("state") != "done" and found.get("facts", {}).get("way") == "turns" for found in facts)
 
     def in_turn(self) -> Node:
-        """The Pi whose turn it is on the way back."""
+        """The Pi whose turn it is in a rollback."""
         for node in self.nodes:
             if self.journal(node).get("phases", {}).get("rollback", {}).get("facts", {}).get("turn") == "started":
                 return node
@@ -113,16 +123,18 @@ class Pis:
     def follower(self, of: str | None = None) -> Node:
         """One that does not carry the control plane of Kubernetes, where there is a choice."""
         leader = self.leader(of)
-        return sorted((node for node in self.nodes if node != leader), key=lambda node: (node.is_server, -node.number))[0]
+        return sorted((node for node in self.nodes if node != leader), key=lambda node: (node.is_server, -node.number))[
+            0
+        ]
 
     def led_to(self, node: Node) -> list[str]:
-        """The other Pis whose clients a gate leads to this one, as while their own pod is replaced."""
+        """The other Pis whose clients a gate routes to this one, as while their own pod is replaced."""
         found = []
         for other in self.nodes:
             if not machines.running(other):
                 continue
             rules = machines.execute(other, ["nft", "list", "table", "inet", "pi_controller_gate"], check=False).stdout
-            # Where it is led to its own pod the port follows the address.
+            # Where it is routed to its own pod the port follows the address.
             if f"dnat ip to {node.address} " in rules:
                 found.append(other.name)
         return found

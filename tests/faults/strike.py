@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The faults themselves: each strikes, mends what does not pass by itself, and says what of the clients' trouble it explains."""
+"""The faults themselves: each strikes, repairs what does not pass by itself, and says what of the clients' trouble it explains."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Migration(Protocol):
 
 
 @dataclass
-class Blow:
+class Injection:
     """A fault that was inflicted; times are epoch seconds."""
 
     case: Case
@@ -47,162 +47,169 @@ class Blow:
     note: str = ""
     wrong: str = ""  # why the case has failed, whatever the rest says
     allowances: list[dict[str, Any]] = field(default_factory=list)
-    led_here: list[str] = field(default_factory=list)  # Pis whose clients are led to the host
+    led_here: list[str] = field(default_factory=list)  # Pis whose clients are routed to the host
     over: threading.Event = field(default_factory=threading.Event)
-    mend: Callable[[], object] | None = None  # what the operator does once the play has stopped
+    repair: Callable[[], object] | None = None  # what the operator does once the play has stopped
 
 
-def strike(pis: Pis, blow: Blow, migration: Migration) -> None:
+def strike(pis: Pis, injection: Injection, migration: Migration) -> None:
     """Inflict the fault and wait until it is over."""
-    name = blow.case.fault.removesuffix("-back")
+    name = injection.case.fault.removesuffix("-back")
     try:
-        FAULTS[name](pis, blow, migration)
+        FAULTS[name](pis, injection, migration)
     except (LabError, TimeoutError, OSError, KeyError) as error:
-        blow.wrong = f"could not be inflicted or mended: {type(error).__name__}: {error}"
+        injection.wrong = f"could not be inflicted or repaired: {type(error).__name__}: {error}"
     if name not in BY_THEMSELVES:
-        blow.over.set()
+        injection.over.set()
 
 
-def _host(pis: Pis, blow: Blow, of: str | None = None) -> Node:
-    whom = blow.case.on
-    choices: dict[str, Callable[[], Node]] = {"turn": lambda: pis.in_turn(), "leader": lambda: pis.leader(of), "server": lambda: pis.nodes[0]}
+def _host(pis: Pis, injection: Injection, of: str | None = None) -> Node:
+    whom = injection.case.on
+    choices: dict[str, Callable[[], Node]] = {
+        "turn": lambda: pis.in_turn(),
+        "leader": lambda: pis.leader(of),
+        "server": lambda: pis.nodes[0],
+    }
     node = choices.get(whom, lambda: pis.follower(of))()
-    blow.host = node.name
-    blow.led_here = pis.led_to(node)
-    blow.struck = time.time()  # finding the host took a moment
+    injection.host = node.name
+    injection.led_here = pis.led_to(node)
+    injection.struck = time.time()  # finding the host took a moment
     return node
 
 
-def _explains(blow: Blow, *routes: str, until: float | None = None, stale: bool = True) -> None:
+def _explains(injection: Injection, *routes: str, until: float | None = None, stale: bool = True) -> None:
     """Reads through these routes that got no answer while the fault lasted, or an old one, are its doing."""
-    end = until or blow.recovered or time.time()
-    # A Pi whose pod is being replaced has its clients led to a neighbour, and that may be the one that was struck.
-    more = [name for name in blow.led_here if blow.host in routes]
-    blow.allowances += [{"route": route, "from": blow.struck, "to": end, "stale": stale, "why": blow.case.name} for route in (*routes, *more)]
+    end = until or injection.recovered or time.time()
+    # A Pi whose pod is being replaced has its clients routed to a neighbour, and that may be the one that was struck.
+    more = [name for name in injection.led_here if injection.host in routes]
+    injection.allowances += [
+        {"route": route, "from": injection.struck, "to": end, "stale": stale, "why": injection.case.name}
+        for route in (*routes, *more)
+    ]
 
 
-def _recover(pis: Pis, blow: Blow, node: Node, of: str | None = None, service: bool = False) -> None:
+def _recover(pis: Pis, injection: Injection, node: Node, of: str | None = None, service: bool = False) -> None:
     """Wait until the Pi's daemon serves like the others: its pod, its unit, or the one clients meet, which the play may change."""
     at = pis.wait_caught_up(node, of)
     # The play goes on meanwhile and may have begun to lead another Pi's clients here.
-    blow.led_here = sorted({*blow.led_here, *pis.led_to(node)})
+    injection.led_here = sorted({*injection.led_here, *pis.led_to(node)})
     if at is not None and service:
         at = pis.wait_service(node)
         if at is None:
-            blow.wrong = f"{node.name}: the Service does not answer there 90 s after the fault"
+            injection.wrong = f"{node.name}: the Service does not answer there 90 s after the fault"
     elif at is None:
-        blow.wrong = f"60 s after the fault: {pis.behind(node, of or pis.serving())}"
-    blow.recovered = at or time.time()
+        injection.wrong = f"60 s after the fault: {pis.behind(node, of or pis.serving())}"
+    injection.recovered = at or time.time()
 
 
-def pod_killed(pis: Pis, blow: Blow, migration: Migration) -> None:
+def pod_killed(pis: Pis, injection: Injection, migration: Migration) -> None:
     of = pis.serving()
-    node = _host(pis, blow, of)
+    node = _host(pis, injection, of)
     faults.kill(node, faults.DAEMON, owner=faults.POD)
-    _recover(pis, blow, node, faults.POD)
+    _recover(pis, injection, node, faults.POD)
     if of == faults.POD:  # clients meet a pod only from the cutover on
-        # Any Pi's clients of the Service may have been led to it.
-        _explains(blow, node.name, "service")
+        # Any Pi's clients of the Service may have been routed to it.
+        _explains(injection, node.name, "service")
 
 
-def old_leader_killed(pis: Pis, blow: Blow, migration: Migration) -> None:
+def old_leader_killed(pis: Pis, injection: Injection, migration: Migration) -> None:
     of = faults.UNIT if any(faults.processes(node, owner=faults.UNIT) for node in pis.nodes) else faults.POD
-    node = _host(pis, blow, of)
+    node = _host(pis, injection, of)
     served = pis.serving() == of
     faults.kill(node, faults.DAEMON, owner=of)
     # Behind the cutover the play stops the units for good.
-    _recover(pis, blow, node)
+    _recover(pis, injection, node)
     if served:
-        _explains(blow, node.name, "service")
+        _explains(injection, node.name, "service")
 
 
-def partition(pis: Pis, blow: Blow, migration: Migration) -> None:
-    node = _host(pis, blow)
+def partition(pis: Pis, injection: Injection, migration: Migration) -> None:
+    node = _host(pis, injection)
     try:
         network.partition(node)
-        time.sleep(blow.case.heal)
+        time.sleep(injection.case.heal)
     finally:
         network.heal(node)
     healed = time.time()
-    _recover(pis, blow, node)
-    # Cut off it shows old rows to its own clients only; to everybody from the healing until it has caught up.
-    _explains(blow, node.name, f"service@{node.name}")
-    _explains(blow, "service", until=healed, stale=False)
-    late = {"route": "service", "from": healed, "to": blow.recovered, "stale": True, "why": blow.case.name}
-    blow.allowances.append(late)
+    _recover(pis, injection, node)
+    # Cut off it shows old rows to its own clients only; to every client from the healing until it has caught up.
+    _explains(injection, node.name, f"service@{node.name}")
+    _explains(injection, "service", until=healed, stale=False)
+    late = {"route": "service", "from": healed, "to": injection.recovered, "stale": True, "why": injection.case.name}
+    injection.allowances.append(late)
 
 
-def reboot(pis: Pis, blow: Blow, migration: Migration) -> None:
-    node = _host(pis, blow)
+def reboot(pis: Pis, injection: Injection, migration: Migration) -> None:
+    node = _host(pis, injection)
     machines.power_off(node)
     world.reboot(pis.lab, node, pis.provider)
-    _recover(pis, blow, node, service=True)
-    _explains(blow, node.name, "service")
+    _recover(pis, injection, node, service=True)
+    _explains(injection, node.name, "service")
 
 
-def turn_reboot(pis: Pis, blow: Blow, migration: Migration) -> None:
+def turn_reboot(pis: Pis, injection: Injection, migration: Migration) -> None:
     """The Pi may have neither pod nor unit until the next run, which is only begun once the Pi answers again."""
-    node = _host(pis, blow)
+    node = _host(pis, injection)
     machines.power_off(node)
     world.reboot(pis.lab, node, pis.provider)
-    blow.over.set()
+    injection.over.set()
     at = pis.wait_caught_up(node, timeout=180)
     if at is None:
-        blow.wrong = f"180 s after the fault: {pis.behind(node, pis.serving())}"
-    blow.recovered = at or time.time()
-    _explains(blow, node.name, f"service@{node.name}", "service")
+        injection.wrong = f"180 s after the fault: {pis.behind(node, pis.serving())}"
+    injection.recovered = at or time.time()
+    _explains(injection, node.name, f"service@{node.name}", "service")
 
 
-def pi_dead(pis: Pis, blow: Blow, migration: Migration) -> None:
+def pi_dead(pis: Pis, injection: Injection, migration: Migration) -> None:
     """No power and no word until its owner sees to it: the run has to end by itself."""
-    node = _host(pis, blow)
+    node = _host(pis, injection)
     network.partition(node)
     machines.power_off(node)
 
     def power_on() -> None:
         network.heal(node)
         world.reboot(pis.lab, node, pis.provider)
-        _recover(pis, blow, node, service=True)
-        _explains(blow, node.name, "service")
+        _recover(pis, injection, node, service=True)
+        _explains(injection, node.name, "service")
 
-    blow.mend = power_on
+    injection.repair = power_on
 
 
-def play_killed(pis: Pis, blow: Blow, migration: Migration) -> None:
-    blow.struck = time.time()
+def play_killed(pis: Pis, injection: Injection, migration: Migration) -> None:
+    injection.struck = time.time()
     migration.kill()
-    blow.recovered = time.time()
+    injection.recovered = time.time()
 
 
-def api_down(pis: Pis, blow: Blow, migration: Migration) -> None:
-    blow.host, blow.struck = pis.nodes[0].name, time.time()
+def api_down(pis: Pis, injection: Injection, migration: Migration) -> None:
+    injection.host, injection.struck = pis.nodes[0].name, time.time()
     try:
         faults.stop_api(pis.lab, pis.provider)
-        time.sleep(max(0.0, blow.struck + blow.case.heal - time.time()))
+        time.sleep(max(0.0, injection.struck + injection.case.heal - time.time()))
     finally:
         faults.start_api(pis.lab, pis.provider)
-    blow.recovered = time.time()
+    injection.recovered = time.time()
 
 
-def k3s_stopped(pis: Pis, blow: Blow, migration: Migration) -> None:
+def k3s_stopped(pis: Pis, injection: Injection, migration: Migration) -> None:
     """API, kubelet, proxy and runtime of the server's Pi stop at one stroke; the containers run on."""
-    node = _host(pis, blow)
+    node = _host(pis, injection)
     try:
         faults.stop_kubernetes(node, pis.provider)
-        time.sleep(max(0.0, blow.struck + blow.case.heal - time.time()))
+        time.sleep(max(0.0, injection.struck + injection.case.heal - time.time()))
     finally:
         faults.start_units(node, pis.provider)
     # A pod that was being replaced is only started now.
-    _recover(pis, blow, node)
+    _recover(pis, injection, node)
     # Its proxy's rules stay and are those of the time before: its own clients of the Service may be routed to a pod that is gone.
-    _explains(blow, node.name, f"service@{node.name}", "service", stale=False)
+    _explains(injection, node.name, f"service@{node.name}", "service", stale=False)
 
 
-def disk_full(pis: Pis, blow: Blow, migration: Migration) -> None:
-    node = _host(pis, blow)
+def disk_full(pis: Pis, injection: Injection, migration: Migration) -> None:
+    node = _host(pis, injection)
     try:
         faults.fill(node, "/var/backups", pis.provider)
-        time.sleep(blow.case.heal)
+        time.sleep(injection.case.heal)
     finally:
         faults.unfill(node)
     if pis.serving() == faults.UNIT:
@@ -210,40 +217,44 @@ def disk_full(pis: Pis, blow: Blow, migration: Migration) -> None:
         machines.execute(node, ["systemctl", "reset-failed", UNIT], check=False)
         machines.execute(node, ["systemctl", "start", UNIT])
     # Where it cost the quorum no pod was Ready: the Service leads nowhere until the kubelets have asked again.
-    _recover(pis, blow, node, service=True)
+    _recover(pis, injection, node, service=True)
     # A daemon that cannot write ends; it is away like a killed one until it is back.
-    _explains(blow, node.name, "service")
+    _explains(injection, node.name, "service")
 
 
-def corrupt(pis: Pis, blow: Blow, migration: Migration) -> None:
+def corrupt(pis: Pis, injection: Injection, migration: Migration) -> None:
     """Flip one bit of a row, in the phase's own files as soon as they are there, or in every copy kept so far."""
-    phase = blow.case.phase
-    node = _host(pis, blow, faults.UNIT if phase in ("prepare", "transfer", "validate", "cutover") else None)
+    phase = injection.case.phase
+    node = _host(pis, injection, faults.UNIT if phase in ("prepare", "transfer", "validate", "cutover") else None)
     folder = pis.backups(node)
     upstream = pis.lab.profile == "upstream"
     fresh = {
         "prepare": ["prepare/pi-controller.db"],
         "transfer": ["transfer.pi-controller.db"] if upstream else ["transfer/snapshot/state.bin"],
-        "cutover": ["cutover.pi-controller.db"] if upstream else ["cutover/snapshot/.state.bin.part", "cutover/snapshot/state.bin"],
+        "cutover": ["cutover.pi-controller.db"]
+        if upstream
+        else ["cutover/snapshot/.state.bin.part", "cutover/snapshot/state.bin"],
     }.get(phase)
     if fresh is None:
         kept = [*folder.glob("**/*.db"), *folder.glob("**/state.bin")]
-        blow.note = f"{sum(map(flip, kept))} copies"
-        if blow.note.startswith("0"):
-            blow.wrong = f"{folder}: nothing to corrupt"
+        injection.note = f"{sum(map(flip, kept))} copies"
+        if injection.note.startswith("0"):
+            injection.wrong = f"{folder}: nothing to corrupt"
     else:
-        began, deadline = blow.struck - 20, time.monotonic() + 10
-        while not any(path.exists() and path.stat().st_mtime > began and flip(path) for path in map(folder.joinpath, fresh)):
+        began, deadline = injection.struck - 20, time.monotonic() + 10
+        while not any(
+            path.exists() and path.stat().st_mtime > began and flip(path) for path in map(folder.joinpath, fresh)
+        ):
             if time.monotonic() > deadline:
-                blow.wrong = f"none of {', '.join(fresh)} came to be in {folder} within 10 s"
+                injection.wrong = f"none of {', '.join(fresh)} came to be in {folder} within 10 s"
                 break
             time.sleep(0.0005)
-        blow.struck = time.time()
-    blow.recovered = time.time()
+        injection.struck = time.time()
+    injection.recovered = time.time()
 
 
 def flip(path: Path) -> bool:
-    """One bit of the text of a row: still a sound file, with something in it that nobody wrote."""
+    """One bit of the text of a row: still a sound file, with something in it that no client wrote."""
     try:
         at = path.read_bytes().find(ROW)
         if at < 0:
@@ -256,83 +267,89 @@ def flip(path: Path) -> bool:
     return True
 
 
-def follower_lagging(pis: Pis, blow: Blow, migration: Migration) -> None:
-    node = _host(pis, blow)
+def follower_lagging(pis: Pis, injection: Injection, migration: Migration) -> None:
+    node = _host(pis, injection)
     faults.kill(node, faults.DAEMON, "STOP", faults.UNIT)
-    threading.Timer(blow.case.heal, _thaw, (pis, blow, node)).start()  # the play begins meanwhile
+    threading.Timer(injection.case.heal, _thaw, (pis, injection, node)).start()  # the play begins meanwhile
 
 
-def _thaw(pis: Pis, blow: Blow, node: Node) -> None:
+def _thaw(pis: Pis, injection: Injection, node: Node) -> None:
     faults.thaw(node)
-    _recover(pis, blow, node, faults.UNIT)
-    _explains(blow, node.name, "service")
-    blow.over.set()
+    _recover(pis, injection, node, faults.UNIT)
+    _explains(injection, node.name, "service")
+    injection.over.set()
 
 
-def follower_dead(pis: Pis, blow: Blow, migration: Migration) -> None:
+def follower_dead(pis: Pis, injection: Injection, migration: Migration) -> None:
     """Stopped before the play, started by its owner once the play has refused."""
-    node = _host(pis, blow)
+    node = _host(pis, injection)
     machines.execute(node, ["systemctl", "stop", UNIT])
 
     def start() -> None:
         machines.execute(node, ["systemctl", "start", UNIT])
-        _recover(pis, blow, node, faults.UNIT)
-        _explains(blow, node.name, "service")
+        _recover(pis, injection, node, faults.UNIT)
+        _explains(injection, node.name, "service")
 
-    blow.mend = start
+    injection.repair = start
 
 
-def wrong_image(pis: Pis, blow: Blow, migration: Migration) -> None:
+def wrong_image(pis: Pis, injection: Injection, migration: Migration) -> None:
     migration.extra = ["-e", "pi_controller_image=pi-controller:never-built"]
-    blow.recovered = time.time()
+    injection.recovered = time.time()
 
 
-def masked_unit(pis: Pis, blow: Blow, migration: Migration) -> None:
+def masked_unit(pis: Pis, injection: Injection, migration: Migration) -> None:
     """Refused before anything is changed; its owner takes the mask away and runs it again."""
-    node = _host(pis, blow)
+    node = _host(pis, injection)
     # Until the next boot only: what is in /etc cannot be masked while the unit's own file lies there.
     machines.execute(node, ["systemctl", "mask", "--runtime", UNIT])
-    blow.recovered = time.time()
-    blow.mend = lambda: machines.execute(node, ["systemctl", "unmask", "--runtime", UNIT])
+    injection.recovered = time.time()
+    injection.repair = lambda: machines.execute(node, ["systemctl", "unmask", "--runtime", UNIT])
 
 
-def hand_edited_unit(pis: Pis, blow: Blow, migration: Migration) -> None:
-    node = _host(pis, blow)
-    script = ("sed -i 's/^Restart=on-failure/Restart=always\\nNice=-1/' /etc/systemd/system/pi-controller.service && "
-              "mkdir -p /etc/systemd/system/pi-controller.service.d && "
-              "printf '[Service]\\nRestartSec=2\\n' > /etc/systemd/system/pi-controller.service.d/mine.conf && systemctl daemon-reload")
+def hand_edited_unit(pis: Pis, injection: Injection, migration: Migration) -> None:
+    node = _host(pis, injection)
+    script = (
+        "sed -i 's/^Restart=on-failure/Restart=always\\nNice=-1/' /etc/systemd/system/pi-controller.service && "
+        "mkdir -p /etc/systemd/system/pi-controller.service.d && "
+        "printf '[Service]\\nRestartSec=2\\n' > /etc/systemd/system/pi-controller.service.d/mine.conf && systemctl daemon-reload"
+    )
     machines.execute(node, ["sh", "-ec", script])
-    blow.recovered = time.time()
+    injection.recovered = time.time()
 
 
-def play_killed_heir(pis: Pis, blow: Blow, migration: Migration) -> None:
+def play_killed_new_leader(pis: Pis, injection: Injection, migration: Migration) -> None:
     """The Pi that was left half-way is the last one by any order that asks for the leader alone."""
-    play_killed(pis, blow, migration)
+    play_killed(pis, injection, migration)
     leader = pis.leader(faults.POD)
     members = {member["Address"] for member in (pis.status(leader, faults.POD) or {})["members"]}
     moved = [node for node in pis.nodes if f"{node.address}:9091" in members]
     if moved == [leader]:
-        blow.note = f"{moved[0].name} led already"
+        injection.note = f"{moved[0].name} led already"
     elif len(moved) == 1 and any(moved[0].name in pis.led_to(other) for other in pis.nodes):
-        _hand_over(pis, blow, moved[0])
+        _hand_over(pis, injection, moved[0])
     else:
-        blow.wrong = f"not one Pi that has moved behind its gate: {members}"
+        injection.wrong = f"not one Pi that has moved behind its gate: {members}"
 
 
-def play_killed_usurper(pis: Pis, blow: Blow, migration: Migration) -> None:
+def play_killed_usurper(pis: Pis, injection: Injection, migration: Migration) -> None:
     """The pod has moved, its member has not, and it leads: as when another Pi dies in that moment and comes back."""
     node = _stepped_aside(pis)
-    blow.mend = lambda: _usurp(pis, blow, node)  # before the kill, which ends the run that asks for it
-    play_killed(pis, blow, migration)
+    injection.repair = lambda: _usurp(pis, injection, node)  # before the kill, which ends the run that asks for it
+    play_killed(pis, injection, migration)
 
 
-def _usurp(pis: Pis, blow: Blow, node: Node) -> None:
-    """Only one that lacks what this Pi's log has may vote, and only this Pi may stand for election."""
+def _usurp(pis: Pis, injection: Injection, node: Node) -> None:
+    """Only one that lacks what this Pi's log has may vote, and only this Pi may start an election."""
     leader = pis.leader(faults.POD)
     third = next(other for other in pis.nodes if other not in (node, leader))
 
     def moved() -> str | None:
-        return None if pis.ask(node, TEMPORARY_PORT) is None and pis.status(node, faults.POD) else "it does not answer there"
+        return (
+            None
+            if pis.ask(node, TEMPORARY_PORT) is None and pis.status(node, faults.POD)
+            else "it does not answer there"
+        )
 
     def leads() -> str | None:
         status = pis.status(node, faults.POD)
@@ -352,51 +369,51 @@ def _usurp(pis: Pis, blow: Blow, node: Node) -> None:
     finally:
         for other in (third, leader):
             faults.thaw(other)
-        blow.recovered = time.time()
-        _explains(blow, *(other.name for other in pis.nodes), "service")
+        injection.recovered = time.time()
+        _explains(injection, *(other.name for other in pis.nodes), "service")
 
 
 def _stepped_aside(pis: Pis) -> Node:
-    """The Pi whose pod is being replaced: its clients are led to another."""
+    """The Pi whose pod is being replaced: its clients are routed to another."""
     away = {name for node in pis.nodes for name in pis.led_to(node)}
     if len(away) != 1:
-        raise LabError(f"not one Pi whose clients are led to a neighbour: {sorted(away)}")
+        raise LabError(f"not one Pi whose clients are routed to a neighbour: {sorted(away)}")
     return pis.lab.node(away.pop())
 
 
-def leadership_change(pis: Pis, blow: Blow, migration: Migration) -> None:
-    _hand_over(pis, blow, pis.follower(faults.POD))
+def leadership_change(pis: Pis, injection: Injection, migration: Migration) -> None:
+    _hand_over(pis, injection, pis.follower(faults.POD))
 
 
-def _hand_over(pis: Pis, blow: Blow, to: Node) -> None:
+def _hand_over(pis: Pis, injection: Injection, to: Node) -> None:
     leader = pis.leader(faults.POD)
-    blow.host, blow.struck = leader.name, time.time()
+    injection.host, injection.struck = leader.name, time.time()
     for port in (8080, 8082):
         if pis.ask(leader, port, "/api/v1/raft/leader/transfer", "POST", {"target_id": to.name}) is not None:
-            blow.note = f"{leader.name} to {to.name}"
+            injection.note = f"{leader.name} to {to.name}"
             break
     else:
-        blow.wrong = f"{leader.name} did not hand leadership over to {to.name}"
+        injection.wrong = f"{leader.name} did not hand leadership over to {to.name}"
     pis.leader(faults.POD)
-    blow.recovered = time.time()
+    injection.recovered = time.time()
 
 
-def second_operator(pis: Pis, blow: Blow, migration: Migration) -> None:
-    blow.struck = time.time()
-    code, said = migration.second_operator()
-    blow.recovered = time.time()
-    blow.note = said
+def second_operator(pis: Pis, injection: Injection, migration: Migration) -> None:
+    injection.struck = time.time()
+    code, reported = migration.second_operator()
+    injection.recovered = time.time()
+    injection.note = reported
     if code == 0:
-        blow.wrong = "the second operator was not refused"
+        injection.wrong = "the second operator was not refused"
 
 
-FAULTS: dict[str, Callable[[Pis, Blow, Migration], None]] = {
+FAULTS: dict[str, Callable[[Pis, Injection, Migration], None]] = {
     "pod-killed": pod_killed,
     "old-leader-killed": old_leader_killed,
     "partition": partition,
     "play-killed": play_killed,
     "play-killed-late": play_killed,
-    "play-killed-heir": play_killed_heir,
+    "play-killed-new-leader": play_killed_new_leader,
     "play-killed-usurper": play_killed_usurper,
     "random-kill": play_killed,
     "corrupt": corrupt,

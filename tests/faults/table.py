@@ -9,7 +9,15 @@ import random
 from .case import PHASES, ROLLBACK, SAFE, START, Case, Chain, refuse_collisions
 
 # Roughly how long a phase lasts, for faults that strike at a random moment of it.
-LASTS = {"prepare": 14, "transfer": 20, "validate": 4, "cutover": 8, "systemd_shutdown": 6, "port_migration": 35, "cleanup": 3}
+LASTS = {
+    "prepare": 14,
+    "transfer": 20,
+    "validate": 4,
+    "cutover": 8,
+    "systemd_shutdown": 6,
+    "port_migration": 35,
+    "cleanup": 3,
+}
 
 # fmt: off
 CASES = [
@@ -107,7 +115,7 @@ CASES = [
     # With a Pi just done, which the next run must not disturb.
     Case("port_migration",   "play-killed-late",  at="Ports | The pod is Ready on the standard ports", nth=2),
     # With a Pi whose pod has moved and whose gate is still shut, and which leads by the time of the next run.
-    Case("port_migration",   "play-killed-heir",  at="Ports | The gate is open"),
+    Case("port_migration",   "play-killed-new-leader",  at="Ports | The gate is open"),
 
     # With auto_rollback_on_error, as users have it unless they say otherwise; all cases above and below stop and wait for the next run.
     Case("transfer",         "old-leader-killed-back", at="Carry | Take the old leader's snapshot", on="leader", ends=SAFE, rollback=True),
@@ -116,7 +124,7 @@ CASES = [
     # With a Pi whose pod has moved, whose member has not, and which leads by the time of the next run. That is no reason to go back.
     Case("port_migration",   "play-killed-usurper",    at="Ports | Replace the pod", nth=2, rollback=True),
 
-    # On the way back Pi by Pi, in one rollback: killed in the first turn, rebooted and killed in later ones, without the API server.
+    # In a rollback Pi by Pi, in one rollback: killed in the first turn, rebooted and killed in later ones, without the API server.
     Case(ROLLBACK,           "turn-killed",            at="Takeover | Stop this Pi's pod for good", ends=SAFE),
     Case(ROLLBACK,           "turn-reboot",            at="Takeover | Start the unit with the pod's data", nth=2, on="turn", ends=SAFE),
     Case(ROLLBACK,           "turn-killed-late",       at="Takeover | Wait until the unit is the caught-up member", nth=2, ends=SAFE),

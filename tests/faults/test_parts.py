@@ -17,7 +17,7 @@ from tests.faults import strike, table
 from tests.faults.__main__ import main, matrix
 from tests.faults.case import PHASES, START, Case, Chain, chained, refuse_collisions, task_names
 from tests.faults.chain import BEGINS, PLAYS, Attempt, Course, Runner
-from tests.faults.strike import Blow, flip
+from tests.faults.strike import Injection, flip
 from tests.faults.verdict import headless, line_of, way_back
 from tests.lab.state import Node
 from tests.witness.history import History, Operation
@@ -32,7 +32,7 @@ def test_every_phase_meets_every_fault(fault: str) -> None:
     assert {case.phase for case in table.EVERYTHING if case.fault == fault and case.profile == "full"} == set(PHASES)
 
 
-def test_there_is_something_behind_every_name_and_no_name_twice() -> None:
+def test_every_name_exists_and_is_unique() -> None:
     assert {case.fault.removesuffix("-back") for case in table.EVERYTHING} == set(strike.FAULTS)
     names = [case.name for case in table.CASES]
     assert len(names) == len(set(names))
@@ -60,7 +60,7 @@ def test_cases_share_a_migration_but_not_with_another_profile() -> None:
 
 
 @pytest.mark.parametrize("more", [{}, {"at": "Replace the pod"}], ids=["same words", "other words"])
-def test_two_cases_that_strike_one_task_are_refused(more: dict[str, Any]) -> None:
+def test_two_cases_at_the_same_task_are_refused(more: dict[str, Any]) -> None:
     first = Case("port_migration", "partition", at="Ports | Replace the pod", heal=6)
     second = replace(first, fault="disk-full", **more)
     with pytest.raises(
@@ -72,14 +72,14 @@ def test_two_cases_that_strike_one_task_are_refused(more: dict[str, Any]) -> Non
     refuse_collisions(Chain("two", (first, replace(second, phase="cutover"))))
 
 
-def test_only_refuses_cases_that_strike_one_task(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_refuses_cases_at_the_same_task(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--list", "--only", "port_migration/partition", "--only", "port_migration/disk-full"])
     assert "both strike" in capsys.readouterr().err
 
 
 def test_what_a_fault_costs_has_a_limit() -> None:
-    one = blow("transfer", 50.0)
+    one = injection("transfer", 50.0)
     assert not line_of(one, course(one), NOTHING, acknowledged((51.0, 55.0))).failed
     one.case = replace(one.case, pause_within=3.9)
     assert line_of(one, course(one), NOTHING, acknowledged((51.0, 55.0))).faults == [
@@ -104,15 +104,15 @@ def test_a_flipped_bit_leaves_a_sound_database_with_another_row(tmp_path: Path) 
     assert not flip(tmp_path / "missing")
 
 
-def course(*blows: Blow, returncode: int = 0) -> Course:
-    chain = Chain("test", tuple(blow.case for blow in blows))
+def course(*injections: Injection, returncode: int = 0) -> Course:
+    chain = Chain("test", tuple(injection.case for injection in injections))
     return Course(
-        chain, Path(), list(blows), [Attempt("playbooks/migrate.yml", 0.0, 200.0, returncode, False, False, "")]
+        chain, Path(), list(injections), [Attempt("playbooks/migrate.yml", 0.0, 200.0, returncode, False, False, "")]
     )
 
 
-def blow(phase: str, struck: float, **more: object) -> Blow:
-    return Blow(Case(phase, "pod-killed"), struck, "task", recovered=struck + 2, moved_on=struck + 1, **more)  # type: ignore[arg-type]
+def injection(phase: str, struck: float, **more: object) -> Injection:
+    return Injection(Case(phase, "pod-killed"), struck, "task", recovered=struck + 2, moved_on=struck + 1, **more)  # type: ignore[arg-type]
 
 
 def acknowledged(*gaps: tuple[float, float]) -> list[float]:
@@ -124,19 +124,19 @@ def acknowledged(*gaps: tuple[float, float]) -> list[float]:
 NOTHING: dict[str, list[Any]] = {"findings": [], "allowed_failed_reads": [], "allowed_stale_reads": []}
 
 
-def test_safety_comes_with_the_write_after_the_gap_a_fault_has_caused() -> None:
-    first, second = blow("transfer", 50.0), blow("cutover", 100.0)
+def test_safe_again_at_the_first_write_after_the_gap() -> None:
+    first, second = injection("transfer", 50.0), injection("cutover", 100.0)
     line = line_of(first, course(first, second), NOTHING, acknowledged((51.0, 55.0), (101.0, 109.0)))
     assert (line.outcome, line.safety, line.pause, line.faults) == ("migrated", 5.0, 4.0, [])
 
 
 def test_safety_comes_with_the_play_where_writes_never_paused() -> None:
-    one = blow("transfer", 50.0)
+    one = injection("transfer", 50.0)
     assert line_of(one, course(one), NOTHING, acknowledged()).safety == 1.0
 
 
-def test_a_play_that_never_got_on_and_writes_that_never_came_back_are_failures() -> None:
-    one = blow("transfer", 50.0)
+def test_a_stuck_play_and_stopped_writes_are_failures() -> None:
+    one = injection("transfer", 50.0)
     one.moved_on = None
     line = line_of(one, course(one), NOTHING, acknowledged((40.0, 1000.0)))
     assert line.failed
@@ -144,12 +144,12 @@ def test_a_play_that_never_got_on_and_writes_that_never_came_back_are_failures()
 
 
 def test_a_case_that_must_migrate_may_not_end_in_the_old_world() -> None:
-    one = blow("transfer", 50.0)
+    one = injection("transfer", 50.0)
     assert line_of(one, course(one, returncode=2), NOTHING, acknowledged()).failed
 
 
-def test_a_failed_read_is_charged_to_the_fault_before_it_and_a_lost_write_to_all() -> None:
-    first, second = blow("transfer", 50.0), blow("cutover", 100.0)
+def test_a_failed_read_counts_for_one_fault_a_lost_write_for_all() -> None:
+    first, second = injection("transfer", 50.0), injection("cutover", 100.0)
     read = {"kind": "failed_read", "route": "pi-2", "at": "1970-01-01T00:01:45Z", "text": "refused"}
     verdict = {**NOTHING, "findings": [read]}
     assert not line_of(first, course(first, second), verdict, acknowledged()).failed
@@ -162,17 +162,17 @@ def test_a_failed_read_is_charged_to_the_fault_before_it_and_a_lost_write_to_all
 
 
 def test_the_matrix_says_what_failed_and_why() -> None:
-    one = blow("transfer", 50.0, wrong="it could not be mended")
+    one = injection("transfer", 50.0, wrong="it could not be repaired")
     line = line_of(one, course(one), NOTHING, acknowledged())
     line.outcome = "FAILED"
     shown = matrix([line])
     assert "transfer" in shown
-    assert "it could not be mended" in shown
+    assert "it could not be repaired" in shown
     assert "1 cases, 1 failed" in shown
 
 
 class FakePis:
-    """Three Pis of which pi-3 is struck while the clients of pi-2 are led there."""
+    """Three Pis of which pi-3 is struck while the clients of pi-2 are routed there."""
 
     def __init__(self) -> None:
         self.nodes = [Node(number) for number in (1, 2, 3)]
@@ -187,12 +187,12 @@ class FakePis:
         return time.time() + 2
 
 
-def test_what_a_cut_off_pi_shows_is_excused_only_for_who_is_led_there_and_only_until_it_has_caught_up(
+def test_old_reads_from_a_cut_off_pi_are_excused_until_it_catches_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(strike.network, "partition", lambda node: None)
     monkeypatch.setattr(strike.network, "heal", lambda node: None)
-    one = Blow(Case("port_migration", "partition"), 0.0, "task")
+    one = Injection(Case("port_migration", "partition"), 0.0, "task")
     strike.partition(FakePis(), one, None)  # type: ignore[arg-type]
     assert one.wrong == ""
     old = {(each["route"], each["from"] == one.struck) for each in one.allowances if each["stale"]}
@@ -201,8 +201,8 @@ def test_what_a_cut_off_pi_shows_is_excused_only_for_who_is_led_there_and_only_u
     assert all(one.struck <= each["from"] <= each["to"] <= one.recovered for each in one.allowances)
 
 
-def test_reads_may_fail_on_the_way_back_from_the_standard_ports_and_from_nowhere_else() -> None:
-    ports, transfer = blow("port_migration", 50.0, run=1), blow("transfer", 20.0, run=1)
+def test_reads_may_fail_only_in_a_rollback_from_standard_ports() -> None:
+    ports, transfer = injection("port_migration", 50.0, run=1), injection("transfer", 20.0, run=1)
     back = course(transfer, ports)
     assert way_back(back, FakePis()) == []  # type: ignore[arg-type]
     back.attempts[0].went_back = True
@@ -216,19 +216,19 @@ def test_reads_may_fail_on_the_way_back_from_the_standard_ports_and_from_nowhere
 
 
 def test_a_rollback_that_faults_befall_has_to_be_finished() -> None:
-    one = blow("rollback", 50.0)
+    one = injection("rollback", 50.0)
     unfinished = course(one)
     assert any("was not finished" in fault for fault in line_of(one, unfinished, NOTHING, acknowledged()).faults)
     unfinished.attempts[0].playbook = "playbooks/rollback.yml"
     assert line_of(one, unfinished, NOTHING, acknowledged()).outcome == "rolled back"
 
 
-def test_a_run_that_ends_without_a_word_is_a_failure() -> None:
-    one = blow("port_migration", 50.0)
+def test_a_run_that_ends_without_a_message_is_a_failure() -> None:
+    one = injection("port_migration", 50.0)
     silent = course(one, returncode=2)
-    assert any("without saying" in fault for fault in line_of(one, silent, NOTHING, acknowledged()).faults)
+    assert any("without the migration status" in fault for fault in line_of(one, silent, NOTHING, acknowledged()).faults)
     silent.attempts[0].message = "The migration is paused: phase port_migration stopped"
-    assert not any("without saying" in fault for fault in line_of(one, silent, NOTHING, acknowledged()).faults)
+    assert not any("without the migration status" in fault for fault in line_of(one, silent, NOTHING, acknowledged()).faults)
 
 
 def write(outcome: str, at: float, error: str = "") -> Operation:
@@ -242,7 +242,7 @@ def election(error: str, *, until: float = 53.0) -> History:
 
 
 def test_without_a_leader_the_others_may_lag_but_have_to_answer() -> None:
-    one = blow("validate", 50.0)
+    one = injection("validate", 50.0)
     excused = headless(course(one), FakePis(), election("answer: status 503 node is not the leader"))  # type: ignore[arg-type]
     assert {each["route"] for each in excused} == {"pi-1", "pi-2", "pi-3", "service"}
     assert {(each["from"], each["to"], each["stale"], each["failed"]) for each in excused} == {
@@ -259,8 +259,8 @@ def test_without_a_leader_the_others_may_lag_but_have_to_answer() -> None:
         ("answer: status 503 node is not the leader", 53.0, 70.0),  # before any fault
     ],
 )
-def test_nobody_may_lag_for_another_reason(error: str, until: float, struck: float) -> None:
-    assert headless(course(blow("validate", struck)), FakePis(), election(error, until=until)) == []  # type: ignore[arg-type]
+def test_no_route_may_lag_for_another_reason(error: str, until: float, struck: float) -> None:
+    assert headless(course(injection("validate", struck)), FakePis(), election(error, until=until)) == []  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("case", [case for case in table.CASES if case.at != START], ids=lambda case: case.name)
@@ -275,14 +275,14 @@ def test_the_runner_knows_the_plays_and_the_beginning_of_a_phase() -> None:
     assert BEGINS in name.replace("' ~ raft_migration_record.state }}", "started")
 
 
-def test_a_killed_run_is_gone_on_with_while_a_fault_lasts(tmp_path: Path) -> None:
+def test_a_killed_run_is_continued_while_a_fault_lasts(tmp_path: Path) -> None:
     """It may have left the Pi half-way that was hit: waiting for that one to come back would wait for the run that is to come."""
     case = Case("systemd_shutdown", "pod-killed")
     runner = Runner(FakePis(), Chain("one", (case,)), tmp_path, print)  # type: ignore[arg-type]
-    lasting = Blow(case, 0.0, "task")
-    runner.course.blows.append(lasting)
+    lasting = Injection(case, 0.0, "task")
+    runner.course.injections.append(lasting)
     runner.killed = True
     began = time.monotonic()
-    runner._mend()
+    runner._repair()
     assert time.monotonic() - began < 1
     assert lasting.wrong == ""

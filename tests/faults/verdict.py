@@ -26,15 +26,18 @@ from tests.witness.history import OK, WRITES, History, load
 from .case import MIGRATED, Case
 from .chain import Course
 from .pis import Pis
-from .strike import Blow
+from .strike import Injection
 
 PAUSE_COUNTS = 1.0
 LAGS = 1.0  # seconds by which followers may lag while faults strike; in calm runs the witness gives them less
 AFTERMATH = 5.0
 UNLED = 0.5  # seconds; a shorter time without a leader keeps the others within the witness's second
-UNLED_SAYS = "not the leader"  # Raft's own word where nobody else leads; a fence refuses with another
+UNLED_SAYS = "not the leader"  # Raft's own word where no other node leads; a fence refuses with another
 # What a run that did not reach its end says last: where it has left things, or that it did not begin.
-SAID = re.compile(r"migration is paused|rolled back|rollback stopped|way back|rollback is in progress|nothing (was|has been) changed", re.IGNORECASE)
+OUTCOME = re.compile(
+    r"migration is paused|rolled back|rollback stopped|rollback is in progress|nothing (was|has been) changed",
+    re.IGNORECASE,
+)
 
 
 @dataclass
@@ -58,17 +61,26 @@ class Line:
 def judge(course: Course, witness: rehearsal.Witness, pis: Pis) -> list[Line]:
     allowances = course.folder / "allowances.json"
     history = load([witness.history])
-    explained = [allowance for blow in course.blows for allowance in blow.allowances] + headless(course, pis, history) + way_back(course, pis)
+    explained = (
+        [allowance for injection in course.injections for allowance in injection.allowances]
+        + headless(course, pis, history)
+        + way_back(course, pis)
+    )
     allowances.write_text(json.dumps(explained, indent=1))
     lags = rehearsal.UPSTREAM_LAGS if course.chain.profile == "upstream" else ["--staleness", str(LAGS)]
-    verdict, summary = witness.judge(rehearsal.FAULTS, "--allowances", str(allowances), *rehearsal.FAULTS_UNKNOWN, *lags)
+    verdict, summary = witness.judge(
+        rehearsal.FAULTS, "--allowances", str(allowances), *rehearsal.FAULTS_UNKNOWN, *lags
+    )
     (course.folder / "summary.txt").write_text(summary)
     acknowledged = acknowledgements(history)
     state = standing(course, pis)
-    lines = [line_of(blow, course, verdict, acknowledged) for blow in course.blows]
-    struck = {blow.case for blow in course.blows}
-    lines += [Line(case, "not struck", faults=["its moment never came: the task has another name, or the phase was over"])
-              for case in course.chain.cases if case not in struck]
+    lines = [line_of(injection, course, verdict, acknowledged) for injection in course.injections]
+    struck = {injection.case for injection in course.injections}
+    lines += [
+        Line(case, "not struck", faults=["its moment never came: the task has another name, or the phase was over"])
+        for case in course.chain.cases
+        if case not in struck
+    ]
     for line in lines:
         line.faults += state
         line.outcome = "FAILED" if line.failed else line.outcome
@@ -76,79 +88,111 @@ def judge(course: Course, witness: rehearsal.Witness, pis: Pis) -> list[Line]:
 
 
 def headless(course: Course, pis: Pis, history: History) -> list[dict[str, Any]]:
-    """Nobody tells followers what was committed last while there is no leader: what they show may be old, but they answer.
+    """Followers do not learn what was committed last while there is no leader: what they show may be old, but they answer.
 
     By a fault's doing there was none in a stretch between two acknowledged writes in which a Pi had no leader to send a client to:
     it was struck, or a Pi that came back with a higher term has cost it its office. The next one has to reach the others with what
     it has: the second that the witness gives every follower.
     """
     acknowledged = acknowledgements(history)
-    refused = [history.wall(operation.end) for operation in history.operations if operation.op in WRITES and UNLED_SAYS in operation.error]
+    refused = [
+        history.wall(operation.end)
+        for operation in history.operations
+        if operation.op in WRITES and UNLED_SAYS in operation.error
+    ]
     explained = []
-    for blow in course.blows:
-        for a, b in stretches(blow, course, acknowledged):
+    for injection in course.injections:
+        for a, b in stretches(injection, course, acknowledged):
             if b - a > UNLED and any(a < at < b for at in refused):
-                window = {"from": max(a, blow.struck), "to": b + 1, "stale": True, "failed": False, "why": f"{blow.case.name}: no leader"}
+                window = {
+                    "from": max(a, injection.struck),
+                    "to": b + 1,
+                    "stale": True,
+                    "failed": False,
+                    "why": f"{injection.case.name}: no leader",
+                }
                 explained += [{"route": route, **window} for route in (*(node.name for node in pis.nodes), "service")]
     return explained
 
 
-def stretches(blow: Blow, course: Course, acknowledged: list[float]) -> list[tuple[float, float]]:
+def stretches(injection: Injection, course: Course, acknowledged: list[float]) -> list[tuple[float, float]]:
     """From one acknowledged write to the next, as long as a fault may have to do with it."""
-    until = ended(blow, course)
-    over = max(blow.recovered or blow.struck, blow.moved_on or blow.struck)
-    return [(a, b) for a, b in zip(acknowledged, acknowledged[1:], strict=False) if b > blow.struck and a < min(until, over + 2 * AFTERMATH)]
+    until = ended(injection, course)
+    over = max(injection.recovered or injection.struck, injection.moved_on or injection.struck)
+    return [
+        (a, b)
+        for a, b in zip(acknowledged, acknowledged[1:], strict=False)
+        if b > injection.struck and a < min(until, over + 2 * AFTERMATH)
+    ]
 
 
-def ended(blow: Blow, course: Course) -> float:
+def ended(injection: Injection, course: Course) -> float:
     """When the next fault struck."""
-    return min((other.struck for other in course.blows if other.struck > blow.struck), default=float("inf"))
+    return min((other.struck for other in course.injections if other.struck > injection.struck), default=float("inf"))
 
 
 def way_back(course: Course, pis: Pis) -> list[dict[str, Any]]:
-    """Where only some pods are on the standard ports, all stop before a unit starts: on the way back from there reads wait, too."""
-    return [{"route": route, "from": blow.struck, "to": attempt.ended, "why": f"{blow.case.name}: the way back"}
-            for number, attempt in enumerate(course.attempts, 1) if attempt.went_back and attempt.together
-            for blow in course.blows if blow.run == number and blow.case.phase in ("port_migration", "cleanup")
-            for route in (*(node.name for node in pis.nodes), "service")]
+    """Where only some pods are on the standard ports, all stop before a unit starts: in a rollback from there reads wait, too."""
+    return [
+        {"route": route, "from": injection.struck, "to": attempt.ended, "why": f"{injection.case.name}: the rollback"}
+        for number, attempt in enumerate(course.attempts, 1)
+        if attempt.went_back and attempt.together
+        for injection in course.injections
+        if injection.run == number and injection.case.phase in ("port_migration", "cleanup")
+        for route in (*(node.name for node in pis.nodes), "service")
+    ]
 
 
-def line_of(blow: Blow, course: Course, verdict: dict, acknowledged: list[float]) -> Line:
-    until = ended(blow, course)
-    gaps = stretches(blow, course, acknowledged)
-    caused = [b for a, b in gaps if b - a > PAUSE_COUNTS and a < min(until, (blow.recovered or blow.struck) + AFTERMATH)]
-    writes_again = max(caused, default=blow.struck)
-    line = Line(blow.case, "", host=blow.host)
+def line_of(injection: Injection, course: Course, verdict: dict, acknowledged: list[float]) -> Line:
+    until = ended(injection, course)
+    gaps = stretches(injection, course, acknowledged)
+    caused = [
+        b
+        for a, b in gaps
+        if b - a > PAUSE_COUNTS and a < min(until, (injection.recovered or injection.struck) + AFTERMATH)
+    ]
+    writes_again = max(caused, default=injection.struck)
+    line = Line(injection.case, "", host=injection.host)
     line.pause = round(max((b - a for a, b in gaps), default=0.0), 1)
-    if blow.moved_on is not None:
-        line.safety = round(max(writes_again, blow.moved_on) - blow.struck, 1)
-    after = [attempt for attempt in course.attempts if attempt.ended > blow.struck and attempt.began < until]
+    if injection.moved_on is not None:
+        line.safety = round(max(writes_again, injection.moved_on) - injection.struck, 1)
+    after = [attempt for attempt in course.attempts if attempt.ended > injection.struck and attempt.began < until]
     line.runs = len(after)
     back = any(attempt.went_back for attempt in after)
     line.outcome = ("rolled back, " if back else "") + ("migrated" if course.done else "not migrated")
     if course.chain.goes_back:
         line.outcome = "rolled back" if course.back else "not rolled back"
         line.faults += [] if course.back else ["the rollback was not finished"]
-    line.allowed = sum(len([finding for finding in verdict[kind] if blow.struck - 1 <= moment(finding["at"]) < until])
-                       for kind in ("allowed_failed_reads", "allowed_stale_reads"))
-    if blow.wrong:
-        line.faults.append(blow.wrong)
-    if not acknowledged or acknowledged[-1] < blow.struck:
+    line.allowed = sum(
+        len([finding for finding in verdict[kind] if injection.struck - 1 <= moment(finding["at"]) < until])
+        for kind in ("allowed_failed_reads", "allowed_stale_reads")
+    )
+    if injection.wrong:
+        line.faults.append(injection.wrong)
+    if not acknowledged or acknowledged[-1] < injection.struck:
         line.faults.append("no write was acknowledged after it")
-    if blow.moved_on is None:
+    if injection.moved_on is None:
         line.faults.append("the play never got on")
-    if line.safety is not None and line.safety > blow.case.safe_within:
-        line.faults.append(f"safe after {line.safety} s, wanted at most {blow.case.safe_within:g} s")
-    if line.pause > blow.case.pause_within:
-        line.faults.append(f"write pause of {line.pause} s, wanted at most {blow.case.pause_within:g} s")
-    line.faults += [f"run {course.attempts.index(attempt) + 1} ended without saying where the migration stands: {attempt.message[:300]}"
-                    for attempt in after if attempt.returncode and not attempt.killed and not SAID.search(attempt.message)]
-    if blow.case.ends == MIGRATED and (back or not course.done):
-        line.faults.append(f"ended as '{line.outcome}', wanted: migrated without a way back")
+    if line.safety is not None and line.safety > injection.case.safe_within:
+        line.faults.append(f"safe after {line.safety} s, wanted at most {injection.case.safe_within:g} s")
+    if line.pause > injection.case.pause_within:
+        line.faults.append(f"write pause of {line.pause} s, wanted at most {injection.case.pause_within:g} s")
+    line.faults += [
+        f"run {course.attempts.index(attempt) + 1} ended without the migration status: {attempt.message[:300]}"
+        for attempt in after
+        if attempt.returncode and not attempt.killed and not OUTCOME.search(attempt.message)
+    ]
+    if injection.case.ends == MIGRATED and (back or not course.done):
+        line.faults.append(f"ended as '{line.outcome}', wanted: migrated without a rollback")
     for finding in verdict["findings"]:
         at = moment(finding["at"]) if finding["at"] and finding["at"] != "never" else None
-        first = min(other.struck for other in course.blows)
-        if at is None or finding["kind"].startswith("lost") or blow.struck - 1 <= at < until or (at < first and blow.struck == first):
+        first = min(other.struck for other in course.injections)
+        if (
+            at is None
+            or finding["kind"].startswith("lost")
+            or injection.struck - 1 <= at < until
+            or (at < first and injection.struck == first)
+        ):
             line.faults.append(f"{finding['kind']} {finding['route']} {finding['at']}: {finding['text'][:200]}")
     return line
 
@@ -159,25 +203,31 @@ def moment(clock: str) -> float:
 
 def acknowledgements(history: History) -> list[float]:
     """When each acknowledged write was answered, epoch seconds."""
-    return sorted(history.wall(operation.end) for operation in history.operations if operation.op in WRITES and operation.outcome == OK)
+    return sorted(
+        history.wall(operation.end)
+        for operation in history.operations
+        if operation.op in WRITES and operation.outcome == OK
+    )
 
 
 def standing(course: Course, pis: Pis) -> list[str]:
-    """What is wrong with the hosts as they stand at the end."""
+    """What is wrong with the hosts as they are at the end."""
     names = [node.name for node in pis.nodes]
     try:
         if course.done:
             assert_migrated(names)
             for node in pis.nodes:
-                left = [path.name for path in (machines.root(node) / "etc/systemd/system").glob("pi-controller-migration*")]
+                left = [
+                    path.name for path in (machines.root(node) / "etc/systemd/system").glob("pi-controller-migration*")
+                ]
                 assert left == [], f"{node.name}: {left} would put the gate back at the next boot"
-            if {blow.case.fault for blow in course.blows} <= {"play-killed", "random-kill"}:
+            if {injection.case.fault for injection in course.injections} <= {"play-killed", "random-kill"}:
                 # A run that goes on does not do again what was done: no container was ever started a second time.
                 assert restarts() == [0] * len(names), f"restarts of the pods: {restarts()}"
-            for blow in course.blows:
-                if blow.case.fault == "hand-edited-unit":
-                    kept = pis.backups(pis.lab.node(blow.host), "pi-controller.service").read_text()
-                    assert "Nice=-1" in kept, f"{blow.host}: the owner's own unit file was not kept"
+            for injection in course.injections:
+                if injection.case.fault == "hand-edited-unit":
+                    kept = pis.backups(pis.lab.node(injection.host), "pi-controller.service").read_text()
+                    assert "Nice=-1" in kept, f"{injection.host}: the owner's own unit file was not kept"
         else:
             assert_old_world(names, pis)
     except (AssertionError, LabError, OSError) as error:

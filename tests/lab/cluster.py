@@ -122,9 +122,9 @@ def wait_caught_up(state: State) -> None:
     """Until every node follows one leader and has applied as much as any other, as after a daemon was started again."""
 
     def probe() -> str | None:
-        told = {node.name: request(node, "GET", "/api/v1/raft/status") for node in state.nodes}
-        applied = {name: status["raft_stats"]["applied_index"] for name, status in told.items()}
-        leaders = {status["leader"] for status in told.values()}
+        reported = {node.name: request(node, "GET", "/api/v1/raft/status") for node in state.nodes}
+        applied = {name: status["raft_stats"]["applied_index"] for name, status in reported.items()}
+        leaders = {status["leader"] for status in reported.values()}
         return None if len(set(applied.values())) == 1 and len(leaders) == 1 and all(leaders) else f"applied {applied}, leaders {leaders}"
 
     wait_for("every node is caught up", probe, timeout=30, advice="python3 -m tests.lab reset")

@@ -27,7 +27,7 @@ class File:
 
 @dataclass(frozen=True)
 class Unit:
-    """A systemd service of a host, started at its boot unless told otherwise."""
+    """A systemd service of a host, started at its boot unless asked otherwise."""
 
     name: str
     text: str

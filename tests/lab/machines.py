@@ -66,7 +66,7 @@ ExecStart=/usr/local/lib/pi-lab/host-setup
 [Install]
 WantedBy=multi-user.target
 """
-# The stand-in's hardware: a device that is there at every boot and has one owner at a time.
+# The test daemon's hardware: a device that is there at every boot and has one owner at a time.
 GPIO_TMPFILES = "f /dev/gpiochip0 0660 root root -\n"
 CONSOLE = "console.log"
 # Of the share of a core that an agent gets: what etcd and the API server take.

@@ -63,9 +63,9 @@ def _ensure_host(node: Node, state: State) -> None:
 
 
 def _forget_the_unanswered(node: Node) -> None:
-    """What a dead host has not answered is forgotten once nobody waits for it any more, not after two minutes.
+    """What a dead host has not answered is forgotten once no client waits for it any more, not after two minutes.
 
-    Until then a client that is given the same port is led to that host's endpoint again, long after kube-proxy has taken it
+    Until then a client that is given the same port is routed to that host's endpoint again, long after kube-proxy has taken it
     away: true of every Service, and no matter of a migration. Linux starts counting ports anew every ten seconds, so it happens.
     """
     run(["ip", "netns", "exec", node.name, "sysctl", "-q", "-w", f"net.netfilter.nf_conntrack_tcp_timeout_syn_sent={UNANSWERED_SECONDS}"])

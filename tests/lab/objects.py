@@ -58,7 +58,7 @@ def import_images(state: State, provider: Provider, archives: dict[str, bytes], 
 
 
 def apply(state: State, provider: Provider) -> str:
-    """The namespace, and a Service without selector that leads to the units. Returns the Service's address."""
+    """The namespace, and a Service without selector that routes to the units. Returns the Service's address."""
     ports = {"rest": settings.REST_PORT, "grpc": settings.GRPC_PORT}
     metadata = {"name": settings.NAMESPACE, "namespace": settings.NAMESPACE}
     items: list[dict[str, Any]] = [
@@ -93,7 +93,7 @@ def by_hand(state: State, ports: dict[str, int]) -> dict[str, Any]:
 
 
 def wait_service(state: State, address: str) -> None:
-    """Every Pi's proxy leads to the units."""
+    """Every Pi's proxy routes to the units."""
 
     def answers(node: Node) -> None:
         url = f"http://{address}:{settings.REST_PORT}/health"

@@ -59,4 +59,4 @@ def ensure(packages: tuple[str, ...], progress: Progress) -> None:
         run_logged(["apt-get", "install", "--yes", "--no-install-recommends", *wanted], log, timeout=1800, env=env)
     left = missing(packages)
     if left:
-        raise LabError(f"apt-get ended well but {', '.join(left)} is not installed: read {log}.")
+        raise LabError(f"apt-get succeeded but {', '.join(left)} is not installed: read {log}.")

@@ -46,8 +46,8 @@ def run(
         words, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     )
     if check and done.returncode != 0:
-        said = (result.stderr.strip() or result.stdout.strip() or "nothing said").splitlines()[-1]
-        raise LabError(f"'{' '.join(words)[:200]}' ended with {done.returncode}: {said}")
+        reported = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
+        raise LabError(f"'{' '.join(words)[:200]}' ended with {done.returncode}: {reported}")
     return result
 
 

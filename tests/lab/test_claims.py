@@ -85,7 +85,7 @@ def test_the_bounds_of_a_requirement(name: str) -> None:
     assert (int(text[1]), int(text[2])) == (int(found[1]), int(found[2]) - 1)
 
 
-def test_the_oldest_client_is_the_one_that_the_oldest_corner_runs_with() -> None:
+def test_the_oldest_corner_runs_with_the_oldest_client() -> None:
     script = (REPOSITORY / "tests/lab/environment.sh").read_text()
     oldest = re.search(r'client="kubernetes~=(\d+)\.0"', script)
     assert oldest

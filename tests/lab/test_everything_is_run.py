@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""No test is left out where nobody sees it: each is part of `make test`, or of `make test-longer`."""
+"""No test is left out unnoticed: each is part of `make test`, or of `make test-longer`."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_an_archive_is_what_docker_save_would_write(tmp_path: Path) -> None:
         assert content(inner, "usr/local/bin/pi-controller") == b"\x7fELF"
 
 
-def test_a_build_that_was_cut_off_is_not_taken_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_build_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "CACHE", tmp_path)
 
     def cut_off(folder: Path) -> None:
@@ -134,7 +134,7 @@ def test_an_old_go_of_the_machine_is_passed_over(tmp_path: Path, monkeypatch: py
     assert golang.go(Progress()).parts[-4:] == ("site", "go", "bin", "go")
 
 
-def test_every_module_of_the_lab_is_content_with_the_go_that_is_installed_for_it() -> None:
+def test_every_go_module_of_the_lab_accepts_the_installed_go() -> None:
     pinned = tuple(int(part) for part in golang.PACKAGE.partition("==")[2].split("."))
     for path in (Path(__file__).parent).rglob("*.mod"):
         wanted = tuple(int(part) for part in re.findall(r"^go (\S+)$", path.read_text(), re.MULTILINE)[0].split("."))
@@ -147,7 +147,7 @@ def test_a_group_of_packages_that_is_not_there_is_named() -> None:
     assert set(packages.of([])) == {name for group in packages.GROUPS.values() for name in group}
 
 
-def test_a_wait_says_what_it_waits_for_and_the_innermost_one_speaks(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_innermost_wait_says_what_it_waits_for(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress()
     spoken = threading.Event()
 

@@ -107,7 +107,7 @@ def _old_world(state: State, provider: Provider, progress: Progress) -> None:
     progress.say(f"the Service {settings.NAMESPACE} answers at {state.service_address} on every Pi")
 
 
-def _mend(state: State, provider: Provider, progress: Progress) -> None:
+def _repair(state: State, provider: Provider, progress: Progress) -> None:
     """Every host is on, in one piece and a Ready node, whatever was done to it."""
     network.ensure(state)
     for node in state.nodes:
@@ -122,7 +122,7 @@ def _mend(state: State, provider: Provider, progress: Progress) -> None:
 
 
 def _verify(state: State, provider: Provider, progress: Progress) -> None:
-    _mend(state, provider, progress)
+    _repair(state, provider, progress)
     progress.say(f"the lab is up: {len(state.nodes)} hosts, profile {state.profile}")
 
 
@@ -142,7 +142,7 @@ def reset(profile: str, progress: Progress) -> None:
     state = replace(state, profile=profile)
     state.save()
     with progress.waiting("reset: the namespace goes, and what a migration left on the Pis"):
-        _mend(state, provider, progress)
+        _repair(state, provider, progress)
         objects.delete_namespace(provider)
         objects.delete_leases(provider)
     binary = build_test_daemon(progress)

@@ -24,7 +24,7 @@ class Corner:
     controller: str = ""
     """An ansible-core for tests/lab/environment.sh; empty for the newest."""
     kernel_module: str = ""
-    """Left out, and said to be, where the kernel has no such module."""
+    """Left out, and reported as left out, where the kernel has no such module."""
 
 
 SLICES = {"BACKENDS": "slices"}

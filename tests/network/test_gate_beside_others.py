@@ -133,7 +133,7 @@ def test_p3_clients_of_the_pod_are_ended_when_the_gate_opens_again(client, pi, e
     assert pi.table() == ""
 
 
-def test_p3_who_only_listens_is_ended_with_the_daemons_next_word(client, pi):
+def test_p3_a_listening_client_is_reset_at_the_next_packet(client, pi):
     """A stream: its client never sends, so no rule for what comes in would end it."""
     pi.cannot = KERNEL_OF_A_PI
     waiting, daemon = client.start("talk", pi.address, "8080", ""), pi.running[0]

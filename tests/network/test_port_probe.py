@@ -61,7 +61,7 @@ def refused_or_lost(results) -> dict[tuple[str, str, str], str]:
     }
 
 
-def test_everybody_reaches_everybody(hosts):
+def test_every_pi_reaches_every_pi(hosts):
     results = probes(hosts)
 
     assert refused_or_lost(results) == {}
@@ -74,7 +74,7 @@ def test_everybody_reaches_everybody(hosts):
 
 
 @pytest.mark.parametrize(("target", "result"), [(["DROP"], "timeout"), (["REJECT", "--reject-with", "tcp-reset"], "refused")])
-def test_one_port_blocked_in_one_direction_is_that_port_in_that_direction(hosts, target, result):
+def test_a_port_blocked_one_way_is_reported_that_way(hosts, target, result):
     rule = ["INPUT", "-p", "tcp", "-s", hosts["pi-1"].address, "--dport", "9092", "-j", *target]
     hosts["pi-2"].run("iptables", "-I", *rule)
     results = probes(hosts, patience=30)

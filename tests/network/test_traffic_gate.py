@@ -45,7 +45,7 @@ def test_without_a_gate_the_daemon_answers(client, pi):
     assert pi.ask("127.0.0.1") == "old-1 127.0.0.1"
 
 
-def test_fenced_resets_everybody_but_the_operator(client, pi):
+def test_fenced_resets_every_client_but_the_operator(client, pi):
     result = pi.gate("fenced")
 
     assert result["changed"] is True
@@ -57,7 +57,7 @@ def test_fenced_resets_everybody_but_the_operator(client, pi):
     assert pi.ask(pi.address) == "reset"
     assert pi.ask("127.0.0.1", source=OPERATOR) == f"old-1 {OPERATOR}"
     assert pi.ask(pi.address, source=OPERATOR) == f"old-1 {OPERATOR}"
-    assert client.ask(pi.address, 8082).startswith("pod-1"), "other ports are nobody's business"
+    assert client.ask(pi.address, 8082).startswith("pod-1"), "other ports are not touched"
 
 
 def test_a_fenced_pi_still_reaches_another_one_on_the_same_port(pi, other):
@@ -78,7 +78,7 @@ def test_redirected_leads_every_client_to_the_pod(client, pi):
     assert pi.ask(pi.address, source=OPERATOR) == f"old-1 {OPERATOR}"
 
 
-def test_redirected_reaches_a_pod_that_listens_on_the_address_of_the_pi_only(client, wire):
+def test_redirected_reaches_a_pod_bound_to_the_pis_address(client, wire):
     pi = wire.hosts["pi-1"]
     pi.serve(8082, "pod-1", host=f"::ffff:{pi.address}")
     pi.gate("redirected")
@@ -128,7 +128,7 @@ def test_a4_forwarded_refuses_a_pi_that_does_not_forward_ipv6(pi, other):
     assert pi.table() == ""
 
 
-def test_a4_a_service_with_an_ipv6_address_is_led_too(pi, other):
+def test_a4_a_service_with_an_ipv6_address_is_redirected(pi, other):
     service = {"cluster_ip": "fd77::77", "address": pi.address6}
     pi.gate("redirected", services=[service])
     assert pi.ask(service["cluster_ip"]).startswith("pod-1")
@@ -138,8 +138,8 @@ def test_a4_a_service_with_an_ipv6_address_is_led_too(pi, other):
     assert "one is IPv4, the other IPv6" in mixed["msg"]
 
 
-def test_k9_a_probe_on_loopback_is_rejected_as_long_as_clients_are_led_away(pi, other):
-    """A pod that starts behind the gate is not Ready, so the Service does not lead clients to it; its livenessProbe waits for that."""
+def test_k9_a_probe_on_loopback_is_rejected_while_forwarded(pi, other):
+    """A pod that starts behind the gate is not Ready, so the Service does not route clients to it; its livenessProbe waits for that."""
     pi.gate("forwarded", forward_to=other.address)
     assert pi.ask("127.0.0.1") == "reset"
     pi.gate("open", ports=None)
@@ -166,7 +166,7 @@ def test_the_operators_address_is_of_use_on_the_pi_only(client, pi):
     assert "packets 0 " in pi.run("nft", "list", "table", "ip", "seen").stdout
 
 
-def test_a_service_is_led_where_the_pis_own_ports_are_led(pi, other):
+def test_a_service_is_routed_like_the_pis_own_ports(pi, other):
     """Whatever kube-proxy would have made of it; here there is none."""
     service = {"cluster_ip": "10.77.0.77", "address": pi.address}
     pi.gate("redirected", services=[service])
@@ -186,7 +186,7 @@ def test_forwarded_meets_the_gate_of_the_other_pi(client, pi, other):
     assert pi.ask(pi.address).startswith("pod-2")
 
 
-def test_forwarded_works_where_forwarding_is_denied_but_to_kube_proxy(client, pi, other):
+def test_forwarded_works_where_only_kube_proxy_may_forward(client, pi, other):
     """No table can accept what another drops. These are kube-proxy's own rules, which Docker's or ufw's policy meets on a Pi."""
     pi.run("iptables", "-P", "FORWARD", "DROP")
     pi.run("iptables", "-N", "KUBE-FORWARD")
@@ -207,8 +207,8 @@ def test_forwarded_warns_of_a_chain_that_drops_what_it_forwards(pi, other):
     assert "warnings" not in pi.gate("forwarded", forward_to=other.address6)
 
 
-def test_forwarded_never_tells_a_client_of_a_shorter_way(client, pi, other):
-    """A client that obeyed an ICMP redirect would miss this Pi for minutes after the gate is open again.
+def test_forwarded_sends_no_icmp_redirect(client, pi, other):
+    """A client that followed an ICMP redirect would miss this Pi for minutes after the gate is open again.
 
     Packets leave by the interface they came in by, which makes a kernel send redirects; for connections it has
     rewritten it drops them again. Nothing but this test says so.
@@ -263,7 +263,7 @@ def test_a_connection_to_the_old_daemon_ends_when_the_gate_closes(client, pi, ot
 
 
 def asks_and_waits(client, pi, *patience: str, at=None) -> tuple[subprocess.Popen[str], subprocess.Popen[str]]:
-    """A client of `pi` whose request the daemon (of the Pi `at`, where its gate leads there) is working on, and the daemon."""
+    """A client of `pi` whose request the daemon (of the Pi `at`, where its gate routes there) is working on, and the daemon."""
     waiting, daemon = client.start("talk", pi.address, "8080", "", *patience), (at or pi).running[0]
     tell(waiting, "hold")
     assert daemon.stdout.readline().strip() == "holding"
@@ -315,7 +315,7 @@ def test_kept_connections_finish_and_new_ones_go_to_the_pod(client, tracked):
 
 
 @pytest.mark.parametrize("state", ["fenced", "redirected", "forwarded"])
-def test_a_request_under_way_gets_its_answer_before_its_connection_ends(client, tracked, other, state):
+def test_a_running_request_is_answered_before_its_connection_ends(client, tracked, other, state):
     pi = tracked
     idle = client.start("talk", pi.address, "8080", "")
     assert says(idle).startswith("old-1")
@@ -349,7 +349,7 @@ def test_a_request_that_takes_too_long_loses_its_connection(client, tracked):
     assert waiting.stdout.readline().strip() == "reset"
 
 
-def test_where_the_gate_stands_nobody_is_let_in_again_to_finish(client, tracked):
+def test_setting_the_same_gate_again_lets_no_client_through(client, tracked):
     pi = tracked
     waiting, daemon = asks_and_waits(client, pi)
     pi.cannot = ("end", "forget")
@@ -411,7 +411,7 @@ table ip proxy {{
         ("open", "old-1", True),
     ],
 )  # fmt: skip
-def test_a_connection_led_to_the_other_pi_ends_when_it_is_led_there_no_more(client, tracked, other, state, reached, can_forget):
+def test_a_forwarded_connection_ends_when_forwarding_ends(client, tracked, other, state, reached, can_forget):
     """No socket of this Pi has it. Who stayed on it would go on asking the other Pi's daemon, the old one at a cutover, for good."""
     pi = tracked
     pi.gate("forwarded", forward_to=other.address)
@@ -488,8 +488,8 @@ def test_finish_lets_a_fresh_connection_to_the_other_pi_ask_once(client, tracked
 
 
 @pytest.mark.parametrize("established", ["reset", "finish"])
-def test_a_connection_to_the_pod_ends_when_the_gate_leads_to_the_daemon_again(client, tracked, other, established):
-    """A cutover that is undone: nobody writes to the pods, so whoever stayed with one would read the same for ever."""
+def test_a_connection_to_the_pod_ends_when_the_gate_opens(client, tracked, other, established):
+    """A cutover that is undone: no client writes to the pods, so whoever stayed with one would read the same forever."""
     pi = tracked
     pi.gate("redirected")
     kept = client.start("talk", pi.address, "8080", "")
@@ -507,7 +507,7 @@ def test_a_connection_to_the_pod_ends_when_the_gate_leads_to_the_daemon_again(cl
 
 
 @pytest.mark.parametrize("established", ["reset", "finish"])
-def test_who_comes_again_from_the_port_of_an_ended_connection_is_led_like_anybody_else(client, tracked, established):
+def test_a_reused_source_port_is_routed_like_any_other(client, tracked, established):
     """The kernel remembers a connection that the daemon's side ended for ten seconds, with the way it went."""
     pi, source = tracked, f"{client.address}:40000"
     kept = client.start("talk", pi.address, "8080", source)
@@ -552,7 +552,7 @@ def test_a_second_run_changes_nothing(pi, other):
         assert pi.table() == standing
 
 
-def test_open_leaves_nothing_behind_and_nobody_elses_rules_touched(pi, other):
+def test_open_leaves_nothing_behind_and_no_other_rule_touched(pi, other):
     pi.run("iptables", "-A", "INPUT", "-p", "tcp", "--dport", "22", "-j", "ACCEPT")
     pi.run("nft", "-f", "-", data=NATIVE)
     before = pi.ruleset()

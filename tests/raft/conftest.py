@@ -35,7 +35,7 @@ def profile(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def cluster(binary: Path, tmp_path: Path, profile: str) -> Iterator[Cluster]:
-    """A cluster of three, running and led by n1."""
+    """A cluster of three, running and with n1 as the leader."""
     one = Cluster(binary, tmp_path, profile)
     try:
         yield one.start()

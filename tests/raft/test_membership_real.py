@@ -113,7 +113,7 @@ def test_a_whole_cluster_moves_under_writes_and_none_is_lost(cluster, change, in
         eventually(lambda node=node: cluster.names(node) >= wanted, f"{node.id} has all {cluster.count} writes")
 
 
-def test_the_leader_is_updated_and_comes_back_where_it_said(cluster, change, info):
+def test_the_leader_is_updated_and_returns_at_its_new_address(cluster, change, info):
     leader = cluster.nodes[0]
     result = change(leader, address=moved(leader), replace=True)
     assert voters(result)["n1"] == moved(leader)

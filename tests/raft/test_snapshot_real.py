@@ -83,8 +83,8 @@ def applied(node: Daemon) -> int:
 
 
 @pytest.mark.parametrize("profile", ["full"], indirect=True)
-def test_a_leader_deposed_while_it_restores_is_left_behind_until_it_is_freed(cluster, take, run_module, tmp_path):
-    """What HashiCorp Raft does without anybody's help: without the snapshot this ends when the disk is full."""
+def test_a_leader_deposed_during_restore_lags_until_a_snapshot(cluster, take, run_module, tmp_path):
+    """What HashiCorp Raft does without help: without the snapshot this ends when the disk is full."""
     cluster.write(5)
     assert take()["found"] is True
     state = tmp_path / "copy" / "state.bin"
@@ -106,8 +106,8 @@ def test_a_leader_deposed_while_it_restores_is_left_behind_until_it_is_freed(clu
     assert leader is not deposed
 
     options = {"state": "caught_up", "urls": cluster.urls, "wait_timeout": 10}
-    foretold = run_module("raft_snapshot", options, check_mode=True)
-    assert foretold["changed"] is True, "it came back by itself, so there is nothing to free"
+    predicted = run_module("raft_snapshot", options, check_mode=True)
+    assert predicted["changed"] is True, "it came back by itself, so there is nothing to free"
     log = deposed.folder / "log"
     assert "failed to get previous log" in log.read_text()
 

@@ -47,7 +47,7 @@ class Watch:
         return file.read_text().splitlines() if file.exists() else []
 
     def leader_lost(self) -> list[dict[str, Any]]:
-        """Two that stand for election at the same time may leave the cluster without quorum for as long as makes an alert, too."""
+        """Two that start an election at the same time may leave the cluster without quorum for as long as makes an alert, too."""
         return [alert for alert in self("checked")["alerts"] if alert["kind"] == "leader_lost"]
 
     def samples_beyond(self, count: int) -> None:
@@ -75,7 +75,7 @@ def profile() -> str:
     return "upstream"
 
 
-def test_a_frozen_leader_is_found_while_nobody_looks_and_a_calm_cluster_is_none(watch: Watch, cluster: Cluster) -> None:
+def test_a_frozen_leader_raises_an_alert_a_calm_cluster_none(watch: Watch, cluster: Cluster) -> None:
     watch.begin()
     watch.samples_beyond(5)
     leader = cluster.leader
@@ -83,7 +83,7 @@ def test_a_frozen_leader_is_found_while_nobody_looks_and_a_calm_cluster_is_none(
     leader.process.send_signal(signal.SIGSTOP)
     try:
         (raised,) = eventually(lambda: watch.leader_lost(), "an alert")
-        # The others elect within two seconds; the one that stands still is not forgotten for that.
+        # The others elect within two seconds; the one that hangs is not forgotten for that.
         watch.samples_beyond(3)
     finally:
         leader.process.send_signal(signal.SIGCONT)
@@ -96,7 +96,7 @@ def test_a_frozen_leader_is_found_while_nobody_looks_and_a_calm_cluster_is_none(
     assert watch.leader_lost() == [over]
 
 
-def test_it_samples_twice_a_second_though_a_member_stands_still(watch: Watch, cluster: Cluster) -> None:
+def test_it_samples_twice_a_second_while_a_member_hangs(watch: Watch, cluster: Cluster) -> None:
     watch.begin()
     follower = next(node for node in cluster.nodes if node is not cluster.leader)
     assert follower.process
@@ -115,7 +115,7 @@ def test_it_samples_twice_a_second_though_a_member_stands_still(watch: Watch, cl
     assert watch("stopped")["alerts"] == []
 
 
-def test_it_ends_with_the_run_and_with_the_word_to_stop(watch: Watch, cluster: Cluster) -> None:
+def test_it_ends_with_the_run_and_when_stopped(watch: Watch, cluster: Cluster) -> None:
     pid = watch.begin()
     assert alive(pid)
     assert os.getsid(pid) not in (os.getsid(0), pid), "it is in a session of its own, and does not lead it"
@@ -161,17 +161,17 @@ def test_a_watch_that_was_killed_is_missed_at_the_next_phase(watch: Watch, run_m
     assert "the quorum watch ended unexpectedly" in missed["msg"]
 
 
-def test_without_a_watch_a_phase_has_nobody_to_tell(watch: Watch) -> None:
+def test_a_phase_without_a_watch_fails(watch: Watch) -> None:
     assert watch("phase", phase="transfer")["running"] is False
 
 
-def test_nothing_keeps_anybody_from_a_rollback(watch: Watch) -> None:
+def test_nothing_prevents_a_rollback(watch: Watch) -> None:
     os.kill(watch.begin(), signal.SIGKILL)
     eventually(lambda: not watch("checked")["running"], "it is dead")
     assert watch("phase", phase="rollback")["running"] is False
 
 
-def test_the_watch_of_a_run_that_is_gone_makes_room_for_the_next_one(watch: Watch, run_module: Callable[..., dict[str, Any]]) -> None:
+def test_the_watch_of_a_dead_run_makes_room_for_the_next(watch: Watch, run_module: Callable[..., dict[str, Any]]) -> None:
     pid = watch.begin()
     # Held still, so that it does not notice by itself that its run is gone.
     os.kill(pid, signal.SIGSTOP)

@@ -79,7 +79,7 @@ def test_a_circle_is_a_fault() -> None:
     assert circles_judged({"a": {"b"}, "b": set()}) == []
 
 
-def test_an_arrow_from_a_phase_to_the_engine_or_from_what_roles_share_is_a_fault() -> None:
+def test_an_edge_against_the_layers_is_an_error() -> None:
     assert layers_judged({"run": {"phase", "cluster"}, "phase": {"cluster"}, "other": {"phase"}, "cluster": set()}) == []
     (up,) = layers_judged({"run": {"cluster"}, "phase": {"run"}, "cluster": set()})
     assert up.startswith("phase uses run")
@@ -124,7 +124,7 @@ def test_what_can_be_read_is_no_fault(text: str) -> None:
     assert expressions.faults_of(text) == []
 
 
-def test_an_expression_is_found_with_and_without_braces_and_by_its_line(tmp_path: Path) -> None:
+def test_an_expression_is_found_with_its_line(tmp_path: Path) -> None:
     write(tmp_path / "tasks.yml", "- debug: {msg: x}\n  when:\n    - one\n    - >-\n      a is match(b)\n- debug: {msg: '{{ a is match(b) }}'}\n")
     assert [fault.partition(":")[0] for fault in expressions.faults(tmp_path / "tasks.yml")] == ["4", "6"]
 
@@ -162,7 +162,7 @@ def test_a_private_result_that_a_variable_of_a_task_hides_is_a_fault(tmp_path: P
     assert privates.faults(tmp_path) == ["roles/a/tasks/main.yml: _seen is registered, and a task has a variable of this name"]
 
 
-def test_a_private_variable_of_a_template_is_set_where_the_template_is_named(tmp_path: Path) -> None:
+def test_a_templates_private_variable_is_set_by_its_user(tmp_path: Path) -> None:
     write(tmp_path / "roles/a/templates/one.j2", "{% for each in _ports %}{{ each }}{% endfor %}")
     write(tmp_path / "roles/a/tasks/main.yml", [{"debug": {}, "vars": {"_ports": []}}])
     (fault,) = privates.faults(tmp_path)
@@ -185,7 +185,7 @@ def test_a_module_is_known_by_what_becomes_of_an_error(body: str, kind: str) -> 
     assert counts.idiom('DOCUMENTATION = ""') == "action plugin"
 
 
-def test_a_module_with_another_idiom_and_a_listed_one_without_are_faults() -> None:
+def test_a_module_with_another_idiom_is_an_error() -> None:
     found = {"run_module": ["a"], "try and fail": ["b"], "action plugin": ["c"]}
     assert idioms_judged(found, frozenset({"b"})) == []
     assert idioms_judged(found, frozenset()) == ["b does not end by run_module"]

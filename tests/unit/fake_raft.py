@@ -64,7 +64,7 @@ class FakeCluster:
         return cluster
 
     def add_node(self, number: int, listens: str) -> FakeNode:
-        """A daemon that runs but is no member."""
+        """A daemon that runs but is not a member."""
         node = FakeNode(f"n{number}", f"127.0.2.{number}", listens)
         self.nodes[node.id] = node
         self._serve(node)

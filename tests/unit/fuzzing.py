@@ -210,7 +210,7 @@ class Hang(AssertionError):
 
 
 class Leak(AssertionError):
-    """The token, or a character that acts on a terminal, where anybody may read it."""
+    """The token, or a character that acts on a terminal, where any user may read it."""
 
 
 @dataclass

@@ -24,7 +24,7 @@ def report(outcome: str = "migrated", hosts: dict[str, Any] | None = None, kube:
 
 
 def stuck(**more: Any) -> dict[str, Any]:
-    """Stopped in the cutover, with one Pi led to its pod already."""
+    """Stopped in the cutover, with one Pi routed to its pod already."""
     hosts = {
         name: given.host(name, temporary="pod", written=given.journal("cutover", failed="cutover"), gate="redirected" if name == "pi-1" else "open")
         for name in given.NAMES

@@ -73,7 +73,7 @@ def test_p6_a_finished_migration_is_not_rolled_back_for_its_archive(
         (False, False, [], False),
     ],
 )
-def test_a7_without_the_archive_units_and_pods_change_places_pi_by_pi_or_not_at_all(
+def test_a7_without_an_archive_rollback_is_pi_by_pi_only(
     evaluate: Any, removed: bool, looked: bool, obstacles: list[str], refused: bool
 ):
     variables = yaml.safe_load((CHECKOUT / "roles/rollback/vars/main.yml").read_text())
@@ -100,8 +100,8 @@ def test_p6_cleanup_leaves_a_mounted_folder_where_it_is():
     assert move["pi_controller.raft_migration.folder_move"]["keep_mounted"] is True
 
 
-@pytest.mark.parametrize(("archive", "failed", "said"), [("kept in place", False, True), ("kept in place", True, False), ("made", False, False)])
-def test_p6_a_run_ends_with_the_archive_that_was_not_made(tmp_path: Path, ansible_playbook: str, archive: str, failed: bool, said: bool):
+@pytest.mark.parametrize(("archive", "failed", "reported"), [("kept in place", False, True), ("kept in place", True, False), ("made", False, False)])
+def test_p6_a_run_ends_with_the_archive_that_was_not_made(tmp_path: Path, ansible_playbook: str, archive: str, failed: bool, reported: bool):
     verdict = yaml.safe_load((CHECKOUT / "roles/run/tasks/verdict.yml").read_text())
     kept = ["/var/lib/pi-controller is a mount point"] if archive != "made" else []
     output = playbook(
@@ -114,4 +114,4 @@ def test_p6_a_run_ends_with_the_archive_that_was_not_made(tmp_path: Path, ansibl
         raft_migration={"archive_path": "/var/lib/pi-controller.systemd.backup"},
         pi_controller_data_dir="/var/lib/pi-controller",
     )
-    assert ("Migrated; the archive was not made because /var/lib/pi-controller is a mount point. " in output) is said
+    assert ("Migrated; the archive was not made because /var/lib/pi-controller is a mount point. " in output) is reported

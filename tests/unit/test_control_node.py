@@ -107,7 +107,7 @@ def run(tmp_path: Path, tool: str, environment: dict[str, str], plays: list[Any]
     )
 
 
-def test_a1_once_is_once_and_no_task_is_cut_short_with_a_hostile_ansible_cfg(tmp_path: Path, ansible_playbook: str, hostile: dict[str, str]):
+def test_a1_plays_resist_a_hostile_ansible_cfg(tmp_path: Path, ansible_playbook: str, hostile: dict[str, str]):
     (begin,) = yaml.safe_load((CHECKOUT / "playbooks/parts/begin.yml").read_text())
     keywords = {key: begin[key] for key in (*NEEDED, "any_errors_fatal")}
     once = {

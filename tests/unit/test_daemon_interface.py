@@ -83,7 +83,7 @@ def test_the_probes_ask_where_the_driver_says(probe: str) -> None:
     assert re.findall(r"path: (\S+?),", block) == [wanted]
 
 
-def test_a_state_that_cannot_be_read_is_no_daemon_that_does_not_answer(cluster, monkeypatch, tmp_path: Path) -> None:
+def test_an_unreadable_state_is_not_a_silent_daemon(cluster, monkeypatch, tmp_path: Path) -> None:
     """A card that gives up in the middle of a restore: the daemon is well."""
     rest = import_plugin("module_utils._daemon.rest")
     state = tmp_path / "state.bin"

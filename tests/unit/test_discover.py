@@ -27,7 +27,7 @@ FAILED = {"failed": True, "msg": "the journal is not JSON"}
         (False, {"pi-1": READ, "pi-2": READ}, []),
     ],
 )
-def test_a_pi_without_a_journal_stops_the_run_unless_it_is_unreachable_and_reported_later(
+def test_a_missing_journal_stops_the_run_unless_reported_later(
     tmp_path: Path, ansible_playbook: str, reported_later: bool, journals: dict[str, dict], named: list[str]
 ) -> None:
     tasks = yaml.safe_load((CHECKOUT / "roles/run/tasks/discover.yml").read_text())

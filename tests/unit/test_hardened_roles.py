@@ -53,7 +53,7 @@ def journal(state: str, facts: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("claimed", ["what the units hold", "something else", "nothing"])
-def test_l1_an_opening_that_one_journal_claims_is_proven_by_what_the_units_hold(tmp_path: Path, play: Any, claimed: str) -> None:
+def test_l1_an_opening_in_one_journal_is_proven_by_the_units(tmp_path: Path, play: Any, claimed: str) -> None:
     digests = import_plugin("module_utils._sqlite.proof")
     databases = {name: tmp_path / name / "pi-controller.db" for name in ("pi-1", "pi-2", "pi-3")}
     for path in databases.values():
@@ -95,7 +95,7 @@ def test_l1_a_journal_that_cannot_be_written_leaves_what_is_known(tmp_path: Path
     assert found["cutover"] == ({"opening": True} if written else {"fence": "network", "opening": True})
 
 
-def test_l1_an_alert_between_a_step_and_what_is_known_of_it_stops_nothing(tmp_path: Path, play: Any) -> None:
+def test_l1_an_alert_between_a_step_and_its_record_stops_nothing(tmp_path: Path, play: Any) -> None:
     """It would have an opened cutover undone: the rescue goes by what is known, the next run by what is written down."""
     written = f"lookup('ansible.builtin.fileglob', '{tmp_path}/backups/journal.json') | length > 0"
     alert = f"{{{{ raised_as_soon_as_it_is_written if raft_migration_stoppable and {written} else {{}} }}}}"
@@ -197,7 +197,7 @@ RESTRICTED = {
 }
 
 
-def test_l7_a_container_that_is_not_privileged_has_no_capabilities_and_a_seccomp_profile(evaluate: Callable[..., list[Any]]) -> None:
+def test_l7_an_unprivileged_container_has_no_capabilities(evaluate: Callable[..., list[Any]]) -> None:
     apply, _files, _made = tasks_of("cluster/tasks/daemonset.yml")
     given = [{}, {"privileged": False}, {"runAsUser": 7}, {"capabilities": {"add": ["SYS_RAWIO"]}}, {"privileged": True}]
     cases = [{"pi_controller_security_context": context} for context in given]

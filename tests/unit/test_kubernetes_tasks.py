@@ -166,7 +166,7 @@ def after_failure(folder: Path) -> list[dict[str, Any]]:
     return [{"set_fact": known}, *yaml.safe_load((CHECKOUT / "roles/run/tasks/after_failure.yml").read_text())]
 
 
-def test_k11_an_api_that_is_gone_is_one_sentence_one_wait_and_a_pause(play, tmp_path):
+def test_k11_an_unreachable_api_is_one_sentence_and_a_pause(play, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -174,13 +174,13 @@ def test_k11_an_api_that_is_gone_is_one_sentence_one_wait_and_a_pause(play, tmp_
             "pi_controller.raft_migration.k8s_object_info": {"kind": "Service", "namespace": NAME, "name": NAME},
             "delegate_to": "localhost",
         }
-        said = {"debug": {"msg": "{{ ansible_failed_result.msg }}"}}
+        reported = {"debug": {"msg": "{{ ansible_failed_result.msg }}"}}
         began = time.monotonic()
         done = play(
             port,
             [
-                {"block": [{**reading, "name": "First"}], "rescue": [said]},
-                {"block": [role("cluster", "daemonset", raft_migration_port_set="temporary")], "rescue": [said]},
+                {"block": [{**reading, "name": "First"}], "rescue": [reported]},
+                {"block": [role("cluster", "daemonset", raft_migration_port_set="temporary")], "rescue": [reported]},
                 *after_failure(tmp_path),
             ],
         )

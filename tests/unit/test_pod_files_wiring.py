@@ -41,7 +41,7 @@ def test_d1_each_state_has_the_file_that_the_module_writes(evaluate: Callable[..
 
 
 @pytest.mark.parametrize("longest", [30])
-def test_d11_a_pod_has_the_time_to_stop_by_itself(longest: int) -> None:
+def test_d11_a_pod_has_time_to_stop_gracefully(longest: int) -> None:
     defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8"))
     assert defaults["pi_controller_termination_grace_period"] > longest
 

@@ -32,7 +32,7 @@ def case(member: str | None, leader: str) -> dict[str, Any]:
     }
 
 
-def test_a_pod_has_moved_where_its_member_says_so_or_where_it_leads_from(evaluate: Callable[..., list[Any]]) -> None:
+def test_a_moved_pod_is_known_by_its_member_or_leadership(evaluate: Callable[..., list[Any]]) -> None:
     tasks = yaml.safe_load((CHECKOUT / "roles/port_migration/tasks/order.yml").read_text())
     (place,) = [task for task in tasks if "raft_migration_pod_place" in task.get("ansible.builtin.set_fact", {})]
     expression = place["ansible.builtin.set_fact"]["raft_migration_pod_place"]["moved"]

@@ -33,6 +33,6 @@ def test_k9_no_pod_is_restarted_because_its_gate_is_still_closed():
     assert probe("livenessProbe")["initialDelaySeconds"] >= 2 * longest
 
 
-def test_k9_the_service_leads_to_a_pod_as_soon_as_its_gate_is_open():
+def test_k9_the_service_routes_to_a_pod_once_its_gate_is_open():
     assert probe("readinessProbe")["periodSeconds"] == 1
     assert "initialDelaySeconds" not in probe("readinessProbe")

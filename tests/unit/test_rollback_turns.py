@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose turn is next on the way back Pi by Pi, and when that way is taken at all."""
+"""Whose turn is next in a rollback Pi by Pi, and when that way is taken at all."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ORDER = [
     # Leadership has moved since: whoever leads now waits.
     (case({"pi-1": "started"}, "pi-2", last="pi-1"), "pi-3"),
     (case({"pi-1": "done", "pi-3": "started"}, "pi-2", last="pi-3"), "pi-2"),
-    # Left in its turn by an earlier run, also where it leads or nobody does.
+    # Left in its turn by an earlier run, also where it leads or no pod does.
     (case({"pi-1": "done", "pi-3": "started"}, "pi-1"), "pi-3"),
     (case({"pi-3": "started"}, "pi-3"), "pi-3"),
     (case({"pi-3": "started"}, None), "pi-3"),

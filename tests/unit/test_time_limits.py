@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""While writes wait no task may take for ever: a limit on each as the backstop of the modules' own deadlines."""
+"""While writes wait no task may take forever: a limit on each as the backstop of the modules' own deadlines."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def test_h2_what_runs_while_writes_wait_has_a_time_limit(fence: str):
     tasks = yaml.safe_load((CUTOVER / f"pause_{fence}.yml").read_text())
     limited = {task["ansible.builtin.import_tasks"]: task.get("timeout") for task in tasks if "ansible.builtin.import_tasks" in task}
     limit = "{{ raft_migration_pause_limit }}"
-    # go.yml writes down that there is no way back, and must not be given up once it has.
+    # go.yml writes down that there is no rollback, and must not be given up once it has.
     assert limited == {f"fence_{fence}.yml": limit, f"flip_{fence}.yml": limit, "go.yml": None}
 
 
-def test_h2_the_limit_leads_to_the_undo(tmp_path: Path, ansible_playbook: str):
+def test_h2_the_limit_starts_the_undo(tmp_path: Path, ansible_playbook: str):
     hung = [{"name": "Hang", "ansible.builtin.command": "sleep 60", "changed_when": False}]
     pause = [{"name": "Fence", "ansible.builtin.import_tasks": "hung.yml", "timeout": "{{ raft_migration_pause_limit }}"}]
     undo = [{"name": "Undo", "ansible.builtin.copy": {"content": "undone", "dest": str(tmp_path / "undone"), "mode": "0600"}}]

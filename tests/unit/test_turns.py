@@ -204,7 +204,7 @@ def world(tmp_path: Path, ansible_playbook: str) -> World:
     return World(tmp_path, ansible_playbook)
 
 
-def test_followers_first_and_the_leader_last_after_it_has_handed_over(world: World) -> None:
+def test_followers_first_the_leader_last_after_handing_over(world: World) -> None:
     world.begin({})
     done = world.run()
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
@@ -251,7 +251,7 @@ def test_a_pi_that_was_left_in_its_turn_goes_first_though_it_leads(world: World)
     assert world.called("unit_handover") == [("unit_handover", "pi-1"), ("unit_handover", "pi-3")]
 
 
-def test_a_pod_that_does_not_start_gives_its_data_back_and_no_other_pi_has_a_turn(world: World) -> None:
+def test_a_failed_pod_gives_its_data_back_and_ends_the_turns(world: World) -> None:
     world.begin({})
     world.fails("unit_handover", "pi-2", "the pod does not listen on 8080")
     done = world.run()
@@ -272,7 +272,7 @@ def test_a_pod_that_does_not_start_gives_its_data_back_and_no_other_pi_has_a_tur
     assert order == [("k8s_daemonset_nodes", ["node-pi-2"]), ("k8s_daemonset_nodes", []), ("unit_takeover", None)]
 
 
-def test_a_way_back_that_fails_too_leaves_the_turn_begun_and_names_both(world: World) -> None:
+def test_a_failed_undo_leaves_the_turn_started_and_names_both(world: World) -> None:
     world.begin({})
     world.fails("unit_handover", "pi-2", "the pod does not listen on 8080")
     world.fails("unit_takeover", "pi-2", "the pod's daemon is not gone")
@@ -284,7 +284,7 @@ def test_a_way_back_that_fails_too_leaves_the_turn_begun_and_names_both(world: W
     assert world.called("unit_handover") == [("unit_handover", "pi-2")]
 
 
-def test_data_that_cannot_be_handed_over_is_found_before_the_first_turn(world: World) -> None:
+def test_data_that_cannot_be_moved_is_found_before_the_first_turn(world: World) -> None:
     world.begin({})
     world.fails("unit_handover --check", "pi-3", "is a mount point and cannot be renamed")
     done = world.run()
@@ -331,7 +331,7 @@ def test_a_pi_that_stops_answering_in_its_turn_stops_the_run(world: World) -> No
     assert opened == [], "its clients stay with the neighbour"
 
 
-def test_the_pod_of_a_leader_that_cannot_hand_over_waits_before_its_clients_leave(world: World) -> None:
+def test_without_handover_the_leaders_pod_waits_before_rerouting(world: World) -> None:
     """Writes wait from the closing of its gate until the others have elected another leader."""
     world.begin({"pi-2": "done", "pi-3": "done"})
     state = json.loads((world.folder / "state.json").read_text())

@@ -320,7 +320,7 @@ class Writer(Client):
             if operation.outcome == UNKNOWN:
                 return UNKNOWN, None
             if operation.outcome == REDIRECTED and redirects < REDIRECTS_IN_A_ROW:
-                # As a client would: from where it stands, to the leader's own address.
+                # As a client would: from its own host to the leader's own address.
                 route, via, redirects = (
                     Route(route.name, leader, self.shared.settings.rest_port, route.netns),
                     via or route.name,
@@ -352,7 +352,7 @@ class Writer(Client):
         )
         operation.start = operation.end = time.monotonic()
         self.shared.recorder.invoke(operation)
-        # A write is never sent twice unseen: nobody knows what became of the first.
+        # A write is never sent twice unseen: the outcome of the first is unknown.
         reply = self.http.exchange(route, method, path, body, self.shared.settings.write_timeout, may_retry=False)
         operation.end = time.monotonic()
         operation.status, operation.connection = reply.status, reply.connection
@@ -391,7 +391,7 @@ def judge_write(op: str, reply: Reply) -> tuple[str, str, str, int | None]:
 
 
 def _worth_retrying(operation: Operation) -> bool:
-    """Refused for now (a fence, nobody listening, a follower without a leader), not for good."""
+    """Refused for now (a fence, no listener, a follower without a leader), not for good."""
     return operation.status in (403, 503) or operation.error.startswith(RETRYABLE_NOTHING_SENT)
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How likely the witness finds a short fault: faults are put into a recorded history at random moments, and judged.
 
-While a fault lasts, one route (or every one) leads to the wrong cluster. A write sent there is acknowledged and lost:
+While a fault lasts, one route (or every one) routes to the wrong cluster. A write sent there is acknowledged and lost:
 reads that showed it show what was there before. A read sent there shows what was acknowledged some time before it.
 """
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The judge is one program under two names, the older of which stands in notes and scripts."""
+"""The judge is one program under two names, the older of which is used in notes and scripts."""
 
 from __future__ import annotations
 

@@ -411,7 +411,7 @@ def test_a_follower_may_lag_within_the_bound() -> None:
     only(story.verdict(staleness=0.5), court.STALE_READ)
 
 
-def test_stale_against_what_somebody_saw() -> None:
+def test_stale_against_an_earlier_read() -> None:
     story = Story()
     story.write("update", "v3", 3.0, UNKNOWN, end=8.0)
     story.one("v3", 4.0, route="pi-1")
@@ -519,7 +519,7 @@ def test_a_kept_connection_never_goes_back(connection: str, kinds: set[str]) -> 
     assert story.verdict(BOTH).kinds() == kinds
 
 
-def test_a_kept_connection_never_goes_back_on_the_newest_write_of_all() -> None:
+def test_a_kept_connection_never_reads_older_state() -> None:
     story = Story()
     story.one("v2", 2.6, connection="reused")
     story.one("v1", 2.7, connection="fresh")
@@ -559,7 +559,7 @@ def test_a_later_delete_does_not_excuse_an_absent_row(route: str) -> None:
     assert story.verdict({}).kinds() == {court.STALE_READ}
 
 
-def test_a_delete_that_began_before_the_read_ended_excuses_an_absent_row() -> None:
+def test_a_concurrent_delete_excuses_an_absent_row() -> None:
     story = Story()
     story.write("delete", None, 4.005, end=9.0)
     story.list({}, 4.0)  # it ended at 4.01
@@ -642,7 +642,7 @@ def test_a_silenced_host_explains_no_answer_but_no_wrong_one() -> None:
     only(story.verdict(allowances=silenced), court.FAILED_READ)
 
 
-def test_a_host_may_lag_only_while_that_is_explained_and_through_its_own_clients_only() -> None:
+def test_a_host_may_lag_only_while_explained_on_its_own_route() -> None:
     story = Story()
     story.list({A: "v1"}, 5.0, "service")
     story.operations[-1].client = "read-service@pi-1-fresh"
@@ -837,7 +837,7 @@ def test_gaps_and_the_write_pause() -> None:
     story.one("v3", 12.0, route="pi-1")
     figures = story.verdict({A: "v3"}).figures
     assert figures["writes"]["longest_gap"]["seconds"] == pytest.approx(9.0)
-    assert figures["write_pause"]["seconds"] == pytest.approx(1.1)  # nobody asked before 10.0
+    assert figures["write_pause"]["seconds"] == pytest.approx(1.1)  # no client asked before 10.0
     assert figures["write_pause"]["answers_within"] == {"fence": 1}
     assert figures["reads"]["routes"]["pi-1"]["longest_gap"]["seconds"] == pytest.approx(9.5)
     assert figures["recovery"]["seconds"] == pytest.approx(1.1)
@@ -920,7 +920,7 @@ def test_a_gap_is_from_end_to_end() -> None:
     assert longest_gap([]).seconds == 0
 
 
-def test_a_gap_in_which_nobody_asked_does_not_hide_a_pause() -> None:
+def test_a_gap_without_requests_does_not_hide_a_pause() -> None:
     story = Story(reads=False)
     story.write("update", "v3", 30.0)
     story.write("update", "v4", 31.0, FAIL, status=503)

@@ -515,7 +515,7 @@ def test_a_lack_of_evidence_is_noticed(lack: Callable[..., tuple[History, list[O
         assert lacks(*lack(dice, history, final)), f"{number}"
 
 
-def test_the_recorded_history_is_acquitted_and_refused_without_its_end() -> None:
+def test_the_recorded_history_is_acquitted_only_with_its_end() -> None:
     history, final = recorded(), load_final(final_state_beside(RECORDED))
     verdict = court.judge(history, final, limits=LIMITS)
     assert (verdict.outcome, verdict.findings) == (ACQUITTED, [])

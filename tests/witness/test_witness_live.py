@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole chain against a small cluster in this process that can be told to misbehave: clients, history, final
+"""The whole chain against a small cluster in this process that can be made to misbehave: clients, history, final
 reads, verdict.
 """
 
@@ -288,7 +288,7 @@ def test_a_good_cluster_is_acquitted_and_the_fence_is_measured(cluster: Cluster,
     assert kinds(run.judge("--max-write-pause", "0.01")[1]) == {"over_limit"}
 
 
-def test_unanswered_writes_and_closed_connections_are_nobodys_fault(cluster: Cluster, tmp_path: Path) -> None:
+def test_unanswered_writes_and_closed_connections_are_excused(cluster: Cluster, tmp_path: Path) -> None:
     run = Run(cluster, tmp_path)
     run.wait_warm()
     cluster.fault = "no-answers"
@@ -344,7 +344,7 @@ def test_rows_that_were_there_before_are_watched(cluster: Cluster, tmp_path: Pat
     ]
 
 
-def test_a_node_that_stands_still_is_convicted(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_node_that_hangs_is_convicted(cluster: Cluster, tmp_path: Path) -> None:
     run = Run(cluster, tmp_path)
     run.wait_warm()
     with cluster.lock:
@@ -424,7 +424,7 @@ def test_nothing_outside_the_lab_is_ever_asked() -> None:
             parse_route(text)
 
 
-def test_a_reused_connection_that_dies_gets_one_retry_for_reads_and_none_for_writes() -> None:
+def test_a_dead_reused_connection_is_retried_for_reads_only() -> None:
     with one_request_server() as (route, accepted):
         for method, may_retry, connections in (("GET", True, 2), ("PUT", False, 1)):
             accepted.clear()

@@ -220,7 +220,7 @@ def invent_a_value(dice: random.Random, history: History, final: list[Operation]
     read = dice.choice([read for read in history.operations if read.values])
     assert read.values is not None
     name = dice.choice(list(read.values))
-    read.values = {**read.values, name: [read.values[name][0], "nobody-1"]}
+    read.values = {**read.values, name: [read.values[name][0], "unwritten-1"]}
     return court.PHANTOM
 
 

@@ -180,7 +180,7 @@ def set_gate(nft: Nft, gate: Gate, before: Table | None, established: str, patie
 
 
 def _led_elsewhere(gate: Gate, before: Table) -> Led | None:
-    """What the gate `before`, or an earlier one, has led to a Pi that this one leads nobody to.
+    """What the gate `before`, or an earlier one, has routed to a Pi that this one routes no client to.
 
     It has no socket here. A client that kept such a connection would stay with that Pi's daemon for good: with the old one
     when its own Pi has the new, or with a follower that sends its writes back to this Pi.

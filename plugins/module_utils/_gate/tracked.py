@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Connections as the kernel's connection tracking has them: which of them lead to another Pi, and forgetting them."""
+"""Connections as the kernel's connection tracking has them: which of them are routed to another Pi, and forgetting them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def forget(connections: Collection[Connection]) -> None:
 
 
 def _tracked(connection: Connection) -> bytes:
-    """The tracked connection by its answers, which come from the daemon's own address and port however it was led there."""
+    """The tracked connection by its answers, which come from the daemon's own address and port however it was routed there."""
     addresses = [ipaddress.ip_address(address) for address in (connection.address, connection.peer)]
     family = socket.AF_INET if addresses[0].version == 4 else socket.AF_INET6
     first = 1 if family == socket.AF_INET else 3
@@ -56,7 +56,7 @@ def _tracked(connection: Connection) -> bytes:
 
 @dataclass(frozen=True)
 class Led:
-    """The connections to this Pi's `ports`, at its `own` addresses, that it has led to one of the `others`.
+    """The connections to this Pi's `ports`, at its `own` addresses, that it has routed to one of the `others`.
 
     No socket of this Pi has them.
     """

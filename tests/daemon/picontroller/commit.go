@@ -40,7 +40,7 @@ func (n *raftNode) commit(c command) (object, error) {
 
 func (n *raftNode) propose(c command) (raft.ApplyFuture, error) {
 	if c.Op == "create" {
-		// Held until Raft has taken the command: ids stand in the log in ascending order.
+		// Held until Raft has taken the command: ids are in the log in ascending order.
 		n.ids.mutex.Lock()
 		defer n.ids.mutex.Unlock()
 		var err error

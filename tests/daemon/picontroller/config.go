@@ -18,7 +18,7 @@ import (
 const defaultConfigFile = "/etc/pi-controller/pi-controller.yaml"
 
 // Every key there is, with its default. A key that is not in here is one of the many of a real daemon's configuration
-// that the stand-in has no use for, and is ignored.
+// that the test daemon has no use for, and is ignored.
 var defaults = map[string]string{
 	"profile":                    "full",
 	"app.data_dir":               "/var/lib/pi-controller",
@@ -54,7 +54,7 @@ var defaults = map[string]string{
 	"cluster.bind_addr":          "",
 	"cluster.data_dir":           "", // <app.data_dir>/raft
 	"cluster.bootstrap":          "false",
-	"cluster.initial_peers":      "", // nobody joins by itself: the leader adds members
+	"cluster.initial_peers":      "", // no node joins by itself: the leader adds members
 	"cluster.heartbeat_timeout":  "1s",
 	"cluster.election_timeout":   "1s",
 	"cluster.snapshot_interval":  "30m",
@@ -242,13 +242,13 @@ func newConfig(s *settings) (*Config, error) {
 	return c, s.fault
 }
 
-// checkBindAddr insists on an own IP: the same address is told to the other members.
+// checkBindAddr insists on an own IP: the same address is sent to the other members.
 func (c *Config) checkBindAddr(s *settings) {
 	if _, _, err := net.SplitHostPort(c.BindAddr); err != nil {
 		c.BindAddr = net.JoinHostPort(c.BindAddr, "9091")
 	}
 	host, _, err := net.SplitHostPort(c.BindAddr)
 	if ip := net.ParseIP(host); err != nil || ip == nil || ip.IsUnspecified() {
-		s.fail("cluster.bind_addr", "this node's own IP and a port: it is what the other members are told")
+		s.fail("cluster.bind_addr", "this node's own IP and a port: it is what the other members use")
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// command is one write as it stands in the Raft log. Whatever replicas could disagree on is decided by the leader before.
+// command is one write as it is in the Raft log. Whatever replicas could disagree on is decided by the leader before.
 type command struct {
 	Op    string          `json:"op"` // create, update, delete
 	Table string          `json:"table"`

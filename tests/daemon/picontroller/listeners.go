@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// finishWithin is how long requests under way get when the daemon is told to stop.
+// finishWithin is how long requests under way get when the daemon is asked to stop.
 const finishWithin = 3 * time.Second
 
 // listeners are all the ports but Raft's.

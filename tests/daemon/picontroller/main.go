@@ -1,7 +1,7 @@
 // GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Command pi-controller is a stand-in for the daemon of that name, as far as it can be seen from outside: a fixture of
+// Command pi-controller is a test daemon in place of the one of that name, as far as it can be seen from outside: a fixture of
 // the lab's tests. README.md says what it implements.
 package main
 

@@ -130,7 +130,7 @@ func (s *server) guard(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// awaitLeader holds up REST until some node leads, as the published daemon does, and not for ever.
+// awaitLeader holds up REST until some node leads, as the published daemon does, and not forever.
 func awaitLeader(node *raftNode, longest time.Duration, stop <-chan os.Signal) bool {
 	for deadline := time.Now().Add(longest); node.Leader() == "" && time.Now().Before(deadline); {
 		select {

@@ -54,7 +54,7 @@ func openRaft(c *Config, s *store) (*raftNode, error) {
 	n.raftConfig.LeaderLeaseTimeout = c.Heartbeat
 	n.raftConfig.SnapshotInterval = c.SnapshotEvery
 	n.raftConfig.SnapshotThreshold = c.SnapshotThreshold
-	// A member that is removed goes on as a process that follows nobody, and says so in its status.
+	// A member that is removed goes on as a process that follows no leader, and says so in its status.
 	n.raftConfig.ShutdownOnRemove = false
 	if err := n.open(); err != nil {
 		n.close()
@@ -102,7 +102,7 @@ func (n *raftNode) open() error {
 }
 
 func openBolt(path string) (*raftboltdb.BoltStore, error) {
-	// Without a timeout a second daemon on the same folder would wait for ever and never say why.
+	// Without a timeout a second daemon on the same folder would wait forever and never say why.
 	opened, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bolt.Options{Timeout: 3 * time.Second}})
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s (%w): is another daemon using it?", path, err)

@@ -109,10 +109,10 @@ func (s *server) transfer(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	refuse(w, 400, "target_id "+body.Target+" is no voter of this cluster")
+	refuse(w, 400, "target_id "+body.Target+" is not a voter of this cluster")
 }
 
-// handOver returns when the target leads. Raft itself only tells it to stand for election.
+// handOver returns when the target leads. Raft itself only tells it to start an election.
 func (s *server) handOver(target raft.Server) error {
 	if string(target.ID) == s.config.ID {
 		return nil
@@ -128,7 +128,7 @@ func (s *server) handOver(target raft.Server) error {
 			return nil
 		}
 	}
-	return errors.New("leadership did not arrive at " + string(target.ID) + ": now led by " + string(s.node.Leader()))
+	return errors.New("leadership did not arrive at " + string(target.ID) + ": the leader is now " + string(s.node.Leader()))
 }
 
 func (s *server) getReadOnly(w http.ResponseWriter, _ *http.Request) {

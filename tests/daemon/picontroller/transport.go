@@ -13,9 +13,9 @@ import (
 
 var errQuiet = errors.New("no heartbeats while leadership is handed over")
 
-// transport is Raft's own, but for one thing: a leader that has told a member to stand for election sends it no more
+// transport is Raft's own, but for one thing: a leader that has asked a member to start an election sends it no more
 // heartbeats until that must be over. With 1.1.2 a heartbeat that crosses the member's first vote makes it a follower
-// again, after the old leader has stepped down: then nobody leads until the next timeout, and often a third member.
+// again, after the old leader has stepped down: then no node leads until the next timeout, and often a third member.
 type transport struct {
 	*raft.NetworkTransport
 	quietFor time.Duration

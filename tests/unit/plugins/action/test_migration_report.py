@@ -105,7 +105,7 @@ def test_the_outcome_follows_the_status(write: Write, arguments: dict[str, Any],
     assert write(arguments)["outcome"] == outcome
 
 
-def test_a_verdict_that_is_none_is_refused(write: Write, arguments: dict[str, Any], tmp_path: Path) -> None:
+def test_an_invalid_verdict_is_refused(write: Write, arguments: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "verdict.json").write_text("[]")
     result = write({**arguments, "witness_verdict": str(tmp_path / "verdict.json")})
     assert result["failed"]

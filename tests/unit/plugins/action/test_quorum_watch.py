@@ -67,7 +67,7 @@ AFTER = """
 
 @pytest.fixture
 def played(tmp_path: Path, ansible_playbook: str) -> tuple[str, dict, dict]:
-    """The output of the play, what the watch said in it, and its last words about itself."""
+    """The output of the play, the watch's part of it, and its final record."""
     tasks = tmp_path / "roles/phase/tasks"
     tasks.mkdir(parents=True)
     (tasks / "main.yml").write_text(ROLE)
@@ -84,7 +84,7 @@ def played(tmp_path: Path, ansible_playbook: str) -> tuple[str, dict, dict]:
     return done.stdout, json.loads((folder / "seen.json").read_text()), json.loads((folder / "watch.json").read_text())
 
 
-def test_the_next_task_of_an_included_role_is_stopped_and_its_rescue_is_not(played):
+def test_an_alert_stops_the_next_task_but_not_its_rescue(played):
     output, seen, about = played
     before, after = output.split("TASK [Rescued]", maxsplit=1)
     assert "TASK [phase : Something that takes longer]" in before

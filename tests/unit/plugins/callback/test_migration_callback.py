@@ -35,7 +35,7 @@ PLAY = """
     - name: Record that the phase has started
       pi_controller.raft_migration.migration_journal: {<<: *where, phase: prepare, state: started}
     - name: Say something
-      ansible.builtin.debug: {msg: "Writes waited 0.8 s"}
+      ansible.builtin.debug: {msg: "Write pause: 0.8 s"}
       run_once: true
     - name: A task that is not of interest
       ansible.builtin.set_fact: {nothing: 1}
@@ -108,18 +108,18 @@ def test_a_pipe_gets_one_line_for_each_event(command: list[str]) -> None:
     code, out = piped(command)
     assert code == 0, out
     lines = out.splitlines()
-    told = [re.sub(r"^\d\d:\d\d:\d\d  ", "", line) for line in lines]
+    reported = [re.sub(r"^\d\d:\d\d:\d\d  ", "", line) for line in lines]
     watched = ["systemd: quorum, 3 of 3 answer, leader pi-1, term 2", "ALERT: the cluster of pods has no leader"]
-    assert [line for line in told if line in watched] == watched
-    told = [line for line in told if line not in watched]
-    assert told[:3] == ["(1/6) PREPARE", "Prepare begins", "Writes waited 0.8 s"]
-    assert re.fullmatch(r"Prepare done after .+", told[3])
-    assert re.fullmatch(r"Finished in [\d.]+ m?s, 4 changes\.", told[4])
-    assert len(told) == 5
+    assert [line for line in reported if line in watched] == watched
+    reported = [line for line in reported if line not in watched]
+    assert reported[:3] == ["(1/6) PREPARE", "Prepare begins", "Write pause: 0.8 s"]
+    assert re.fullmatch(r"Prepare done after .+", reported[3])
+    assert re.fullmatch(r"Finished in [\d.]+ m?s, 4 changes\.", reported[4])
+    assert len(reported) == 5
     assert "\x1b" not in out
 
 
-def test_a_failure_is_told_and_what_ansible_says_is_a_v_away(command: list[str]) -> None:
+def test_a_failure_is_shown_and_v_shows_ansibles_output(command: list[str]) -> None:
     code, out = piped(command, "-e", "broken=true")
     assert code != 0
     assert "FAILED pi-2: Break: iptables-restore failed" in out
@@ -136,12 +136,12 @@ def test_a_table_is_printed_as_it_is(command: list[str]) -> None:
     assert (code, out) == (0, "Migration: not started\n  Prepare\n")
 
 
-def test_a_terminal_shows_the_phases_and_keeps_what_was_said(command: list[str]) -> None:
+def test_a_terminal_shows_the_phases_and_keeps_messages(command: list[str]) -> None:
     written = on_a_terminal(command)
     assert re.search(r"\x1b\[\d+F", written), "nothing was drawn over"
     last = re.split(r"\x1b\[\d*[FJ]", written)
     assert "✓ Prepare" in written
-    assert "Writes waited 0.8 s" in written
+    assert "Write pause: 0.8 s" in written
     assert "Finished in" in last[-1]
     assert "TASK [" not in written
 
@@ -152,7 +152,7 @@ def test_m4_a_structure_stays_json_whatever_is_in_it(command: list[str], tmp_pat
     assert (code, json.loads(out)) == (0, {"leader": "a\\x9bb\\u202ec"})
 
 
-def test_m4_what_a_daemon_wrote_cannot_act_on_the_terminal_or_look_like_an_event(command: list[str]) -> None:
+def test_m4_a_daemons_text_cannot_control_the_terminal(command: list[str]) -> None:
     words = "refused: \x1b[2J\x1b]52;c;cm0=\x07\n10:00:00  Clean up done after 3 s\nFinished in 3 s"
     hostile = ["-e", f"hostile={base64.b64encode(words.encode()).decode()}"]
     code, out = piped(command, *hostile)

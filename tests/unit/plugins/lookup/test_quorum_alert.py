@@ -51,7 +51,7 @@ def test_no_watch_and_no_alert_give_an_empty_environment(look, tmp_path):
     assert look() == [{}]
 
 
-def test_an_alert_stops_the_task_in_plain_words(folder, look):
+def test_an_alert_fails_the_task_with_its_message(folder, look):
     folder.append("alerts.jsonl", FROZEN)
     with pytest.raises(AnsibleError) as stopped:
         look()
@@ -59,7 +59,7 @@ def test_an_alert_stops_the_task_in_plain_words(folder, look):
     assert "(it lasts)" in str(stopped.value)
 
 
-def test_one_that_is_over_stops_it_as_well_and_is_told_once(folder, look):
+def test_an_alert_that_is_over_stops_the_task_once(folder, look):
     folder.append("alerts.jsonl", FROZEN)
     folder.append("alerts.jsonl", {**FROZEN, "at": 1005.0, "ended": 1005.0})
     with pytest.raises(AnsibleError) as stopped:
@@ -68,7 +68,7 @@ def test_one_that_is_over_stops_it_as_well_and_is_told_once(folder, look):
     assert "(it was over after 5.0 s)" in str(stopped.value)
 
 
-def test_l4_a_way_back_is_stopped_by_a_lost_lock_alone(folder):
+def test_l4_only_a_lost_lock_stops_a_rollback(folder):
     def look():
         return lookup.LookupModule().run([str(folder.path)], kinds=["lock_lost"])
 
@@ -113,7 +113,7 @@ def test_k11_a_loss_that_lasts_is_waited_out_and_the_run_goes_on(folder, waiting
     assert "the run goes on" in shown[1]
 
 
-def test_k11_one_host_alone_says_what_is_waited_for(folder, waiting):
+def test_k11_one_host_reports_what_is_waited_for(folder, waiting):
     folder.append("alerts.jsonl", FROZEN)
     folder.append("alerts.jsonl", {**FROZEN, "kind": "phase_timeout", "cluster": "gone"})
     timer = threading.Timer(0.2, lambda: folder.append("alerts.jsonl", {**FROZEN, "ended": 1011.7}))
@@ -170,7 +170,7 @@ def test_a_new_run_begins_without_alerts_and_keeps_a_few_old_ones(folder, look):
     assert newest.read_text() == f'{{"at": {files.KEPT_RUNS + 2}}}\n'
 
 
-def test_nobody_else_may_read_it(folder):
+def test_no_other_user_may_read_it(folder):
     folder.append("alerts.jsonl", FROZEN)
     assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in folder.path.iterdir()} == {0o600}

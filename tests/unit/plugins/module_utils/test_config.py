@@ -155,7 +155,7 @@ def test_defaults_and_override_are_left_alone():
         ),
     ],
 )
-def test_says_what_is_wrong_in_one_sentence(override, fault):
+def test_each_error_is_one_sentence(override, fault):
     assert faults(override) == [fault]
 
 
@@ -165,7 +165,7 @@ def test_a_duration_that_does_not_parse_is_shown_with_the_right_form():
     assert fault.startswith("timeouts.transfer_timeout: '2 minutes' is not a duration; write it as 30s")
 
 
-def test_folders_that_only_share_the_start_of_a_name_are_not_inside_each_other():
+def test_folders_with_a_common_prefix_are_not_nested():
     assert config.resolve({"backup_path": "/data/pi", "archive_path": "/data/pi.old"})["backup_path"] == "/data/pi"
 
 
@@ -226,7 +226,7 @@ def test_a_path_for_one_run_may_lie_anywhere(path):
     assert config.resolve({}, BESIDE, {"restore_from": path}) == config.resolve({})
 
 
-def test_a_path_for_one_run_that_climbs_or_is_relative_is_a_fault():
+def test_a_relative_or_climbing_path_for_one_run_is_an_error():
     with pytest.raises(config.ConfigError) as refused:
         config.resolve({}, BESIDE, {"snapshot_path": "/var/backups/../../etc/shadow", "restore_from": "backup"})
     assert refused.value.faults == [
@@ -268,7 +268,7 @@ def test_faults_of_form_do_not_hide_faults_of_sense():
         ("standard", True, ["8080", "9090", "$(HOST_IP):9091", "true"]),
     ],
 )
-def test_the_daemon_is_told_its_ports_and_its_own_address(phase, bootstrap, expected):
+def test_the_daemon_gets_its_ports_and_its_own_address(phase, bootstrap, expected):
     assert list(config.port_environment(config.resolve({}), phase, bootstrap).values()) == expected
 
 
@@ -291,7 +291,7 @@ def test_m3_a_folder_of_the_system_is_refused(name: str, folder: str) -> None:
     ["/etc/pi-controller.yaml", "/config.yaml", "/root/config.yaml", "/usr/local/etc/x.yaml", "/etc/ssh/x.yaml", "/etc/rancher/k3s/x.yaml",
      "/var/lib/rancher/x.yaml", "/var/lib/x.yaml", "/run/x/x.yaml", "/etc//x.yaml", "/etc/./x.yaml", "/opt/x.yaml"],
 )  # fmt: skip
-def test_m3_a_configuration_file_in_a_folder_of_the_system_is_refused(path: str) -> None:
+def test_m3_a_configuration_file_in_a_system_folder_is_refused(path: str) -> None:
     with pytest.raises(config.ConfigError, match="pods are given the whole folder"):
         config.resolve({}, {"pi_controller_config_file": path})
 

@@ -53,7 +53,7 @@ def test_reads_durations(written, seconds):
         ["30s"],
     ],
 )
-def test_refuses_what_is_no_duration_and_shows_how_to_write_one(written):
+def test_an_invalid_duration_is_refused_with_the_valid_form(written):
     with pytest.raises(durations.DurationError, match="1m30s") as refused:
         durations.parse_duration(written)
     assert str(written) in str(refused.value)

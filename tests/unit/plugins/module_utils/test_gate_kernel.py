@@ -53,7 +53,7 @@ def answer(
         ("about to be connected", answer(SYN_RECEIVED), True),
         ("not read yet", answer(unread=60, sent=20, received=20, segments=2), True),
         ("answer under way", answer(unacknowledged=90, sent=4, received=8, segments=2), True),
-        ("said all it has to ask", answer(CLOSE_WAIT, sent=40, received=40), True),
+        ("sent all it has to ask", answer(CLOSE_WAIT, sent=40, received=40), True),
         ("over", answer(FIN_WAIT), False),
         ("on a kernel that says nothing of it", answer(info=False), True),
     ],
@@ -86,7 +86,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch, *answers: bytes, can_end: bool = Tru
     return asked
 
 
-def test_the_operators_connections_and_other_ports_are_none_of_the_daemons(monkeypatch):
+def test_operator_connections_and_other_ports_are_not_counted(monkeypatch):
     kernel(monkeypatch, answer(), answer(peer="127.0.9.91"))
 
     assert [seen.peer for seen in sockets.Sockets([8080]).current()] == ["10.77.0.200"]
@@ -102,7 +102,7 @@ def test_idle_connections_are_ended_and_counted_where_the_kernel_can(monkeypatch
     assert (unable.finish(10), unable.can_end) == ([], False)
 
 
-def test_what_the_kernel_does_not_show_is_waited_for_no_longer_than_wanted(monkeypatch):
+def test_waiting_for_the_kernel_is_bounded(monkeypatch):
     def refuse(*_request: Any) -> Any:
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
 
@@ -169,7 +169,7 @@ def test_a_message_that_is_cut_short_ends_the_reading():
 
 
 def test_a_connection_that_shows_up_late_is_waited_for(monkeypatch):
-    """Its first packet was on its way through the kernel when new ones began to be led elsewhere."""
+    """Its first packet was on its way through the kernel when new ones began to be routed elsewhere."""
     looks = iter([[], [sockets.read(answer(sent=40, received=40))], [], []])
     monkeypatch.setattr(sockets.Sockets, "current", lambda _self: next(looks))
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is said of nft's answers; tests/network has a real one."""
+"""How nft's answers are reported; tests/network has a real one."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_table_that_changed_in_between_is_replaced_as_a_whole():
         program((1, "", "Error: no")).apply(GATE, None)
 
 
-def test_what_is_not_read_back_is_not_said_to_be_set():
+def test_a_gate_that_is_not_read_back_is_not_reported_as_set():
     with pytest.raises(GateError, match="the kernel has another table") as error:
         program((1, "", "No such file or directory")).confirmed(GATE)
     assert error.value.failure["seen"] == ""
@@ -92,7 +92,7 @@ def chain(family: str, hook: str, policy: str, name: str = "FORWARD", table_name
         ([chain("ip", "forward", "drop"), {"chain": {"family": "ip", "table": "filter", "name": "KUBE-FORWARD"}}], []),
     ],
 )
-def test_who_drops_what_is_forwarded(chains, denies):
+def test_chains_that_drop_forwarded_packets_are_found(chains, denies):
     assert (
         program((0, json.dumps({"nftables": [{"metainfo": {}}, *chains]}), "")).forwarding_denied_by({"ip"}) == denies
     )

@@ -115,14 +115,14 @@ def test_a_table_with_strangers_is_replaced_as_a_whole(damage):
 
 
 @pytest.mark.parametrize("name", GATES)
-def test_the_whole_table_is_one_transaction_after_whatever_there_was(name):
+def test_the_whole_table_is_one_transaction(name):
     lines = GATES[name].text().splitlines()
 
     assert lines[:2] == [f"add table inet {standing.NAME}", f"delete table inet {standing.NAME}"]
     assert lines.count(lines[1]) == 1
 
 
-def test_open_has_no_table_unless_it_ends_what_was_led_to_the_pod():
+def test_open_has_no_table_unless_it_ends_redirected_connections():
     assert not GATES["open"].exists
     ends = rules(GATES["open, ending"], "deliver")
     assert "tcp dport 8082 ct direction original ct original proto-dst 8080 reject with tcp reset" in ends
@@ -160,7 +160,7 @@ def test_what_is_kept_is_never_rejected_or_silenced(state):
     assert all("& (fin | syn | rst | ack) == syn" in rule for rule in rejected)
 
 
-def test_forwarding_leaves_loopback_and_a_family_without_a_target_out():
+def test_forwarding_skips_loopback_and_a_family_without_target():
     assert GATES["forwarded"].sets["ours4"] == {"192.0.2.11"}
     assert GATES["forwarded"].sets["ours6"] == {"2001:db8::11"}
     assert GATES["forwarded, IPv4 only"].sets["ours6"] == frozenset()
@@ -171,7 +171,7 @@ def test_forwarding_leaves_loopback_and_a_family_without_a_target_out():
     )
 
 
-def test_services_are_led_in_their_own_family():
+def test_services_are_routed_in_their_own_family():
     redirected = rules(GATES["redirected with Services"], "lead_out")
     assert any(
         rule.startswith("ip daddr 10.96.0.17 ") and rule.endswith("dnat ip to 192.0.2.11:8082") for rule in redirected
@@ -209,7 +209,7 @@ def test_a_table_that_is_not_whole_is_of_no_state(change):
     assert standing.state_of(damaged(change)) == "mixed"
 
 
-def test_whom_a_forwarded_gate_leads_to_is_read():
+def test_the_target_of_a_forwarded_gate_is_read():
     text = json.dumps({"nftables": [
         {"rule": {"chain": "lead_in", "expr": [{"dnat": {"family": "ip", "addr": "192.0.2.12"}}]}},
         {"rule": {"chain": "lead_in", "expr": [{"dnat": {"family": "ip", "addr": "192.0.2.11", "port": 8082}}]}},

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tracked connections that lead to another Pi, with a kernel that shows them or refuses; real ones are in tests/network."""
+"""Tracked connections that are routed to another Pi, with a kernel that shows them or refuses; real ones are in tests/network."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_an_image_with_tag_and_digest_is_listed_without_the_tag():
 # --- listeners -----------------------------------------------------------------------------------
 
 
-def test_listening_sockets_are_told_from_connected_ones():
+def test_listening_sockets_are_distinguished_from_connected_ones():
     assert list(procfs.parse_sockets(SOCKETS)) == [(8080, "0.0.0.0", 4711), (9091, "10.77.0.11", 4712)]
 
 
@@ -81,7 +81,7 @@ def test_addresses_of_ipv6():
         ("", "other"),
     ],
 )
-def test_whose_a_process_is(cgroups, owner):
+def test_the_owner_of_a_process(cgroups, owner):
     assert procfs.owner_of(cgroups, UNIT) == owner
 
 
@@ -99,7 +99,7 @@ def test_a_listener_of_this_process_is_found_with_its_holder():
 
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
-    """A /proc with one process, 198, that holds the socket 4711; nobody can be seen to hold 4712."""
+    """A /proc with one process, 198, that holds the socket 4711; no visible process holds 4712."""
     (tmp_path / "net").mkdir()
     (tmp_path / "net/tcp").write_text(SOCKETS)
     fd = tmp_path / "198/fd"
@@ -147,7 +147,7 @@ def test_what_lies_at_a_path(tmp_path):
     assert paths.describe(str(tmp_path / "none"))["entries"] is None
 
 
-def test_the_file_system_of_a_path_that_is_not_there_is_that_of_its_nearest_folder(tmp_path):
+def test_a_missing_path_has_the_file_system_of_its_parent(tmp_path):
     found = paths.describe(str(tmp_path / "a/b/c"))
 
     assert found["existing"] == str(tmp_path)
@@ -180,12 +180,12 @@ def test_size_is_what_the_files_take_on_the_disk(tmp_path):
 
 
 def test_what_systemd_says():
-    said = (
+    reported = (
         "Id=x.service\nNames=x.service y.service\nWantedBy=multi-user.target\nTriggeredBy=x.socket\n"
         "LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nNeedDaemonReload=yes\n"
         "FragmentPath=/etc/systemd/system/x.service\nDropInPaths=/etc/a.conf /etc/b.conf\nMainPID=198\nNRestarts=2\n"
     )
-    assert systemd.parse_show(said) == {
+    assert systemd.parse_show(reported) == {
         "id": "x.service",
         "names": ["x.service", "y.service"],
         "started_by": ["multi-user.target", "x.socket"],
@@ -201,7 +201,7 @@ def test_what_systemd_says():
     }
 
 
-def test_the_unit_in_words():
+def test_the_unit_state_as_text():
     def words(text):
         return systemd.in_words(systemd.parse_show(text))
 

@@ -82,7 +82,7 @@ def test_a_real_listener_is_found_as_this_process() -> None:
     assert found[port]["pid"] == os.getpid()
 
 
-def test_whom_a_forwarded_gate_leads_to() -> None:
+def test_the_target_of_a_forwarded_gate() -> None:
     wanted = gate.Gate("forwarded", (gate.Port(8080, 8082),), ("10.77.0.12",), own=("10.77.0.11",))
     standing = wanted.expected()
     standing.forward_to = ("10.77.0.12",)
@@ -104,7 +104,7 @@ def test_backups_have_an_age_and_the_newest_is_last(tmp_path: Path) -> None:
     assert host.backups(tmp_path / "none", 1300) == []
 
 
-def test_a_manifest_that_is_damaged_is_none(tmp_path: Path) -> None:
+def test_a_damaged_manifest_is_ignored(tmp_path: Path) -> None:
     assert host.manifest(tmp_path) is None
     (tmp_path / "prepare").mkdir()
     (tmp_path / "prepare/manifest.json").write_text("{")

@@ -31,18 +31,18 @@ def test_ports_change_one_pi_after_the_other():
     assert journals.conflicts({"a": journal(6), "b": journal(5, 1), "c": journal(5)}) == []
 
 
-def test_a_lost_journal_is_told():
+def test_a_lost_journal_is_reported():
     found = journals.conflicts({"a": journal(3, 1), "b": None})
     assert "phase prepare is not done everywhere (b pending), yet begun was a transfer" in found[0]
 
 
-def test_a_pi_that_is_behind_is_told():
+def test_a_pi_that_is_behind_is_reported():
     found = journals.conflicts({"a": journal(3, 1), "b": journal(2)})
     assert len(found) == 1
     assert "phase validate" in found[0]
 
 
-def test_two_migrations_are_told():
+def test_two_migrations_are_reported():
     found = journals.conflicts({"a": journal(1), "b": journal(1, migration_id="m-2")})
     assert found == ["the journals belong to different migrations: a m-1, b m-2"]
 

@@ -43,7 +43,7 @@ def test_paths():
     assert k8s_api.selector_text({"b": "2", "a": "1"}) == "a=1,b=2"
 
 
-def test_what_is_not_there_is_none_and_not_asked_for_again():
+def test_a_missing_object_is_none_and_not_asked_for_again():
     client = Scripted(api_error(404, "NotFound", "no such"))
 
     assert k8s_api.KubeApi(client).read("/p") is None
@@ -62,7 +62,7 @@ def test_a_look_waits_for_an_api_server_that_restarts(away):
     assert client.asked[1][2]["field_selector"] == "c=d"
 
 
-def test_a_look_does_not_wait_for_ever(monkeypatch):
+def test_a_read_does_not_wait_forever(monkeypatch):
     monkeypatch.setattr(k8s_api, "READ_PATIENCE", 0)
 
     with pytest.raises(k8s_api.KubeError, match=r"the Kubernetes API is unreachable \(away\)") as failed:
@@ -72,7 +72,7 @@ def test_a_look_does_not_wait_for_ever(monkeypatch):
     assert failed.value.failure["url"] == "/p"
 
 
-def test_a_look_that_is_forbidden_fails_at_once_in_the_apis_own_words():
+def test_a_forbidden_read_fails_with_the_apis_message():
     client = Scripted(api_error(403, "Forbidden", 'pods is forbidden: User "x" cannot list'))
 
     with pytest.raises(k8s_api.KubeError, match='GET /p was answered 403: pods is forbidden: User "x"') as failed:
@@ -90,7 +90,7 @@ POOL: Any = None
 @pytest.mark.parametrize(
     "away", [MaxRetryError(POOL, "/p", NewConnectionError(POOL, "refused")), ConnectionRefusedError("refused"), ConnectTimeoutError("away")]
 )
-def test_a_write_that_never_left_waits_for_an_api_server_that_restarts(write, away):
+def test_an_unsent_write_waits_for_a_restarting_api_server(write, away):
     client = Scripted(away, {})
 
     getattr(k8s_api.KubeApi(client), write)("/p", "uid-1" if write == "delete" else {})

@@ -43,7 +43,7 @@ def test_addresses_of_an_owner_that_are_not_ready_do_not_count():
     assert lists.of_subsets(None) == frozenset()
 
 
-def test_an_address_of_an_owner_has_the_form_that_kubernetes_gives_it():
+def test_an_owners_address_keeps_the_form_kubernetes_gives_it():
     assert lists.of_subsets([{"addresses": [{"ip": "FD00:0::1"}], "ports": [{"port": 80}]}]) == {Target("fd00::1", "", 80)}
 
 
@@ -82,7 +82,7 @@ def test_pods_count_with_their_own_numbers():
     ]
 
 
-def test_a_service_may_publish_pods_that_are_not_ready_but_none_that_stop():
+def test_a_service_may_publish_unready_but_no_stopping_pods():
     stopping = pod(1, ready=False)
     stopping["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     service = {**SERVICE, "spec": {**SERVICE["spec"], "publishNotReadyAddresses": True}}
@@ -90,7 +90,7 @@ def test_a_service_may_publish_pods_that_are_not_ready_but_none_that_stop():
     assert {target.ip for target in lists.of_pods([stopping, pod(2, ready=False)], service)} == {"10.77.0.12"}
 
 
-def test_a_number_as_target_port_is_that_number_and_a_name_nobody_has_is_left_out():
+def test_numeric_and_unknown_target_ports():
     ports = [
         {"name": "a", "port": 1, "targetPort": 81},
         {"name": "b", "port": 2},
@@ -194,7 +194,7 @@ def test_k2_the_owners_ports_keep_all_but_their_target():
     assert k8s_service.owners_service(wanted) == before
 
 
-def test_a_service_that_is_made_has_all_ports_and_nothing_to_give_back():
+def test_a_new_service_has_all_ports_and_nothing_to_restore():
     made = k8s_service.wanted_service(None, "ns", "svc", PORTS, {name: name for name in PORTS}, None)
 
     assert made["spec"]["ports"] == [

@@ -58,7 +58,7 @@ def test_why_a_pod_waits(name, words):
     assert reason is None if words is None else reason.startswith(words)
 
 
-def test_a_pod_that_is_not_scheduled_belongs_to_the_node_it_was_made_for():
+def test_an_unscheduled_pod_belongs_to_its_intended_node():
     pod = load("pod-unscheduled")
 
     assert "nodeName" not in pod["spec"]
@@ -93,7 +93,7 @@ def test_why_a_pod_is_not_as_wanted():
     assert pods.why_not(load("pod-stopping"), "running", None).endswith("is still stopping")
     text = pods.why_not(crashing, "running", None)
     assert "CrashLoopBackOff" in text
-    assert "exit code 1" in text
+    assert "last exited with code 1" in text
 
 
 def test_the_newest_revision_is_that_of_the_present_template():

@@ -40,12 +40,12 @@ def below(host: Path) -> int | str:
     return f"{percent:.0f}%" if abs(percent - round(percent)) < 1e-6 and found["below"] != 1 << 30 else found["below"]
 
 
-def test_k8_the_threshold_of_k3s_and_of_a_kubelet_by_itself(host):
+def test_k8_the_threshold_of_k3s_and_of_a_plain_kubelet(host):
     process(host, "k3s-server", "/usr/local/bin/k3s", "server")
     assert below(host) == "5%"
 
 
-def test_k8_a_kubelet_by_itself(host):
+def test_k8_a_plain_kubelet(host):
     (host / "etc/rancher/k3s/config.yaml.d").rmdir()
     (host / "etc/rancher/k3s").rmdir()
     process(host, "kubelet", "kubelet", "--config=/etc/kubelet.json")

@@ -55,7 +55,7 @@ def test_iptables_save_and_the_kernel_have_the_same_rules():
     assert proxy.of_nat_rules(rules) == {"10.77.0.11:8080", "[fd00::11]:8080"}
 
 
-def test_k4_iptables_mode_has_the_endpoints_that_a_service_still_jumps_to():
+def test_k4_iptables_mode_has_the_endpoints_still_in_use():
     assert proxy.of_nat_rules(proxy.parse_iptables_save(SAVED)) == {"10.77.0.11:8080"}
 
 
@@ -88,7 +88,7 @@ def test_k4_nftables_mode_has_single_endpoints_maps_and_affinity():
     }
 
 
-def test_k4_what_a_kube_proxy_of_1_37_has_written_is_read_in_both_modes():
+def test_k4_rules_of_kube_proxy_1_37_are_read_in_both_modes():
     """One endpoint with two ports, one that took the place of two, one with client affinity that another has left."""
     saved = (FIXTURES / "kube-proxy-1.37-iptables-save.txt").read_text()
     listed = (FIXTURES / "kube-proxy-1.37-nft.json").read_text()

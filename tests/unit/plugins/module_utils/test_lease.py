@@ -34,7 +34,7 @@ BEGAN = datetime(2026, 11, 25, 12, 0, 0, tzinfo=timezone.utc)
 
 
 class Clock:
-    """A time that passes when somebody sleeps."""
+    """A time that passes on sleep."""
 
     def __init__(self) -> None:
         self.now = BEGAN
@@ -79,7 +79,7 @@ def spec(kube: FakeKube) -> dict[str, Any]:
     return kube.objects[PATH]["spec"]
 
 
-def test_a_lock_that_nobody_holds(kube, lock):
+def test_a_free_lock(kube, lock):
     before, changed = lock().take()
     assert (before, changed) == (None, True)
     assert spec(kube) == {
@@ -113,18 +113,18 @@ def test_a_second_run_is_refused_with_the_owners_name(kube, lock, clock, other_p
 def test_a_run_that_died_on_this_machine_is_followed_at_once(kube, lock, clock):
     lock("anna", GONE).take()
     lock("bert").take()
-    assert clock.now == BEGAN, "nobody had to wait"
+    assert clock.now == BEGAN, "no run had to wait"
     assert (spec(kube)["holderIdentity"], spec(kube)["leaseTransitions"]) == (f"bert@laptop:{os.getpid()}", 1)
 
 
-def test_a_number_that_was_given_to_another_process_is_not_the_dead_one(kube, lock):
+def test_a_reused_pid_is_not_the_dead_owner(kube, lock):
     lock("anna", processes.Process(os.getpid(), "an earlier start")).take()
     lock("bert").take()
     assert spec(kube)["holderIdentity"].startswith("bert@")
 
 
 @pytest.mark.parametrize("elsewhere", ["another boot/pid:[1]", ""])
-def test_of_a_run_on_another_machine_only_time_tells(kube, lock, clock, elsewhere):
+def test_a_run_on_another_machine_expires_by_time_only(kube, lock, clock, elsewhere):
     lock("anna", GONE, machine=elsewhere).take()
     with pytest.raises(api.KubeError, match="is held by anna@"):
         lock("bert").take()
@@ -176,7 +176,7 @@ def test_two_clocks_that_differ_do_not_make_a_living_owner_dead(kube, lock, cloc
         lock("bert").take()
 
 
-def test_it_can_be_taken_over_from_a_living_owner_who_then_learns_of_it(kube, lock, other_process):
+def test_a_living_owner_learns_of_a_takeover(kube, lock, other_process):
     first = lock("anna", processes.identify(other_process.pid))
     first.take()
     lock("bert").take(force=True)
@@ -186,7 +186,7 @@ def test_it_can_be_taken_over_from_a_living_owner_who_then_learns_of_it(kube, lo
     assert spec(kube)["holderIdentity"].startswith("bert@")
 
 
-def test_of_two_takers_one_gets_it(kube, lock, clock, other_process):
+def test_only_one_of_two_runs_gets_the_lock(kube, lock, clock, other_process):
     clock.on_sleep = lambda: None
     rival = lock("bert", processes.identify(other_process.pid))
 
@@ -208,7 +208,7 @@ def test_renewing_moves_the_expiry(kube, lock, clock):
     assert mine.look().expires == BEGAN + timedelta(seconds=70)
 
 
-def test_a_lease_that_was_deleted_is_not_made_again_behind_the_back_of_who_deleted_it(kube, lock):
+def test_a_deleted_lease_is_not_recreated(kube, lock):
     mine = lock()
     mine.take()
     kube.deleted(PATH)
@@ -225,7 +225,7 @@ def test_giving_it_back_leaves_nothing(kube, lock):
     assert PATH not in kube.objects
 
 
-def test_who_takes_it_over_in_the_very_moment_keeps_it(kube, lock):
+def test_a_simultaneous_takeover_wins(kube, lock):
     mine = lock()
     mine.take()
 
@@ -239,7 +239,7 @@ def test_who_takes_it_over_in_the_very_moment_keeps_it(kube, lock):
     assert spec(kube)["holderIdentity"].startswith("bert@")
 
 
-def test_a_renewal_of_our_own_in_the_very_moment_does_not_keep_the_lock(kube, lock):
+def test_a_simultaneous_own_renewal_does_not_block_release(kube, lock):
     mine = lock()
     mine.take()
 
@@ -292,7 +292,7 @@ def test_an_api_server_that_is_away_fails_the_taking(kube, lock, monkeypatch):
         lock().take()
 
 
-def test_a_lock_that_cannot_be_given_back_does_not_keep_the_watch_from_ending(kube, lock, monkeypatch, tmp_path):
+def test_a_failed_release_does_not_keep_the_watch_running(kube, lock, monkeypatch, tmp_path):
     mine = lock()
     mine.take()
     monkeypatch.setattr(api, "READ_PATIENCE", 0)
@@ -323,7 +323,7 @@ def test_without_a_run_above_it_says_what_to_set():
     assert "`parent_pid`" in refused.value.full_message
 
 
-def test_a_lease_of_somebody_elses_making_has_no_owner_that_could_be_dead(kube, lock):
+def test_a_foreign_lease_has_no_owner_that_could_be_dead(kube, lock):
     held = {"holderIdentity": "someone", "leaseDurationSeconds": 60, "renewTime": "2026-11-25T11:59:59Z"}
     kube.put(PATH, {"metadata": {"name": NAME}, "spec": held})
     with pytest.raises(api.KubeError, match="is held by someone since an unknown time"):

@@ -56,7 +56,7 @@ def test_a_failure_keeps_what_was_done_until_then() -> None:
     assert result["failure"]["seen"] == "none"
 
 
-def test_an_error_of_the_system_says_what_it_interrupted_and_what_to_do() -> None:
+def test_a_system_error_names_the_step_and_the_next_one() -> None:
     def work(_module: Any, _result: dict[str, Any]) -> None:
         # A full disk names no file.
         raise OSError(errno.ENOSPC, "No space left on device")

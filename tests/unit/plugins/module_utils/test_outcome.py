@@ -32,9 +32,9 @@ def test_one_outcome_reads_the_same_in_all_three_places():
     )
     message, lines, verdict = outcome_of.as_message(outcome), outcome_of.as_lines(outcome), outcome_of.as_verdict(outcome)
     terminal = "\n".join(line for _kind, line in lines)
-    for said in ("To continue (fix it)", "go", "To roll back", "return", "Current state", *outcome.state):
-        assert said in message
-        assert said in terminal
+    for text in ("To continue (fix it)", "go", "To roll back", "return", "Current state", *outcome.state):
+        assert text in message
+        assert text in terminal
     assert verdict == {"headline": "The migration stopped", "happened": "It failed.", "now": ["Pods serve.", "pods: quorum."], "doubts": [],
                        "command": "go", "why": "fix it", "back": "return"}  # fmt: skip
 
@@ -45,24 +45,24 @@ def test_no_command_is_named_where_there_is_none():
     assert [line for _kind, line in outcome_of.as_lines(outcome)] == ["", "Current state", "  Pods serve."]
 
 
-def test_what_a_loop_failed_with_is_what_its_item_said():
-    said = run.failure_message
-    assert said({"msg": "no leader"}) == "no leader"
-    assert said({}) == ""
+def test_a_failed_loop_has_the_message_of_its_item():
+    message_of = run.failure_message
+    assert message_of({"msg": "no leader"}) == "no leader"
+    assert message_of({}) == ""
     items = [{"item": "pi-1", "msg": "fine"}, {"ansible_loop_var": "item", "item": "pi-3", "failed": True, "msg": "no leader"}]
-    assert said({"msg": "One or more items failed", "results": items}) == "pi-3: no leader"
+    assert message_of({"msg": "One or more items failed", "results": items}) == "pi-3: no leader"
     away = {"ansible_loop_var": "peer", "peer": {"name": "pi-3"}, "unreachable": True, "msg": "no route"}
-    assert said({"msg": "One or more items failed", "results": [away]}) == "no route"
+    assert message_of({"msg": "One or more items failed", "results": [away]}) == "no route"
     # A module may give results of its own without being a loop.
-    assert said({"msg": "nothing applied", "results": [{"changed": False}]}) == "nothing applied"
+    assert message_of({"msg": "nothing applied", "results": [{"changed": False}]}) == "nothing applied"
 
 
-def test_an_alert_is_told_without_the_way_it_came():
+def test_an_alert_is_reported_without_its_lookup_prefix():
     came = "Task failed: The lookup plugin 'quorum_alert' failed: Quorum watch, leader_lost: pi-1"
     assert run.failure_message({"msg": came}) == "Quorum watch, leader_lost: pi-1"
 
 
-def test_what_failed_for_all_is_told_once():
+def test_a_failure_on_all_hosts_is_reported_once():
     text = stopped([failure("pi-1"), failure("pi-2")], False, "none")
     assert text.count("no leader") == 1
 
@@ -80,19 +80,19 @@ def test_after_the_opening_the_pods_have_the_clients():
     assert run.STATUS in text
 
 
-def test_a_rollback_is_told_as_one():
+def test_a_rollback_is_reported_as_a_rollback():
     text = stopped([failure("pi-1")], True, "done")
     assert text.startswith("The migration was rolled back")
     assert "with every write the pods had taken" in text
 
 
-def test_a_way_back_that_stops_is_told():
+def test_a_stopped_rollback_is_reported():
     text = stopped([failure("pi-1")], True, "Pods | Stop them: no answer")
     assert "Rollback: Pods | Stop them: no answer" in text
     assert run.ROLLBACK in text
 
 
-def test_p6_a_migration_whose_archive_failed_is_migrated():
+def test_p6_a_failed_archive_still_counts_as_migrated():
     text = stopped([failure("pi-1", task="Cleanup | Archive the data folder", message="both exist", phase="cleanup")], True, "none")
     lines = text.splitlines()
     assert lines[0] == 'Migrated; the archive was not made: phase cleanup stopped at "Cleanup | Archive the data folder"'

@@ -38,7 +38,7 @@ def ports():
 
 @pytest.fixture
 def silent():
-    """Opens listeners of somebody else; gives what they were sent."""
+    """Opens listeners of another program; gives what they were sent."""
     opened, received = [], []
 
     def listen(address, port):
@@ -82,7 +82,7 @@ def together(*probes):
         return dict(zip([probe.name for probe in probes], pool.map(lambda probe: probe.run(), probes)))
 
 
-def test_everybody_reaches_everybody_on_every_port(ports):
+def test_every_peer_reaches_every_port(ports):
     results = together(*(probe(name, ports) for name in ADDRESSES))
 
     for name, result in results.items():
@@ -93,7 +93,7 @@ def test_everybody_reaches_everybody_on_every_port(ports):
                 str(port): ("answered", peer) for port in ports
             }
             assert result["heard"][peer] == sorted(ports)
-        # Nobody waits for its patience when all have been met.
+        # No peer waits for its patience when all have been met.
         assert result["elapsed"] < 3
 
 
@@ -108,7 +108,7 @@ def test_a_clock_that_is_off_is_measured_from_both_sides(ports):
     assert all(clock["uncertainty"] < 0.5 for result in results.values() for clock in result["clocks"].values())
 
 
-def test_an_address_that_leads_to_another_pi_is_told_by_the_name_that_answers(ports):
+def test_an_address_of_another_pi_is_found_by_its_name(ports):
     crossed = {**ADDRESSES, "pi-2": ADDRESSES["pi-3"], "pi-3": ADDRESSES["pi-2"]}
     results = together(
         probe("pi-1", ports, addresses=crossed, patience=1), *(probe(name, ports, patience=1) for name in ("pi-2", "pi-3"))
@@ -118,7 +118,7 @@ def test_an_address_that_leads_to_another_pi_is_told_by_the_name_that_answers(po
     assert "pi-2" not in results["pi-1"]["clocks"]
 
 
-def test_nothing_is_sent_to_a_listener_of_somebody_else(ports, silent, monkeypatch):
+def test_nothing_is_sent_to_another_programs_listener(ports, silent, monkeypatch):
     monkeypatch.setattr(port_probe, "BANNER_TIMEOUT", 0.3)
     received = silent(ADDRESSES["pi-2"], ports[0])
     used = ports[2]
@@ -135,7 +135,7 @@ def test_nothing_is_sent_to_a_listener_of_somebody_else(ports, silent, monkeypat
     assert set(received) == {b""}
 
 
-def test_a_closed_port_of_a_peer_that_was_met_costs_the_grace_and_not_the_patience(ports, monkeypatch):
+def test_a_closed_port_of_a_known_peer_costs_only_the_grace(ports, monkeypatch):
     monkeypatch.setattr(port_probe, "GRACE", 0.3)
     both = {"pi-1", "pi-2"}
     results = together(
@@ -155,7 +155,7 @@ def test_a_peer_that_is_not_there_costs_the_patience(ports):
     assert 0.5 <= result["elapsed"] < 3
 
 
-def test_one_that_begins_late_is_waited_for(ports):
+def test_a_late_peer_is_waited_for(ports):
     def late():
         time.sleep(0.7)  # what is tested: the hosts of a play do not begin at the same instant
         return probe("pi-2", ports, peers=both).run()
@@ -169,5 +169,5 @@ def test_one_that_begins_late_is_waited_for(ports):
 
 
 @pytest.mark.parametrize("line", ["", "SSH-2.0-OpenSSH_9.2", "pi-preflight pi-2", "pi-preflight pi-2 noon"])
-def test_a_line_that_is_none_of_ours_is_no_banner(line):
+def test_a_foreign_line_is_not_a_banner(line):
     assert port_probe._banner(line) == (None, 0.0)

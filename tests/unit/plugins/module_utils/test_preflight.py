@@ -111,7 +111,7 @@ HOST_CASES = {
         "held by nginx (pid 7)",
         "error",
     ),
-    "standard port somebody else's": (
+    "standard port another program's": (
         lambda host: host["listeners"].append(listener(8080, "other", "nginx", 7)),
         "port 8080 (rest)",
         "held by nginx (pid 7)",
@@ -171,7 +171,7 @@ def test_space_is_added_up_on_each_file_system():
     assert found(seen) == []
 
 
-def test_a_stopped_unit_is_one_finding_and_not_one_for_each_of_its_ports():
+def test_a_stopped_unit_is_a_single_finding():
     seen = healthy()
     pi = seen["host"]["pi-3"]
     pi["unit"].update(active="inactive", sub="dead")
@@ -200,7 +200,7 @@ def test_a_port_that_is_blocked_names_both_ends_and_the_port():
     assert "TCP 9092 from 10.77.0.11" in finding["fix"]
 
 
-def test_a_port_that_is_taken_there_is_not_reported_once_more_by_those_who_were_refused():
+def test_a_taken_port_is_reported_once():
     seen = healthy()
     seen["ports"]["pi-2"]["taken"] = {"9092": "in use"}
     seen["host"]["pi-2"]["listeners"].append({**listener(9092, "other", "nc", 7), "address": "127.0.0.1"})
@@ -212,7 +212,7 @@ def test_a_port_that_is_taken_there_is_not_reported_once_more_by_those_who_were_
     assert [finding["check"] for finding in found(seen)] == ["way to pi-2", "port 9092 (raft)"]
 
 
-def test_an_address_that_leads_to_another_pi():
+def test_an_address_of_another_pi():
     seen = healthy()
     for answer in seen["ports"]["pi-1"]["reached"]["pi-2"].values():
         answer["name"] = "pi-3"
@@ -304,7 +304,7 @@ def test_two_pis_with_one_id():
     assert only(seen)["seen"] == "pi-1, as on pi-1"
 
 
-def test_a_view_that_was_as_wanted_goes_before_one_that_was_not():
+def test_a_healthy_view_is_preferred():
     choose = import_plugin("module_utils._preflight.cluster").choose
     poor, good = {"members": [], "term": 1}, {"members": [], "capabilities": [], "term": 2}
 
@@ -313,7 +313,7 @@ def test_a_view_that_was_as_wanted_goes_before_one_that_was_not():
     assert choose(HOSTS, {"pi-1": {"msg": "x"}, "pi-2": None}) is None
 
 
-def test_a_cluster_nobody_could_look_at():
+def test_a_cluster_that_no_pi_could_read():
     seen = healthy()
     seen["cluster"] = {host: {"msg": "refused with 401"} for host in HOSTS}
 
@@ -390,12 +390,12 @@ def test_no_namespace_no_service_is_a_fresh_start():
     [
         (False, [], "Never", "error"),
         (False, [], "IfNotPresent", "warning"),
-        # The runtime has it, and the kubelet has not told yet.
+        # The runtime has it, and the kubelet has not reported it yet.
         (True, [], "Never", None),
         # The runtime cannot be asked: the kubelet's list is all there is.
         (None, ["docker.io/library/pi-controller:1.4.0"], "Never", None),
         (None, ["docker.io/library/other:1"], "Never", "error"),
-        # It has told nothing yet, or only of the fifty largest.
+        # It has reported nothing yet, or only the fifty largest.
         (None, [], "Never", None),
         (None, [f"docker.io/library/big:{number}" for number in range(50)], "Never", None),
     ],
@@ -434,7 +434,7 @@ def test_a_pi_that_does_not_answer_is_one_finding():
     assert (finding["host"], finding["check"], finding["seen"]) == ("pi-2", "ssh", "ssh: no route to host")
 
 
-def test_a_look_that_crashed_is_a_finding_with_the_last_line_of_its_trace():
+def test_a_crashed_check_is_a_finding_with_its_last_line():
     seen = healthy()
     seen["host"]["pi-2"] = {"msg": "MODULE FAILURE", "module_stderr": "Traceback\n  File x\nValueError: odd\n"}
     findings = found(seen)
@@ -478,7 +478,7 @@ def test_a_strangers_daemonset_and_port_are_findings_on_a_rerun_too():
     assert [finding["check"] for finding in found(seen)] == ["DaemonSet", "port 8082 (rest)"]
 
 
-def test_beyond_prepare_only_the_journals_and_the_way_to_the_pis_are_looked_at():
+def test_after_prepare_only_journals_and_reachability_count():
     seen = healthy(prepare="done", transfer="started")
     seen["host"]["pi-2"]["unit"].update(load="masked", active="inactive")
     seen["kubernetes"]["nodes"] = []
@@ -516,7 +516,7 @@ def test_h1_a_token_that_others_could_get_is_a_warning(sent, seen):
     assert all(seen in finding["seen"] for finding in findings)
 
 
-def test_a4_a_daemon_with_an_ipv6_address_is_refused_before_anything_changes():
+def test_a4_a_daemon_with_an_ipv6_address_is_refused():
     addresses = {name: address(name) for name in HOSTS} | {"pi-2": "fd00::2"}
     findings = [finding for finding in found(healthy(), owner=owner_of(addresses=addresses)) if finding["check"] == "address family"]
     assert [(finding["host"], finding["level"]) for finding in findings] == [("pi-2", "error")]

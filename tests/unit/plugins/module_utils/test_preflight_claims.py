@@ -193,7 +193,7 @@ def tried(refused: str | None, *, own: bool = True) -> dict[str, Any]:
     return {"namespace": NAME if own else "default", "in_its_own": own, "refused": refused}
 
 
-def test_k6_a_refusal_is_in_the_words_of_the_api():
+def test_k6_a_refusal_has_the_apis_message():
     (finding,) = findings(tried=tried(VIOLATION), namespace={"phase": "Active", "enforce": "restricted"})
 
     assert (finding.seen, finding.level) == (VIOLATION, "error")

@@ -129,7 +129,7 @@ def test_p8_what_a_pod_would_not_get_is_a_finding(name):
         ({"written_files": ["/srv/x/extra.db"]}, {"volumes": [{"name": "x", "hostPath": {"path": "/srv/x"}}]}, {}),
     ],
 )
-def test_p8_what_a_pod_gets_is_none(process, owner, migration):
+def test_p8_what_a_pod_gets_is_not_a_finding(process, owner, migration):
     assert found(process, config=world.settings(**migration), **owner) == []
 
 
@@ -146,7 +146,7 @@ def test_p8_a_variable_that_only_the_final_pods_get_is_a_warning():
         ({"started_by": ["kiosk.service"]}, "unit started by"),
     ],
 )
-def test_p7_a_unit_that_cannot_be_brought_back_or_held_back_is_refused(unit, check):
+def test_p7_a_unit_that_cannot_be_masked_or_restored_is_refused(unit, check):
     (finding,) = found(unit=unit)
     assert (finding.check, finding.level) == (check, "error")
 

@@ -77,7 +77,7 @@ def test_a_process_is_known_by_its_start_as_well():
     assert processes.Process.from_dict({"pid": "x"}) is None
 
 
-def test_one_that_has_ended_is_dead_even_while_nobody_has_taken_notice():
+def test_a_zombie_process_is_dead():
     child = subprocess.Popen(["sleep", "60"])
     process = processes.identify(child.pid)
     assert process.alive
@@ -89,7 +89,7 @@ def test_one_that_has_ended_is_dead_even_while_nobody_has_taken_notice():
     assert processes.identify(child.pid) is None
 
 
-def test_where_there_is_no_proc_ps_tells_the_same(monkeypatch, tmp_path):
+def test_without_proc_ps_reports_the_same(monkeypatch, tmp_path):
     here = os.getpid()
     parent = os.getppid()
     by_proc = processes._look(here)

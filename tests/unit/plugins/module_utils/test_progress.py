@@ -70,21 +70,21 @@ def test_only_changes_of_quorum_leader_and_term_are_events() -> None:
     assert (lost[0].kind, lost[0].text) == ("bad", "systemd: NO QUORUM, 3 of 3 answer, no leader, term 3")
 
 
-def test_a_cluster_behind_the_gate_is_told_with_the_reason_and_is_no_trouble() -> None:
+def test_a_cluster_behind_the_gate_is_shown_with_the_reason() -> None:
     progress = begun()
     progress.sample(given.sample(1, "old", "pi-1", 2))
     hidden = progress.sample(given.unseen(2, "old"))
     assert [(event.kind, event.text) for event in hidden] == [("info", "systemd: the gate routes clients to the pods")]
 
 
-def test_a_cluster_that_nobody_looks_at_any_more_is_not_shown_as_present() -> None:
+def test_a_cluster_no_longer_watched_is_not_shown() -> None:
     progress = begun()
     progress.sample(given.sample(1, "old", "pi-1", 2))
     assert "systemd  quorum" in shown(progress, 3)
     assert "systemd  not watched now" in shown(progress, 7)
 
 
-def test_an_alert_is_told_once_and_once_when_it_is_over() -> None:
+def test_an_alert_is_shown_once_and_again_when_it_is_over() -> None:
     progress = begun()
     first, over = given.alert()
     assert [event.kind for event in progress.alert(first)] == ["alert"]
@@ -101,7 +101,7 @@ def test_what_is_waited_for_since_when_and_on_whom() -> None:
     assert progress.waiting(at(22)) == []
     assert texts(progress.waiting(at(24))) == ["now: Ports | Replace the pod on pi-1, pi-2, for 19.0 s"]
     progress.last_line = at(24)
-    assert progress.waiting(at(27)) == [], "said again only after a while"
+    assert progress.waiting(at(27)) == [], "shown again only after a while"
 
 
 def test_many_short_tasks_are_no_silence_either() -> None:
@@ -118,10 +118,10 @@ def test_a_failure_ends_with_what_is_true_and_both_commands() -> None:
     progress.status = status_of.assemble_status(hosts, given.kube(), given.CONFIG, at(140))
     assert progress.closing() == [], "a run that ends well says no such thing"
     progress.failed("pi-2", "Flip", "iptables-restore failed", at(70))
-    told = "\n".join(line for _kind, line in progress.closing())
+    reported = "\n".join(line for _kind, line in progress.closing())
     for line in ("The daemons under systemd serve all clients.", "systemd: quorum, leader pi-1, term 2, 3 of 3 voters answering.",
                  "--tags cutover -e confirm=true", "raft_migration.rollback -i"):  # fmt: skip
-        assert line in told
+        assert line in reported
 
 
 def test_a_tail_reads_whole_lines_once_and_follows_a_new_file(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_a_refusal_carries_the_facts(cluster):
     }
 
 
-def test_nobody_there_is_no_status():
+def test_no_answer_is_no_status():
     with pytest.raises(MigrationError) as refused:
         PiController("http://127.0.0.1:1").status()
     assert refused.value.status is None
@@ -201,7 +201,7 @@ def test_what_is_local():
     assert not any(is_local(address) for address in ["192.0.2.7", "no.such.host.invalid", "::2"])
 
 
-def test_a6_certificates_are_verified_unless_told_not_to(answering, tmp_path):
+def test_a6_certificates_are_verified_by_default(answering, tmp_path):
     if not shutil.which("openssl"):
         pytest.skip("no openssl to make a certificate with")
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"

@@ -60,9 +60,9 @@ def test_all_is_well():
     ],
 )
 def test_why_a_voter_does_not_count_as_caught_up(second, reason):
-    (said,) = view(second).why_behind(40)
-    assert said.startswith("pi-2 (10.77.0.12:9091): ")
-    assert reason in said
+    (reported,) = view(second).why_behind(40)
+    assert reported.startswith("pi-2 (10.77.0.12:9091): ")
+    assert reason in reported
 
 
 def test_a_voter_on_a_host_without_a_url_does_not_count_either():
@@ -72,7 +72,7 @@ def test_a_voter_on_a_host_without_a_url_does_not_count_either():
     assert half.why_behind(40, without="pi-3") == []
 
 
-def test_a_learner_neither_counts_nor_holds_anybody_up():
+def test_a_learner_neither_counts_nor_delays():
     members = (*MEMBERS[:2], Member("pi-3", "10.77.0.13:9091", voter=False))
     leads = dataclasses.replace(LEADS, members=members)
     assert view(FOLLOWS, None, leads).why_behind(40) == []
@@ -97,19 +97,19 @@ def test_of_two_urls_on_a_host_the_one_that_follows_speaks():
     assert both.members[1].url == "http://10.77.0.12:8082"
 
 
-def test_a_leader_whose_address_was_just_updated_is_known_by_its_host():
+def test_a_leader_with_an_updated_address_is_found_by_host():
     members = (Member("pi-1", "10.77.0.11:9092"), *MEMBERS[1:])
     assert view(FOLLOWS, FOLLOWS, dataclasses.replace(LEADS, members=members)).leader.id == "pi-1"
 
 
-def test_a_leader_the_others_remember_is_none_when_its_own_node_denies_it():
+def test_a_remembered_leader_that_denies_leading_does_not_count():
     deposed = dataclasses.replace(LEADS, role="follower", is_leader=False, leader=None)
     assert view(FOLLOWS, FOLLOWS, deposed).leader is None
     assert "no leader in term 5" in view(FOLLOWS, FOLLOWS, deposed).describe()
 
 
-def test_a_leader_in_whose_place_a_follower_answers_is_known_by_the_others_word():
-    """A gate leads its port to a neighbour: it cannot be asked, so how far it is cannot be seen."""
+def test_a_leader_behind_a_forwarded_port_is_known_from_others():
+    """A gate routes its port to a neighbour: it cannot be asked, so how far it is cannot be seen."""
     hidden = view(FOLLOWS, FOLLOWS, FOLLOWS)
     assert hidden.leader.as_dict() == {"id": "pi-1", "address": "10.77.0.11:9091", "url": None}
     assert hidden.quorate

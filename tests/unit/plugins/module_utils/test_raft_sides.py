@@ -45,7 +45,7 @@ def test_addresses_are_compared_as_a_whole(form: str) -> None:
         assert both(addresses, host, "pi-2")["old"]["leader"]["host"] == host
 
 
-def test_a_leader_outside_of_the_inventory_is_an_error_with_its_address() -> None:
+def test_a_leader_outside_the_inventory_is_an_error() -> None:
     with pytest.raises(AnsibleFilterError, match=r"old cluster is led from 10\.77\.0\.9:9091.*pi-1 \(10\.77\.0\.1\)"):
         cluster_view({}, "old", seen("10.77.0.9"), pis(2))
     with pytest.raises(AnsibleFilterError, match="old and new"):
@@ -60,7 +60,7 @@ def test_a_side_without_a_leader_is_known_and_decides_nothing() -> None:
     assert "detour" not in view["old"]
 
 
-def test_what_one_look_replaces_leaves_nothing_of_the_one_before() -> None:
+def test_a_new_view_replaces_the_old_one_completely() -> None:
     view = both(pis(3), "pi-3", "pi-1")
     view = cluster_view(view, "new", seen(None), pis(3))
     assert "fence" not in view
@@ -80,7 +80,7 @@ def test_what_one_look_replaces_leaves_nothing_of_the_one_before() -> None:
         (["read-only"], ["read-only"], "read-only", "sqlite"),
     ],
 )
-def test_what_both_daemons_can_do_decides_how_writes_are_fenced_and_state_is_carried(old: list, new: list, fence: str, carry: str) -> None:
+def test_capabilities_of_both_sides_decide_fence_and_carry(old: list, new: list, fence: str, carry: str) -> None:
     view = cluster_view({}, "old", seen("10.77.0.1", capabilities=old), pis(3))
     view = cluster_view(view, "new", seen("10.77.0.2", capabilities=new), pis(3))
     assert (view["fence"], view["carry"]) == (fence, carry)

@@ -64,7 +64,7 @@ def test_crc64_does_not_depend_on_the_chunks(step):
     assert crc.digest() == snapshots.list_snapshots(REAL)[0].crc
 
 
-def test_the_newest_is_that_of_the_highest_term_then_index_and_never_a_tmp(raft_dir):
+def test_the_newest_snapshot_has_the_highest_term_then_index(raft_dir):
     another(raft_dir, "7-999-1", Index=999)
     another(raft_dir, "8-2-1", Index=2, Term=8)
     another(raft_dir, "9-9999-1.tmp", Index=9999, Term=9)

@@ -77,7 +77,7 @@ def test_one_journal_is_enough_for_an_opening(place: int) -> None:
         ([STARTED, STARTED], False),
     ],
 )
-def test_an_opening_needs_a_proof_unless_all_are_past_it_or_a_rollback_acted_on_it(journals: list[Any], unproven: bool) -> None:
+def test_an_opening_needs_proof_unless_all_recorded_it(journals: list[Any], unproven: bool) -> None:
     assert recorded({f"pi-{number}": found for number, found in enumerate(journals)})["opening_unproven"] is unproven
 
 

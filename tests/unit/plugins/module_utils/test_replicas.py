@@ -146,7 +146,7 @@ def test_d1_a_file_no_pod_can_have_is_found_before(run_module: Callable[..., dic
     assert "planted-secret" not in str(finding)
 
 
-def test_d8_kubernetes_without_a_kubeconfig_is_said(run_module: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+def test_d8_kubernetes_without_a_kubeconfig_is_reported(run_module: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     text = "kubernetes:\n  enabled: true\n"
     (finding,) = file_findings(run_module, tmp_path, text)
     assert (finding.check, finding.level) == ("kubernetes.enabled", "warning")

@@ -68,25 +68,25 @@ def test_pis_that_differ_while_clients_write_are_not_judged() -> None:
     assert "The Pis do not hold the same content." in different["verdict"]["doubts"]
 
 
-def test_a_short_election_is_no_lost_quorum_but_is_told() -> None:
+def test_a_short_election_is_reported_but_no_lost_quorum() -> None:
     found = report(samples=given.samples(1.0))
     assert found["watch"]["new"]["without_quorum_seconds"] == 1.0
     assert found["verdict"]["good"], found["verdict"]["doubts"]
     assert any("an election of 1.0 s" in check["seen"] for check in found["checks"])
 
 
-def test_each_pis_hardware_is_without_an_owner_from_the_units_stop_to_its_pod() -> None:
+def test_hardware_has_no_owner_from_unit_stop_to_pod_start() -> None:
     hosts = given.migrated()
     hosts["pi-2"]["journal"]["phases"]["port_migration"]["finished"] = given.iso(99)
     assert {gap["host"]: gap["seconds"] for gap in report(hosts=hosts)["hardware"]} == {"pi-1": 59, "pi-2": 30, "pi-3": 59}
     assert back()["hardware"] == []
 
 
-def test_what_nobody_saw_is_not_told_as_fact() -> None:
+def test_what_was_not_seen_is_not_reported_as_fact() -> None:
     assert VARIANTS["nothing known"]()["verdict"]["now"] == ["Which daemons serve the clients is unknown."]
 
 
-def test_after_a_rollback_the_journal_put_aside_is_the_one_told_of() -> None:
+def test_after_a_rollback_the_archived_journal_is_reported() -> None:
     hosts = {name: given.host(name) for name in given.NAMES}
     for info in hosts.values():
         aside = given.journal("port_migration")
@@ -139,7 +139,7 @@ def test_the_witness_history_becomes_series(tmp_path: Path) -> None:
     assert found["routes"][0]["count"] == 1330
 
 
-def test_the_write_pause_as_clients_saw_it_is_beside_the_fences_own_time() -> None:
+def test_the_report_has_the_write_pause_of_fence_and_clients() -> None:
     found = report(witness=given.verdict(failed_reads=0))
     assert "Write pause at the cutover: 842 ms behind the fence, 806 ms as clients saw it." in found["verdict"]["happened"]
     assert "pi_controller_migration_client_write_pause_seconds 0.806\n" in metrics.prometheus(found)
@@ -168,7 +168,7 @@ def test_the_metrics_are_prometheus_text() -> None:
         assert line.startswith(("# HELP", "# TYPE", "pi_controller_migration_"))
 
 
-def test_pi_by_pi_each_handover_has_measured_how_long_its_pi_had_no_daemon() -> None:
+def test_pi_by_pi_each_handover_measures_the_gap() -> None:
     found = report(hosts=given.rolling(done=3, until="cleanup", state="done"))
     assert {gap["host"]: gap["seconds"] for gap in found["hardware"]} == {"pi-1": 1.2, "pi-2": 2.2, "pi-3": 3.2}
     assert (found["figures"]["phases_done"], found["figures"]["phases"], found["write_pause"]) == (5, 5, None)

@@ -174,7 +174,7 @@ def findings(**changes: Any) -> list[Any]:
 NEED = {"table": "nodes", "need": "the collation own, which its application registers"}
 
 
-def test_s3_a_need_stops_the_migration_where_the_database_cannot_be_read():
+def test_s3_an_unreadable_database_stops_the_migration():
     (finding,) = findings(needs=[NEED], integrity="no such collation sequence: own")
     assert finding.level == "error"
     assert "nodes" in finding.check
@@ -200,7 +200,7 @@ def test_s1_preflight_says_how_long_writes_will_wait():
 
 
 @pytest.mark.parametrize("wal", [True, False])
-def test_s1_preflight_measures_the_wait_of_the_journal_mode_there_is(run_module, tmp_path, wal):
+def test_s1_preflight_measures_the_wait_in_this_journal_mode(run_module, tmp_path, wal):
     path = make(tmp_path / "pi-controller.db", wal=wal)
     paths = {"data_dir": str(tmp_path), "database": str(path)}
     result = run_module("preflight_host", {"paths": paths, "unit": "none.service", "ports": [], "address": "127.0.0.1"})

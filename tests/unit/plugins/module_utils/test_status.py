@@ -16,7 +16,7 @@ words = import_plugin("module_utils._core.words")
 NOW = given.BEGAN + 140
 
 
-def told(hosts: dict[str, Any], kube: dict[str, Any] | None = None) -> dict[str, Any]:
+def reported(hosts: dict[str, Any], kube: dict[str, Any] | None = None) -> dict[str, Any]:
     return status_of.assemble_status(hosts, kube or given.kube(), given.CONFIG, NOW)
 
 
@@ -34,8 +34,8 @@ def lease(age: float = 5.0) -> dict[str, Any]:
     }
 
 
-def test_before_anything_systemd_serves_and_the_first_command_is_named() -> None:
-    status = told(everywhere())
+def test_before_a_migration_systemd_serves() -> None:
+    status = reported(everywhere())
     assert (status["state"], status["phase"]) == ("not_started", "prepare")
     assert status["traffic"]["served_by"] == "systemd"
     assert status["next"]["command"] == "ansible-playbook pi_controller.raft_migration.migrate -i INVENTORY"
@@ -43,8 +43,8 @@ def test_before_anything_systemd_serves_and_the_first_command_is_named() -> None
     assert not status["clusters"]["new"]["exists"]
 
 
-def test_both_clusters_are_told_apart_by_who_holds_the_port() -> None:
-    status = told(everywhere(temporary="pod", written=given.journal("validate")))
+def test_the_holder_of_the_port_distinguishes_both_clusters() -> None:
+    status = reported(everywhere(temporary="pod", written=given.journal("validate")))
     old, new = status["clusters"]["old"], status["clusters"]["new"]
     assert (old["leader"], old["term"], old["quorate"]) == ("pi-1", 2, True)
     assert (new["leader"], new["term"], new["quorate"]) == ("pi-2", 4, True)
@@ -56,18 +56,18 @@ def test_pods_without_a_cluster_are_not_called_one() -> None:
     hosts = everywhere(temporary="pod", written=given.journal("prepare"))
     for info in hosts.values():
         info["daemons"][1]["status"] = {"state": "Follower", "members": [], "raft_stats": {"term": "0"}}
-    status = told(hosts)
+    status = reported(hosts)
     assert (status["clusters"]["new"]["exists"], status["clusters"]["new"]["members"], status["clusters"]["new"]["quorate"]) == (True, [], False)
     assert "  3 daemons without a cluster yet" in text_of.render(status)
 
 
-def test_a_redirected_pi_leads_to_its_pod_and_a_forwarded_one_to_its_neighbours() -> None:
+def test_redirected_routes_to_the_pod_forwarded_to_a_neighbour() -> None:
     hosts = {
         "pi-1": given.host("pi-1", standard="unit", temporary="pod", gate="redirected"),
         "pi-2": given.host("pi-2", standard=None, temporary=None, gate="forwarded", forward_to="10.77.0.11"),
         "pi-3": given.host("pi-3", standard="unit", gate="fenced"),
     }
-    status = told(hosts)
+    status = reported(hosts)
     assert {name: host["reaches"] for name, host in status["traffic"]["hosts"].items()} == {
         "pi-1": "pod on pi-1",
         "pi-2": "pod on pi-1",
@@ -81,7 +81,7 @@ def test_k2_the_rest_port_is_found_whatever_the_owner_names_it() -> None:
     kube = given.kube()
     for endpoint in kube["service"]["endpoints"]:
         endpoint["ports"] = {"api": 9090, "http": 8080}
-    status = told(everywhere(), kube)
+    status = reported(everywhere(), kube)
     assert [target["endpoint"] for target in status["traffic"]["service"]["leads_to"]] == [f"{given.address(name)}:8080" for name in given.NAMES]
 
 
@@ -106,23 +106,23 @@ def test_two_pis_that_forward_to_each_other_end_somewhere() -> None:
     ],
 )
 def test_the_next_command(until: str, failed: str | None, held: float | None, state: str, phase: str | None, command: str | None) -> None:
-    status = told(everywhere(written=given.journal(until, failed)), given.kube(lock=lease(held) if held else None))
+    status = reported(everywhere(written=given.journal(until, failed)), given.kube(lock=lease(held) if held else None))
     assert (status["state"], status["phase"]) == (state, phase)
     found = status["next"]["command"]
     assert found == command if command is None else found.endswith(command)
 
 
-def test_a_phase_that_was_killed_is_interrupted_unless_somebody_is_at_it() -> None:
+def test_a_killed_phase_is_interrupted_unless_a_run_holds_the_lock() -> None:
     hosts = everywhere(written=given.journal("transfer"))
     for info in hosts.values():
         info["journal"]["phases"]["transfer"]["state"] = "started"
-    assert told(hosts)["state"] == "interrupted"
-    status = told(hosts, given.kube(lock=lease(5)))
+    assert reported(hosts)["state"] == "interrupted"
+    status = reported(hosts, given.kube(lock=lease(5)))
     assert status["state"] == "running"
     assert "anna@laptop holds the lock" in status["next"]["why"]
 
 
-def test_a_lock_that_nobody_renews_has_run_out() -> None:
+def test_a_lock_that_is_not_renewed_expires() -> None:
     assert status_of.owner(given.kube(), NOW) is None
     assert not status_of.owner(given.kube(lock=lease(29)), NOW)["expired"]
     assert status_of.owner(given.kube(lock=lease(31)), NOW)["expired"]
@@ -131,7 +131,7 @@ def test_a_lock_that_nobody_renews_has_run_out() -> None:
 def test_pis_at_different_phases_are_named() -> None:
     hosts = everywhere(written=given.journal("systemd_shutdown"))
     hosts["pi-2"]["journal"] = given.journal("port_migration")
-    status = told(hosts)
+    status = reported(hosts)
     assert status["phases"]["port_migration"]["state"] == "started"
     assert status["phases"]["port_migration"]["hosts"] == {"pi-1": "pending", "pi-2": "done", "pi-3": "pending"}
     assert "pi-1 pending, pi-2 done, pi-3 pending" in "\n".join(text_of.render(status))
@@ -139,7 +139,7 @@ def test_pis_at_different_phases_are_named() -> None:
 
 def test_a_pi_that_cannot_be_seen_does_not_hide_the_others() -> None:
     hosts = {**everywhere(written=given.journal("validate")), "pi-3": {"error": "unreachable", "address": "10.77.0.13"}}
-    status = told(hosts)
+    status = reported(hosts)
     assert status["state"] == "paused"
     assert status["traffic"]["hosts"]["pi-3"]["reaches"] == "unknown"
     assert status["clusters"]["old"]["answering"] == 2
@@ -152,7 +152,7 @@ def test_a_pi_that_cannot_be_seen_does_not_hide_the_others() -> None:
 
 
 def test_nothing_at_all_can_be_seen() -> None:
-    status = told({name: {"error": "unreachable", "address": name} for name in given.NAMES}, {"faults": ["no API"]})
+    status = reported({name: {"error": "unreachable", "address": name} for name in given.NAMES}, {"faults": ["no API"]})
     assert status["traffic"]["served_by"] == "unknown"
     assert len(status["faults"]) == 4
     assert (status["state"], status["phase"], status["next"]["command"]) == ("unknown", None, None)
@@ -166,17 +166,17 @@ def test_a_rollback_that_stopped_comes_first() -> None:
     hosts = everywhere(written=given.journal("cutover"))
     for info in hosts.values():
         info["journal"]["phases"]["rollback"] = {"state": "failed", "started": given.iso(90), "finished": given.iso(99), "facts": {}}
-    status = told(hosts)
+    status = reported(hosts)
     command = "ansible-playbook pi_controller.raft_migration.rollback -i INVENTORY"
     assert (status["state"], status["next"]["command"]) == ("rollback_unfinished", command)
 
 
 def test_the_newest_backup_and_its_age() -> None:
-    assert told(everywhere())["backups"]["oldest_age_seconds"] == 120.0
+    assert reported(everywhere())["backups"]["oldest_age_seconds"] == 120.0
 
 
 def test_the_table_fits_a_terminal() -> None:
-    lines = text_of.render(told(everywhere(temporary="pod", written=given.journal("validate")), given.kube(lock=lease(50))))
+    lines = text_of.render(reported(everywhere(temporary="pod", written=given.journal("validate")), given.kube(lock=lease(50))))
     assert max(map(len, lines)) <= 120
     assert "Owner:     anna@laptop (expired, renewed 50.0 s ago)" in lines
 
@@ -201,7 +201,7 @@ def test_durations_for_people(value: float | None, text: str) -> None:
 
 def test_pi_by_pi_units_and_pods_are_one_cluster() -> None:
     """Either has its majority with the other; none of them alone would be a quorum."""
-    status = told(given.rolling(done=2))
+    status = reported(given.rolling(done=2))
     assert (status["strategy"], status["state"], status["phase"]) == ("rolling", "interrupted", "cutover")
     assert list(status["phases"]) == ["prepare", "transfer", "validate", "cutover", "cleanup"]
     for cluster in status["clusters"].values():
@@ -210,9 +210,9 @@ def test_pi_by_pi_units_and_pods_are_one_cluster() -> None:
 
 
 def test_pi_by_pi_a_side_without_a_daemon_does_not_exist() -> None:
-    assert not told(given.rolling(done=0))["clusters"]["new"]["exists"]
-    assert not told(given.rolling(done=3))["clusters"]["old"]["exists"]
-    status = told(given.rolling(done=3, until="cleanup", state="done"))
+    assert not reported(given.rolling(done=0))["clusters"]["new"]["exists"]
+    assert not reported(given.rolling(done=3))["clusters"]["old"]["exists"]
+    status = reported(given.rolling(done=3, until="cleanup", state="done"))
     assert (status["state"], status["traffic"]["served_by"]) == ("migrated", "pods")
 
 

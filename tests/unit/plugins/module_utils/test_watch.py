@@ -94,7 +94,7 @@ class Watched:
         return self.samples[-1].record()
 
 
-def test_a_sample_says_who_leads_and_what_each_member_says_of_itself():
+def test_a_sample_has_the_leader_and_each_members_own_status():
     sample = Watched().see(leads(), follows(applied_index=38), SILENT).sample
     assert {name: sample[name] for name in ("quorum", "leader", "leader_address", "term", "voters", "answering", "watched")} == {
         "quorum": True,
@@ -118,11 +118,11 @@ def test_a_sample_says_who_leads_and_what_each_member_says_of_itself():
     assert sample["members"]["10.77.0.13:9091"]["latency_ms"] is None
 
 
-def test_all_well_and_a_follower_that_dies_are_no_alert():
+def test_neither_health_nor_a_dead_follower_raises_an_alert():
     assert Watched().see(*WELL, seconds=30).see(leads(), follows(), SILENT, seconds=30).alerts == []
 
 
-def test_a_leader_frozen_for_five_seconds_is_told_once_and_again_when_it_is_over():
+def test_a_frozen_leader_raises_one_alert_until_it_is_over():
     watched = Watched().see(*WELL, seconds=4)
     froze = watched.at
     watched.see(SILENT, follows(), follows(), seconds=1.2)
@@ -138,7 +138,7 @@ def test_a_leader_frozen_for_five_seconds_is_told_once_and_again_when_it_is_over
 
 
 @pytest.mark.parametrize("seconds", [0.4, 1.2, 2.8])
-def test_a_short_freeze_is_none(seconds):
+def test_a_short_freeze_raises_no_alert(seconds):
     watched = Watched().see(*WELL, seconds=4).see(SILENT, follows(), follows(), seconds=seconds)
     assert watched.see(*WELL, seconds=20).alerts == []
 
@@ -148,13 +148,13 @@ def test_an_election_without_a_dead_leader_is_no_alert():
     assert watched.see(follows(3, 7), follows(3, 7), leads(3, 7), seconds=20).alerts == []
 
 
-def test_a_leader_that_was_killed_and_an_election_in_two_rounds_are_no_alert():
+def test_a_killed_leader_and_a_two_round_election_raise_no_alert():
     # As it was seen when a pod was killed and came back at once: 2.4 s in which three voters stood against each other.
     watched = Watched().see(*WELL, seconds=4).see(*[follows(None, 7)] * 3, seconds=2.4)
     assert watched.see(follows(2, 8), leads(2, 8), follows(2, 8), seconds=20).alerts == []
 
 
-def test_nobody_leads_though_all_answer():
+def test_no_leader_though_all_answer():
     watched = Watched().see(*WELL, seconds=4).see(*[follows(None, 9)] * 3, seconds=6)
     assert sorted(watched.kinds) == ["leader_lost", "quorum_lost"]
     quorum, leader = watched.alerts
@@ -172,13 +172,13 @@ def test_quorum_lost_when_two_of_three_fall_silent():
     assert watched.see(*WELL).alerts[-1].ended == watched.at
 
 
-def test_nobody_answers_from_the_first_moment():
+def test_no_member_answers_from_the_start():
     watched = Watched().see(SILENT, SILENT, SILENT, seconds=6)
     assert sorted(watched.kinds) == ["leader_lost", "quorum_lost"]
     assert watched.sample["voters"] == 0
 
 
-def test_when_nobody_answers_the_members_known_last_are_the_silent_ones():
+def test_without_an_answer_the_last_known_members_are_silent():
     sample = Watched().see(*WELL).see(SILENT, SILENT, SILENT).sample
     assert (sample["voters"], sample["answering"], sample["quorum"]) == (3, 0, False)
     assert sorted(sample["members"]) == ["10.77.0.11:9091", "10.77.0.12:9091", "10.77.0.13:9091"]
@@ -193,14 +193,14 @@ def test_a_leader_that_answers_but_commits_nothing():
     assert "it is at 40, and its log ends at 45" in alert.message
 
 
-def test_a_leader_under_load_that_always_has_entries_waiting_is_well():
+def test_a_leader_under_constant_load_is_healthy():
     watched = Watched()
     for index in range(40, 80):
         watched.see(leads(last_index=index + 3, commit_index=index), follows(), follows())
     assert watched.alerts == []
 
 
-def test_time_in_which_the_watch_itself_stood_still_is_nobodys_silence():
+def test_a_pause_of_the_watch_itself_does_not_count_as_silence():
     watched = Watched().see(*WELL, seconds=4)
     watched.at += 60
     assert watched.see(SILENT, follows(), follows(), seconds=1.2).see(*WELL, seconds=4).alerts == []
@@ -216,7 +216,7 @@ def test_limits_can_be_set():
 HIDDEN = "the gate routes clients to the pods, the units cannot be seen from here"
 
 
-def test_a_leader_behind_the_fence_lives_as_long_as_its_followers_hear_it():
+def test_a_fenced_leader_is_alive_while_its_followers_hear_it():
     watched = Watched("cutover").see(*WELL, seconds=4)
     # A follower answers at the leader's address.
     watched.see(follows(), follows(), follows(), seconds=30)
@@ -226,7 +226,7 @@ def test_a_leader_behind_the_fence_lives_as_long_as_its_followers_hear_it():
     assert watched.sample["members"]["10.77.0.11:9091"]["answers"] is False
 
 
-def test_a_leader_that_freezes_behind_the_fence_is_found_by_its_followers_silence():
+def test_a_leader_frozen_behind_the_fence_is_found():
     watched = Watched("cutover").see(*WELL, seconds=4).see(follows(), follows(), follows(), seconds=4)
     froze = watched.at
     watched.see(*[follows(contact=1.3)] * 3, seconds=4)
@@ -234,7 +234,7 @@ def test_a_leader_that_freezes_behind_the_fence_is_found_by_its_followers_silenc
     assert (alert.kind, alert.began) == ("leader_lost", froze)
 
 
-def test_the_old_cluster_is_not_watched_once_a_pod_answers_in_its_place():
+def test_the_old_cluster_is_not_watched_once_a_pod_answers():
     watched = Watched("cutover").see(*WELL, seconds=4)
     # Pi by Pi, and none of the three is a fault.
     watched.see(follows(), follows(), follows(2, 3, PODS))
@@ -246,7 +246,7 @@ def test_the_old_cluster_is_not_watched_once_a_pod_answers_in_its_place():
     assert watched.sample["watched"] is True
 
 
-def test_a_trouble_that_was_there_when_the_gate_closed_is_not_counted_on_behind_it():
+def test_an_earlier_problem_does_not_count_behind_a_closed_gate():
     watched = Watched("cutover").see(*WELL, seconds=4).see(SILENT, follows(), follows(), seconds=2)
     watched.see(SILENT, leads(2, 3, PODS), follows(2, 3, PODS), seconds=9)
     assert watched.alerts == []
@@ -261,7 +261,7 @@ def test_the_only_unit_behind_a_closed_gate_is_not_watched():
     assert watched.sample["why"] == "the gate may hide the only unit"
 
 
-def test_before_cutover_a_pod_that_answers_at_a_units_port_hides_nothing():
+def test_before_cutover_a_pod_at_a_units_port_hides_nothing():
     watched = Watched("validate").see(*WELL, seconds=4)
     watched.see(follows(2, 3, PODS), leads(2, 3, PODS), follows(2, 3, PODS), seconds=4)
     assert watched.sample["watched"] is True
@@ -283,7 +283,7 @@ def moving() -> Callable[[str], Watched]:
 def test_a_follower_is_replaced(moving):
     lead, follow = leads(1, 3, PODS), follows(1, 3, PODS)
     watched = moving("10.77.0.12")
-    # Standard ports lead to the own pod, that of the Pi that is replaced to its neighbour; no temporary port is missing yet.
+    # Standard ports are routed to the own pod, that of the Pi that is replaced to its neighbour; no temporary port is missing yet.
     watched.see(lead, follow, follow, lead, follow, follow, seconds=4)
     watched.see(lead, follow, follow, lead, SILENT, follow, seconds=12)
     # Removed while it is down.
@@ -304,7 +304,7 @@ def test_a_follower_is_replaced(moving):
     assert watched.sample["members"]["10.77.0.13:9092"]["answers"] is False
 
 
-def test_one_that_was_left_half_moved_by_an_earlier_run_is_missed_while_the_next_one_still_votes(moving):
+def test_a_half_moved_member_of_an_earlier_run_is_missed(moving):
     lead, follow = leads(1, 3, PODS), follows(1, 3, PODS)
     watched = moving("10.77.0.12")
     watched.see(lead, follow, SILENT, lead, follow, SILENT, seconds=12)
@@ -312,7 +312,7 @@ def test_one_that_was_left_half_moved_by_an_earlier_run_is_missed_while_the_next
     assert (watched.sample["answering"], watched.sample["quorum"]) == (2, True)
 
 
-def test_one_that_leads_behind_the_gate_an_earlier_run_left_shut_lives_as_long_as_its_followers_hear_it(moving):
+def test_a_leader_behind_a_gate_left_shut_is_alive(moving):
     moved = members(0, 9092, 9091, 9092)
     watched = moving("")
     for contact, seconds in ((0.05, 12), (2.0, 4)):
@@ -324,10 +324,10 @@ def test_one_that_leads_behind_the_gate_an_earlier_run_left_shut_lives_as_long_a
     assert watched.kinds == ["leader_lost"]
 
 
-def test_the_leaders_pod_is_replaced_and_the_others_elect_in_two_rounds(moving):
+def test_replacing_the_leaders_pod_allows_a_two_round_election(moving):
     lead, follow = leads(1, 3, PODS), follows(1, 3, PODS)
     watched = moving("10.77.0.11")
-    # Its standard port leads to the neighbour, who follows it.
+    # Its standard port routes to the neighbour, who follows it.
     watched.see(follow, follow, follow, lead, follow, follow, seconds=4)
     watched.see(follow, follow, follow, SILENT, follow, follow, seconds=1.6)
     split = follows(None, 5, PODS)
@@ -337,7 +337,7 @@ def test_the_leaders_pod_is_replaced_and_the_others_elect_in_two_rounds(moving):
     assert watched.alerts == []
 
 
-def test_the_others_elect_nobody_at_all(moving):
+def test_the_others_never_elect_a_leader(moving):
     watched = moving("10.77.0.11")
     lead, follow = leads(1, 3, PODS), follows(1, 3, PODS)
     watched.see(follow, follow, follow, lead, follow, follow, seconds=4)
@@ -356,7 +356,7 @@ def test_a_leader_that_freezes_while_another_pod_is_replaced(moving):
     assert (alert.kind, alert.cluster, alert.began) == ("leader_lost", "new", froze)
 
 
-def test_a_leader_that_is_frozen_when_its_own_turn_comes_was_not_meant_to_be(moving):
+def test_a_leader_frozen_at_its_own_turn_raises_an_alert(moving):
     watched = moving("")
     lead, follow = leads(1, 3, PODS), follows(1, 3, PODS)
     watched.see(lead, follow, follow, lead, follow, follow, seconds=4)
@@ -378,7 +378,7 @@ def test_a_leader_that_is_frozen_when_its_own_turn_comes_was_not_meant_to_be(mov
     assert over.ended == pytest.approx(froze + 4.8 + TICK)
 
 
-def test_a_short_freeze_before_its_own_turn_is_none(moving):
+def test_a_short_freeze_before_its_own_turn_raises_no_alert(moving):
     watched = moving("")
     lead, follow = leads(1, 3, PODS), follows(1, 3, PODS)
     watched.see(lead, follow, follow, lead, follow, follow, seconds=4)
@@ -390,7 +390,7 @@ def test_a_short_freeze_before_its_own_turn_is_none(moving):
     assert watched.alerts == []
 
 
-def test_with_two_pis_there_is_no_majority_to_watch_while_one_is_replaced(moving):
+def test_two_pis_have_no_majority_while_one_is_replaced(moving):
     two = PODS[:2]
     watched = moving("10.77.0.12")
     lead = leads(1, 3, PODS, members=two)
@@ -402,7 +402,7 @@ def test_with_two_pis_there_is_no_majority_to_watch_while_one_is_replaced(moving
 # --- phases -----------------------------------------------------------------------------------------
 
 
-def test_a_phase_past_its_limit_is_told_once_and_is_over_with_the_next_one():
+def test_a_phase_past_its_limit_raises_one_alert():
     judge = judging.PhaseJudge()
     assert judge.hear(1009.0, "transfer", 1000.0, 10.0) == []
     (raised,) = judge.hear(1010.4, "transfer", 1000.0, 10.0)

@@ -31,11 +31,11 @@ def move(run_module, src, tmp_path):
     return run
 
 
-def test_check_mode_foretells_the_move(move, src, tmp_path):
-    foretold = move(check_mode=True)
+def test_check_mode_predicts_the_move(move, src, tmp_path):
+    predicted = move(check_mode=True)
     assert src.exists()
     done = move()
-    assert foretold == done
+    assert predicted == done
     assert done["changed"] is True
     assert done["diff"] == {"before": {"path": str(src)}, "after": {"path": str(tmp_path / "archive")}}
     assert not src.exists()
@@ -65,7 +65,7 @@ def test_no_folder_at_all(move, src, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "missing/archive"])
-def test_a_place_that_is_none(move, src, tmp_path, name):
+def test_an_invalid_path(move, src, tmp_path, name):
     result = move(dest=f"{tmp_path}/{name}")
     assert result["failed"] is True
     assert (src / "state").exists()
@@ -140,7 +140,7 @@ def test_p6_a_mounted_folder_is_refused_or_kept_where_it_is(move_mounted, src, w
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
-def test_p6_a_rename_into_a_bind_mount_of_the_same_file_system_is_refused_beforehand(move_mounted, src, tmp_path):
+def test_p6_a_rename_into_a_bind_mount_is_refused(move_mounted, src, tmp_path):
     result = move_mounted("parent", dest=str(tmp_path / "parent/archive"))
     assert result["failed"] is True
     assert "different file systems" in result["msg"]

@@ -126,7 +126,7 @@ def test_a_pod_that_does_not_stop_fails_with_its_name(kube, choose):
     assert result["changed"] is True
 
 
-def test_another_update_strategy_would_replace_the_others_so_it_is_refused(kube, choose):
+def test_an_update_strategy_that_replaces_pods_is_refused(kube, choose):
     for strategy in ({"type": "RollingUpdate"}, None):
         kube.objects[PATH]["spec"]["updateStrategy"] = strategy
         result = choose("pi-2", check_mode=True)

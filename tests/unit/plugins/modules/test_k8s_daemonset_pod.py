@@ -136,7 +136,7 @@ def test_gives_up_on_a_controller_that_does_not_see_the_template(kube, replace, 
     assert kube.writes == []
 
 
-def test_force_replaces_a_current_pod_and_does_not_take_it_for_its_successor(kube, replace):
+def test_force_replaces_a_current_pod(kube, replace):
     add_pod(kube, pod(2))
     succeed_with(kube, pod(2, suffix="b"), stopping_for=3)
 
@@ -155,7 +155,7 @@ def test_a_pod_that_is_stopping_already_is_not_deleted_again(kube, replace):
     assert (result["changed"], kube.writes, result["pod"]) == (False, [], f"{NAME}-2b")
 
 
-def test_a_pod_that_somebody_else_has_replaced_meanwhile_is_left_alone(kube, replace):
+def test_a_pod_already_replaced_is_left_alone(kube, replace):
     add_pod(kube, pod(2, revision="old"))
 
     def replaced(method, path):
@@ -174,7 +174,7 @@ def test_a_pod_that_somebody_else_has_replaced_meanwhile_is_left_alone(kube, rep
     ("wait_for", "pod_after"),
     [("none", f"{NAME}-2a"), ("gone", None), ("running", f"{NAME}-2b"), ("ready", f"{NAME}-2b")],
 )
-def test_waits_for_as_much_as_it_is_told_to(kube, replace, wait_for, pod_after):
+def test_it_waits_for_the_requested_condition(kube, replace, wait_for, pod_after):
     add_pod(kube, pod(2, revision="old"))
     succeed_with(kube, pod(2, suffix="b", ready=wait_for != "running"))
 
@@ -224,7 +224,7 @@ def test_says_why_the_successor_does_not_come_up(kube, replace):
     }
 
 
-def test_says_that_there_is_no_pod_at_all(kube, replace):
+def test_a_missing_pod_is_named(kube, replace):
     result = replace(wait_timeout=0)
 
     assert "there is no pod on pi-2" in result["msg"]
@@ -244,7 +244,7 @@ def test_check_mode_only_says_what_would_be(kube, replace):
     assert replace(node=1, check_mode=True, force=True)["changed"] is True
 
 
-def test_a_daemonset_that_is_not_there_is_named(kube, replace, info):
+def test_a_missing_daemonset_is_named(kube, replace, info):
     del kube.objects[f"{APPS}/daemonsets/{NAME}"]
 
     for result in (replace(), info()):
@@ -295,7 +295,7 @@ def test_info_shows_one_pod_a_node(kube, info):
     ]
 
 
-def test_info_calls_no_pod_current_before_the_controller_has_seen_the_template(kube, info):
+def test_info_waits_for_the_controller_to_see_the_template(kube, info):
     add_daemonset(kube, {"old": 1, "new": 2}, generation=3, observed=2)
     add_pod(kube, pod(1))
 

@@ -71,7 +71,7 @@ def test_labels_and_annotations_of_others_are_kept(kube, run_module):
     assert kube.objects[PATH]["metadata"]["annotations"] == {"note": "kept"}
 
 
-def test_what_is_gone_from_the_definition_is_gone_from_the_object(kube, run_module):
+def test_a_field_removed_from_the_definition_is_removed(kube, run_module):
     """An environment of one state must not stay in the pods of another one."""
     run_module("k8s_object", {"definition": daemonset(env=[{"name": "BOOTSTRAP"}, {"name": "PORT"}])})
     run_module("k8s_object", {"definition": daemonset(env=[{"name": "PORT"}])})
@@ -90,7 +90,7 @@ def test_a_label_of_a_pod_is_changed_and_nothing_else(kube, run_module):
     assert after["spec"] == before["spec"]
 
 
-def test_a_pod_that_is_gone_is_not_made(kube, run_module):
+def test_a_missing_pod_is_not_created(kube, run_module):
     result = run_module("k8s_object", {"definition": POD, "state": "patched"})
 
     assert (result["changed"], result["resources"]) == (False, [])
@@ -146,7 +146,7 @@ def test_an_object_that_stays_is_named(kube, run_module):
     assert f"the DaemonSet {NAME} is not gone 0 s after it was deleted" in result["msg"]
 
 
-def test_a_refusal_is_in_the_words_of_the_api(kube, run_module):
+def test_a_refusal_has_the_apis_message(kube, run_module):
     def refuse(method: str, _path: str) -> None:
         if method == "post":
             raise api_error(403, "Forbidden", 'User "x" cannot create resource "daemonsets"')

@@ -40,10 +40,10 @@ def kube(request, monkeypatch) -> FakeKube:
 @pytest.fixture
 def warnings(monkeypatch) -> list[str]:
     """What the user is warned of. Ansible shows each text once a process, so the result is no place to look for it."""
-    told: list[str] = []
+    reported: list[str] = []
     module = import_plugin("modules.k8s_port_swap")
-    monkeypatch.setattr(module.AnsibleK8SModule, "warn", lambda _module, text: told.append(text))
-    return told
+    monkeypatch.setattr(module.AnsibleK8SModule, "warn", lambda _module, text: reported.append(text))
+    return reported
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def three_pods(kube: FakeKube, **options) -> None:
     kube.settle()
 
 
-def test_makes_a_service_that_leads_to_addresses(kube, swap):
+def test_a_service_is_created_for_addresses(kube, swap):
     result = swap("endpoints", endpoints=SYSTEMD)
 
     assert (result["changed"], result["before"]["mode"], result["after"]["mode"]) == (True, "absent", "endpoints")
@@ -214,7 +214,7 @@ def test_moves_to_other_addresses_in_one_update(owned, swap):
     assert (result["changed"], result["before"]["endpoints"], result["after"]["endpoints"]) == (True, BESIDE, SYSTEMD)
 
 
-def test_k11_a_proxy_that_was_away_meanwhile_has_targets_all_the_time(world, swap):
+def test_k11_a_restarted_proxy_always_has_targets(world, swap):
     """What it missed comes in one answer, with what is gone before what is new."""
     before = {item["metadata"]["name"]: item for item in world.read_slices}
 
@@ -226,7 +226,7 @@ def test_k11_a_proxy_that_was_away_meanwhile_has_targets_all_the_time(world, swa
     assert swap("endpoints", endpoints=SYSTEMD)["changed"] is False
 
 
-def test_k2_k3_k7_a_whole_migration_and_back_leave_the_owner_what_it_had(world, swap):
+def test_k2_k3_k7_a_round_trip_restores_the_owners_objects(world, swap):
     before, followers = of_owner(world), SYSTEMD[1:]
     three_pods(world)
 
@@ -257,7 +257,7 @@ def test_k2_k3_k7_a_whole_migration_and_back_leave_the_owner_what_it_had(world, 
     assert swap("owner")["changed"] is False
 
 
-def test_k7_no_deprecated_call_without_an_endpoints_object_of_the_owner(kube, swap):
+def test_k7_no_deprecated_call_without_an_endpoints_object(kube, swap):
     kube.put(f"{CORE}/services/{NAME}", service_of_owner())
     put_slices(kube)
     three_pods(kube)
@@ -333,7 +333,7 @@ def test_a_selector_of_the_owner_is_taken_over_and_given_back(kube, swap):
 
 
 @pytest.mark.parametrize("world", ["endpoints", "both"], indirect=True)
-def test_an_owner_that_edits_the_endpoints_meanwhile_keeps_the_edit(world, swap):
+def test_a_concurrent_edit_of_the_endpoints_is_kept(world, swap):
     swap("endpoints", endpoints=SYSTEMD)
     edited = copy.deepcopy(world.endpoints)
     edited["subsets"][0]["addresses"][0]["hostname"] = "pi"
@@ -428,7 +428,7 @@ def test_keeps_what_the_owner_has_set(owned, swap):
     assert result["cluster_ip"] == "10.96.7.7"
 
 
-def test_leads_to_pods_without_a_moment_without_endpoints(owned, swap):
+def test_the_switch_to_pods_never_lacks_endpoints(owned, swap):
     three_pods(owned)
 
     result = swap("pods", selector=LABELS, expected=3)
@@ -463,7 +463,7 @@ def test_leads_back_to_addresses_without_a_moment_without_endpoints(owned, swap)
     assert swap("endpoints", endpoints=SYSTEMD)["changed"] is False
 
 
-def test_every_pod_stands_behind_it_with_its_own_number(owned, swap):
+def test_every_pod_is_an_endpoint_with_its_own_port(owned, swap):
     add_pod(owned, pod(1, rest=8080, grpc=9090))
     add_pod(owned, pod(2))
 
@@ -522,7 +522,7 @@ def test_refuses_pods_whose_ports_have_no_names(owned, swap):
     assert owned.writes == []
 
 
-def test_tells_what_it_has_changed_when_the_controllers_do_not_follow(owned, swap):
+def test_changes_are_reported_when_the_controllers_do_not_follow(owned, swap):
     three_pods(owned)
     owned._wake = owned._record
 
@@ -531,7 +531,7 @@ def test_tells_what_it_has_changed_when_the_controllers_do_not_follow(owned, swa
     assert (result["failed"], result["changed"]) == (True, True)
     assert "its pods' EndpointSlices lack 10.77.0.11:9093 (grpc)" in result["msg"]
     assert "kube-controller-manager" in result["msg"]
-    assert lists.of_option(BESIDE) <= owned.history[-1], "the slices that stand in for the controllers' must stay"
+    assert lists.of_option(BESIDE) <= owned.history[-1], "the bridge slices must stay"
 
 
 def test_removes_what_a_late_controller_wrote_for_the_selector(owned, swap):
@@ -582,7 +582,7 @@ def test_check_mode_predicts_and_changes_nothing(owned, swap, lead_to):
     assert swap(lead_to, check_mode=True, **options)["changed"] is False
 
 
-def test_check_mode_before_there_is_anything(kube, swap, warnings):
+def test_check_mode_without_any_object(kube, swap, warnings):
     result = swap("pods", check_mode=True, selector=LABELS, expected=3)
 
     assert (result["changed"], result["cluster_ip"]) == (True, None)
@@ -624,7 +624,7 @@ def test_refuses_an_external_name(kube, swap):
     assert "ExternalName" in swap("endpoints", endpoints=SYSTEMD)["msg"]
 
 
-def test_tells_of_a_port_that_leads_nowhere(owned, swap, warnings):
+def test_a_port_without_endpoint_is_reported(owned, swap, warnings):
     owned.service["spec"]["ports"].append({"name": "websocket", "port": 8081, "targetPort": 8081})
 
     swap("endpoints", endpoints=SYSTEMD)

@@ -83,7 +83,7 @@ def test_p11_nothing_is_removed_in_a_rollback(clean, pi, state):
 
 
 @pytest.mark.parametrize("phases", [{"prepare": "started"}, {"prepare": "done", "cleanup": "done"}])
-def test_p11_what_the_present_migration_goes_back_by_stays(clean, pi, phases):
+def test_p11_what_a_rollback_needs_stays(clean, pi, phases):
     journal(pi, **phases)
     (pi / "archive").mkdir()
     (pi / "pods").mkdir()
@@ -126,10 +126,10 @@ def remove(run_module: Any) -> Callable[..., dict[str, Any]]:
 def test_a7_an_archive_is_emptied_and_keeps_its_owner(remove, pi):
     archive = pi / ASIDE[1]
     archive.chmod(0o750)
-    foretold = remove(archive, check_mode=True, keep_folder=True)
+    predicted = remove(archive, check_mode=True, keep_folder=True)
     assert (archive / "pi-controller.db").exists()
-    assert remove(archive, keep_folder=True) == foretold
-    assert foretold["bytes"] >= 10000
+    assert remove(archive, keep_folder=True) == predicted
+    assert predicted["bytes"] >= 10000
     assert list(archive.iterdir()) == []
     assert archive.stat().st_mode & 0o777 == 0o750
     assert remove(archive, keep_folder=True)["changed"] is False

@@ -23,21 +23,21 @@ TOOLS = {
 @pytest.fixture
 def tools(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str, str]]:
     """What the programs of the Pi say; a test may change it, or take a program away."""
-    said = {name: (0, out, "") for name, out in TOOLS.items()}
-    said["nft"] = (1, "", "Error: No such file or directory")
+    reported = {name: (0, out, "") for name, out in TOOLS.items()}
+    reported["nft"] = (1, "", "Error: No such file or directory")
     basic = "ansible.module_utils.basic.AnsibleModule"
-    monkeypatch.setattr(f"{basic}.get_bin_path", lambda _self, name, *_args, **_more: f"/sbin/{name}" if name in said else None)
-    monkeypatch.setattr(f"{basic}.run_command", lambda _self, command, **_more: said[Path(command[0]).name])
-    return said
+    monkeypatch.setattr(f"{basic}.get_bin_path", lambda _self, name, *_args, **_more: f"/sbin/{name}" if name in reported else None)
+    monkeypatch.setattr(f"{basic}.run_command", lambda _self, command, **_more: reported[Path(command[0]).name])
+    return reported
 
 
 @pytest.fixture(autouse=True)
 def held_by(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Whose the fake daemon's port is: it is this very process, which no unit and no pod has started."""
-    said = {"owner": "unit"}
+    reported = {"owner": "unit"}
     procfs = import_plugin("module_utils._core.procfs")
-    monkeypatch.setattr(procfs, "owner_of", lambda *_args: said["owner"])
-    return said
+    monkeypatch.setattr(procfs, "owner_of", lambda *_args: reported["owner"])
+    return reported
 
 
 @pytest.fixture
@@ -110,5 +110,5 @@ def test_a_gate_that_cannot_be_read_is_unknown_and_not_open(run_module: RunModul
     assert "nft is not installed on this Pi, the gate cannot be read or set" in result["faults"]
 
 
-def test_a_url_that_is_none_is_refused(run_module: RunModule, arguments: dict[str, Any]) -> None:
+def test_an_invalid_url_is_refused(run_module: RunModule, arguments: dict[str, Any]) -> None:
     assert run_module("migration_host_info", {**arguments, "urls": ["8080"]})["failed"]

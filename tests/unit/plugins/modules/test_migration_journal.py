@@ -21,7 +21,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that goes on by one minute each time somebody looks."""
+    """A clock that goes on by one minute each time it is read."""
     minutes = iter(range(60))
     module = import_plugin("modules.migration_journal")
     monkeypatch.setattr(module, "now", lambda: f"2026-01-31T10:{next(minutes):02}:00+00:00")
@@ -106,7 +106,7 @@ def test_new_facts_are_merged_and_times_kept(mark, clock):
 
 
 @pytest.mark.parametrize("state", ["started", "failed"])
-def test_a_finished_phase_is_neither_begun_again_nor_failed_by_another_pi(mark, clock, state):
+def test_a_finished_phase_is_neither_restarted_nor_failed(mark, clock, state):
     before = mark("done", facts={"digest": "abc"})["journal"]
     again = mark(state, facts={"message": "elsewhere"})
 
@@ -115,7 +115,7 @@ def test_a_finished_phase_is_neither_begun_again_nor_failed_by_another_pi(mark, 
 
 
 @pytest.mark.parametrize("ended", ["failed", "rolled_back"])
-def test_a_phase_that_did_not_end_well_is_begun_again(mark, clock, ended):
+def test_a_failed_phase_is_started_again(mark, clock, ended):
     mark("started")
     mark(ended, facts={"task": "x"})
     phase = mark("started")["journal"]["phases"]["prepare"]
@@ -184,7 +184,7 @@ def test_a_migrations_name_makes_a_file_name(mark, name):
         (b"\xff\xfe", "utf-8"),
     ],
 )
-def test_a_journal_that_is_none_is_never_overwritten(mark, read, path, text, why):
+def test_an_invalid_journal_is_never_overwritten(mark, read, path, text, why):
     path.parent.mkdir()
     raw = text if isinstance(text, bytes) else text.encode()
     path.write_bytes(raw)

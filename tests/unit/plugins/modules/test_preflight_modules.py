@@ -124,7 +124,7 @@ def test_nothing_to_be_seen_is_no_failure(run_module, tmp_path, bin_folder):
     assert result["image_present"] is None
 
 
-def test_a_damaged_database_is_told_in_sqlites_words(run_module, pi, bin_folder):
+def test_a_damaged_database_is_reported_with_sqlites_message(run_module, pi, bin_folder):
     (pi / "data/pi.db").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
 
     assert "pi.db" in look(run_module, pi)["database"]["integrity"]
@@ -202,7 +202,7 @@ def test_an_empty_kubernetes(run_module, kube):
     assert kube.writes == []
 
 
-def test_what_is_there_already(run_module, kube):
+def test_existing_files_are_reported(run_module, kube):
     kube.objects[CORE] = {"metadata": {"labels": {}}, "status": {"phase": "Active"}}
     kube.objects[f"{CORE}/services/{NAME}"] = {"metadata": {}, "spec": {"selector": {"a": "b"}}}
     container = {"image": "x:1"}

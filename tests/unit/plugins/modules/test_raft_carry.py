@@ -126,7 +126,7 @@ def test_a_member_that_does_not_apply_it_is_named(carry, old, new):
     assert "n3" in result["msg"]
 
 
-def test_nothing_is_restored_while_a_member_stands_for_election(carry, old, new):
+def test_nothing_is_restored_during_an_election(carry, old, new):
     """It comes back from behind a partition at this very moment: the leader will be deposed, and a restore with it."""
     old.before_change = fenced_when_asked(old, [])
     new.sends_to["n3"] = "127.0.2.3:1"

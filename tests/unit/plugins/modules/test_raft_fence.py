@@ -7,13 +7,13 @@ from __future__ import annotations
 from fake_raft import FakeCluster
 
 
-def test_check_mode_foretells_what_then_happens(run_module, cluster: FakeCluster) -> None:
+def test_check_mode_predicts_what_then_happens(run_module, cluster: FakeCluster) -> None:
     wanted = {"urls": cluster.urls, "enabled": True}
-    foretold = run_module("raft_fence", wanted, check_mode=True, diff=True)
+    predicted = run_module("raft_fence", wanted, check_mode=True, diff=True)
     assert not any(node.read_only for node in cluster.nodes.values())
     done = run_module("raft_fence", wanted, diff=True)
     assert all(node.read_only for node in cluster.nodes.values())
-    assert {key: foretold[key] for key in ("changed", "before", "after", "diff")} == {
+    assert {key: predicted[key] for key in ("changed", "before", "after", "diff")} == {
         key: done[key] for key in ("changed", "before", "after", "diff")
     }
     assert done["changed"]
@@ -28,7 +28,7 @@ def test_a_second_run_changes_nothing(run_module, cluster: FakeCluster) -> None:
     assert [call for call in cluster.calls if call[0] == "PUT"] == []
 
 
-def test_lifting_it_reaches_only_the_nodes_that_are_fenced(run_module, cluster: FakeCluster) -> None:
+def test_only_fenced_nodes_are_unfenced(run_module, cluster: FakeCluster) -> None:
     cluster.nodes["n2"].read_only = True
     done = run_module("raft_fence", {"urls": cluster.urls, "enabled": False})
     assert done["changed"]

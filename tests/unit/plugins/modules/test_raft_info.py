@@ -78,7 +78,7 @@ def test_a_node_that_is_down_is_reported_and_the_rest_stays_quorate(run_module, 
     assert result["behind"] == [f"n3 (127.0.2.3:9092): {cluster.urls[2]} does not answer"]
 
 
-def test_the_leader_is_known_from_the_others_when_its_own_url_is_down(run_module, cluster):
+def test_the_leader_is_found_while_its_own_url_is_down(run_module, cluster):
     cluster.nodes["n1"].alive = False
     result = run_module("raft_info", {"urls": cluster.urls})
 
@@ -118,8 +118,8 @@ def test_a_deposed_leader_of_an_older_term_is_no_rival(run_module, cluster):
     assert result["rivals"] == []
 
 
-def test_a_url_that_leads_to_the_leader_on_another_host_speaks_for_neither(run_module, cluster):
-    # As when n2's clients are led to n1 while n2 is away.
+def test_a_url_answered_by_another_host_counts_for_neither(run_module, cluster):
+    # As when n2's clients are routed to n1 while n2 is away.
     cluster.nodes["n2"].alive = False
     with forwarder("127.0.2.2", cluster.urls[0]) as forwarded:
         result = run_module("raft_info", {"urls": [forwarded, *cluster.urls]})
@@ -178,21 +178,21 @@ def test_continuous_writes_do_not_move_the_goal(run_module, cluster):
 
 
 @pytest.mark.parametrize(
-    ("condition", "said"),
+    ("condition", "reported"),
     [
         ({"voters": 4}, "voters: 3, wanted 4"),
         ({"leader_id_not": "n1"}, "leader_id_not: leader n1"),
         ({"caught_up": True}, "caught_up: n3 (127.0.2.3:9092): applied 40, wanted 50"),
     ],
 )
-def test_an_unmet_condition_fails_with_what_was_seen(run_module, cluster, condition, said):
+def test_an_unmet_condition_fails_with_what_was_seen(run_module, cluster, condition, reported):
     cluster.commit = 50
     cluster.nodes["n3"].pending = 100
     result = run_module("raft_info", {"urls": cluster.urls, "wait_for": condition, "wait_timeout": 0.2})
 
     assert result["failed"] is True
-    assert said in result["msg"]
-    assert said in " ".join(result["failure"]["seen"])
+    assert reported in result["msg"]
+    assert reported in " ".join(result["failure"]["seen"])
     assert result["leader"]["id"] == "n1", "the picture comes along with the failure"
 
 
@@ -217,7 +217,7 @@ def test_a_wrong_token_is_an_error_that_says_so(run_module, cluster):
     assert run_module("raft_info", {"urls": cluster.urls, "token": "secret"})["quorate"] is True
 
 
-def test_a_url_that_is_none_is_refused(run_module):
+def test_an_invalid_url_is_refused(run_module):
     result = run_module("raft_info", {"urls": ["10.77.0.11:8080"]})
     assert result["failed"] is True
     assert result["failure"]["seen"] == "10.77.0.11:8080"

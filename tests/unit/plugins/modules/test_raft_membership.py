@@ -52,7 +52,7 @@ def members(result, key="members_after"):
     return {member["id"]: (member["address"], member["voter"]) for member in result[key]}
 
 
-def test_replace_moves_a_member_the_leader_would_never_reach_otherwise(change, cluster):
+def test_replace_moves_a_member_the_leader_cannot_reach(change, cluster):
     cluster.nodes["n2"].listens = NEW
     result = change(cluster, address=NEW, replace=True)
 
@@ -64,7 +64,7 @@ def test_replace_moves_a_member_the_leader_would_never_reach_otherwise(change, c
     assert result["leader_before"]["id"] == result["leader_after"]["id"] == "n1"
 
 
-def test_a_plain_address_update_is_not_believed_before_the_voter_has_caught_up(change, cluster):
+def test_an_address_update_waits_until_the_voter_caught_up(change, cluster):
     # The trap of HashiCorp Raft before 1.2: the configuration is right and the leader still sends elsewhere.
     cluster.nodes["n2"].listens = NEW
     result = change(cluster, address=NEW, wait_caught_up=0.5)
@@ -105,7 +105,7 @@ def test_a_second_run_changes_nothing(change, cluster):
     assert cluster.changes == []
 
 
-def test_a_node_killed_between_remove_and_add_is_added_by_the_next_run(change, cluster):
+def test_a_run_killed_after_remove_is_continued_by_add(change, cluster):
     cluster.nodes["n2"].listens = NEW
     del cluster.members["n2"], cluster.sends_to["n2"]
     result = change(cluster, address=NEW, replace=True)
@@ -115,7 +115,7 @@ def test_a_node_killed_between_remove_and_add_is_added_by_the_next_run(change, c
 
 
 @pytest.mark.parametrize("trouble", ["down", "behind", "unheard"])
-def test_nothing_changes_while_another_voter_is_not_well(change, cluster, trouble, monkeypatch):
+def test_nothing_changes_while_another_voter_is_unhealthy(change, cluster, trouble, monkeypatch):
     monkeypatch.setattr(membership, "SILENCE", 0.3)
     cluster.nodes["n2"].listens = NEW
     if trouble == "down":
@@ -161,7 +161,7 @@ def test_a_leader_that_restarts_is_followed_to_its_new_address(change, cluster):
     assert members(result)["n1"] == (new, True)
 
 
-def test_a_leader_deposed_before_its_update_is_replaced_like_any_other(change, cluster, monkeypatch):
+def test_a_deposed_leader_is_replaced_like_any_member(change, cluster, monkeypatch):
     # Its successor was in power already when the update came, and goes on sending to the old address.
     monkeypatch.setattr(membership, "SILENCE", 0.3)
     new, node = "127.0.2.1:9091", cluster.nodes["n1"]
@@ -230,7 +230,7 @@ def test_a_refusal_that_is_no_matter_of_leadership_ends_it(change, cluster):
     assert result["failure"]["status"] == 500
 
 
-def test_adds_at_once_when_the_listener_is_there(change, cluster):
+def test_it_adds_as_soon_as_the_listener_is_up(change, cluster):
     node, opened = cluster.nodes["n2"], {}
     node.listens = NEW
 
@@ -265,7 +265,7 @@ def test_a_listener_that_never_comes_leaves_a_way_on(change, cluster):
 
 
 def test_a_member_stays_one_until_its_old_daemon_is_down(change, cluster):
-    """Its pod may have been told to stop long before a kubelet that has lost the API server hears of it."""
+    """Its pod may have been asked to stop long before a kubelet that has lost the API server hears of it."""
     node, seen = cluster.nodes["n2"], {}
     old = socket.create_server(("127.0.2.2", 9092))
 
@@ -288,7 +288,7 @@ def test_a_member_stays_one_until_its_old_daemon_is_down(change, cluster):
     assert 0 <= seen["removed"] - seen["down"] < 0.3
 
 
-def test_one_whose_old_daemon_never_stops_is_not_removed(change, cluster):
+def test_a_member_whose_old_daemon_runs_on_is_not_removed(change, cluster):
     with socket.create_server(("127.0.2.2", 9092)):
         result = change(cluster, address=NEW, replace=True, wait_for_listener=0.3)
     assert result["failed"] is True
@@ -397,7 +397,7 @@ def test_an_address_without_a_port_is_refused(change, full, address):
     assert result["failure"]["seen"] == address
 
 
-def test_a_node_nobody_could_judge_is_refused_before_anything_changes(change, cluster):
+def test_a_node_that_cannot_be_checked_is_refused_first(change, cluster):
     result = change(cluster, urls=cluster.urls[::2], address="127.0.2.2:9091", replace=True)
     assert result["failed"] is True
     assert "none of the URLs is on 127.0.2.2" in result["msg"]

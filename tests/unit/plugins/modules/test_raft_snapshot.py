@@ -86,7 +86,7 @@ def test_todays_releases_are_not_asked(take, cluster):
     assert cluster.changes == []
 
 
-def test_a_snapshot_on_another_host_is_not_taken_for_one(take, cluster):
+def test_a_snapshot_on_another_host_does_not_count(take, cluster):
     cluster.before_change = lambda *_call: (200, {"id": "7-2000-1", "path": "/elsewhere/7-2000-1"})
     result = take(url=cluster.urls[0])
     assert result["failed"] is True
@@ -100,7 +100,7 @@ def test_none_yet_is_an_answer(take, tmp_path):
     assert "no snapshot has been taken" in result["msg"]
 
 
-def test_a_damaged_one_fails_and_leaves_no_copy(take, raft_dir, tmp_path):
+def test_a_damaged_snapshot_fails_and_leaves_no_copy(take, raft_dir, tmp_path):
     (raft_dir / "snapshots" / REAL_ID / "state.bin").write_bytes(b"x" * 1003)
     result = take()
     assert result["failed"] is True
@@ -209,7 +209,7 @@ def stuck(cluster, node_id: str, *, until_snapshot: bool = True) -> None:
     def answer(node, _method, call):
         if call != "snapshot":
             return None
-        assert node.id == cluster.leader, "nobody else's snapshot is sent to others"
+        assert node.id == cluster.leader, "no follower's snapshot is sent to others"
         if until_snapshot:
             cluster.nodes[node_id].pending = 0
         return 200, {"id": REAL_ID, "index": cluster.commit, "term": 7, "size": 1003, "path": None}
@@ -221,7 +221,7 @@ def snapshots_asked_for(cluster) -> int:
     return sum(path.endswith("/snapshot") for _method, path, _body in cluster.changes)
 
 
-def test_where_nobody_is_behind_no_snapshot_is_asked_for(free, cluster):
+def test_no_snapshot_is_taken_while_no_member_is_behind(free, cluster):
     result = free()
     assert (result["changed"], result["behind"], cluster.changes) == (False, [], [])
 
@@ -241,7 +241,7 @@ def test_a_member_left_behind_is_freed_by_a_snapshot_of_the_leader(free, cluster
     assert free()["changed"] is False
 
 
-def test_one_that_a_snapshot_does_not_free_is_named(free, cluster):
+def test_a_member_that_a_snapshot_does_not_free_is_named(free, cluster):
     stuck(cluster, "n3", until_snapshot=False)
     result = free()
     assert result["failed"]
@@ -249,18 +249,18 @@ def test_one_that_a_snapshot_does_not_free_is_named(free, cluster):
     assert "n3" in result["msg"]
 
 
-def test_one_that_does_not_answer_is_nobody_a_snapshot_would_help(free, cluster):
+def test_a_silent_member_gets_no_snapshot(free, cluster):
     cluster.nodes["n3"].alive = False
     assert (free()["changed"], cluster.changes) == (False, [])
 
 
-def test_a_release_without_snapshots_is_not_asked_to_free_anybody(free, cluster):
+def test_a_release_without_snapshots_is_not_asked_for_one(free, cluster):
     stuck(cluster, "n3")
     cluster.profile = "upstream"
     assert (free()["changed"], cluster.changes) == (False, [])
 
 
-def test_check_mode_foretells_that_a_member_will_be_freed(free, cluster):
+def test_check_mode_predicts_that_a_member_will_be_freed(free, cluster):
     stuck(cluster, "n3")
     assert (free(check_mode=True)["changed"], cluster.changes) == (True, [])
     assert free()["changed"] is True

@@ -151,7 +151,7 @@ def test_check_mode_writes_nothing(run_module, live, dest):
     assert not dest.parent.exists()
 
 
-def test_a_backup_taken_while_another_process_writes_is_of_one_moment(run_module, live, dest):
+def test_a_backup_during_writes_is_consistent(run_module, live, dest):
     with Writer(live, *PAIR) as writer:
         for _attempt in range(5):
             result = backup(run_module, live, dest)
@@ -200,7 +200,7 @@ def test_a_disk_that_fills_up_leaves_the_old_backup(run_module, live, tmp_path, 
         refused = backup(run_module, live, small / "pi.db")
         assert "bytes free, wanted are" in refused["msg"]
 
-        # Somebody else takes the space after it was counted.
+        # Another client takes the space after it was counted.
         monkeypatch.setattr(import_plugin("module_utils._sqlite.backup"), "check_space", lambda *_: None)
         failed = backup(run_module, live, small / "pi.db")
         assert failed["failed"] is True
@@ -297,7 +297,7 @@ def test_writes_that_were_not_fenced_off_are_noticed(run_module, live, src, monk
     assert "fence" in result["failure"]["next_step"]
 
 
-def test_a_lock_is_waited_for_and_not_for_ever(run_module, live, src):
+def test_waiting_for_a_lock_is_bounded(run_module, live, src):
     with session(live) as holder:
         holder.execute("BEGIN IMMEDIATE")
         began = time.monotonic()

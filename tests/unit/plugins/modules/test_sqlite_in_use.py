@@ -74,7 +74,7 @@ def test_s1_no_writer_waits_in_wal_mode(run_module, tmp_path):
     assert writer.locked == 0
 
 
-def test_s1_a_copy_under_the_lock_is_of_one_moment(run_module, busy, tmp_path):
+def test_s1_a_copy_under_the_lock_is_consistent(run_module, busy, tmp_path):
     first = backup(run_module, busy, tmp_path / "copy.db", exclude_tables=["raft_applied"])
     again = info(run_module, busy, exclude_tables=["raft_applied"])
     assert (first["digest"], first["schema_digest"]) == (again["digest"], again["schema_digest"])
@@ -173,7 +173,7 @@ def test_s2_a_journal_that_is_done_with_is_no_obstacle(run_module, tmp_path):
     assert restore(run_module, live, src)["tables"]["nodes"]["rows"] == 10
 
 
-def test_s2_a_database_that_a_crash_left_is_rolled_back_before_it_is_replaced(run_module, crashed, tmp_path):
+def test_s2_a_crashed_database_is_rolled_back_before_replacing(run_module, crashed, tmp_path):
     src = make(tmp_path / "src.db", rows=9, wal=False)
     result = restore(run_module, crashed, src)
 
@@ -184,7 +184,7 @@ def test_s2_a_database_that_a_crash_left_is_rolled_back_before_it_is_replaced(ru
 
 
 @pytest.mark.parametrize("suffix", ["-journal", "-wal"])
-def test_s2_what_an_earlier_backup_left_is_not_played_into_the_new_one(run_module, tmp_path, suffix):
+def test_s2_leftovers_of_a_backup_do_not_reach_the_new_one(run_module, tmp_path, suffix):
     live = make(tmp_path / "live.db")
     folder = tmp_path / "backups"
     folder.mkdir()
@@ -301,7 +301,7 @@ def test_m2_a_database_replaced_between_look_and_open_is_noticed(run_module, sec
     assert result["failure"]["seen"] == str(secret)
 
 
-def test_m2_a_link_in_place_of_a_missing_database_is_not_written_through(run_module, secret, pod, tmp_path):
+def test_m2_a_link_to_a_missing_database_is_not_followed(run_module, secret, pod, tmp_path):
     path = pod / "pi-controller.db"
     path.symlink_to(secret.with_name("new.db"))
     src = make(tmp_path / "src.db", wal=False)

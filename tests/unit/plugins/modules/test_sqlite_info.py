@@ -20,7 +20,7 @@ def info(run_module, path, **args):
     return run_module("sqlite_info", {"path": str(path), **args})
 
 
-def test_reads_a_database_somebody_has_open(run_module, live):
+def test_it_reads_a_database_in_use(run_module, live):
     with Writer(live, *PAIR) as writer:
         seen = [info(run_module, live, integrity=True)["tables"]["nodes"]["rows"] for _attempt in range(5)]
 
@@ -42,7 +42,7 @@ def test_says_how_the_file_is_made(run_module, live):
     }
 
 
-def test_a_database_nobody_has_open_keeps_its_bytes(run_module, live):
+def test_an_unused_database_keeps_its_bytes(run_module, live):
     before = live.read_bytes()
     info(run_module, live)
 
@@ -89,7 +89,7 @@ def test_compares_with_another_database(run_module, live, tmp_path):
     assert (comparison["equal"], comparison["rows"]) == (False, 4)
     assert comparison["tables"]["nodes"] == {"added": 2, "changed": 1, "removed": 1, "same_columns": True}
     assert comparison["tables"]["gpio"] == {"added": 0, "changed": 0, "removed": 0, "same_columns": True}
-    assert comparison["tables"]["sqlite_sequence"]["changed"] == 1, "the next id moved, but that is no row of anybody's"
+    assert comparison["tables"]["sqlite_sequence"]["changed"] == 1, "the next id moved, but that is no row of a client"
     assert "raft_applied" not in comparison["tables"]
 
 

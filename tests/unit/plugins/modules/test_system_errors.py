@@ -65,7 +65,7 @@ def test_a_snapshot_that_may_not_be_read_is_not_called_unfinished(monkeypatch, r
     with pytest.raises(import_plugin("module_utils._core.failures").MigrationError) as caught:
         snapshots.read_snapshot(folder)
     assert str(caught.value).startswith(f"cannot read {folder}/meta.json ([Errno 13]")
-    # Nor is the folder said to hold none.
+    # Nor is the folder reported as empty.
     with pytest.raises(import_plugin("module_utils._core.failures").MigrationError, match=r"cannot read .*Errno 13"):
         snapshots.list_snapshots(raft_dir)
 

@@ -290,7 +290,7 @@ def test_check_mode_predicts_the_steps_and_takes_none(hand_over, pi):
     assert pi.calls == []
 
 
-def test_the_way_back_starts_the_unit_as_it_was(hand_over, run_module, pi, monkeypatch):
+def test_the_rollback_starts_the_unit_as_it_was(hand_over, run_module, pi, monkeypatch):
     """Both modules on one Pi: what one has made the other takes back."""
     takeover = import_plugin("modules.unit_takeover")
     monkeypatch.setattr(takeover.Takeover, "listeners", staticmethod(pi.listeners))

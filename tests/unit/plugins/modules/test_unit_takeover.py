@@ -169,7 +169,7 @@ def test_it_goes_on_as_soon_as_the_file_is_closed(take, pi, reader):
     assert_taken_over(pi)
 
 
-def test_a_second_run_waits_for_one_that_is_still_at_it(take, pi):
+def test_a_second_run_waits_for_the_first(take, pi):
     """As after a lost connection: the first goes on without anyone to report to."""
     first = takeover.holding(pi.folder)
     first.__enter__()
@@ -180,7 +180,7 @@ def test_a_second_run_waits_for_one_that_is_still_at_it(take, pi):
 
 
 @pytest.mark.parametrize("owner", ["pod", "other", "unknown"])
-def test_a_listener_on_one_of_its_ports_stops_it(take, pi, owner):
+def test_a_listener_on_a_port_of_the_pod_stops_it(take, pi, owner):
     pi.listening = [procfs.Listener(9091, "10.77.0.11", 4711, "pi-controller", owner)]
     result = take()
     assert "pi-controller 4711 listens on port 9091" in result["msg"]
@@ -244,7 +244,7 @@ def test_the_data_belongs_to_whom_the_units_data_belonged(take, pi):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
-def test_what_a_pod_made_as_root_in_the_units_own_folder_belongs_to_the_unit(take, pi):
+def test_files_a_pod_made_as_root_belong_to_the_unit(take, pi):
     """Without an archive the pod has had the unit's own data from the beginning."""
     os.chown(pi.pods, 4711, 4712)
     (pi.pods / "owners").write_text("")
