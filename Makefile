@@ -45,10 +45,14 @@ demo: lab-packages ## Migrate a live three-node cluster under traffic, and show 
 	venv=$(ENVIRONMENT)
 	"$$venv/bin/python" -m tests.e2e.demo --profile $(PROFILE) --strategy $(STRATEGY)
 
+.PHONY: check
+check: ## Format, lint, types and the fast unit tests: what a change has to pass before it is committed
+	@tests/check.sh
+
 .PHONY: unit
 unit: ## Tests that need neither root nor the lab
 	@venv=$(ENVIRONMENT)
-	"$$venv/bin/python" -m pytest -q tests/unit
+	"$$venv/bin/python" -m pytest -q -n 2 --dist loadfile tests/unit
 	"$$venv/bin/python" -m pytest -q tests/lab tests/daemon tests/witness
 
 FUZZ ?= 600

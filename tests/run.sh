@@ -2,7 +2,7 @@
 # Everything CI runs: first what needs no lab, side by side, then migrations, by themselves since their figures are judged.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
-say() { printf '[%4d s] %s\n' "$SECONDS" "$*"; }
+. tests/parts.sh
 fail() { say "FAILED: $*"; exit 1; }
 
 venv=$(tests/lab/environment.sh) || fail "no Python environment; the lines above say what to do"
@@ -13,24 +13,16 @@ every_minute() {  # what is waited for
     while sleep 60; do say "$* ..."; done
 }
 
-part() {  # name, command: its log is kept, and shown if it fails
-    local began=$SECONDS
-    if "${@:2}" >"$logs/$1.log" 2>&1; then
-        say "$1 passed, $((SECONDS - began)) s: $(tail -n 1 "$logs/$1.log")"
-    else
-        cat "$logs/$1.log"
-        say "$1 failed, $((SECONDS - began)) s"
-        return 1
-    fi
-}
-
 # What is installed here by hand is out of sight of these: nothing but the declared packages is on their PATH.
 fresh() { env PATH="$logs/path:$venv/bin" PI_LAB_FRESH_PATH="$logs/path" "$@"; }
 
 suites() {  # folders below tests/
-    local one result=0
-    for one in "$@"; do
-        part "$one" fresh "$venv/bin/python" -m pytest -q "tests/$one" || result=1
+    local suite parallel result=0
+    for suite in "$@"; do
+        parallel=()
+        # A file stays whole: some have listeners on addresses of their own.
+        [ "$suite" != unit ] || parallel=(-n 2 --dist loadfile)
+        part "$suite" fresh "$venv/bin/python" -m pytest -q "${parallel[@]}" "tests/$suite" || result=1
     done
     return "$result"
 }

@@ -33,6 +33,13 @@ def import_plugin(path: str) -> Any:
     return importlib.import_module(f"{COLLECTION}.plugins.{path}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A run of ansible-playbook takes seconds, so each test that has one is `slow`."""
+    for item in items:
+        if "ansible_playbook" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def ansible_playbook() -> str:
     """The tool itself, for real runs in the checkout; the environments of `ansible-test units` have none."""

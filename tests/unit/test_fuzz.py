@@ -21,6 +21,7 @@ ROUND = 40
 LEAST = 30
 
 
+@pytest.mark.slow
 def test_no_module_crashes_hangs_or_leaks(capsys: pytest.CaptureFixture[str]) -> None:
     tally, end = fuzzing.Tally(), time.monotonic() + SECONDS
     failures: dict[str, int] = {}

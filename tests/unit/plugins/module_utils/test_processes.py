@@ -108,6 +108,7 @@ def test_a6_python_m_ansible_playbook_is_a_run(words):
     assert not processes._is_playbook(("vi", "ansible", "playbook"))
 
 
+@pytest.mark.slow
 def test_a6_a_module_finds_the_run_that_python_m_ansible_started(tmp_path: Path):
     pytest.importorskip("ansible.cli.playbook")
     ask = tmp_path / "ask.py"

@@ -66,6 +66,7 @@ KEYED, UNKEYED = "(id INTEGER PRIMARY KEY, v)", "(id, v)"
 NEEDS_BLOBS = pytest.mark.skipif(sys.version_info < (3, 11), reason="values are read in parts from Python 3.11 on")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", ["digest", "backup", "compare"])
 @pytest.mark.parametrize("declared", [KEYED, UNKEYED])
 @pytest.mark.parametrize("value", ["randomblob(1048576)", "hex(randomblob(524288))"])
@@ -74,6 +75,7 @@ def test_p10_forty_values_of_a_mebibyte_take_little_memory(tmp_path, work, decla
     assert used_mib(work, path) < BAR_MIB
 
 
+@pytest.mark.slow
 @NEEDS_BLOBS
 @pytest.mark.parametrize(("work", "wal"), [("digest", True), ("backup", True), ("digest", False), ("backup", False)])
 def test_m5_a_value_of_256_mib_takes_no_more_memory_than_a_small_one(tmp_path, work, wal):
@@ -82,12 +84,14 @@ def test_m5_a_value_of_256_mib_takes_no_more_memory_than_a_small_one(tmp_path, w
     assert used_mib(work, path) < BAR_MIB
 
 
+@pytest.mark.slow
 @NEEDS_BLOBS
 def test_p10_a_text_of_64_mib_takes_no_more_memory_than_a_small_one(tmp_path):
     path = large(tmp_path / "large.db", KEYED, "hex(zeroblob(33554432))")
     assert used_mib("digest", path) < BAR_MIB
 
 
+@pytest.mark.slow
 def test_p10_a_row_of_many_large_columns_takes_little_memory(tmp_path):
     """None of them is above the limit of an ordinary table."""
     path = make(tmp_path / "wide.db")

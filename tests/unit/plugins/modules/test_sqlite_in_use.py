@@ -44,6 +44,7 @@ def busy(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["backup", "info"])
 def test_s1_a_writer_waits_for_the_copy_alone(run_module, busy, tmp_path, what):
     """And not for checks and digests, which take most of the time: that is what the ratio shows."""

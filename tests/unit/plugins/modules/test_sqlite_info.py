@@ -103,6 +103,7 @@ def test_a_deleted_last_row_leaves_a_difference(run_module, live, tmp_path):
     assert (comparison["equal"], comparison["rows"]) == (False, 0)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_take_seconds(run_module, tmp_path):
     path = make(tmp_path / "big.db", rows=100_000)
     other = make(tmp_path / "other.db", rows=100_000)
