@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes each role's README from its argument specs; with --check it only tells which are not current."""
+"""Writes each role's README and the list of modules in README.md from their documentation; with --check it only names stale files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from typing import Any
 
 import yaml
 
-ROLES = Path(__file__).resolve().parents[1] / "roles"
+CHECKOUT = Path(__file__).resolve().parents[1]
+ROLES = CHECKOUT / "roles"
+MODULES = re.compile(r"(?<=<!-- modules -->\n).*?(?=<!-- end of modules -->)", re.DOTALL)
 COLLECTION = "pi_controller.raft_migration"
 
 
@@ -67,8 +69,30 @@ def lines(role: str, specs: dict[str, Any]) -> Iterator[str]:
     yield "<!-- Written by tests/role_readmes.py from meta/argument_specs.yml: change that file, then run `make docs`. -->"
 
 
+def modules() -> dict[str, str]:
+    """What each module does, by its name."""
+    found = {}
+    for path in sorted((CHECKOUT / "plugins/modules").glob("*.py")):
+        text = re.search(r"^short_description: (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if text is None:
+            raise ValueError(f"{path} has no short_description")
+        found[path.stem] = text[1]
+    return found
+
+
+def module_table() -> str:
+    rows = "".join(f"| `{name}` | {text} |\n" for name, text in modules().items())
+    return f"| module | does |\n|---|---|\n{rows}"
+
+
 def main() -> int:
     stale = []
+    readme = CHECKOUT / "README.md"
+    text = MODULES.sub(lambda _: module_table(), readme.read_text(encoding="utf-8"))
+    if readme.read_text(encoding="utf-8") != text:
+        stale.append("README.md")
+        if "--check" not in sys.argv[1:]:
+            readme.write_text(text, encoding="utf-8")
     for spec in sorted(ROLES.glob("*/meta/argument_specs.yml")):
         role = spec.parents[1]
         text = "\n".join(lines(role.name, yaml.safe_load(spec.read_text(encoding="utf-8"))["argument_specs"])) + "\n"
@@ -78,7 +102,7 @@ def main() -> int:
             if "--check" not in sys.argv[1:]:
                 readme.write_text(text, encoding="utf-8")
     if stale and "--check" in sys.argv[1:]:
-        print(f"Not what meta/argument_specs.yml says: {', '.join(stale)}. Run `make docs` and commit the result.")
+        print(f"Not what the documentation of roles and modules says: {', '.join(stale)}. Run `make docs` and commit the result.")
         return 1
     return 0
 

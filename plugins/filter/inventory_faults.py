@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: inventory_faults
-short_description: What is wrong with the group of Pis that is going to be migrated
+short_description: Errors in the group of Pis to migrate
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)

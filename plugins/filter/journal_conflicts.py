@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: journal_conflicts
-short_description: What the Pis' journals cannot all be right about
+short_description: Contradictions between the journals of the Pis
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)

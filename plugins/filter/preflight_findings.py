@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: preflight_findings
-short_description: All that is wrong before a migration, from all that was seen
+short_description: Findings from everything that was read before a migration
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: recorded
-short_description: What the journals of all Pis say together
+short_description: What the journals of all Pis record together
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: k8s_daemonset_pod_info
-short_description: Look at a DaemonSet's pods, one a node, and wait for them
+short_description: Read a DaemonSet's pods, one per node, and wait for them
 description:
   - Gives one entry for every node that has a pod of the DaemonSet.
   - With O(wait_for) it looks again until every node of O(expected_nodes) has a pod that is as wanted. It does not

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_cluster_info
-short_description: Tell what Kubernetes knows of the migration
+short_description: Read the state of the migration from Kubernetes
 description:
   - Reads the Service and its targets (from EndpointSlices), the DaemonSet's pods, the lock of the migration, and the versions of the API
     server and the nodes.

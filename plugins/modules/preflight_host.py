@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: preflight_host
-short_description: Read all that pre-flight wants to know of one Pi
+short_description: Read everything that pre-flight needs to know of one Pi
 description:
   - Looks at folders and file systems, the daemon's unit, its database, who listens on which port, the memory, the
     container images, and whether the Pi has the address it is known by. All in one go, since each call of a module is a

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: preflight_kubernetes
-short_description: Read all that pre-flight wants to know of Kubernetes
+short_description: Read everything that pre-flight needs to know of Kubernetes
 description:
   - Reads the server's version, the nodes with what is free on them, and what there is already under the names that the
     migration is going to use.

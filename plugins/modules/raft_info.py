@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: raft_info
-short_description: Look at a pi-controller Raft cluster, and wait until it is as wanted
+short_description: Read a pi-controller Raft cluster, and wait for a state of it
 description:
   - Asks every node at once for its Raft status and makes one picture of the answers.
   - A leader counts only where the nodes agree on B(one). Two nodes that claim to lead in the same term are reported as

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: traffic_gate
-short_description: Decide who reaches the daemon on a Pi's standard ports
+short_description: Route, fence or open the daemon's standard ports on a Pi
 description:
   - Keeps one nftables table of its own, C(inet pi_controller_gate), for the standard TCP ports of one Pi. It holds for IPv4 and
     IPv6, is replaced in one transaction, is read back from the kernel, and no rule of another table comes before it.
