@@ -188,16 +188,16 @@ class NodeChoice:
         )
 
 
-def define_module() -> AnsibleK8SModule:
-    return AnsibleK8SModule(
-        argument_spec={
-            **DAEMONSET,
-            "nodes": {"type": "list", "elements": "str", "required": True},
-            "wait_for": {"type": "str", "choices": ["none", "accepted"], "default": "none"},
-            "wait_timeout": {"type": "int", "default": 120},
-        },
-        supports_check_mode=True,
-    )
+SPEC: dict[str, Any] = {
+    "argument_spec": {
+        **DAEMONSET,
+        "nodes": {"type": "list", "elements": "str", "required": True},
+        "wait_for": {"type": "str", "choices": ["none", "accepted"], "default": "none"},
+        "wait_timeout": {"type": "int", "default": 120},
+    },
+    "supports_check_mode": True,
+}
+DOING = "choosing the nodes of the DaemonSet"
 
 
 def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
@@ -225,7 +225,7 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    run_module(define_module(), run, doing="choosing the nodes of the DaemonSet")
+    run_module(AnsibleK8SModule(**SPEC), run, DOING)
 
 
 if __name__ == "__main__":

@@ -175,17 +175,17 @@ class PodReplacement:
         return waited.value, self.missing(waited.value)
 
 
-def define_module() -> AnsibleK8SModule:
-    return AnsibleK8SModule(
-        argument_spec={
-            **DAEMONSET,
-            "node": {"type": "str", "required": True},
-            "force": {"type": "bool", "default": False},
-            "wait_for": {"type": "str", "choices": ["none", "gone", "running", "ready"], "default": "ready"},
-            "wait_timeout": {"type": "int", "default": 120},
-        },
-        supports_check_mode=True,
-    )
+SPEC: dict[str, Any] = {
+    "argument_spec": {
+        **DAEMONSET,
+        "node": {"type": "str", "required": True},
+        "force": {"type": "bool", "default": False},
+        "wait_for": {"type": "str", "choices": ["none", "gone", "running", "ready"], "default": "ready"},
+        "wait_timeout": {"type": "int", "default": 120},
+    },
+    "supports_check_mode": True,
+}
+DOING = "replacing the pod"
 
 
 def facts(view: DaemonSetView, node: str) -> dict[str, Any] | None:
@@ -251,7 +251,7 @@ def where_to_look(daemonset: str, pod: Pod | None) -> str:
 
 
 def main() -> None:
-    run_module(define_module(), run, doing="replacing the pod")
+    run_module(AnsibleK8SModule(**SPEC), run, DOING)
 
 
 if __name__ == "__main__":

@@ -119,16 +119,16 @@ from ..module_utils._kube.daemonset import DaemonSetReader, DaemonSetView
 from ..module_utils._kube.pods import describe, why_not
 
 
-def define_module() -> AnsibleK8SModule:
-    return AnsibleK8SModule(
-        argument_spec={
-            **DAEMONSET,
-            "expected_nodes": {"type": "list", "elements": "str", "default": []},
-            "wait_for": {"type": "str", "choices": ["none", "running", "ready"], "default": "none"},
-            "wait_timeout": {"type": "int", "default": 120},
-        },
-        supports_check_mode=True,
-    )
+SPEC: dict[str, Any] = {
+    "argument_spec": {
+        **DAEMONSET,
+        "expected_nodes": {"type": "list", "elements": "str", "default": []},
+        "wait_for": {"type": "str", "choices": ["none", "running", "ready"], "default": "none"},
+        "wait_timeout": {"type": "int", "default": 120},
+    },
+    "supports_check_mode": True,
+}
+DOING = "reading the pods"
 
 
 def unmet(view: DaemonSetView, expected_nodes: list[str], wait_for: str) -> list[str]:
@@ -180,7 +180,7 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    run_module(define_module(), run, doing="reading the pods")
+    run_module(AnsibleK8SModule(**SPEC), run, DOING)
 
 
 if __name__ == "__main__":

@@ -61,16 +61,20 @@ from ..module_utils._kube.api import connect
 from ..module_utils._kube.nodes import node_names
 
 
-def look(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
+SPEC: dict[str, Any] = {
+    "argument_spec": {**AUTH_ARG_SPEC, "addresses": {"type": "dict", "required": True}},
+    "supports_check_mode": True,
+}
+DOING = "asking Kubernetes for its nodes"
+
+
+def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     addresses = {str(host): str(address) for host, address in module.params["addresses"].items()}
     result["names"] = node_names(connect(module).items("/api/v1/nodes"), addresses)
 
 
 def main() -> None:
-    module = AnsibleK8SModule(
-        argument_spec={**AUTH_ARG_SPEC, "addresses": {"type": "dict", "required": True}}, supports_check_mode=True
-    )
-    run_module(module, look, doing="asking Kubernetes for its nodes")
+    run_module(AnsibleK8SModule(**SPEC), run, DOING)
 
 
 if __name__ == "__main__":

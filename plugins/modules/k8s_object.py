@@ -85,17 +85,29 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
+from ..module_utils._core.failures import RaftError
 from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import connect
 from ..module_utils._kube.objects import PREFIXES, ObjectEditor, content
 
 
-def edit(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
+SPEC: dict[str, Any] = {
+    "argument_spec": {
+        **AUTH_ARG_SPEC,
+        "definition": {"type": "dict", "required": True},
+        "state": {"type": "str", "choices": ["present", "created", "patched", "absent"], "default": "present"},
+        "wait_timeout": {"type": "int", "default": 90},
+    },
+    "supports_check_mode": True,
+}
+DOING = "asking Kubernetes"
+
+
+def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     definition, state = module.params["definition"], module.params["state"]
     if definition.get("kind") not in PREFIXES or not (definition.get("metadata") or {}).get("name"):
-        module.fail_json(
-            msg=f"definition needs metadata.name and a kind, one of {', '.join(PREFIXES)}; "
-            f"it has {definition.get('kind')}"
+        raise RaftError(
+            f"definition needs metadata.name and a kind, one of {', '.join(PREFIXES)}; it has {definition.get('kind')}"
         )
     editor = ObjectEditor(connect(module), definition, dry_run=module.check_mode)
     if state == "absent":
@@ -112,16 +124,7 @@ def edit(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    module = AnsibleK8SModule(
-        argument_spec={
-            **AUTH_ARG_SPEC,
-            "definition": {"type": "dict", "required": True},
-            "state": {"type": "str", "choices": ["present", "created", "patched", "absent"], "default": "present"},
-            "wait_timeout": {"type": "int", "default": 90},
-        },
-        supports_check_mode=True,
-    )
-    run_module(module, edit, doing="asking Kubernetes")
+    run_module(AnsibleK8SModule(**SPEC), run, DOING)
 
 
 if __name__ == "__main__":

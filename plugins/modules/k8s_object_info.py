@@ -69,23 +69,26 @@ from ..module_utils._kube.api import connect
 from ..module_utils._kube.objects import PREFIXES, folder_of
 
 
-def look(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
+SPEC: dict[str, Any] = {
+    "argument_spec": {
+        **AUTH_ARG_SPEC,
+        "kind": {"type": "str", "choices": list(PREFIXES), "required": True},
+        "namespace": {"type": "str"},
+        "name": {"type": "str", "required": True},
+    },
+    "supports_check_mode": True,
+}
+DOING = "asking Kubernetes"
+
+
+def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     params = module.params
     found = connect(module).read(f"{folder_of(params['kind'], params['namespace'])}/{params['name']}")
     result["resources"] = [found] if found is not None else []
 
 
 def main() -> None:
-    module = AnsibleK8SModule(
-        argument_spec={
-            **AUTH_ARG_SPEC,
-            "kind": {"type": "str", "choices": list(PREFIXES), "required": True},
-            "namespace": {"type": "str"},
-            "name": {"type": "str", "required": True},
-        },
-        supports_check_mode=True,
-    )
-    run_module(module, look, doing="asking Kubernetes")
+    run_module(AnsibleK8SModule(**SPEC), run, DOING)
 
 
 if __name__ == "__main__":

@@ -195,25 +195,25 @@ from ..module_utils._kube.service import ENDPOINTS, OWNER, PODS, option_faults
 from ..module_utils._kube.swap import Swap
 
 
-def define_module() -> AnsibleK8SModule:
-    endpoint = {
-        "ip": {"type": "str", "required": True},
-        "node_name": {"type": "str"},
+ENDPOINT: dict[str, Any] = {
+    "ip": {"type": "str", "required": True},
+    "node_name": {"type": "str"},
+    "ports": {"type": "dict", "required": True},
+}
+SPEC: dict[str, Any] = {
+    "argument_spec": {
+        **SERVICE,
+        "lead_to": {"type": "str", "required": True, "choices": ["endpoints", "pods", "owner"]},
         "ports": {"type": "dict", "required": True},
-    }
-    return AnsibleK8SModule(
-        argument_spec={
-            **SERVICE,
-            "lead_to": {"type": "str", "required": True, "choices": ["endpoints", "pods", "owner"]},
-            "ports": {"type": "dict", "required": True},
-            "endpoints": {"type": "list", "elements": "dict", "options": endpoint},
-            "selector": {"type": "dict"},
-            "expected": {"type": "int"},
-            "wait_timeout": {"type": "int", "default": 60},
-        },
-        required_if=[("lead_to", "endpoints", ["endpoints"]), ("lead_to", "pods", ["selector"])],
-        supports_check_mode=True,
-    )
+        "endpoints": {"type": "list", "elements": "dict", "options": ENDPOINT},
+        "selector": {"type": "dict"},
+        "expected": {"type": "int"},
+        "wait_timeout": {"type": "int", "default": 60},
+    },
+    "required_if": [("lead_to", "endpoints", ["endpoints"]), ("lead_to", "pods", ["selector"])],
+    "supports_check_mode": True,
+}
+DOING = "switching the Service"
 
 
 def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
@@ -253,7 +253,7 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    run_module(define_module(), run, doing="switching the Service")
+    run_module(AnsibleK8SModule(**SPEC), run, DOING)
 
 
 if __name__ == "__main__":

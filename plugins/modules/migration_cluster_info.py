@@ -101,6 +101,16 @@ from ..module_utils._kube.endpoints import SERVICE_LABEL, of_slices, summary
 from ..module_utils._kube.pods import describe
 from ..module_utils._kube.service import mode, ports_of
 
+SPEC: dict[str, Any] = {
+    "argument_spec": {
+        **DAEMONSET,
+        **SERVICE,
+        "lock_namespace": {"type": "str", "default": "default"},
+        "lock_name": {"type": "str"},
+    },
+    "supports_check_mode": True,
+}
+DOING = "asking Kubernetes"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/{}/leases/{}"
 
 
@@ -204,16 +214,7 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    module = AnsibleK8SModule(
-        argument_spec={
-            **DAEMONSET,
-            **SERVICE,
-            "lock_namespace": {"type": "str", "default": "default"},
-            "lock_name": {"type": "str"},
-        },
-        supports_check_mode=True,
-    )
-    run_module(module, run, doing="asking Kubernetes")
+    run_module(AnsibleK8SModule(**SPEC), run, DOING)
 
 
 if __name__ == "__main__":

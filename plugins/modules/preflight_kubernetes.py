@@ -138,6 +138,16 @@ from ..module_utils._kube.claims import applied_by, host_ports, other_routes, se
 from ..module_utils._kube.endpoints import OF_PODS, OWN, SERVICE_LABEL, managed_by, of_slices
 from ..module_utils._kube.facts import daemonset_facts, namespace_facts, node_facts, service_facts
 
+SPEC: dict[str, Any] = {
+    "argument_spec": {
+        **DAEMONSET,
+        **SERVICE,
+        "pod": {"type": "dict"},
+        "try_in": {"type": "str", "default": "default"},
+    },
+    "supports_check_mode": True,
+}
+DOING = "asking Kubernetes"
 ALL_SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
 INGRESSES = "/apis/networking.k8s.io/v1/ingresses"
 
@@ -164,7 +174,7 @@ def _of(item: dict[str, Any]) -> str:
     return f"{metadata.get('namespace')}/{(metadata.get('labels') or {}).get(SERVICE_LABEL)}"
 
 
-def look(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
+def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     api, params = connect(module), module.params
     namespace, daemonset, service = params["namespace"], params["daemonset"], params["service"]
     version = api.read("/version") or {}
@@ -197,16 +207,7 @@ def look(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    module = AnsibleK8SModule(
-        argument_spec={
-            **DAEMONSET,
-            **SERVICE,
-            "pod": {"type": "dict"},
-            "try_in": {"type": "str", "default": "default"},
-        },
-        supports_check_mode=True,
-    )
-    run_module(module, look, doing="asking Kubernetes")
+    run_module(AnsibleK8SModule(**SPEC), run, DOING)
 
 
 if __name__ == "__main__":
