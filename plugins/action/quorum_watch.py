@@ -18,6 +18,7 @@ from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import explained
 from ..module_utils._watch.control import WatchControl
 from ..module_utils._watch.options import OPTIONS, REQUIRED_IF
+from ..plugin_utils import preload as _preload  # noqa: F401 - for the workers that are forked later
 
 
 class ActionModule(ActionBase):

@@ -85,7 +85,7 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ..module_utils._core.failures import RaftError
+from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import connect
 from ..module_utils._kube.objects import PREFIXES, ObjectEditor, content
@@ -106,7 +106,7 @@ DOING = "asking Kubernetes"
 def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     definition, state = module.params["definition"], module.params["state"]
     if definition.get("kind") not in PREFIXES or not (definition.get("metadata") or {}).get("name"):
-        raise RaftError(
+        raise MigrationError(
             f"definition needs metadata.name and a kind, one of {', '.join(PREFIXES)}; it has {definition.get('kind')}"
         )
     editor = ObjectEditor(connect(module), definition, dry_run=module.check_mode)

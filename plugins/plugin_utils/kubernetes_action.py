@@ -21,7 +21,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import extract_sensitive_values_from_kubeconfig
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import has_at_least
 
-from ..module_utils._core.failures import RaftError
+from . import preload as _preload  # noqa: F401 - for the workers that are forked later
+from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import explained
 
 try:
@@ -72,9 +73,9 @@ class KubernetesAction(ActionBase):
         found: dict[str, Any] = {"changed": False}
         try:
             self.MODULE.run(module, found)
-        except (RaftError, OSError) as error:
+        except (MigrationError, OSError) as error:
             failed = explained(error, self.MODULE.DOING)
-            found |= {"failed": True, "msg": failed.told, "failure": failed.failure}
+            found |= {"failed": True, "msg": failed.full_message, "failure": failed.failure}
         if module.warnings:
             found["warnings"] = module.warnings
         return {**result, **remove_values(found, secrets)}
