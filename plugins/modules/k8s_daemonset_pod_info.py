@@ -118,7 +118,6 @@ from ..module_utils._kube.arguments import DAEMONSET
 from ..module_utils._kube.daemonset import DaemonSetReader, DaemonSetView
 from ..module_utils._kube.pods import describe, why_not
 
-
 SPEC: dict[str, Any] = {
     "argument_spec": {
         **DAEMONSET,

@@ -60,7 +60,6 @@ from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import connect
 from ..module_utils._kube.nodes import node_names
 
-
 SPEC: dict[str, Any] = {
     "argument_spec": {**AUTH_ARG_SPEC, "addresses": {"type": "dict", "required": True}},
     "supports_check_mode": True,

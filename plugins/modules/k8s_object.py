@@ -90,7 +90,6 @@ from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import connect
 from ..module_utils._kube.objects import PREFIXES, ObjectEditor, content
 
-
 SPEC: dict[str, Any] = {
     "argument_spec": {
         **AUTH_ARG_SPEC,

@@ -194,7 +194,6 @@ from ..module_utils._kube.route import Route
 from ..module_utils._kube.service import ENDPOINTS, OWNER, PODS, option_faults
 from ..module_utils._kube.swap import Swap
 
-
 ENDPOINT: dict[str, Any] = {
     "ip": {"type": "str", "required": True},
     "node_name": {"type": "str"},

@@ -21,16 +21,16 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import extract_sensitive_values_from_kubeconfig
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import has_at_least
 
-from . import preload as _preload  # noqa: F401 - for the workers that are forked later
 from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import explained
+from . import preload as _preload  # noqa: F401 - for the workers that are forked later
 
 try:
     # What `connect` needs: imported before the workers are forked, and not by each of them.
     import kubernetes.client
     import kubernetes.config
-    import kubernetes.dynamic
-    from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as _client
+    import kubernetes.dynamic  # noqa: F401
+    from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as _client  # noqa: F401
 
     CLIENT = has_at_least("kubernetes", "24.2.0")
 except ImportError:

@@ -112,8 +112,9 @@ def test_l1_an_alert_between_a_step_and_its_record_stops_nothing(tmp_path: Path,
 
 
 def test_l1_the_proof_comes_before_anything_is_opened_or_taken() -> None:
-    phase = [task["name"] for task in tasks_of("run/tasks/phase.yml")]
-    assert phase.index("Prove what the journal says of the opening") < phase.index("Phase {{ raft_migration_phase }}")
+    (play,) = yaml.safe_load((CHECKOUT / "playbooks/parts/cutover.yml").read_text())
+    phase = [task["name"] for task in play["tasks"]]
+    assert phase.index("Prove what the journal says of the opening") < phase.index("Cutover")
     (back,) = tasks_of("run/tasks/back.yml")
     steps = [task["name"] for task in back["block"]]
     assert steps.index("Prove what the journal says of the opening") < steps.index("Take the cluster back")

@@ -110,4 +110,6 @@ def test_each_module_of_the_kubernetes_group_has_its_action(name: str):
     """One that is added without would start a Python again for each of its tasks."""
     module = import_plugin(f"action.{name}").ActionModule.MODULE
     assert module is import_plugin(f"modules.{name}")
-    assert module.SPEC["supports_check_mode"] and module.DOING and callable(module.run)
+    assert module.SPEC["supports_check_mode"]
+    assert module.DOING
+    assert callable(module.run)
