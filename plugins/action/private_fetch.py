@@ -9,6 +9,7 @@ Tasks before and after it could set them, but these would take time while writes
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -23,19 +24,42 @@ from ..module_utils._core.durable import private_folder
 class ActionModule(Fetch):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         src, dest = self._task.args.get("src"), self._task.args.get("dest")
-        if set(self._task.args) != {"src", "dest"} or not isinstance(src, str) or not isinstance(dest, str) or not Path(dest).is_absolute():
+        expected = self._task.args.get("expected_sha256")
+        if not {"src", "dest"} <= set(self._task.args) <= {"src", "dest", "expected_sha256"} or not isinstance(src, str) or not isinstance(dest, str) or not Path(dest).is_absolute():
             raise AnsibleActionFail("private_fetch wants `src`, a file on the host, and `dest`, an absolute path of a file here")
+        if expected is not None and not isinstance(expected, str):
+            raise AnsibleActionFail("`expected_sha256` of private_fetch is not a string")
         given, before = self._task.args, os.umask(0o077)
         try:
             if not self._task.check_mode:
                 _prepare(Path(dest))
-            self._task.args = {**given, "flat": True, "validate_checksum": True}
+            self._task.args = {"src": src, "dest": dest, "flat": True, "validate_checksum": True}
             result: dict[str, Any] = super().run(tmp, task_vars)
+            if expected and not self._task.check_mode and not result.get("failed"):
+                result |= _compared(Path(dest), expected)
         finally:
             # A task with `until` comes here again.
             self._task.args = given
             os.umask(before)
         return result
+
+
+def _compared(copy: Path, expected: str) -> dict[str, Any]:
+    """What the result says of the copy's content, read back from where it was written."""
+    digest = hashlib.sha256()
+    try:
+        with copy.open("rb") as content:
+            while part := content.read(1 << 20):
+                digest.update(part)
+    except OSError as error:
+        raise AnsibleActionFail(f"the copy {copy} cannot be read: {error}") from error
+    if digest.hexdigest() == expected:
+        return {"sha256": expected}
+    return {
+        "failed": True,
+        "msg": f"the copy {copy} has SHA-256 {digest.hexdigest()}, wanted: {expected}. The file on the host was changed, or the copy "
+        "was. Check the storage on both sides, then run this again",
+    }
 
 
 def _prepare(dest: Path) -> None:

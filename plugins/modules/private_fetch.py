@@ -35,6 +35,9 @@ options:
     description: The file on the control node, as an absolute path. Folders that are missing are made with mode 0700.
     type: str
     required: true
+  expected_sha256:
+    description: The SHA-256 that the copy must have. Another one fails the task; the copy stays for a look.
+    type: str
 seealso:
   - module: ansible.builtin.fetch
 """
@@ -47,6 +50,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+sha256:
+  description: SHA-256 of the copy.
+  returned: with O(expected_sha256), on success
+  type: str
 dest:
   description: The file on the control node.
   returned: success

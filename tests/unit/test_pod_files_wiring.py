@@ -17,8 +17,9 @@ ROLE = CHECKOUT / "roles/cluster"
 
 
 def tasks() -> list[dict[str, Any]]:
-    loaded: list[dict[str, Any]] = yaml.safe_load((ROLE / "tasks/daemonset.yml").read_text(encoding="utf-8"))
-    return loaded
+    first, *others = yaml.safe_load((ROLE / "tasks/daemonset.yml").read_text(encoding="utf-8"))
+    imported: list[dict[str, Any]] = yaml.safe_load((ROLE / "tasks" / first["ansible.builtin.import_tasks"]).read_text(encoding="utf-8"))
+    return imported + others
 
 
 def test_d1_the_files_are_written_before_the_pods_read_them() -> None:
