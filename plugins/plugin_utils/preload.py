@@ -12,15 +12,16 @@ so the action plugins that a run meets first import this.
 
 from __future__ import annotations
 
-from ansible.plugins.loader import filter_loader, lookup_loader
+from ansible.plugins.loader import filter_loader, lookup_loader, test_loader
 
 COLLECTION = "pi_controller.raft_migration"
 
 
 def preload() -> None:
-    """Load this collection's filters, those of Ansible, and the lookup that is evaluated for each task of a phase."""
+    """Load this collection's filters, those and the tests of Ansible, and the lookup that is evaluated for each task of a phase."""
     # One filter brings all others of its collection along.
     filter_loader.get("ansible.builtin.combine")
+    test_loader.get("ansible.builtin.skipped")
     filter_loader.get(f"{COLLECTION}.recorded")
     lookup_loader.get(f"{COLLECTION}.quorum_alert")
 
