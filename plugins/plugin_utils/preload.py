@@ -12,6 +12,8 @@ so the action plugins that a run meets first import this.
 
 from __future__ import annotations
 
+import contextlib
+
 from ansible.plugins.loader import filter_loader, lookup_loader, test_loader
 
 COLLECTION = "pi_controller.raft_migration"
@@ -19,11 +21,13 @@ COLLECTION = "pi_controller.raft_migration"
 
 def preload() -> None:
     """Load this collection's filters, those and the tests of Ansible, and the lookup that is evaluated for each task of a phase."""
-    # One filter brings all others of its collection along.
-    filter_loader.get("ansible.builtin.combine")
-    test_loader.get("ansible.builtin.skipped")
-    filter_loader.get(f"{COLLECTION}.recorded")
-    lookup_loader.get(f"{COLLECTION}.quorum_alert")
+    # Outside of a run there is no loader of collections. Nothing depends on this but time.
+    with contextlib.suppress(KeyError):
+        # One filter brings all others of its collection along.
+        filter_loader.get("ansible.builtin.combine")
+        test_loader.get("ansible.builtin.skipped")
+        filter_loader.get(f"{COLLECTION}.recorded")
+        lookup_loader.get(f"{COLLECTION}.quorum_alert")
 
 
 preload()
