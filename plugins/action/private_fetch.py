@@ -20,16 +20,20 @@ from ansible.plugins.action.fetch import ActionModule as Fetch
 
 from ..module_utils._core.durable import private_folder
 
+WANTED = "private_fetch wants `src`, a file on the host, and `dest`, an absolute path of a file here"
+
 
 class ActionModule(Fetch):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        src, dest = self._task.args.get("src"), self._task.args.get("dest")
-        expected = self._task.args.get("expected_sha256")
-        if not {"src", "dest"} <= set(self._task.args) <= {"src", "dest", "expected_sha256"} or not isinstance(src, str) or not isinstance(dest, str) or not Path(dest).is_absolute():
-            raise AnsibleActionFail("private_fetch wants `src`, a file on the host, and `dest`, an absolute path of a file here")
+        given = self._task.args
+        src, dest, expected = (given.get(name) for name in ("src", "dest", "expected_sha256"))
+        if not {"src", "dest"} <= set(given) <= {"src", "dest", "expected_sha256"}:
+            raise AnsibleActionFail(f"{WANTED}; {', '.join(given)} was given")
+        if not isinstance(src, str) or not isinstance(dest, str) or not Path(dest).is_absolute():
+            raise AnsibleActionFail(WANTED)
         if expected is not None and not isinstance(expected, str):
             raise AnsibleActionFail("`expected_sha256` of private_fetch is not a string")
-        given, before = self._task.args, os.umask(0o077)
+        before = os.umask(0o077)
         try:
             if not self._task.check_mode:
                 _prepare(Path(dest))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -109,3 +110,14 @@ def test_m1_the_folders_of_watch_and_journal_are_private(tmp_path: Path):
     finally:
         os.umask(before)
     assert [modes(tmp_path / name) for name in "ace"] == [{}, {}, {}]
+
+
+@pytest.mark.parametrize("taken", [b"state" * 1000, b"something else"])
+def test_a_copy_that_is_not_what_was_taken_fails(tmp_path: Path, run, taken: bytes):
+    expected = hashlib.sha256(taken).hexdigest()
+    args = {"src": f"{tmp_path}/pi/pi-controller.db", "dest": f"{tmp_path}/control/pi-controller.db", "expected_sha256": expected}
+    done = run(args)
+    assert (done.returncode == 0) == (taken == b"state" * 1000), done.stdout + done.stderr
+    if done.returncode:
+        assert f"wanted: {expected}" in done.stdout
+        assert hashlib.sha256(b"state" * 1000).hexdigest() in done.stdout
