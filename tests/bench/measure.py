@@ -20,6 +20,7 @@ from tests.lab.shell import wait_for
 PING = "- hosts: k3s_cluster\n  gather_facts: false\n  tasks:\n" + "    - ansible.builtin.ping:\n"
 PINGS = 6
 RESTARTS = 2
+POD_CONFIG = "/var/lib/pi-controller-pods.config/standard.yaml"
 # So wide that they convict nothing but a lost write or a wrong read: what a pause may be is what the table says.
 LIMITS = rehearsal.Limits(write_pause=120, read_gap=120, recovery=120)
 
@@ -131,6 +132,8 @@ def naive(manifest: str, folder: Path, times: Times, counts: dict[str, int]) -> 
             machines.execute(node, ["systemctl", "disable", "--now", "pi-controller"])
         for node in nodes:
             machines.execute(node, ["cp", "-a", "/var/lib/pi-controller", "/var/lib/pi-controller-pods"])
+            # Where the collection's DaemonSet has the pod's configuration; the unit's own does on the standard ports.
+            machines.execute(node, ["install", "-D", "-m", "0600", "/etc/pi-controller/config.yaml", POD_CONFIG])
         _kubectl("apply", "-f", "-", stdin=manifest)
         wait_for("a Ready pod on every Pi", lambda: next(filter(None, (_not_ready(node.name, "") for node in nodes)), None), timeout=180,
                  advice="python3 -m tests.lab kubectl -- -n pi-controller describe pods", interval=0.2)
