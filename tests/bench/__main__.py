@@ -39,34 +39,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     times = measure.Times()
     counts: dict[str, int] = {}
+    tasks: dict[str, int] = {}
     try:
-        run(folder, times, counts, options.short)
+        run(folder, times, counts, tasks, options.short)
     except (LabError, TimeoutError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     found = figures.lines(times)
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}; {states.require().options}"
-    result = {"machine": machine, "times": dict(times), "counts": counts, "figures": [vars(line) | {"verdict": line.verdict} for line in found]}
+    result = {"machine": machine, "times": dict(times), "counts": counts, "tasks": tasks, "figures": [vars(line) | {"verdict": line.verdict} for line in found]}
     (folder / "bench.json").write_text(json.dumps(result, indent=2) + "\n")
     (folder / "bench.svg").write_text(chart.svg(times))
-    broken = figures.broken_promises(counts)
+    broken = figures.broken_promises(counts) + figures.too_many_tasks(tasks)
     print(f"\n{machine}\n\n{figures.table(found)}\n")
+    print("tasks: " + ", ".join(f"{name} {count}" for name, count in tasks.items()))
     print("\n".join(f"BROKEN: {text}" for text in broken) or "acknowledged writes lost, failed reads, stale reads: 0 in every run of the collection")
     print(f"logs, histories and bench.json: {folder}")
     if options.docs:
-        write_docs(machine, times, counts, found)
+        write_docs(machine, times, counts, tasks, found)
     return 1 if broken else 0
 
 
-def run(folder: Path, times: measure.Times, counts: dict[str, int], short: bool) -> None:
+def run(folder: Path, times: measure.Times, counts: dict[str, int], tasks: dict[str, int], short: bool) -> None:
     rehearsal.old_world("full")
     times["noop"] = measure.noop(folder)
-    measure.migration("parallel", "parallel", folder, times, counts, "--staleness", "2")
+    measure.migration("parallel", "parallel", folder, times, counts, tasks, "--staleness", "2")
     times["floor"], times["restart"] = measure.restarts()
     manifest = measure.daemonset()
     measure.rollback("parallel", folder, times, counts)
     rehearsal.old_world("full")
-    measure.migration("rolling", "rolling", folder, times, counts)
+    measure.migration("rolling", "rolling", folder, times, counts, tasks)
     measure.rollback("rolling", folder, times, counts)
     rehearsal.old_world("full")
     measure.naive(manifest, folder, times, counts)
@@ -77,14 +79,14 @@ def run(folder: Path, times: measure.Times, counts: dict[str, int], short: bool)
     names = rehearsal.old_world("upstream")
     old_leader = on.leader(names)
     # What a network fence costs reads at the old leader's own address is allowed for by the tests, which know when it was.
-    measure.migration("upstream", "parallel", folder, times, counts, "--staleness", "4", "--allow-failed-reads-at", old_leader,
+    measure.migration("upstream", "parallel", folder, times, counts, tasks, "--staleness", "4", "--allow-failed-reads-at", old_leader,
                       "--between", "0", "99999999999")
     rehearsal.lab("reset", "--profile", "upstream")
-    measure.migration("upstream-rolling", "rolling", folder, times, counts, "--staleness", "4")
+    measure.migration("upstream-rolling", "rolling", folder, times, counts, tasks, "--staleness", "4")
     rehearsal.lab("reset", "--profile", "full")
 
 
-def write_docs(machine: str, times: measure.Times, counts: dict[str, int], found: Sequence[figures.Line]) -> None:
+def write_docs(machine: str, times: measure.Times, counts: dict[str, int], tasks: dict[str, int], found: Sequence[figures.Line]) -> None:
     """The figures of this run, for readers."""
     (DOCS / "images/benchmark.svg").write_text(chart.svg(times))
     rows = "\n".join(f"| {name} | {seconds:.2f} |" for name, seconds in times.items())
@@ -107,6 +109,8 @@ copy their data, start pods on it; clients meet no daemon for all of that time.
 Acknowledged writes lost, failed reads and stale reads in the runs of the collection: {sum(count for name, count in counts.items()
                                                                                          if not name.startswith("naive"))}.
 By hand: {counts.get("naive: failed reads", 0)} reads failed.
+
+Ansible tasks of a whole run: {", ".join(f"{name} {count}" for name, count in tasks.items())}.
 """)
 
 

@@ -92,7 +92,7 @@ def under_witness(name: str, folder: Path, times: Times, counts: dict[str, int],
     counts[f"{name}: stale reads"] = kinds.count("stale_read")
 
 
-def migration(name: str, strategy: str, folder: Path, times: Times, counts: dict[str, int], *judged: str) -> list[str]:
+def migration(name: str, strategy: str, folder: Path, times: Times, counts: dict[str, int], tasks: dict[str, int], *judged: str) -> list[str]:
     """There; returns the Pis."""
     names = [node["name"] for node in rehearsal.lab_state()["nodes"]]
     with under_witness(name, folder, times, counts, *judged):
@@ -101,6 +101,7 @@ def migration(name: str, strategy: str, folder: Path, times: Times, counts: dict
         if run.returncode:
             raise rehearsal.LabError(f"{name}: migrate ended with {run.returncode}; see {folder}/{name}.log")
     times[f"{name}.run"] = run.seconds
+    tasks[name] = run.tasks
     if strategy == "rolling":
         times[f"{name}.away"] = max(rehearsal.journal(host)["phases"]["cutover"]["facts"]["away_seconds"] for host in names)
     return names

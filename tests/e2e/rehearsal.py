@@ -116,6 +116,11 @@ class PlaybookRun:
     def plays(self) -> list[str]:
         return re.findall(r"^PLAY \[(.+?)\] \*", self.output, re.MULTILINE)
 
+    @property
+    def tasks(self) -> int:
+        """How many tasks it came to, skipped ones too."""
+        return len(re.findall(r"^TASK \[", self.output, re.MULTILINE))
+
 
 class Play:
     """One ansible-playbook run, in a process group of its own: it can be watched while it runs, and killed.
