@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     found = figures.lines(times)
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}; {states.require().options}"
-    result = {"machine": machine, "times": dict(times), "counts": counts, "tasks": tasks, "figures": [vars(line) | {"verdict": line.verdict} for line in found]}
+    reached = [vars(line) | {"verdict": line.verdict} for line in found]
+    result = {"machine": machine, "times": dict(times), "counts": counts, "tasks": tasks, "figures": reached}
     (folder / "bench.json").write_text(json.dumps(result, indent=2) + "\n")
     (folder / "bench.svg").write_text(chart.svg(times))
     broken = figures.broken_promises(counts) + figures.too_many_tasks(tasks)
