@@ -14,7 +14,7 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any
 
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
@@ -58,7 +58,7 @@ class KubernetesAction(ActionBase):
     """Runs `MODULE.run` here where the module would run with this very Python; everywhere else it runs the module."""
 
     TRANSFERS_FILES = False
-    MODULE: ClassVar[ModuleType]
+    MODULE: ModuleType
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
