@@ -33,6 +33,7 @@ def ensure(state: State) -> None:
         _ip("link", "add", settings.BRIDGE, "type", "bridge")
         _ip("address", "add", f"{settings.MACHINE_ADDRESS}/24", "dev", settings.BRIDGE)
     _ip("link", "set", settings.BRIDGE, "up")
+    _ip("route", "replace", "local", settings.CLIENT_ADDRESSES, "dev", settings.BRIDGE)
     for node in state.nodes:
         _ensure_host(node, state)
 

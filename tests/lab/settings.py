@@ -16,6 +16,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 BRIDGE = "pilab0"
 MACHINE_ADDRESS = "10.77.0.1"
 HOST_NETWORK = "10.77.0.0/24"
+# The machine has all of these as well, so that clients on it can be many to a daemon that counts requests by address.
+CLIENT_ADDRESSES = "10.77.0.128/25"
 SERVICE_RANGE = "10.96.0.0/16"
 POD_RANGE = "10.244.0.0/16"
 MAX_NODES = 9

@@ -23,7 +23,19 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .history import FAIL, NAME_PREFIX, OK, READS, REDIRECTED, TABLES, UNKNOWN, Operation, Recorder, describe
+from .history import (
+    FAIL,
+    NAME_PREFIX,
+    OK,
+    READS,
+    REDIRECTED,
+    TABLES,
+    UNKNOWN,
+    WRITTEN_BY_THE_DAEMON,
+    Operation,
+    Recorder,
+    describe,
+)
 from .http import HttpClient, Reply, Route, lab_address
 
 OBJECTS_AT_START = 3  # of each writer, in each table
@@ -41,6 +53,8 @@ class Settings:
     connect_timeout: float = 1.5
     rest_port: int = 8080
     token: str = ""
+    # Each Pi keeps its data to itself, and its daemon writes some columns by itself.
+    apart: bool = False
 
 
 class Registry:
@@ -178,7 +192,7 @@ class Reader(Client):
             table,
             wanted,
             self.shared.baseline.get(table),
-            self.shared.settings.read_timeout,
+            self.shared.settings,
             self.name,
         )
         operation.late = self.late if self.late > 0.01 else 0.0
@@ -193,13 +207,14 @@ def read(
     table: str,
     wanted: tuple[str, int] | None,
     baseline: dict[str, str] | None,
-    timeout: float,
+    settings: Settings,
     client: str,
 ) -> Operation:
     """One read: of a row, or of the whole table when none is wanted."""
     path = f"/api/v1/{table}" + (f"/{wanted[1]}" if wanted else "")
     start = time.monotonic()
-    reply = http.exchange(route, "GET", path, None, timeout, may_retry=True)
+    volatile = WRITTEN_BY_THE_DAEMON.get(table, frozenset()) if settings.apart else frozenset()
+    reply = http.exchange(route, "GET", path, None, settings.read_timeout, may_retry=True)
     operation = Operation(
         client,
         route.name,
@@ -221,7 +236,7 @@ def read(
     elif reply.status == 200:
         try:
             answer = json.loads(reply.body)
-            found = describe([answer], {}) if wanted else describe(answer[table], baseline)
+            found = describe([answer], {}) if wanted else describe(answer[table], baseline, volatile)
             operation.outcome = OK
             operation.values, operation.duplicates, operation.foreign = (
                 found["values"],
@@ -395,17 +410,20 @@ def _worth_retrying(operation: Operation) -> bool:
     return operation.status in (403, 503) or operation.error.startswith(RETRYABLE_NOTHING_SENT)
 
 
-def clients(shared: Shared) -> list[Client]:
-    """Every reader and writer: a reader over new connections, one that keeps them, and a writer for each route."""
+def clients(shared: Shared, first: int = 1) -> list[Client]:
+    """Every reader and writer: a reader over new connections, one that keeps them, and a writer for each route.
+
+    The writers are numbered from `first` on, and no two of one witness may have one number.
+    """
     count = len(shared.routes)
     result: list[Client] = []
     for index, route in enumerate(shared.routes):
         # The two readers of a route take turns, and so do the routes.
         result += [
-            Reader(index + 2 * keep_alive, route, shared, keep_alive, (index / count + 0.5 * keep_alive) % 1)
+            Reader(index + 2 * keep_alive, route.of_client(1 + keep_alive), shared, keep_alive, (index / count + 0.5 * keep_alive) % 1)
             for keep_alive in (False, True)
         ]
     return result + [
-        Writer(index + 1, route, shared, index % 2 == 1, (index + 0.5) / count)
+        Writer(index + first, route.of_client(3), shared, index % 2 == 1, (index + 0.5) / count)
         for index, route in enumerate(shared.routes)
     ]

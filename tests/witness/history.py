@@ -30,6 +30,8 @@ FORMAT = 1
 TABLES = ("nodes", "gpio")
 NAME_PREFIX = "witness-"
 SERVICE = "service"
+# Columns that the published daemon writes by itself, by table.
+WRITTEN_BY_THE_DAEMON = {"nodes": frozenset({"last_seen", "status", "updated_at"})}
 
 # Outcomes. A redirected write was refused by a follower that named the leader: not applied, and not a failure either.
 OK, FAIL, UNKNOWN, REDIRECTED = "ok", "fail", "unknown", "redirected"
@@ -103,6 +105,27 @@ class History:
         return min((operation.start for operation in self.operations), default=0.0), max(ends, default=0.0)
 
     @property
+    def apart(self) -> bool:
+        """Whether each route name is a Pi that keeps its data to itself."""
+        return any(header.get("apart") for header in self.headers)
+
+    def of_pi(self, name: str) -> History:
+        """What was recorded of one Pi that keeps its data to itself."""
+        headers = []
+        for header in self.headers:
+            routes = [route for route in header["routes"] if route["name"] == name]
+            labels = {_label(route) for route in routes}
+            writers = {client: label for client, label in header.get("writers", {}).items() if label in labels}
+            own = {*writers, *(client for label in labels for client in _readers(label))}
+            clients = [client for client in header.get("clients", ()) if client in own]
+            baseline = header.get("baseline", {}).get(name, {})
+            headers.append({**header, "apart": False, "routes": routes, "writers": writers, "clients": clients, "baseline": baseline})
+        named = {client for header in headers for client in header["clients"]}
+        operations = [operation for operation in self.operations if operation.route == name]
+        stuck = [client for client in self.stuck if client in named]
+        return History(headers, operations, self.crashes, self.ended, stuck)
+
+    @property
     def runs(self) -> set[str]:
         return {header["run"] for header in self.headers}
 
@@ -130,8 +153,7 @@ class History:
             self.labels.update(self.writers)
             for header in self.headers:
                 for route in header["routes"]:
-                    label = f"{route['name']}@{route['netns']}" if route.get("netns") else route["name"]
-                    self.labels |= {f"read-{label}-{kind}": label for kind in ("fresh", "kept")}
+                    self.labels |= dict.fromkeys(_readers(_label(route)), _label(route))
         return self.labels.get(operation.client) or operation.via or operation.route
 
     @property
@@ -152,6 +174,14 @@ class History:
             return "never"
         stamp = datetime.fromtimestamp(self.wall(moment), timezone.utc)
         return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _label(route: dict[str, Any]) -> str:
+    return f"{route['name']}@{route['netns']}" if route.get("netns") else route["name"]
+
+
+def _readers(label: str) -> tuple[str, str]:
+    return f"read-{label}-fresh", f"read-{label}-kept"
 
 
 class Recorder:
@@ -251,10 +281,13 @@ def _lines(path: Path) -> Iterable[tuple[str, bool]]:
             yield line, line.endswith("\n")
 
 
-def describe(rows: list[dict[str, Any]], baseline: dict[str, str] | None) -> dict[str, Any]:
+def describe(
+    rows: list[dict[str, Any]], baseline: dict[str, str] | None, volatile: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """The fields of an Operation that say what a list answer held.
 
-    Rows of other owners are compared with `baseline` (id -> row) and only differences are kept; None compares nothing.
+    Rows of other owners are compared with `baseline` (id -> row), but for the columns in `volatile`, and only differences are
+    kept; None compares nothing.
     """
     values: dict[str, list[Any]] = {}
     duplicates: list[str] = []
@@ -262,7 +295,7 @@ def describe(rows: list[dict[str, Any]], baseline: dict[str, str] | None) -> dic
     for row in rows:
         name = str(row.get("name"))
         if not name.startswith(NAME_PREFIX):
-            others[str(row.get("id"))] = canonical(row)
+            others[str(row.get("id"))] = canonical({key: value for key, value in row.items() if key not in volatile})
         elif name in values:
             duplicates.append(name)
         else:

@@ -28,12 +28,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Route(NamedTuple):
-    """A way to the cluster: an address, and the network namespace to use it from (empty: the machine's own)."""
+    """A way to the cluster: an address, the network namespace to use it from (empty: the machine's own), and the address to send
+    from (empty: whichever the kernel takes).
+    """
 
     name: str
     host: str
     port: int
     netns: str = ""
+    source: str = ""
 
     @property
     def target(self) -> str:
@@ -42,6 +45,10 @@ class Route(NamedTuple):
     @property
     def label(self) -> str:
         return f"{self.name}@{self.netns}" if self.netns else self.name
+
+    def of_client(self, number: int) -> Route:
+        """The same way from an address of this client's own, for daemons that count requests by address."""
+        return self._replace(source=str(ipaddress.ip_address(self.source) + number)) if self.source else self
 
 
 def parse_route(text: str) -> Route:
@@ -156,6 +163,8 @@ class HttpClient:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(min(self._connect_timeout, _left(deadline)))
+            if route.source:
+                sock.bind((route.source, 0))
             sock.connect((route.host, route.port))
         except OSError:
             sock.close()

@@ -101,8 +101,13 @@ def judge(
     """Judge a history.
 
     `final_state` holds the last list reads of every table through every route; without one (None) there is no
-    acquittal. `staleness` is in seconds.
+    acquittal. `staleness` is in seconds. Where each Pi keeps its data to itself, each is judged by itself, and the verdict is the
+    worst of theirs.
     """
+    rules: dict[str, Any] = {"limits": limits, "staleness": staleness, "allowances": allowances, "demands": demands,
+                             "ignore_foreign": ignore_foreign}  # fmt: skip
+    if history.apart:
+        return _judge_apart(history, final_state, rules)
     history = replace(history, operations=sorted(history.operations, key=lambda operation: operation.start))
     case = _Case(history, final_state or (), staleness, ignore_foreign, allowances)
     for operation in history.operations:
@@ -122,6 +127,24 @@ def judge(
     kinds = {finding.kind for finding in findings}
     outcome = CONVICTED if kinds - EVIDENCE_KINDS else REFUSED if kinds else ACQUITTED
     return Verdict(outcome, findings, allowed, measured, case.allowed_stale)
+
+
+def _judge_apart(history: History, final_state: Sequence[Operation] | None, rules: dict[str, Any]) -> Verdict:
+    verdicts = {
+        pi: judge(history.of_pi(pi), None if final_state is None else [read for read in final_state if read.route == pi], **rules)
+        for pi in history.routes
+    }
+    measured = figures.figures(history)
+    for total in ("rows_of_other_witnesses_ignored", "older_values_seen_by_one_client_at_one_address"):
+        measured[total] = sum(verdict.figures[total] for verdict in verdicts.values())
+    measured["limits"] = asdict(rules["limits"])
+    measured["pis"] = {pi: verdict.outcome for pi, verdict in verdicts.items()}
+    outcome = next((worst for worst in (CONVICTED, REFUSED) if worst in measured["pis"].values()), ACQUITTED)
+    findings, failed, stale = (
+        [finding for verdict in verdicts.values() for finding in getattr(verdict, kind)]
+        for kind in ("findings", "allowed_failed_reads", "allowed_stale_reads")
+    )
+    return Verdict(outcome, findings, failed, measured, stale)
 
 
 def row_findings(history: History, final_state: Sequence[Operation], staleness: float = STALENESS) -> list[Finding]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import ipaddress
 import json
 import os
 import secrets
@@ -28,13 +29,14 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from . import detection
 from . import judge as court
-from .clients import Client, Settings, Shared, Tempo, Writer, clients, read
+from .clients import Client, Registry, Settings, Shared, Tempo, Writer, clients, read
 from .evidence import Allowance, Demands, Limits, Phase
 from .finding import ACQUITTED, CONVICTED, REFUSED
 from .history import OK, SERVICE, TABLES, History, Operation, Recorder, load
@@ -42,6 +44,11 @@ from .http import REST_PORT, HttpClient, Route, parse_route
 
 AGREEMENT_TIMEOUT = 15.0  # for all routes to show the same rows, before and after
 POLL = 0.2
+# Seconds between two looks, and operations a second of each client, that the published daemon's limit for one address lets through.
+SLOW_POLL, SLOW = 2.5, 0.8
+# Clients on the machine send from these, a few for each Pi: see tests/lab/network.py.
+SOURCES = "10.77.0.128"
+SOURCES_PER_PI = 8
 EXIT = {ACQUITTED: 0, CONVICTED: 1, REFUSED: 3}
 HEADLINES = {ACQUITTED: "ACQUITTED", CONVICTED: "CONVICTED", REFUSED: "REFUSED, NO VERDICT for want of evidence"}
 
@@ -65,6 +72,26 @@ def lab_routes(state_file: Path, service: str | None, rest_port: int) -> list[Ro
     ]
 
 
+def apart_routes(state_file: Path, rest_port: int) -> list[Route]:
+    """Two ways to each Pi: from itself over loopback, where the published daemon sets no limit, and from outside. A Service leads to
+    the data of any Pi, and is none.
+    """
+    base = ipaddress.ip_address(SOURCES)
+    found: list[Route] = []
+    for number, node in enumerate(json.loads(state_file.read_text())["nodes"]):
+        outside = parse_route(f"{node['name']}={node['address']}:{rest_port}")
+        found += [
+            parse_route(f"{node['name']}=127.0.0.1:{rest_port}@{node['name']}"),
+            outside._replace(source=str(base + SOURCES_PER_PI * number)),
+        ]
+    return found
+
+
+def by_pi(routes: Sequence[Route]) -> dict[str, list[Route]]:
+    """The routes by their name."""
+    return {name: [route for route in routes if route.name == name] for name in dict.fromkeys(route.name for route in routes)}
+
+
 def list_everywhere(
     routes: Sequence[Route], baseline: dict[str, dict[str, str]], settings: Settings, timeout: float
 ) -> list[Operation]:
@@ -73,13 +100,13 @@ def list_everywhere(
     http = HttpClient(keep_alive=False, connect_timeout=settings.connect_timeout, token=settings.token)
     while True:
         answers = [
-            read(http, route, table, None, baseline.get(table, {}), settings.read_timeout, "")
+            read(http, route, table, None, baseline.get(table, {}), settings, "")
             for route in routes
             for table in TABLES
         ]
         if agree(answers) or time.monotonic() > deadline:
             return answers
-        time.sleep(POLL)
+        time.sleep(SLOW_POLL if settings.apart else POLL)
 
 
 def agree(answers: Sequence[Operation]) -> bool:
@@ -140,10 +167,15 @@ def run(options: argparse.Namespace) -> int:
         options.connect_timeout,
         options.rest_port,
         options.token_file.read_text().strip() if options.token_file else "",
+        options.apart,
     )
     routes = [parse_route(text) for text in options.route]
     if options.state:
-        routes += lab_routes(options.state, options.service, options.rest_port)
+        routes += (
+            apart_routes(options.state, options.rest_port)
+            if options.apart
+            else lab_routes(options.state, options.service, options.rest_port)
+        )
     if not routes:
         raise Trouble("no routes: give --state, or --route for each way to the cluster")
     name = secrets.token_hex(3)
@@ -154,7 +186,8 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGUSR1, lambda *_: tempo.hurry(options.around))
     if options.ready_file:
         options.ready_file.unlink(missing_ok=True)  # a caller must not take an earlier run's for ours
-    baseline = take_baseline(routes, settings)
+    clusters = by_pi(routes) if options.apart else {"": routes}
+    baselines = {cluster: take_baseline(own, settings) for cluster, own in clusters.items()}
     recorder = Recorder(options.out)
     crashes: list[str] = []
 
@@ -164,13 +197,19 @@ def run(options: argparse.Namespace) -> int:
         stop.set()
 
     warmth = Warmth(options.ready_file, name)
-    shared = Shared(name, routes, recorder, settings, baseline, warmth.first_success, crashed, tempo, stop=stop)
-    threads = clients(shared)
+    shared = Shared(name, routes, recorder, settings, {}, warmth.first_success, crashed, tempo, stop=stop)
+    threads: list[Client] = []
+    for cluster, own in clusters.items():
+        # Who reads through one Pi looks for what was written through it.
+        here = replace(shared, routes=own, baseline=baselines[cluster], registry=Registry())
+        for part in _by_tempo(here):
+            threads += clients(part, first=1 + sum(isinstance(client, Writer) for client in threads))
     warmth.waiting = {client.name for client in threads}
     recorder.header(
         name,
         [route._asdict() for route in routes],
-        baseline,
+        baselines if options.apart else baselines[""],
+        apart=options.apart,
         clients=[client.name for client in threads],
         writers={client.name: client.route.label for client in threads if isinstance(client, Writer)},
     )
@@ -184,15 +223,24 @@ def run(options: argparse.Namespace) -> int:
     asked = stop.wait(bound)
     reason = "crash" if crashes else "asked to" if asked else "time is up"
     status = _finish(threads, stop, recorder, settings, warmth, crashes, reason)
-    final = list_everywhere(routes, baseline, settings, options.final_timeout)
+    finals = [list_everywhere(own, baselines[cluster], settings, options.final_timeout) for cluster, own in clusters.items()]
     path = options.final_state or final_state_beside(options.out)
-    path.write_text("".join(json.dumps(operation.to_json()) + "\n" for operation in final))
+    path.write_text("".join(json.dumps(operation.to_json()) + "\n" for final in finals for operation in final))
     print(
         f"final state: {path}"
-        + ("" if agree(final) else f"; the routes did not agree within {options.final_timeout:g} s"),
+        + ("" if all(map(agree, finals)) else f"; the routes did not agree within {options.final_timeout:g} s"),
         flush=True,
     )
     return status
+
+
+def _by_tempo(shared: Shared) -> list[Shared]:
+    """The clients whose requests the daemon counts are slow; no other ones are."""
+    if not shared.settings.apart:
+        return [shared]
+    counted = [route for route in shared.routes if route.source]
+    free = [route for route in shared.routes if not route.source]
+    return [replace(shared, routes=free), replace(shared, routes=counted, tempo=Tempo(SLOW, SLOW, SLOW))]
 
 
 def final_state_beside(history: Path) -> Path:
@@ -373,6 +421,7 @@ def summary(verdict: court.Verdict, at_most: int = 4) -> str:
     lines.append(
         f"  limits: write pause {limits['write_pause']:g} s, read gap {limits['read_gap']:g} s, recovery {limits['recovery']:g} s"
     )
+    lines += [f"  {pi}: {HEADLINES[outcome]}" for pi, outcome in figures.get("pis", {}).items()]
     older = figures["older_values_seen_by_one_client_at_one_address"]
     lines.append(f"  older values that one client saw at one address: {older}")
     lines.append(f"  the witness itself was at most {figures['witness_late_max_ms']} ms late")
@@ -413,6 +462,11 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=HOST:PORT[@NETNS]",
         help=f"a way to the cluster (again for more); {SERVICE!r} is the name of the Service",
+    )
+    verb.add_argument(
+        "--apart",
+        action="store_true",
+        help="each Pi keeps its data to itself, as the published daemon's does: each route name is judged by itself",
     )
     verb.add_argument("--ready-file", type=Path, help="written once every client had a first success")
     verb.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="how long")
