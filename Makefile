@@ -6,7 +6,8 @@ SHELL := /bin/bash
 
 NODES ?= 3
 PROFILE ?= full
-STRATEGY ?= parallel
+# The one that fits the profile, if empty.
+STRATEGY ?=
 LAB := python3 -m tests.lab
 ENVIRONMENT = $$(tests/lab/environment.sh)
 # What kind of lab: see tests/lab/options.py.
@@ -37,13 +38,13 @@ lab-down: root ## Take the lab down, leaving nothing behind
 	@$(LAB) down
 
 .PHONY: demo
-demo: lab-packages ## Migrate a live three-node cluster under traffic, and show the proof; STRATEGY=rolling goes Pi by Pi
+demo: lab-packages ## Migrate a live three-node cluster under traffic, and show the proof; STRATEGY=rolling goes Pi by Pi, as PROFILE=published does anyway
 	@tests/lab/environment.sh >/dev/null &
 	environment=$$!
 	$(LAB) up --nodes $(NODES) --profile $(PROFILE)
 	wait "$$environment"
 	venv=$(ENVIRONMENT)
-	"$$venv/bin/python" -m tests.e2e.demo --profile $(PROFILE) --strategy $(STRATEGY)
+	"$$venv/bin/python" -m tests.e2e.demo --profile $(PROFILE) --strategy "$(STRATEGY)"
 
 .PHONY: check
 check: ## Format, lint, types and the fast unit tests: what a change has to pass before it is committed

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_journal_info
-short_description: Read a Pi's migration status
+short_description: Read a Pi's migration status, and what every phase needs to know of its daemon
 description:
   - Reads the journal that M(pi_controller.raft_migration.migration_journal) keeps on a Pi.
   - No journal is a good answer, a damaged one or one of an unknown format is a failure.
@@ -22,6 +22,14 @@ options:
     description: The journal.
     type: path
     required: true
+  config_file:
+    description: The daemon's configuration file, whose further listeners are returned. Nothing else of it leaves the Pi.
+    type: path
+  databases:
+    description: Where the daemon's database may be. The owner of the first one that is there is returned.
+    type: list
+    elements: path
+    default: []
 seealso:
   - module: pi_controller.raft_migration.migration_journal
 """
@@ -60,6 +68,16 @@ current:
   returned: success
   type: str
   sample: transfer
+listeners:
+  description: The ports beside REST, gRPC and Raft that the daemon listens on, by the variables that move them.
+  returned: when O(config_file) is given
+  type: dict
+  sample: {"PI_CONTROLLER_WEBSOCKET_PORT": 8081}
+data_owner:
+  description: Owner and group of the database, as numbers; empty where none was found.
+  returned: success
+  type: dict
+  sample: {"uid": 0, "gid": 0}
 failure:
   description: What was seen, what was wanted, and the next step.
   returned: on failure
@@ -73,6 +91,17 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.journal import current_phase, load, phase_states
 from ..module_utils._core.modules import run_module
+from ..module_utils._daemon.pod_files import listeners
+
+
+def owner_of(paths: list[str]) -> dict[str, int]:
+    for path in paths:
+        try:
+            found = Path(path).stat()
+        except OSError:
+            continue
+        return {"uid": found.st_uid, "gid": found.st_gid}
+    return {}
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
@@ -80,10 +109,20 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     result.update(
         exists=journal is not None, journal=journal, phase_states=phase_states(journal), current=current_phase(journal)
     )
+    result["data_owner"] = owner_of(module.params["databases"])
+    if module.params["config_file"]:
+        result["listeners"] = listeners(Path(module.params["config_file"]))
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={"path": {"type": "path", "required": True}}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "config_file": {"type": "path"},
+            "databases": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
+    )
     run_module(module, run, doing=f"reading {module.params['path']}")
 
 

@@ -187,6 +187,16 @@ persistent:
   returned: success
   type: bool
   sample: false
+began:
+  description: When the module began to change the gate, by the Pi's clock, in seconds since the epoch.
+  returned: success
+  type: float
+  sample: 1767225600.25
+ended:
+  description: When the gate was what O(state) says, by the Pi's clock, in seconds since the epoch.
+  returned: success
+  type: float
+  sample: 1767225600.5
 reset_connections:
   description:
     - How many connections of the daemon the gate found and ends, those that had finished included. 0 where the kernel
@@ -200,6 +210,7 @@ failure:
   type: dict
 """
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +264,7 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     before = nft.table()
     gate = completed(gate, before)
     boot = BootUnit(nft.binary, gate if params["persist"] and gate.state != "open" else None)
+    began = time.time()
     changed, done = change_gate(nft, boot, gate, before, params["established"], params["patience"], module.check_mode)
     result.update(
         changed=changed,
@@ -260,6 +272,8 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
         previous=state_of(done.before),
         families=["ipv4", "ipv6"],
         persistent=boot.persists,
+        began=round(began, 3),
+        ended=round(time.time(), 3),
         reset_connections=done.ended,
         diff={"before": show(done.before), "after": show(done.after)},
     )

@@ -224,6 +224,10 @@ def run_playbook(
         raise
 
 
+# What the owner of a cluster of the published daemon sets: every Pi takes writes, and keeps them to itself.
+PUBLISHED = ["-e", json.dumps({"pi_controller_followers_write": True})]
+
+
 def strategy_arguments(strategy: str, **more: Any) -> list[str]:
     """Arguments of a migration that goes this way, with more settings of `migration`."""
     return ["-e", json.dumps({"migration": {"strategy": strategy, **more}})]
@@ -293,6 +297,17 @@ def price_of_upstream(old_leader: str) -> list[str]:
     return [*UPSTREAM_LAGS, "--allow-failed-reads-at", old_leader, "--between", *fence]
 
 
+def refused_in_their_turns(folder: Path, hosts: Sequence[str]) -> list[str]:
+    """What a daemon that keeps its data to itself costs clients, for the judge of a migration that is done: each Pi's own are refused
+    in its turn.
+    """
+    turns = {host: journal(host)["phases"]["cutover"]["facts"] for host in hosts}
+    path = folder / "turns.json"
+    path.write_text(json.dumps([{"route": host, "from": float(turn["refused_from"]), "to": float(turn["refused_to"])}
+                                for host, turn in turns.items()], indent=1))
+    return ["--allowances", str(path)]
+
+
 def service_address() -> str:
     """The cluster address of the Service that clients use before, during and after."""
     return lab_state()["service_address"]
@@ -315,13 +330,13 @@ def _near_cutover(witness: Witness, over: threading.Event) -> None:
 
 
 @contextlib.contextmanager
-def witnessed(folder: Path) -> Iterator[Witness]:
-    """Clients read and write from before the block to after it."""
+def witnessed(folder: Path, apart: bool = False) -> Iterator[Witness]:
+    """Clients read and write from before the block to after it. With `apart` each Pi keeps its data to itself."""
     history, ready = folder / "history.jsonl", folder / "witness-ready.json"
     log = (folder / "witness.log").open("w")
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.witness", "run", "--state", str(STATE / "state.json"), "--service", service_address(),
-         "--out", str(history), "--ready-file", str(ready), "--limit", "1200"],
+         "--out", str(history), "--ready-file", str(ready), "--limit", "1200", *(["--apart"] if apart else [])],
         cwd=REPOSITORY, stdout=log, stderr=subprocess.STDOUT,
     )
     try:

@@ -146,7 +146,8 @@ def _holes(history: History, demands: Demands) -> Iterator[Finding]:
     for operation in history.operations:
         by_client.setdefault(operation.client, []).append(operation)
     for client, operations in by_client.items():
-        longest = _longest_hole(operations, demands)
+        usual = _usual_interval(operations)
+        longest = demands.hole if usual is None else round(min(demands.hole, max(SILENT, 2 * TURNS * usual)), 1)
         for start, end in _idle(span, operations, longest):
             yield _lack(
                 f"{client} did nothing for {end - start:.1f} s until {history.clock(end)}; wanted an operation every "
@@ -155,6 +156,9 @@ def _holes(history: History, demands: Demands) -> Iterator[Finding]:
                 at=history.clock(start),
             )
         for phase in demands.phases:
+            # Two turns of a slow client may lie before and after a short phase.
+            if phase.end - phase.start < 2 * (usual or 0):
+                continue
             if not any(operation.start <= phase.end and operation.end >= phase.start for operation in operations):
                 yield _lack(
                     f"{client} did nothing in the phase {phase.name}, which ended at {history.clock(phase.end)}",
@@ -163,13 +167,12 @@ def _holes(history: History, demands: Demands) -> Iterator[Finding]:
                 )
 
 
-def _longest_hole(operations: Sequence[Operation], demands: Demands) -> float:
-    """How long a client may be silent: not for many of its own turns, however long that may be for others."""
+def _usual_interval(operations: Sequence[Operation]) -> float | None:
+    """Seconds between two turns of a client; None where it has shown too few."""
     if len(operations) < TURNS:
-        return demands.hole
+        return None
     starts = sorted(operation.start for operation in operations)
-    usual = statistics.median(after - before for before, after in itertools.pairwise(starts))
-    return round(min(demands.hole, max(SILENT, 2 * TURNS * usual)), 1)
+    return statistics.median(after - before for before, after in itertools.pairwise(starts))
 
 
 def _idle(span: tuple[float, float], operations: Iterable[Operation], longest: float) -> Iterator[tuple[float, float]]:

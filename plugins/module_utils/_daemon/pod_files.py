@@ -48,7 +48,8 @@ class PodFiles:
 
     def __init__(self, source: Path, folder: Path, owner_of: str | None, address: str, folders: Mapping[str, str]) -> None:
         self._source, self._folder, self._address, self._folders = source, folder, address, folders
-        self._owner = _owner(owner_of)
+        # In the end the unit's folder is the pod's. What was written before it was keeps its owner.
+        self._owner = _owner(owner_of) or _owner(str(folder))
 
     def path(self, state: State) -> Path:
         return self._folder / f"{state.name}.yaml"
@@ -108,6 +109,24 @@ def look(source: Path) -> dict[str, Any]:
         found["error"] = error.full_message if isinstance(error, MigrationError) else str(error)
         return found
     return {**found, **{name: _plain(values[key]) for name, key in settings.LOOKED_AT.items() if key in values}}
+
+
+def listeners(source: Path) -> dict[str, int]:
+    """The ports beside those of a state that the daemon listens on, by the variables that move them.
+
+    A file that cannot be read counts as one that says nothing: pre-flight names it.
+    """
+    keys = {key for port, _default, switch in settings.LISTENERS for key in (port, switch) if key}
+    try:
+        values = {key: _plain(value) for key, value in keys_in(_text(source), dict.fromkeys(keys), settings.SECTION_ALIASES).items()}
+    except (MigrationError, OSError, ValueError):
+        values = {}
+    found = {}
+    for key, default, switch in settings.LISTENERS:
+        number = values.get(key, str(default))
+        if (switch is None or values.get(switch, "").lower() in ("true", "yes", "on")) and number.isascii() and number.isdigit():
+            found[settings.variable_of(key)] = int(number)
+    return found
 
 
 def _plain(text: str) -> str:

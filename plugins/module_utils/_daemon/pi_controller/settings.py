@@ -38,6 +38,12 @@ SECTIONS = (
 )
 # Of the configuration file, what pre-flight looks at: no secrets.
 LOOKED_AT = {"raft_dir": "cluster.data_dir", "rest_host": "api.host", "kubernetes": "kubernetes.enabled"}
+# What it listens on beside REST, gRPC and Raft: the key of the port, the daemon's own default, and the key that turns it on.
+LISTENERS = (
+    ("websocket.port", 8081, None),
+    ("agent_server.port", 9091, "agent_server.enabled"),
+    ("webui.port", 3000, "webui.enabled"),
+)
 # How some deployments write a section.
 SECTION_ALIASES = {"cluster": "clustering"}
 # Where a kubelet asks whether a pod can serve, and whether it has to be restarted.
@@ -50,6 +56,8 @@ BESIDE_THE_UNIT = {
     "PI_CONTROLLER_AGENT_SERVER_PORT": "9094",
     # The unit holds 3000, and two web interfaces would confuse people.
     "PI_CONTROLLER_WEBUI_ENABLED": "false",
+    # Its clients are routed here all the same, and are refused: the unit's interface shows what the unit had at the cutover.
+    "PI_CONTROLLER_WEBUI_PORT": "3001",
     # GPIO, I2C and PWM have one owner.
     "PI_CONTROLLER_GPIO_ENABLED": "false",
     "PI_CONTROLLER_AGENT_SERVER_ENABLE_GPIO": "false",
