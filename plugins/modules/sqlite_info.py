@@ -38,6 +38,13 @@ options:
     type: list
     elements: str
     default: []
+  volatile_columns:
+    description:
+      - Columns that the daemon writes by itself, as C(table.column). They make no difference to O(against); digests have them.
+        Case does not matter.
+    type: list
+    elements: str
+    default: []
   integrity:
     description: Whether to run SQLite's integrity check as well and fail when it finds something.
     type: bool
@@ -159,7 +166,11 @@ from ..module_utils._sqlite.look import look_at
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     params, started = module.params, time.monotonic()
     against = Path(params["against"]) if params["against"] else None
-    result.update(look_at(Path(params["path"]), params["exclude_tables"], params["busy_timeout"], params["integrity"], against))
+    result.update(
+        look_at(
+            Path(params["path"]), params["exclude_tables"], params["busy_timeout"], params["integrity"], against, params["volatile_columns"]
+        )
+    )
     result["elapsed"] = round(time.monotonic() - started, 3)
 
 
@@ -169,6 +180,7 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "against": {"type": "path"},
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
+            "volatile_columns": {"type": "list", "elements": "str", "default": []},
             "integrity": {"type": "bool", "default": False},
             "busy_timeout": {"type": "float", "default": 10.0},
         },

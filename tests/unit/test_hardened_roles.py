@@ -201,7 +201,7 @@ RESTRICTED = {
 def test_l7_an_unprivileged_container_has_no_capabilities(evaluate: Callable[..., list[Any]]) -> None:
     (apply,) = tasks_of("cluster/tasks/daemonset_template.yml")
     given = [{}, {"privileged": False}, {"runAsUser": 7}, {"capabilities": {"add": ["SYS_RAWIO"]}}, {"privileged": True}]
-    cases = [{"pi_controller_security_context": context} for context in given]
+    cases = [{"pi_controller_security_context": context, "raft_migration_run_as": {}} for context in given]
     found = evaluate("cutover", "{{ _security_context }}", cases, apply)
     assert found[:2] == [RESTRICTED, RESTRICTED]
     assert found[2] == {**RESTRICTED, "runAsUser": 7}

@@ -63,6 +63,7 @@ can = state.get("capabilities", ["transfer"])
 answers = {{
     "raft_info": {{"leader": leader, "members": members, "capabilities": can, "unanswered": []}},
     "unit_handover": {{"changed": True, "away": {{"from": 1767225600.5, "seconds": 1.25}}}},
+    "traffic_gate": {{"changed": True, "began": 1767225600.25, "ended": 1767225602.75}},
 }}
 fails = state["fails"].get({name!r} + ("" if not check else " --check"), {{}}).get(host)
 print(json.dumps({{"failed": True, "msg": fails}} if fails else answers.get({name!r}, {{"changed": True}})))
@@ -217,6 +218,16 @@ def test_followers_first_the_leader_last_after_handing_over(world: World) -> Non
     assert world.turns() == dict.fromkeys(PIS, "done")
     facts = journals.load(world.journal("pi-2"))["phases"]["cutover"]["facts"]
     assert (float(facts["away_from"]), float(facts["away_seconds"])) == (1767225600.5, 1.25)
+
+
+@pytest.mark.parametrize(("takes_writes", "wanted"), [(True, (1767225600.25, 1767225602.75)), (False, None)])
+def test_d2_how_long_a_pis_clients_were_refused_is_recorded(world: World, takes_writes: bool, wanted: Any) -> None:
+    """Where every Pi keeps its data to itself, its clients are routed to no other one."""
+    world.begin({"pi-1": "done", "pi-3": "done"})
+    done = world.run(pi_controller_followers_write=takes_writes)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    facts = journals.load(world.journal("pi-2"))["phases"]["cutover"]["facts"]
+    assert (tuple(float(facts[name]) for name in ("refused_from", "refused_to")) if "refused_to" in facts else None) == wanted
 
 
 def test_each_turn_is_in_its_order_on_its_pi(world: World) -> None:

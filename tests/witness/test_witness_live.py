@@ -262,6 +262,17 @@ def kinds(verdict: dict[str, Any]) -> set[str]:
     return {finding["kind"] for finding in verdict["findings"]}
 
 
+def test_d2_what_was_written_through_another_pi_is_noticed(cluster: Cluster, tmp_path: Path) -> None:
+    """With --apart these replicas are three Pis whose rows were mixed up."""
+    run = Run(cluster, tmp_path, "--apart")
+    run.wait_warm()
+    run.wait_more(60)
+    assert run.stop() == 0, run.output
+    status, verdict = run.judge()
+    assert status == 1
+    assert "phantom" in kinds(verdict)
+
+
 def test_a_good_cluster_is_acquitted_and_the_fence_is_measured(cluster: Cluster, tmp_path: Path) -> None:
     run = Run(cluster, tmp_path)
     run.wait_warm()

@@ -114,17 +114,21 @@ def content_of(connection: sqlite3.Connection, exclude: Iterable[str] = ()) -> C
 
 
 def compare(
-    here: sqlite3.Connection, there: sqlite3.Connection, exclude: Iterable[str] = ()
+    here: sqlite3.Connection, there: sqlite3.Connection, exclude: Iterable[str] = (), volatile: Iterable[str] = ()
 ) -> dict[str, dict[str, Any]]:
-    """Per table, what `here` has that `there` has not: rows added, changed (same key) and removed."""
-    left_out = excluded(exclude)
+    """Per table, what `here` has that `there` has not: rows added, changed (same key) and removed.
+
+    `volatile` has columns that the daemon writes by itself, as `table.column`, which make no difference.
+    """
+    left_out, own = excluded(exclude), excluded(volatile)
     ours = {table.name: table for table in _tables(here, left_out)[0]}
     theirs = {table.name: table for table in _tables(there, left_out)[0]}
     compared = {}
     for name in sorted(ours.keys() | theirs.keys()):
         mine, other = ours.get(name), theirs.get(name)
         if mine and other and mine.columns == other.columns:
-            compared[name] = {**_compare_rows(here, there, mine, other, left_out), "same_columns": True}
+            kept = [number for number, column in enumerate(mine.columns) if f"{name}.{column}".lower() not in own]
+            compared[name] = {**_compare_rows(here, there, mine, other, left_out, kept), "same_columns": True}
         else:
             compared[name] = {
                 "added": _count(here, mine, left_out),
@@ -140,14 +144,16 @@ def _count(connection: sqlite3.Connection, table: Table | None, exclude: frozens
 
 
 def _hashes(
-    connection: sqlite3.Connection, table: Table, exclude: frozenset[str], weight: int
+    connection: sqlite3.Connection, table: Table, exclude: frozenset[str], kept: list[int], weight: int
 ) -> Iterator[tuple[bytes, bytes | None, int]]:
-    """(row, key, weight) of every row, the first two as hashes; the key is None where the table has none."""
+    """(row, key, weight) of every row, the first two as hashes, the row's over its values at the places `kept`; the key is None
+    where the table has none.
+    """
     of_key = [table.columns.index(column) for column in table.key]
     for batch in batches(connection, table, exclude):
         for row in batch:
             key = tuple(row[number] for number in of_key)
-            yield _hash(row), _hash(key) if key else None, weight
+            yield _hash(tuple(row[number] for number in kept)), _hash(key) if key else None, weight
 
 
 def _hash(values: tuple[Any, ...]) -> bytes:
@@ -155,7 +161,7 @@ def _hash(values: tuple[Any, ...]) -> bytes:
 
 
 def _compare_rows(
-    here: sqlite3.Connection, there: sqlite3.Connection, ours: Table, theirs: Table, exclude: frozenset[str]
+    here: sqlite3.Connection, there: sqlite3.Connection, ours: Table, theirs: Table, exclude: frozenset[str], kept: list[int]
 ) -> dict[str, int]:
     """Rows of one side weigh +1, of the other -1; what does not cancel out is the difference, duplicates included."""
     # A database without a name is a temporary file of SQLite's own.
@@ -163,7 +169,7 @@ def _compare_rows(
         hashes.execute("CREATE TABLE side (row BLOB, key BLOB, weight INTEGER)")
         hashes.execute("BEGIN")
         for connection, table, weight in ((here, ours, 1), (there, theirs, -1)):
-            hashes.executemany("INSERT INTO side VALUES (?, ?, ?)", _hashes(connection, table, exclude, weight))
+            hashes.executemany("INSERT INTO side VALUES (?, ?, ?)", _hashes(connection, table, exclude, kept, weight))
         hashes.execute(
             "CREATE TABLE difference AS SELECT key, sum(weight) AS weight FROM side GROUP BY row HAVING sum(weight) <> 0"
         )

@@ -17,7 +17,9 @@ from .digest import compare, content_of
 from .rows import SEQUENCE
 
 
-def look_at(path: Path, exclude: Sequence[str], busy_timeout: float, integrity: bool, against: Path | None) -> dict[str, Any]:
+def look_at(
+    path: Path, exclude: Sequence[str], busy_timeout: float, integrity: bool, against: Path | None, volatile: Sequence[str] = ()
+) -> dict[str, Any]:
     """The result of sqlite_info but for `elapsed`. Raises SqliteError, and OSError where a file cannot be read."""
     with isolated(path, busy_timeout) as (connection, waited):
         if integrity:
@@ -29,13 +31,15 @@ def look_at(path: Path, exclude: Sequence[str], busy_timeout: float, integrity: 
             "writes_waited": round(waited, 3),
         }
         if against:
-            found["comparison"] = difference(connection, against, exclude, busy_timeout)
+            found["comparison"] = difference(connection, against, exclude, busy_timeout, volatile)
     return found
 
 
-def difference(connection: sqlite3.Connection, against: Path, exclude: Sequence[str], busy_timeout: float) -> dict[str, Any]:
+def difference(
+    connection: sqlite3.Connection, against: Path, exclude: Sequence[str], busy_timeout: float, volatile: Sequence[str] = ()
+) -> dict[str, Any]:
     with isolated(against, busy_timeout) as (other, _waited):
-        tables = compare(connection, other, exclude)
+        tables = compare(connection, other, exclude, volatile)
     rows = {name: table["added"] + table["changed"] + table["removed"] for name, table in tables.items()}
     equal = not any(rows.values()) and all(table["same_columns"] for table in tables.values())
     # The counter of ids moves with every row added; no client wrote it.
