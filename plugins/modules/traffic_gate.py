@@ -127,7 +127,7 @@ options:
         default: []
 notes:
   - >-
-    Connections of root from source address 127.0.9.91 always reach the daemon itself. The modules of this collection use it
+    Connections of root from source addresses 127.0.9.64/26 always reach the daemon itself. The modules of this collection use it
     when they ask a daemon on their own Pi.
   - >-
     Every other process on the Pi is routed like any client, kubelet too. While V(forwarded), a probe of a pod on a

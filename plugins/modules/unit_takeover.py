@@ -127,7 +127,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.durable import holding
 from ..module_utils._core.exchange import Exchange, exchange_options
 from ..module_utils._core.modules import run_module
-from ..module_utils._core.systemd import RUNNING
+from ..module_utils._core.systemd import RUNNING, STOPPED
 from ..module_utils._core.takeover import Folders, TakeoverError
 
 
@@ -182,18 +182,23 @@ class Takeover(Exchange):
         self._wait_listening()
 
     def _wait_listening(self) -> None:
-        waited = self.wait_listening("unit")
-        if not waited.met:
+        waited = self.wait_listening("unit", self._ended)
+        if waited.value:
             state = self.install.state()
+            # The published daemon ends with status 0 whatever has failed, so Restart=on-failure does not start it again.
+            ended = ", and systemd does not start it again" if state["active"] in STOPPED else ""
             raise TakeoverError(
                 f"{self.unit} has the pod's data and was started, but after {waited.elapsed:.0f} s it does not listen on "
-                f"{', '.join(map(str, waited.value))}: it is {state['active']} ({state['sub']}, {state['restarts']} restarts)",
+                f"{', '.join(map(str, waited.value))}: it is {state['active']} ({state['sub']}, {state['restarts']} restarts){ended}",
                 seen={"not_listening": waited.value, "unit": state},
                 wanted=f"{self.unit} listens on {self.params['ports']}",
                 next_step=f"read `journalctl -u {self.unit}` on this Pi and fix what keeps it from starting",
             )
         if self.steps:
             self.note(f"{self.unit} listens")
+
+    def _ended(self) -> bool:
+        return self.install.state()["active"] in STOPPED
 
 
 def define_module() -> AnsibleModule:

@@ -23,6 +23,8 @@ from tests.daemon.processes import wait_for
 pytest_plugins = ["namespaces"]
 
 OPERATOR = "127.0.9.91"
+# Where a limited daemon is asked from next, and the addresses beside these.
+FURTHER, OUTSIDE = ("127.0.9.64", "127.0.9.127"), ("127.0.9.63", "127.0.9.128")
 # A table that iptables cannot show.
 NATIVE = "table ip nat { set ports { type inet_service; }; chain c { type nat hook prerouting priority dstnat; tcp dport @ports redirect to :80; }; }"
 
@@ -150,9 +152,12 @@ def test_only_root_may_use_the_operators_address(pi, other):
     """On loopback any local user can send from it."""
     for state in ("fenced", "redirected", "forwarded"):
         pi.gate(state, forward_to=other.address)
-        assert pi.ask("127.0.0.1", source=OPERATOR) == f"old-1 {OPERATOR}"
-        assert pi.ask("127.0.0.1", source=OPERATOR, user="nobody") == "reset"
-        assert pi.ask(pi.address, source=OPERATOR, user="nobody") == "reset"
+        for operator in (OPERATOR, *FURTHER):
+            assert pi.ask("127.0.0.1", source=operator) == f"old-1 {operator}"
+            assert pi.ask("127.0.0.1", source=operator, user="nobody") == "reset"
+            assert pi.ask(pi.address, source=operator, user="nobody") == "reset"
+        for outsider in OUTSIDE:
+            assert not pi.ask("127.0.0.1", source=outsider).startswith("old")
 
 
 def test_the_operators_address_is_of_use_on_the_pi_only(client, pi):
@@ -160,7 +165,7 @@ def test_the_operators_address_is_of_use_on_the_pi_only(client, pi):
     for host in (client, pi):
         host.run("sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1", "net.ipv4.conf.eth0.rp_filter=0", "net.ipv4.conf.all.rp_filter=0")
     pi.gate("fenced")
-    pi.run("nft", "-f", "-", data="table ip seen { chain c { type filter hook input priority 200; ip saddr 127.0.9.91 iifname eth0 counter; }; }")
+    pi.run("nft", "-f", "-", data="table ip seen { chain c { type filter hook input priority 200; ip saddr 127.0.9.64/26 iifname eth0 counter; }; }")
 
     assert client.ask(pi.address, source=OPERATOR) in ("reset", "timeout")
     assert "packets 0 " in pi.run("nft", "list", "table", "ip", "seen").stdout

@@ -57,8 +57,14 @@ def test_d4_a_limited_daemon_is_asked_again_in_time(node: Callable[..., Node]) -
     assert [daemon.status().role for _number in range(13)] == ["leader"] * 13
 
 
+def test_d4_on_its_own_pi_a_limited_daemon_answers_at_once(node: Callable[..., Node]) -> None:
+    """One request a minute and address, and a deadline in which no second one would be answered."""
+    daemon = ask(node(**{"published.rate_limit": 1, "published.rate_burst": 1}).up().ready(), timeout=5)
+    assert [daemon.status().role for _number in range(30)] == ["leader"] * 30
+
+
 def test_d4_a_limit_that_outlasts_the_call_is_named(node: Callable[..., Node]) -> None:
-    daemon = ask(node(**{"published.rate_limit": 1}).up().ready(), timeout=1.5)
+    daemon = ask(node(**{"published.rate_limit": 1, "published.rate_burst": 0}).up().ready(), timeout=1.5)
     error = refusal(lambda: [daemon.status() for _number in range(13)])
     assert error.status == 429
     assert "wait a minute" in error.full_message

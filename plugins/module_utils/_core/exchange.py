@@ -20,6 +20,8 @@ from .unit_install import ETC, UnitInstall
 from .waiting import Waited, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ansible.module_utils.basic import AnsibleModule
 
 
@@ -116,11 +118,22 @@ class Exchange:
         ]
         return held + [str(user) for user in users_of(folder)]
 
-    def wait_listening(self, owner: str) -> Waited[list[int]]:
-        """Until the daemon of the `owner` (unit or pod) listens on all ports; its value has those that it does not."""
+    def wait_listening(self, owner: str, over: Callable[[], bool] = lambda: False) -> Waited[list[int]]:
+        """Until the daemon of the `owner` (unit or pod) listens on all ports; its value has those that it does not.
+
+        It also ends once `over` says that no more is to come, which is asked about once a second.
+        """
+        asked = time.monotonic()
+
+        def done(found: list[int]) -> bool:
+            nonlocal asked
+            if not found or time.monotonic() - asked < 1:
+                return not found
+            asked = time.monotonic()
+            return over()
 
         def missing() -> list[int]:
             ports = set(self.params["ports"])
             return sorted(ports - {found.port for found in self.listeners(ports, self.unit) if found.owner == owner})
 
-        return wait_until(missing, lambda found: not found, self.params["wait_timeout"], interval=0.05)
+        return wait_until(missing, done, self.params["wait_timeout"], interval=0.05)

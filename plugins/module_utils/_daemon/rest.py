@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from .._core.failures import MigrationError
-from .._core.operator import OPERATOR_ADDRESS
+from .._core.operator import OPERATOR_ADDRESS, further_addresses
 from .._core.text import one_line
 from .bearer import Token
 from .exchange import Deadline, Reply, exchange, open_socket
@@ -123,6 +123,8 @@ class RestDaemon:
         self._token = Token(token, self.url, self._password)
         # Why the last login was refused: asked again, it would lock the account.
         self._refused: MigrationError | None = None
+        # On its own Pi a limited daemon is asked from the next address.
+        self._source, self._further = OPERATOR_ADDRESS, further_addresses()
         secured = parts.scheme == "https"
         self._tls = tls_context(validate_certs, ca_path, self.url, client_cert, client_key) if secured else None
 
@@ -198,6 +200,10 @@ class RestDaemon:
             reply = self._exchange(method, path, body, deadline)
             if reply.status != 429:
                 return reply
+            source = next(self._further, None) if is_local(self.host) else None
+            if source is not None and deadline.allows(0):
+                self._source = source
+                continue
             wait = pause if reply.pause is None else max(reply.pause, MIN_PAUSE)
             if not deadline.allows(wait):
                 return reply
@@ -265,7 +271,7 @@ class RestDaemon:
     def _connect(self, deadline: Deadline) -> socket.socket:
         if is_local(self.host):
             try:
-                return open_socket(self.host, self.port, (OPERATOR_ADDRESS, 0), self._tls, deadline)
+                return open_socket(self.host, self.port, (self._source, 0), self._tls, deadline)
             except OSError as error:
                 if error.errno not in _CANNOT_BIND:
                     raise

@@ -17,7 +17,7 @@ import time
 from collections.abc import Collection
 from typing import NamedTuple
 
-from .._core.operator import OPERATOR_ADDRESS
+from .._core.operator import is_operator
 from . import netlink
 
 _BY_FAMILY, _DESTROY = 20, 21
@@ -103,7 +103,7 @@ class Sockets:
                 found += map(read, netlink.ask(netlink.SOCK_DIAG, _BY_FAMILY, netlink.DUMP, request))
         except OSError:
             return None
-        return [seen for seen in found if seen.port in self.ports and seen.peer != OPERATOR_ADDRESS]
+        return [seen for seen in found if seen.port in self.ports and not is_operator(seen.peer)]
 
     def end(self, connections: Collection[Connection]) -> None:
         """Have the kernel end these, so that a client that waits learns it at once."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .._core.operator import OPERATOR_ADDRESS
+from .._core.operator import OPERATOR_NETWORK
 from .standing import CHAINS, FAMILY, NAME, Table, networks
 
 # kube-proxy accepts packets with this mark where forwarding is denied by default.
@@ -112,7 +112,7 @@ class Gate:
         else:
             lead = self._redirect() if self.state == "redirected" else self._divert()
             chains["lead_in"] = list(lead)
-            chains["lead_out"] = [Rule("operator", f"ip saddr {OPERATOR_ADDRESS} accept"), *chains["lead_in"]]
+            chains["lead_out"] = [Rule("operator", f"ip saddr {OPERATOR_NETWORK} accept"), *chains["lead_in"]]
         if self.state == "forwarded":
             chains["through"], chains["back"] = list(self._through()), list(self._masquerade())
         if self.ends_through:
@@ -123,9 +123,9 @@ class Gate:
     def _operator_out(self) -> Iterator[Rule]:
         """Only root may use the operator's address. What has no socket any more ends a connection and carries nothing new."""
         reject = "reject with tcp reset"
-        yield Rule("operator is root", f"ip saddr {OPERATOR_ADDRESS} tcp dport @fenced meta skuid != 0 {reject}")
-        yield Rule("operator asks", f'oifname "lo" ip saddr {OPERATOR_ADDRESS} accept')
-        yield Rule("operator is answered", f'oifname "lo" ip daddr {OPERATOR_ADDRESS} accept')
+        yield Rule("operator is root", f"ip saddr {OPERATOR_NETWORK} tcp dport @fenced meta skuid != 0 {reject}")
+        yield Rule("operator asks", f'oifname "lo" ip saddr {OPERATOR_NETWORK} accept')
+        yield Rule("operator is answered", f'oifname "lo" ip daddr {OPERATOR_NETWORK} accept')
 
     def _out(self) -> Iterator[Rule]:
         """Nothing the daemon says after the fence gets out: an acknowledgement that arrives was sent before it.
@@ -292,7 +292,7 @@ _SET_TYPES = {
 
 def _operator_in() -> Rule:
     # Where kube-proxy has loopback routed, another host could send from this address as well: only what comes over `lo` is ours.
-    return Rule("operator", f'iifname "lo" ip saddr {OPERATOR_ADDRESS} accept')
+    return Rule("operator", f'iifname "lo" ip saddr {OPERATOR_NETWORK} accept')
 
 
 def _version(address: str) -> int:

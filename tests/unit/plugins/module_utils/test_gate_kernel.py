@@ -87,7 +87,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch, *answers: bytes, can_end: bool = Tru
 
 
 def test_operator_connections_and_other_ports_are_not_counted(monkeypatch):
-    kernel(monkeypatch, answer(), answer(peer="127.0.9.91"))
+    kernel(monkeypatch, answer(), answer(peer="127.0.9.91"), answer(peer="127.0.9.127"))
 
     assert [seen.peer for seen in sockets.Sockets([8080]).current()] == ["10.77.0.200"]
     assert sockets.Sockets([9090]).current() == []

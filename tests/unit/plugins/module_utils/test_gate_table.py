@@ -135,10 +135,10 @@ def test_open_has_no_table_unless_it_ends_redirected_connections():
 def test_the_operator_comes_first_and_is_root(name):
     for chain in ("front", "deliver"):
         listed = rules(GATES[name], chain)
-        assert not listed or listed[0] == 'iifname "lo" ip saddr 127.0.9.91 accept'
+        assert not listed or listed[0] == 'iifname "lo" ip saddr 127.0.9.64/26 accept'
     out = rules(GATES[name], "out")
-    assert out[0] == "ip saddr 127.0.9.91 tcp dport @fenced meta skuid != 0 reject with tcp reset"
-    assert all("127.0.9.91 accept" in rule for rule in out[1:3])
+    assert out[0] == "ip saddr 127.0.9.64/26 tcp dport @fenced meta skuid != 0 reject with tcp reset"
+    assert all("127.0.9.64/26 accept" in rule for rule in out[1:3])
 
 
 @pytest.mark.parametrize("state", ["fenced", "redirected", "forwarded"])

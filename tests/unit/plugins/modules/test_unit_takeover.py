@@ -203,6 +203,16 @@ def test_a_unit_that_does_not_start_is_named_with_the_next_step(take, pi):
     assert "journalctl -u pi.service" in result["msg"]
 
 
+def test_d11_a_unit_that_ends_with_status_0_is_not_waited_for(take, pi):
+    """As the published daemon does when it fails: systemd calls it inactive, and Restart=on-failure leaves it so."""
+    systemctl = pi.folder / "bin/systemctl"
+    systemctl.write_text(SYSTEMCTL.replace("echo active > active ;;", "echo inactive > active ;;"))
+    result = take(wait_timeout=120)
+    assert result["failed"]
+    assert "it is inactive (running, 0 restarts), and systemd does not start it again" in result["msg"]
+    assert result["elapsed"] < 60
+
+
 def test_nothing_is_replaced(take, pi):
     pi.aside.mkdir()
     pi.archive.rename(pi.data)
