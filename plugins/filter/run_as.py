@@ -38,18 +38,11 @@ _value:
   sample: {"runAsUser": 1000, "runAsGroup": 1000}
 """
 
-from collections.abc import Mapping
 from typing import Any, Callable
 
-
-def run_as(owners: Mapping[str, Mapping[str, int]], security_context: Mapping[str, Any]) -> dict[str, int]:
-    found = {(owner["uid"], owner["gid"]) for owner in owners.values() if owner}
-    if len(found) != 1 or "runAsUser" in security_context:
-        return {}
-    ((uid, gid),) = found
-    return {"runAsUser": uid, "runAsGroup": gid}
+from ..module_utils._daemon.pod_user import pod_user
 
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"run_as": run_as}
+        return {"run_as": pod_user}

@@ -40,6 +40,12 @@ def gate_rules(pi: Host) -> list[str]:
     return [line for line in listed if 'comment "pi-controller migration: ' in line and "migration: open " not in line]
 
 
+def parsed(answer: str) -> dict[str, Any]:
+    """A daemon's answer."""
+    found: dict[str, Any] = json.loads(answer)
+    return found
+
+
 def raft_status(pi: Host, port: int) -> dict[str, Any]:
     """The Raft status of the daemon on this host, whatever the gate is."""
     answer = pi.run_expect([0], f"curl -sf --max-time 5 --interface {OPERATOR} http://127.0.0.1:{port}/api/v1/raft/status")

@@ -297,11 +297,12 @@ def price_of_upstream(old_leader: str) -> list[str]:
     return [*UPSTREAM_LAGS, "--allow-failed-reads-at", old_leader, "--between", *fence]
 
 
-def refused_in_their_turns(folder: Path, hosts: Sequence[str]) -> list[str]:
-    """What a daemon that keeps its data to itself costs clients, for the judge of a migration that is done: each Pi's own are refused
-    in its turn.
+def refused_in_their_turns(folder: Path, hosts: Sequence[str], back: bool = False) -> list[str]:
+    """What a daemon that keeps its data to itself costs clients, for the judge of a migration or rollback that is done: each Pi's own
+    are refused in its turn.
     """
-    turns = {host: journal(host)["phases"]["cutover"]["facts"] for host in hosts}
+    phase, read = ("rollback", last_journal) if back else ("cutover", journal)
+    turns = {host: read(host)["phases"][phase]["facts"] for host in hosts}
     path = folder / "turns.json"
     path.write_text(json.dumps([{"route": host, "from": float(turn["refused_from"]), "to": float(turn["refused_to"])}
                                 for host, turn in turns.items()], indent=1))
@@ -368,6 +369,12 @@ def witnessed(folder: Path, apart: bool = False) -> Iterator[Witness]:
 def journal(host: str = "pi-1") -> dict[str, Any]:
     """The journal as the Pi holds it."""
     return json.loads(on_host(host, "cat", JOURNAL))
+
+
+def last_journal(host: str) -> dict[str, Any]:
+    """The journal that a finished rollback has put aside last on this Pi."""
+    found: dict[str, Any] = json.loads(on_host(host, f"cat $(ls -t {Path(JOURNAL).parent}/journal.*.json | head -n 1)"))
+    return found
 
 
 def alerts() -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import hosts as on
-from tests.e2e import rehearsal, reports
+from tests.e2e import other_ports, rehearsal, reports
 from tests.e2e.killed import assert_one_daemon_each, killed_at
 from tests.e2e.test_migration import restarts
 from tests.e2e.way_back import ELECTED, HANDED_OVER, STANDARD, TEMPORARY
@@ -74,22 +74,28 @@ def assert_old_world(names: Sequence[str]) -> None:
         assert (unit_file.mode, unit_file.user, unit_file.group) == (0o644, "root", "root")
 
 
+def assert_all_answered(asked: other_ports.Asked, names: Sequence[str]) -> None:
+    assert asked.failed == []
+    assert min(asked.answered[name] for name in names) > 10
+
+
 def away(names: Sequence[str]) -> dict[str, float]:
     """Seconds without a daemon on each Pi, as the run has measured it."""
     return {name: rehearsal.journal(name)["phases"]["cutover"]["facts"]["away_seconds"] for name in names}
 
 
 @pytest.mark.parametrize("profile", ["full", pytest.param("upstream", marks=pytest.mark.longer)])
-def test_pi_by_pi_there_and_back_no_read_fails(
+def test_d12_pi_by_pi_there_and_back_no_read_fails_on_any_port(
     old_world: Callable[[str], list[str]], tmp_path: Path, profile: str
 ) -> None:
     """There, once more without a change, and back; a client that reads or writes does not notice."""
     names = old_world(profile)
     (tmp_path / "there").mkdir()
     (tmp_path / "back").mkdir()
-    with rehearsal.witnessed(tmp_path / "there") as witness:
+    with rehearsal.witnessed(tmp_path / "there") as witness, other_ports.asked() as websocket:
         run = forth(tmp_path / "forth.log", show=True)
     assert rehearsal.alerts() == [], "the quorum watch found trouble in a calm migration"
+    assert_all_answered(websocket, names)
     assert_migrated(names)
     assert restarts() == [0] * len(names)
     print({"seconds": round(run.seconds, 1), "away": away(names)})
@@ -109,9 +115,10 @@ def test_pi_by_pi_there_and_back_no_read_fails(
     assert again.changed == dict.fromkeys(names, 0), again.output[-4000:]
     assert_migrated(names)
 
-    with rehearsal.witnessed(tmp_path / "back") as witness:
+    with rehearsal.witnessed(tmp_path / "back") as witness, other_ports.asked() as websocket:
         run = rehearsal.run_playbook("playbooks/rollback.yml", log=tmp_path / "back.log", show=True)
         assert run.returncode == 0, run.output[-4000:]
+    assert_all_answered(websocket, names)
     print({"seconds back": round(run.seconds, 1)})
     assert_old_world(names)
     judged(witness, profile)

@@ -33,14 +33,18 @@ def build_pause(progress: Progress) -> Path:
     return cache.obtain("pause", key, make, progress, "building the pause program") / "pause"
 
 
-def archive(name: str, program: Path, path: str) -> bytes:
-    """A `docker save` archive of one image: one layer, with the program at `path` as its entry point."""
+# The published image's: it may read nothing of what root has written.
+PUBLISHED_USER = "64999:64999"
+
+
+def archive(name: str, program: Path, path: str, user: str = "") -> bytes:
+    """A `docker save` archive of one image: one layer, with the program at `path` as its entry point, run by `user` (root, if empty)."""
     layer = _tar({path: program.read_bytes()}, folders=("tmp", "etc"))
     config = {
         "architecture": ARCHITECTURES.get(platform.machine(), "amd64"),
         "os": "linux",
         "created": "1970-01-01T00:00:00Z",
-        "config": {"Entrypoint": [f"/{path}"]},
+        "config": {"Entrypoint": [f"/{path}"], **({"User": user} if user else {})},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
     }
     text = json.dumps(config).encode()
@@ -49,10 +53,11 @@ def archive(name: str, program: Path, path: str) -> bytes:
     return _tar({config_name: text, "layer.tar": layer, "manifest.json": json.dumps(manifest).encode()})
 
 
-def archives(progress: Progress) -> dict[str, bytes]:
+def archives(progress: Progress, profile: str) -> dict[str, bytes]:
     """Archive by image name."""
+    user = PUBLISHED_USER if profile == "published" else ""
     return {
-        settings.IMAGE: archive(settings.IMAGE, build_test_daemon(progress), "usr/local/bin/pi-controller"),
+        settings.IMAGE: archive(settings.IMAGE, build_test_daemon(progress), "usr/local/bin/pi-controller", user),
         settings.PAUSE_IMAGE: archive(settings.PAUSE_IMAGE, build_pause(progress), "pause"),
     }
 

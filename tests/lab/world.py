@@ -55,7 +55,7 @@ def up(nodes: int, profile: str, progress: Progress) -> None:
         if known.profile != profile:
             reset(profile, progress)
         return
-    lower, archives = build(progress)
+    lower, archives = build(progress, profile)
     state = State(nodes, profile, name, wanted, states.boot_id(), netns_folder_mounted=network.netns_folder_mounted())
     state.save()
     sysctl.apply(state)
@@ -74,7 +74,7 @@ def up(nodes: int, profile: str, progress: Progress) -> None:
     progress.say(f"the lab is up: {len(state.nodes)} hosts, profile {profile}, {wanted}")
 
 
-def build(progress: Progress) -> tuple[Path, dict[str, bytes]]:
+def build(progress: Progress, profile: str = "full") -> tuple[Path, dict[str, bytes]]:
     """Make what is missing in the cache; returns the hosts' root file system and the archives of the images."""
     wanted = options.from_environment()
     packages.ensure((*packages.RUN, *packages.BUILD), progress)
@@ -82,7 +82,7 @@ def build(progress: Progress) -> tuple[Path, dict[str, bytes]]:
     makers: list[Callable[[], Any]] = [
         lambda: rootfs.build(wanted.suite, progress) / "root",
         lambda: kubernetes.choose(wanted).build(progress),
-        lambda: image.archives(progress),
+        lambda: image.archives(progress, profile),
     ]
     lower, _nothing, archives = in_parallel(lambda make: make(), makers)
     return lower, archives
@@ -155,7 +155,7 @@ def reset(profile: str, progress: Progress) -> None:
 
     in_parallel(clear, state.nodes)
     # The unit's program has just been written anew, and a pod must run the same.
-    objects.import_images(state, provider, image.archives(progress), progress)
+    objects.import_images(state, provider, image.archives(progress, profile), progress)
     _old_world(state, provider, progress)
     progress.say("the old world is back")
 

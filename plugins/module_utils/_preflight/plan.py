@@ -15,6 +15,7 @@ from .._core.journal import PARALLEL
 from .._core.systemd import unit_name
 from .._core.unit_process import arguments
 from .._daemon.drivers import settings
+from .._daemon.pod_user import pod_user
 from .._kube.facts import RESOURCES, quantity
 
 # What may be true already depends on how far a migration has come.
@@ -114,7 +115,11 @@ def make_plan(config: Mapping[str, Any], owner: Mapping[str, Any], journals: Map
         data_dir=owner["data_dir"],
         flags=_flags(owner["args"]),
         working_dir=owner["working_dir"],
-        run_as={"user": context.get("runAsUser"), "groups": owner["supplemental_groups"]},
+        run_as={
+            "user": {**pod_user(owner.get("data_owners") or {}, context), **context}.get("runAsUser"),
+            "given": "runAsUser" in context,
+            "groups": owner["supplemental_groups"],
+        },
         cutover_timeout=config["timeouts_seconds"]["cutover_timeout"],
         volumes=tuple(volume["hostPath"]["path"] for volume in owner["volumes"] if (volume.get("hostPath") or {}).get("path")),
     )

@@ -175,22 +175,23 @@ def _user(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator[Finding
         return
     who = f"{process['user']} (uid {uid}, gid {gid})"
     groups = process["groups"]
-    if uid and user is None:
-        given = f", and pi_controller_supplemental_groups to {sorted(groups.values())} ({', '.join(sorted(groups))})" if groups else ""
+    given = plan.run_as.get("given", True)
+    if uid and (user is None or (user != uid and not given)):
+        in_groups = f", and pi_controller_supplemental_groups to {sorted(groups.values())} ({', '.join(sorted(groups))})" if groups else ""
         yield Finding(
             host,
             "unit user",
             who,
             "pods that run as that user, or as root because you say so",
-            f"set runAsUser: {uid} and runAsGroup: {gid} in {CONTEXT}{given}; or runAsUser: 0 there",
+            f"set runAsUser: {uid} and runAsGroup: {gid} in {CONTEXT}{in_groups}; or runAsUser: 0 there",
         )
     elif user and user != uid:
         yield Finding(
             host,
             "unit user",
             who,
-            f"uid {user}, as {CONTEXT} has it for the pods, which read the same configuration and data",
-            f"set runAsUser in {CONTEXT} to {uid}, or leave it out",
+            f"uid {user}, as {CONTEXT if given else 'the database'} has it for the pods, which read the same configuration and data",
+            f"set runAsUser in {CONTEXT} to {uid}" + (", or leave it out" if given else ""),
         )
     elif user:
         missing = {name: number for name, number in groups.items() if number not in plan.run_as.get("groups", ())}

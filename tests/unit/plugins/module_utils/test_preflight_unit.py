@@ -163,3 +163,20 @@ def drop_ins(unit: dict[str, Any]) -> dict[str, Any]:
     for host in hosts.values():
         host["unit"].update(unit)
     return hosts
+
+
+PI = {"uid": 1000, "gid": 1000, "user": "pi"}
+HOSTS = ("pi-1", "pi-2", "pi-3")
+
+
+@pytest.mark.parametrize(
+    ("process", "owners", "fix"),
+    [
+        (PI, dict.fromkeys(HOSTS, {"uid": 1000, "gid": 1000}), None),
+        (PI, {**dict.fromkeys(HOSTS, {"uid": 1000, "gid": 1000}), "pi-3": {"uid": 1001, "gid": 1001}}, "set runAsUser: 1000"),
+        (PI, dict.fromkeys(HOSTS, {"uid": 0, "gid": 0}), "or runAsUser: 0 there"),
+        ({}, dict.fromkeys(HOSTS, {"uid": 1000, "gid": 1000}), "set runAsUser in pi_controller_security_context to 0"),
+    ],
+)
+def test_d7_pods_run_as_the_owner_of_the_data_or_it_is_a_finding(process, owners, fix):
+    assert [fix in finding.fix for finding in found(process, data_owners=owners)] == ([True] if fix else [])
