@@ -65,8 +65,40 @@ def test_d6_probes_need_no_client_certificate(evaluate: Callable[..., list[Any]]
     template = ROLE / "templates/daemonset.yml.j2"
     render["vars"] = {**defaults, **render["vars"]}
     text = render["ansible.builtin.set_fact"]["raft_migration_daemonset"].replace(
-        "'daemonset.yml.j2'", f"'{template}', template_vars={{'raft_migration_nodes': ['pi-1']}}"
+        "'daemonset.yml.j2'", f"'{template}', template_vars={{'raft_migration_nodes': ['pi-1'], '_security_context': {{}}}}"
     )
     (daemonset,) = evaluate("cluster", text, [given], render)
     (container,) = daemonset["spec"]["template"]["spec"]["containers"]
     assert {probe for name in ("readinessProbe", "livenessProbe") for probe in container[name] if probe in ("httpGet", "tcpSocket")} == {kind}
+
+
+def test_d7_the_derived_user_is_under_what_the_owner_sets(evaluate: Callable[..., list[Any]]) -> None:
+    render = tasks()[0]
+    root = {"runAsUser": 0, "runAsGroup": 0}
+    cases: list[dict[str, Any]] = [
+        {"raft_migration_run_as": root, "pi_controller_security_context": {"privileged": True}},
+        {"raft_migration_run_as": {}, "pi_controller_security_context": {"privileged": True, "runAsUser": 7}},
+    ]
+    found = evaluate("cutover", "{{ _security_context }}", cases, render)
+    assert found == [{**root, "privileged": True}, {"privileged": True, "runAsUser": 7}]
+
+
+def test_d12_each_pi_gates_what_its_daemon_listens_on(evaluate: Callable[..., list[Any]]) -> None:
+    discover = yaml.safe_load((CHECKOUT / "roles/run/tasks/discover.yml").read_text(encoding="utf-8"))
+    (journal,) = [task for task in discover if "pi_controller.raft_migration.migration_journal_info" in task]
+    assert journal["pi_controller.raft_migration.migration_journal_info"]["config_file"] == "{{ pi_controller_config_file }}"
+    (facts,) = [task["ansible.builtin.set_fact"] for task in discover if "raft_migration_listeners" in task.get("ansible.builtin.set_fact", {})]
+    assert facts["raft_migration_listeners"] == "{{ raft_migration_journal.listeners | default({}) }}"
+    configured = {
+        "standard_ports": {"rest": 8080, "grpc": 9090, "raft": 9091},
+        "temporary_ports": {"rest": 8082, "grpc": 9093, "raft": 9092},
+        "standard_env": {},
+        "temporary_env": {"PI_CONTROLLER_WEBSOCKET_PORT": "8084"},
+    }
+    case = {
+        "raft_migration": configured,
+        "raft_migration_listeners": {"PI_CONTROLLER_WEBSOCKET_PORT": 8081},
+        "pi_controller_extra_ports": [{"standard": 9100, "temporary": 9101}],
+    }
+    (found,) = evaluate("cluster", "{{ raft_migration_gate_ports }}", [case])
+    assert [port["standard"] for port in found] == [8080, 9090, 8081, 9100]
