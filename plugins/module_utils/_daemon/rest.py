@@ -124,7 +124,8 @@ class RestDaemon:
         # Why the last login was refused: asked again, it would lock the account.
         self._refused: MigrationError | None = None
         # On its own Pi a limited daemon is asked from the next address.
-        self._source, self._further = OPERATOR_ADDRESS, further_addresses()
+        self._source: str | None = None
+        self._further = further_addresses()
         secured = parts.scheme == "https"
         self._tls = tls_context(validate_certs, ca_path, self.url, client_cert, client_key) if secured else None
 
@@ -271,7 +272,7 @@ class RestDaemon:
     def _connect(self, deadline: Deadline) -> socket.socket:
         if is_local(self.host):
             try:
-                return open_socket(self.host, self.port, (self._source, 0), self._tls, deadline)
+                return open_socket(self.host, self.port, (self._source or OPERATOR_ADDRESS, 0), self._tls, deadline)
             except OSError as error:
                 if error.errno not in _CANNOT_BIND:
                     raise
