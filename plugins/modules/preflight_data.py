@@ -46,7 +46,7 @@ options:
     description: Where the daemon's Raft folder is expected.
     type: path
   compare:
-    description: Whether to read the rows at all.
+    description: Whether to read all rows. Without it only the first ones of each table are read, once.
     type: bool
     default: true
   pause:
@@ -74,6 +74,10 @@ tables:
     - By table, C(rows) with the hashes of the rows seen, C(unsteady) with those seen in one look alone, and C(up_to), the largest
       hash of a table that has too many rows to compare them all.
   returned: success
+  type: dict
+first_rows:
+  description: By table, the hashes of its first rows.
+  returned: when O(compare=false)
   type: dict
 ca:
   description: A digest of the CA folder; null where there is none.
@@ -110,7 +114,7 @@ from ..module_utils._core.modules import run_module
 from ..module_utils._core.safe_open import read_bytes
 from ..module_utils._core.systemd import parse_show, show_command
 from ..module_utils._daemon.pod_files import look
-from ..module_utils._sqlite.replicas import read_twice
+from ..module_utils._sqlite.replicas import first_rows, read_twice
 
 MAX_FILES = 256
 MAX_FILE = 1 << 20
@@ -147,9 +151,11 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
         result["config"] = look(Path(given["config_file"]))
     if given["raft_dir"]:
         result["raft_dir_found"] = Path(given["raft_dir"]).is_dir()
-    result["tables"] = {} if not given["compare"] else read_twice(
-        Path(given["database"]), given["exclude_tables"], given["volatile_columns"], given["pause"], given["busy_timeout"]
-    )
+    database, left_out = Path(given["database"]), (given["exclude_tables"], given["volatile_columns"])
+    if given["compare"]:
+        result["tables"] = read_twice(database, *left_out, given["pause"], given["busy_timeout"])
+    else:
+        result.update(tables={}, first_rows=first_rows(database, *left_out, given["busy_timeout"]))
 
 
 def define_module() -> AnsibleModule:

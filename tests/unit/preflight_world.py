@@ -132,7 +132,7 @@ def host(name: str) -> dict[str, Any]:
 
 
 def ports(name: str) -> dict[str, Any]:
-    new, old = (8082, 8084, 9092, 9093, 9094), (8080, 9090, 9091)
+    new, old = (3001, 8082, 8084, 9092, 9093, 9094), (8080, 9090, 9091)
     peers = [peer for peer in HOSTS if peer != name]
     return {
         "listened": list(new),

@@ -199,7 +199,7 @@ class Recorder:
             while data:
                 data = data[os.write(self._file, data) :]
 
-    def header(self, run: str, routes: list[dict[str, Any]], baseline: dict[str, dict[str, str]], **more: Any) -> None:
+    def header(self, run: str, routes: list[dict[str, Any]], baseline: dict[str, Any], **more: Any) -> None:
         self.line(
             "header",
             {

@@ -18,7 +18,7 @@ from .kubernetes import kubernetes_findings
 from .network import network_findings
 from .pause import pause_findings
 from .plan import BEYOND, Plan, make_plan, states_of
-from .replicas import replica_findings
+from .replicas import followers_findings, replica_findings
 from .strategy import strategy_findings
 from .transport import transport_findings
 
@@ -118,6 +118,7 @@ def _replicas(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     view = choose(plan.hosts, seen["cluster"]) or {}
     address = ((view.get("leader") or {}).get("address") or "").rpartition(":")[0].strip("[]")
     yield from replica_findings(data, plan.host_at(address), plan.strategy)
+    yield from followers_findings(data, plan.host_at(address), plan.followers_write)
     if plan.strategy == PARALLEL and data:
         for host in plan.hosts:
             # Without it, whether this Pi's rows would be dropped is unknown.

@@ -45,6 +45,8 @@ class Plan:
     pull_policy: str
     daemonset: str
     strategy: str = PARALLEL
+    # Whether a follower takes writes and keeps them to itself.
+    followers_write: bool = False
     forks: int = 0
     requests: Mapping[str, float] = field(default_factory=dict)
     # Settings in the daemon's environment that the pods get as well.
@@ -107,6 +109,7 @@ def make_plan(config: Mapping[str, Any], owner: Mapping[str, Any], journals: Map
         pull_policy=owner["pull_policy"],
         daemonset=owner["daemonset"],
         strategy=config.get("strategy", PARALLEL),
+        followers_write=bool(owner.get("followers_write")),
         forks=int(owner["forks"]),
         requests={resource: quantity(requests.get(resource)) for resource in RESOURCES},
         environment=frozenset({*config["standard_env"], *settings.RESERVED}),

@@ -19,6 +19,37 @@ _ROLLING = (
 )
 
 
+# So few rows may all be ones that are written to at this moment.
+FEW = 3
+
+
+def followers_findings(data: Mapping[str, Mapping[str, Any]], leader: str | None, followers_write: bool) -> Iterator[Finding]:
+    """Whether a Pi's clients may be routed to a neighbour in its turn: a daemon with data of its own would keep their writes.
+
+    A replica that lags has most rows in common with the leader.
+    """
+    if followers_write or leader is None or "first_rows" not in data.get(leader, {}):
+        return
+    first = _first(data[leader])
+    for host, found in data.items():
+        own = _first(found)
+        fewer = min(len(own), len(first))
+        common = len(own & first)
+        if host != leader and fewer >= FEW and 2 * common < fewer:
+            yield Finding(
+                host,
+                "database content",
+                f"of {fewer} first rows {common} are the same as on {leader}",
+                "the same rows on every Pi, since a Pi's clients are routed to its neighbour in its turn",
+                "set pi_controller_followers_write to true where every Pi takes writes and keeps them: its clients are refused then "
+                "while its daemon is away",
+            )
+
+
+def _first(found: Mapping[str, Any]) -> set[tuple[str, str]]:
+    return {(table, row) for table, rows in (found.get("first_rows") or {}).items() for row in rows}
+
+
 def replica_findings(data: Mapping[str, Mapping[str, Any]], leader: str | None, strategy: str) -> Iterator[Finding]:
     """`data` has what M(preflight_data) saw, by host; `leader` is the host that leads, None where none is known."""
     if strategy != PARALLEL or leader is None or leader not in data:

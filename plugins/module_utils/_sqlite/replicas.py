@@ -10,18 +10,24 @@ has neither time, was not replicated: of a replica that lags by less than the pa
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
+import sqlite3
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .copies import isolated
+from .database import reading
 from .digest import excluded
 from .rows import SEQUENCE, batches, table_of
 
 # Of a larger table only the rows with the smallest hashes are compared, on every host the same ones.
 KEEP = 20_000
+# Rows of each table for a first impression.
+FIRST = 20
 _SHORT = 16
 
 Hashes = dict[str, set[str]]
@@ -39,23 +45,38 @@ def read_twice(path: Path, exclude: Iterable[str], volatile: Iterable[str], paus
     return {name: _both(first.get(name, set()), second.get(name, set())) for name in sorted(first.keys() | second.keys())}
 
 
+def first_rows(path: Path, exclude: Iterable[str], volatile: Iterable[str], busy_timeout: float) -> dict[str, list[str]]:
+    """By table, the hashes of its first rows: enough to tell a replica that lags from data of its own, at the cost of a moment.
+
+    Raises SqliteError, and OSError.
+    """
+    left_out, columns = excluded(exclude), frozenset(name.lower() for name in volatile)
+    with reading(path, busy_timeout) as connection:
+        return {name: sorted(rows) for name, rows in _hashes_of(connection, left_out, columns, FIRST).items()}
+
+
 def _hashes(path: Path, exclude: frozenset[str], volatile: frozenset[str], busy_timeout: float) -> Hashes:
     with isolated(path, busy_timeout) as (connection, _waited):
-        names = [
-            row[0]
-            for row in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'")
-            if row[0].lower() not in exclude and row[0] != SEQUENCE and not row[0].lower().startswith("sqlite_")
-        ]
-        found: Hashes = {}
-        for name in names:
-            table = table_of(connection, name)
-            kept = [number for number, column in enumerate(table.columns) if f"{name}.{column}".lower() not in volatile]
+        return _hashes_of(connection, exclude, volatile, None)
+
+
+def _hashes_of(connection: sqlite3.Connection, exclude: frozenset[str], volatile: frozenset[str], limit: int | None) -> Hashes:
+    names = [
+        row[0]
+        for row in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'")
+        if row[0].lower() not in exclude and row[0] != SEQUENCE and not row[0].lower().startswith("sqlite_")
+    ]
+    found: Hashes = {}
+    for name in names:
+        table = table_of(connection, name)
+        kept = [number for number, column in enumerate(table.columns) if f"{name}.{column}".lower() not in volatile]
+        rows = (row for batch in batches(connection, table, exclude) for row in batch)
+        with contextlib.closing(rows):
             found[name] = {
                 hashlib.sha256(ascii([row[number] for number in kept]).encode()).hexdigest()[:_SHORT]
-                for batch in batches(connection, table, exclude)
-                for row in batch
+                for row in itertools.islice(rows, limit)
             }
-        return found
+    return found
 
 
 def _both(first: set[str], second: set[str]) -> dict[str, Any]:

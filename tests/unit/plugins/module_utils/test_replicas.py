@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._preflight.daemon import daemon_findings
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._preflight.replicas import replica_findings
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._preflight.replicas import followers_findings, replica_findings
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite import replicas
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite.replicas import only_in, read_twice
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite.replicas import first_rows, only_in, read_twice
 
 VOLATILE = ["nodes.last_seen", "NODES.status"]
 SAME: dict[str, Any] = {"ca": None, "program": "p"}
@@ -164,3 +164,30 @@ def test_d10_a_daemon_at_one_address_needs_probes_there(run_module: Callable[...
     (finding,) = file_findings(run_module, tmp_path, "api:\n  host: '10.0.0.1' # one\n")
     assert finding.seen.startswith("10.0.0.1,")
     assert "pi_controller_probe_host" in finding.fix
+
+
+ROWS = [(number, f"n-{number}", "ready", "12:00") for number in range(1, 31)]
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+@pytest.mark.parametrize(
+    ("theirs", "takes_writes", "refused"),
+    [
+        ([(number, f"{name} of pi-2", status, seen) for number, name, status, seen in ROWS], False, True),
+        ([(number, f"{name} of pi-2", status, seen) for number, name, status, seen in ROWS], True, False),
+        # A replica that lags by some rows, and columns that the daemon writes.
+        ([(1, "older", "gone", "12:30"), *ROWS[1:5]], False, False),
+        ([(1, "older", "", "")], False, False),
+    ],
+)
+def test_d2_data_of_its_own_is_noticed_before_its_clients_are_routed_away(
+    tmp_path: Path, mode: str, theirs: list[tuple[Any, ...]], takes_writes: bool, refused: bool
+) -> None:
+    data = {
+        pi: {"first_rows": first_rows(database(tmp_path / f"{pi}.db", rows, mode), ["raft_applied"], VOLATILE, 1.0)}
+        for pi, rows in (("pi-1", ROWS), ("pi-2", theirs))
+    }
+    found = list(followers_findings(data, "pi-1", takes_writes))
+    assert [(finding.host, finding.level) for finding in found] == ([("pi-2", "error")] if refused else [])
+    assert all("pi_controller_followers_write" in finding.fix for finding in found)
+    assert len(data["pi-1"]["first_rows"]["nodes"]) == replicas.FIRST

@@ -313,5 +313,6 @@ def test_every_port_that_must_be_free():
         "temporary_ports.rest": 8082,
         "temporary_env.PI_CONTROLLER_WEBSOCKET_PORT": 8084,
         "temporary_env.PI_CONTROLLER_AGENT_SERVER_PORT": 9094,
+        "temporary_env.PI_CONTROLLER_WEBUI_PORT": 3001,
         "temporary_env.PI_CONTROLLER_METRICS_PORT": 19100,
     }
