@@ -73,8 +73,8 @@ def lab_routes(state_file: Path, service: str | None, rest_port: int) -> list[Ro
 
 
 def apart_routes(state_file: Path, rest_port: int) -> list[Route]:
-    """Two ways to each Pi: from itself over loopback, where the published daemon sets no limit, and from outside. A Service leads to
-    the data of any Pi, and is none.
+    """Two ways to each Pi: from itself over loopback, where the published daemon sets no limit, and from outside. A Service reaches
+    any Pi, so it is not a way to one.
     """
     base = ipaddress.ip_address(SOURCES)
     found: list[Route] = []

@@ -109,7 +109,7 @@ def test_d4_each_client_has_an_address_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "missed"), [(3.0, False), (30.0, True)])
-def test_d4_a_slow_client_need_not_act_in_a_phase_of_less_than_two_turns(seconds: float, missed: bool) -> None:
+def test_d4_a_slow_client_may_miss_a_phase_of_less_than_two_turns(seconds: float, missed: bool) -> None:
     story = Story()
     turns = [story.list({}, 10 + 2.5 * number) for number in range(12)]
     story.clients = [turns[0].client]

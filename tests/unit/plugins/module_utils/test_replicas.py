@@ -180,7 +180,7 @@ ROWS = [(number, f"n-{number}", "ready", "12:00") for number in range(1, 31)]
         ([(1, "older", "", "")], False, False),
     ],
 )
-def test_d2_data_of_its_own_is_noticed_before_its_clients_are_routed_away(
+def test_d2_data_of_its_own_is_noticed_before_clients_are_routed(
     tmp_path: Path, mode: str, theirs: list[tuple[Any, ...]], takes_writes: bool, refused: bool
 ) -> None:
     data = {
