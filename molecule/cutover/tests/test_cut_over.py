@@ -23,8 +23,8 @@ def test_who_asks_a_pi_reaches_its_pod(host: Host, addresses: dict[str, str]) ->
     assert {member["Address"] for member in members} == {f"{address}:9092" for address in addresses.values()}
 
 
-@pytest.mark.parametrize(("standard", "temporary"), [(8080, 8082), (9090, 9093)])
-def test_both_ports_lead_there(host: Host, standard: int, temporary: int) -> None:
+@pytest.mark.parametrize(("standard", "temporary"), [(8080, 8082), (9090, 9093), (8081, 8084)])
+def test_d12_every_port_is_routed_to_the_pod(host: Host, standard: int, temporary: int) -> None:
     assert any(f"tcp dport {standard} " in rule and f" dnat to :{temporary} " in rule for rule in on.gate_rules(host))
 
 
