@@ -10,7 +10,7 @@ logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
 result=0
-part lint tests/lint.sh -s ruff structure || result=1
+part lint tests/lint.sh -s ruff structure voice || result=1
 part types tests/lint.sh -s mypy &
 types=$!
 part unit python -m pytest -q -n 2 --dist loadfile -m "not slow" tests/unit || result=1
