@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The README lists every module there is, and its links lead to files."""
+"""The README lists every module there is, and its links have targets."""
 
 from __future__ import annotations
 
