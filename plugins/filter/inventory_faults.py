@@ -12,7 +12,7 @@ author:
   - The pi-controller maintainers (@pi-controller)
 description:
   - Says in one sentence each which hosts the run leaves out, and which hosts share an address or a Kubernetes node.
-  - An empty group is a fault, too.
+  - An empty group is an error, too.
 positional: _input, group, nodes, played
 options:
   _input:

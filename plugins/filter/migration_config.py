@@ -78,9 +78,9 @@ def migration_config(
     try:
         return resolve(migration, paths, run_paths)
     except ConfigError as error:
-        number = len(error.faults)
-        title = "The configuration `migration` has " + ("a fault" if number == 1 else f"{number} faults")
-        raise AnsibleFilterError("\n- ".join([f"{title}, nothing has been touched:", *error.faults])) from None
+        number = len(error.errors)
+        title = "The configuration `migration` has " + ("an error" if number == 1 else f"{number} errors")
+        raise AnsibleFilterError("\n- ".join([f"{title}, nothing has been touched:", *error.errors])) from None
 
 
 class FilterModule:

@@ -62,12 +62,12 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 
-from ..module_utils._config.structure import PHASES, port_environment
+from ..module_utils._config.structure import PORT_SETS, port_environment
 
 
 def pod_environment(config: dict[str, Any], phase: str, bootstrap: bool = False) -> list[dict[str, str]]:
-    if phase not in PHASES:
-        raise AnsibleFilterError(f"pod_environment knows the phases {' and '.join(PHASES)}, not {phase!r}.")
+    if phase not in PORT_SETS:
+        raise AnsibleFilterError(f"pod_environment knows the port sets {' and '.join(PORT_SETS)}, not {phase!r}.")
     # "false" in quotes would be true to Python, and would bootstrap a second cluster.
     if not isinstance(bootstrap, bool):
         raise AnsibleFilterError(f"pod_environment: bootstrap must be true or false, not {bootstrap!r}.")

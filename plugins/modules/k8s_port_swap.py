@@ -191,7 +191,7 @@ from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import connect
 from ..module_utils._kube.arguments import SERVICE
 from ..module_utils._kube.route import Route
-from ..module_utils._kube.service import ENDPOINTS, OWNER, PODS, option_faults
+from ..module_utils._kube.service import ENDPOINTS, OWNER, PODS, option_errors
 from ..module_utils._kube.swap import Swap
 
 ENDPOINT: dict[str, Any] = {
@@ -217,7 +217,7 @@ DOING = "switching the Service"
 
 def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     params = module.params
-    faults = option_faults(params)
+    faults = option_errors(params)
     if faults:
         raise MigrationError("; ".join(faults), wanted=params["lead_to"])
     started = time.monotonic()

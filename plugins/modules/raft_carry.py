@@ -128,7 +128,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.modules import run_module
 from ..module_utils._daemon.drivers import clients_of, rest_options
 from ..module_utils._raft.carry import Carry
-from ..module_utils._raft.leader import LeaderSession, Limits
+from ..module_utils._raft.leader import LeaderSession, TimeLimits
 from ..module_utils._sqlite.proof import digest_of
 
 
@@ -137,7 +137,7 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     result["steps"] = {}
     carry = Carry(clients_of(params)[0], params["raft_dir"], Path(params["dest"]), params["wait_timeout"], result["steps"])
     # Looked at first: a cluster that cannot take the state must not cost a write pause.
-    session = LeaderSession(clients_of({**params, "urls": params["to_urls"]}), Limits(leader=params["wait_leader"]))
+    session = LeaderSession(clients_of({**params, "urls": params["to_urls"]}), TimeLimits(leader=params["wait_leader"]))
     # From here on the nodes refuse writes.
     result["changed"] = True
     carry.fence(clients_of({**params, "urls": params["from_urls"]}))

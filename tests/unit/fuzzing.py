@@ -314,7 +314,7 @@ def _watch(urls: list[str], token: str) -> str:
     for mode in (plan.WHOLE, plan.GATED, plan.MOVING):
         expectation = plan.Expectation.from_dict({"mode": mode, "urls": urls, "replaced": "127.0.0.9"})
         seen, _members = sample.take(1.0, "old", expectation, readings)
-        alerts = judge.ClusterJudge("old", judge.Limits(0.1, 0.1, 0.1)).hear(seen, expectation)
+        alerts = judge.ClusterJudge("old", judge.AlertLimits(0.1, 0.1, 0.1)).hear(seen, expectation)
         records.append({"sample": seen.record(), "alerts": [alert.record() for alert in alerts]})
     return json.dumps({"changed": False, "records": records})
 

@@ -4,7 +4,7 @@
 
 """The structure `migration` of an inventory: its defaults, and a user's partial override merged over them.
 
-Everything here is a pure function. What is wrong with a configuration is in `faults`.
+Everything here is a pure function. What is wrong with a configuration is in `errors`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from .._core.durations import parse_duration
 from .._core.journal import PARALLEL, STRATEGIES
 from .._daemon.drivers import settings
-from .faults import CALCULATED, find_faults
+from .errors import CALCULATED, find_errors
 
 DEFAULTS: dict[str, Any] = {
     "strategy": PARALLEL,
@@ -48,11 +48,11 @@ DEFAULTS: dict[str, Any] = {
 
 
 class ConfigError(ValueError):
-    """The configuration has faults; all of them, one a line."""
+    """The configuration has errors; all of them, one a line."""
 
-    def __init__(self, faults: list[str]) -> None:
-        self.faults = faults
-        super().__init__("\n".join(faults))
+    def __init__(self, errors: list[str]) -> None:
+        self.errors = errors
+        super().__init__("\n".join(errors))
 
 
 def merge(defaults: Any, override: Any) -> Any:
@@ -66,21 +66,21 @@ def merge(defaults: Any, override: Any) -> Any:
 
 
 def resolve(override: Any, beside: Mapping[str, Any] | None = None, once: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The whole configuration with `timeouts_seconds`; raises ConfigError with every fault.
+    """The whole configuration with `timeouts_seconds`; raises ConfigError with every error.
 
     `beside` are the owner's own paths, by the names of their settings; `once` those given for this run alone.
     Feeding a result in again gives the same result.
     """
     given = override if isinstance(override, Mapping) else {}
     config: dict[str, Any] = merge(DEFAULTS, {key: value for key, value in given.items() if key != CALCULATED})
-    faults = find_faults(override, config, DEFAULTS, beside or {}, once or {}, tuple(STRATEGIES))
-    if faults:
-        raise ConfigError(faults)
+    errors = find_errors(override, config, DEFAULTS, beside or {}, once or {}, tuple(STRATEGIES))
+    if errors:
+        raise ConfigError(errors)
     config[CALCULATED] = {name: parse_duration(value) for name, value in config["timeouts"].items()}
     return config
 
 
-PHASES = ("temporary", "standard")
+PORT_SETS = ("temporary", "standard")
 
 
 def port_environment(config: Mapping[str, Any], phase: str, bootstrap: bool = False) -> dict[str, str]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What can be wrong with the group of Pis that is going to be migrated: one sentence a fault. Pure."""
+"""What can be wrong with the group of Pis that is going to be migrated: one sentence per error. Pure."""
 
 from __future__ import annotations
 

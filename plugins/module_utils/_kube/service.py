@@ -178,25 +178,25 @@ def differs(present: Service | None, wanted: Service) -> bool:
     )
 
 
-def option_faults(params: Mapping[str, Any]) -> list[str]:
+def option_errors(params: Mapping[str, Any]) -> list[str]:
     """What is wrong with the module's options beyond what their types say."""
-    faults = [f"ports.{name} is {number!r}; a port is between 1 and 65535" for name, number in params["ports"].items() if not _is_port(number)]
+    errors = [f"ports.{name} is {number!r}; a port is between 1 and 65535" for name, number in params["ports"].items() if not _is_port(number)]
     if not params["ports"]:
-        faults.append("ports is empty; name the daemons' ports")
+        errors.append("ports is empty; name the daemons' ports")
     for endpoint in params["endpoints"] or []:
         missing = sorted(set(params["ports"]) - set(endpoint["ports"]))
         if missing:
-            faults.append(f"the endpoint {endpoint['ip']} has no port {', '.join(missing)}")
-        faults += [
+            errors.append(f"the endpoint {endpoint['ip']} has no port {', '.join(missing)}")
+        errors += [
             f"the endpoint {endpoint['ip']} has the port {name} {number!r}; a port is between 1 and 65535"
             for name, number in endpoint["ports"].items()
             if not _is_port(number)
         ]
     if params["lead_to"] == ENDPOINTS and not params["endpoints"]:
-        faults.append("endpoints is empty; a Service without targets is an outage")
+        errors.append("endpoints is empty; a Service without targets is an outage")
     if params["lead_to"] == PODS and not params["selector"]:
-        faults.append("selector is empty; it would match every pod of the namespace")
-    return faults
+        errors.append("selector is empty; it would match every pod of the namespace")
+    return errors
 
 
 def _is_port(value: Any) -> bool:

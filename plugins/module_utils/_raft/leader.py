@@ -22,7 +22,7 @@ MAY_CALL_AGAIN: frozenset[int | None] = frozenset({None, 403, 503})
 
 
 @dataclass
-class Limits:
+class TimeLimits:
     """How long to wait for what, in seconds."""
 
     leader: float = 30.0
@@ -49,7 +49,7 @@ class Steps:
 class LeaderSession:
     """The first look is made here; everything after acts through the leader known last."""
 
-    def __init__(self, clients: Sequence[Daemon], limits: Limits, *, dry_run: bool = False) -> None:
+    def __init__(self, clients: Sequence[Daemon], limits: TimeLimits, *, dry_run: bool = False) -> None:
         self.clients = clients
         self.limits = limits
         self.dry_run = dry_run

@@ -12,7 +12,7 @@ from typing import Any
 from .._core.failures import MigrationError
 from .._daemon.drivers import clients_of
 from .._daemon.interface import Member
-from .leader import Limits
+from .leader import TimeLimits
 from .membership import MembershipChange
 
 ADDRESS = re.compile(r".+:\d{1,5}")
@@ -36,7 +36,7 @@ class MembershipRequest:
                 wanted="ip:port",
                 next_step="correct `address`",
             )
-        limits = Limits(wanted["wait_leader"], wanted["wait_for_listener"], wanted["wait_caught_up"])
+        limits = TimeLimits(wanted["wait_leader"], wanted["wait_for_listener"], wanted["wait_caught_up"])
         change = MembershipChange(clients_of(wanted), limits, dry_run=self.check_mode)
         self.change = change
         if wanted["state"] == "present":

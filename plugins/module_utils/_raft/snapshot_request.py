@@ -15,7 +15,7 @@ from .._core.failures import MigrationError
 from .._core.safe_open import open_file
 from .._daemon.drivers import clients_of
 from . import snapshots
-from .leader import LeaderSession, Limits
+from .leader import LeaderSession, TimeLimits
 from .state import free, newest, restore, take
 
 
@@ -70,7 +70,7 @@ class SnapshotRequest:
         if self.wanted["alone"]:
             self._restored_alone(src)
             return
-        limits = Limits(leader=self.wanted["wait_leader"])
+        limits = TimeLimits(leader=self.wanted["wait_leader"])
         session = LeaderSession(clients_of(self.wanted), limits, dry_run=self.check_mode)
         began, before = time.monotonic(), session.leader.commit_index
         if "restore" not in session.capabilities():
@@ -87,7 +87,7 @@ class SnapshotRequest:
 
     def caught_up(self) -> None:
         session = LeaderSession(
-            clients_of(self.wanted), Limits(leader=self.wanted["wait_leader"]), dry_run=self.check_mode
+            clients_of(self.wanted), TimeLimits(leader=self.wanted["wait_leader"]), dry_run=self.check_mode
         )
         behind = free(session, self.wanted["patience"], self.wanted["wait_timeout"])
         self.result.update(changed=bool(behind), leader=session.leader.as_dict(), behind=behind)

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .._config.faults import CALCULATED, ENV_SECTIONS
+from .._config.errors import CALCULATED, ENV_SECTIONS
 from .._config.structure import DEFAULTS
 
 HIDDEN = "(left out)"

@@ -25,7 +25,7 @@ ELECTION_PATIENCE = 3.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class AlertLimits:
     """Seconds that a trouble may last before it is an alert."""
 
     quorum: float = 2.0
@@ -95,7 +95,7 @@ class _Alarm:
 class ClusterJudge:
     """Follows one cluster from sample to sample."""
 
-    def __init__(self, cluster: str, limits: Limits) -> None:
+    def __init__(self, cluster: str, limits: AlertLimits) -> None:
         self.cluster = cluster
         self.limits = limits
         self._quorum = _Alarm(QUORUM_LOST, cluster)

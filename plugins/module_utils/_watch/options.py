@@ -10,7 +10,7 @@ from typing import Any
 
 from .._core.journal import PARALLEL, STRATEGIES
 from .._daemon.drivers import ACCESS
-from .plan import PHASES
+from .plan import WATCHED_PHASES
 
 _LOCK: dict[str, Any] = {
     "namespace": {"type": "str", "default": "default"},
@@ -31,7 +31,7 @@ OPTIONS: dict[str, Any] = {
     "leader_grace": {"type": "float", "default": 3.0},
     "lifetime": {"type": "float", "default": 43200},
     "lock": {"type": "dict", "options": _LOCK},
-    "phase": {"type": "str", "choices": list(PHASES)},
+    "phase": {"type": "str", "choices": list(WATCHED_PHASES)},
     "strategy": {"type": "str", "choices": list(STRATEGIES), "default": PARALLEL},
     "phase_timeout": {"type": "float"},
     "replaced": {"type": "str"},

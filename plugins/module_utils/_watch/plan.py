@@ -45,7 +45,7 @@ _PLAN: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     "cleanup": {NEW: (WHOLE, (STANDARD,))},
     ROLLBACK: {},
 }
-PHASES = tuple(_PLAN)
+WATCHED_PHASES = tuple(_PLAN)
 # Pi by Pi there is one cluster, of units and pods, on the standard ports.
 _ROLLING: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     "validate": {OLD: (WHOLE, (STANDARD,))},

@@ -28,7 +28,7 @@ from .._core.processes import Process, identify
 from .._daemon.interface import Daemon
 from .._raft.cluster import MemberView
 from .files import ABOUT, ALERTS, ORDER, SAMPLES, WatchFolder
-from .judge import LOCK_LOST, Alert, ClusterJudge, Limits, PhaseJudge
+from .judge import LOCK_LOST, Alert, AlertLimits, ClusterJudge, PhaseJudge
 from .plan import NEW, OLD, Expectation
 from .sample import Reading, take
 
@@ -47,7 +47,7 @@ SLOW_INTERVAL = 1.5
 class Settings:
     """What stays the same from the start of a watch to its end."""
 
-    limits: Limits
+    limits: AlertLimits
     # Seconds that one answer may take.
     timeout: float
     lifetime: float

@@ -12,7 +12,7 @@ from typing import Any
 from .._core.failures import MigrationError
 from .._daemon.drivers import daemon_at
 from .control import WatchControl
-from .judge import Limits
+from .judge import AlertLimits
 from .process import Lock, Settings, Watch, detach
 
 LOG = "watch.log"
@@ -43,7 +43,7 @@ class WatchStart(WatchControl):
         params, lock = self.params, self.lock
         urls = dict.fromkeys([*params["standard_urls"], *params["temporary_urls"]])
         clients = {url: daemon_at(url, params["rest"] or {}, params["timeout"]) for url in urls}
-        limits = Limits(params["quorum_grace"], params["leader_grace"], params["interval"])
+        limits = AlertLimits(params["quorum_grace"], params["leader_grace"], params["interval"])
         settings = Settings(limits, params["timeout"], params["lifetime"])
 
         def watch(ready: Callable[[], None]) -> None:

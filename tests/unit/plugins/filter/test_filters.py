@@ -16,12 +16,12 @@ def test_an_empty_configuration_is_whole():
     assert migration_config({})["timeouts_seconds"]["snapshot_timeout"] == 30
 
 
-def test_one_error_lists_every_fault_on_a_line_of_its_own():
+def test_one_message_lists_every_error_on_its_own_line():
     with pytest.raises(AnsibleFilterError) as refused:
         migration_config({"temporary_ports": {"rest": 8080}, "backup_path": "b", "safty": {}})
 
     assert str(refused.value).splitlines() == [
-        "The configuration `migration` has 3 faults, nothing has been touched:",
+        "The configuration `migration` has 3 errors, nothing has been touched:",
         "- safty is unknown; did you mean safety?",
         "- temporary_ports.rest and standard_ports.rest are both 8080; every listener needs a port of its own.",
         '- backup_path must be an absolute path, not "b".',

@@ -12,10 +12,10 @@ from conftest import import_plugin
 config = import_plugin("module_utils._config.structure")
 
 
-def faults(override):
+def errors(override):
     with pytest.raises(config.ConfigError) as refused:
         config.resolve(override)
-    return refused.value.faults
+    return refused.value.errors
 
 
 def test_nothing_given_is_all_defaults():
@@ -78,7 +78,7 @@ def test_defaults_and_override_are_left_alone():
 
 
 @pytest.mark.parametrize(
-    ("override", "fault"),
+    ("override", "error"),
     [
         (None, "migration must be a mapping, not empty."),
         ("x", 'migration must be a mapping, not the string "x".'),
@@ -155,14 +155,14 @@ def test_defaults_and_override_are_left_alone():
         ),
     ],
 )
-def test_each_error_is_one_sentence(override, fault):
-    assert faults(override) == [fault]
+def test_each_error_is_one_sentence(override, error):
+    assert errors(override) == [error]
 
 
 def test_a_duration_that_does_not_parse_is_shown_with_the_right_form():
-    (fault,) = faults({"timeouts": {"transfer_timeout": "2 minutes"}})
+    (error,) = errors({"timeouts": {"transfer_timeout": "2 minutes"}})
 
-    assert fault.startswith("timeouts.transfer_timeout: '2 minutes' is not a duration; write it as 30s")
+    assert error.startswith("timeouts.transfer_timeout: '2 minutes' is not a duration; write it as 30s")
 
 
 def test_folders_with_a_common_prefix_are_not_nested():
@@ -181,7 +181,7 @@ def test_the_defaults_are_apart_from_the_owners_paths():
 
 
 @pytest.mark.parametrize(
-    ("override", "beside", "fault"),
+    ("override", "beside", "error"),
     [
         (
             {"backup_path": "/var/lib/pi-controller/backups"},
@@ -215,10 +215,10 @@ def test_the_defaults_are_apart_from_the_owners_paths():
         ({}, {"pi_controller_data_dir": "/a/../b"}, 'pi_controller_data_dir must not contain "..", as "/a/../b" does.'),
     ],
 )
-def test_the_owners_paths_are_part_of_it(override, beside, fault):
+def test_the_owners_paths_are_part_of_it(override, beside, error):
     with pytest.raises(config.ConfigError) as refused:
         config.resolve(override, {**BESIDE, **beside})
-    assert refused.value.faults == [fault]
+    assert refused.value.errors == [error]
 
 
 @pytest.mark.parametrize("path", ["", None, "/srv/with a blank/pi-controller", "/var/lib/pi-controller/raft", "/..data"])
@@ -229,7 +229,7 @@ def test_a_path_for_one_run_may_lie_anywhere(path):
 def test_a_relative_or_climbing_path_for_one_run_is_an_error():
     with pytest.raises(config.ConfigError) as refused:
         config.resolve({}, BESIDE, {"snapshot_path": "/var/backups/../../etc/shadow", "restore_from": "backup"})
-    assert refused.value.faults == [
+    assert refused.value.errors == [
         'snapshot_path must not contain "..", as "/var/backups/../../etc/shadow" does.',
         'restore_from must be an absolute path, not "backup".',
     ]
@@ -241,8 +241,8 @@ def test_a_listener_may_go_back_to_a_temporary_port_in_the_end():
     assert whole["standard_env"] == {"PI_CONTROLLER_WEBSOCKET_PORT": "8082"}
 
 
-def test_faults_of_form_do_not_hide_faults_of_sense():
-    found = faults(
+def test_errors_of_form_do_not_hide_errors_of_meaning():
+    found = errors(
         {
             "temporary_port": {},
             "temporary_ports": {"raft": "9092", "grpc": 9090},
@@ -252,7 +252,7 @@ def test_faults_of_form_do_not_hide_faults_of_sense():
         }
     )
 
-    assert [fault.split(" ", 1)[0] for fault in found] == [
+    assert [error.split(" ", 1)[0] for error in found] == [
         "temporary_port",
         "safety",
         "temporary_ports.raft",
@@ -305,8 +305,8 @@ def test_the_strategy_is_one_of_two_and_parallel_by_default():
     assert config.resolve({})["strategy"] == "parallel"
     assert config.resolve({"strategy": "rolling"})["strategy"] == "rolling"
     for wrong, hint in (("roling", "; did you mean rolling?"), (True, "not the boolean true."), (["rolling"], "not a list.")):
-        with pytest.raises(config.ConfigError) as error:
+        with pytest.raises(config.ConfigError) as refused:
             config.resolve({"strategy": wrong})
-        (fault,) = error.value.faults
-        assert fault.startswith("strategy must be parallel or rolling, not ")
-        assert fault.endswith(hint)
+        (error,) = refused.value.errors
+        assert error.startswith("strategy must be parallel or rolling, not ")
+        assert error.endswith(hint)

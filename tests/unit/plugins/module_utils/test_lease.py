@@ -305,7 +305,7 @@ def test_a_failed_release_does_not_keep_the_watch_running(kube, lock, monkeypatc
         tried.set()
         mine.release()
 
-    settings = watch.Settings(judge.Limits(), timeout=1.0, lifetime=10.0)
+    settings = watch.Settings(judge.AlertLimits(), timeout=1.0, lifetime=10.0)
     held = watch.Lock(take=mine.take, renew=mine.renew, release=release)
     # In a process of its own, since it sets signal handlers; the run that it watches is gone, so it ends at once.
     process = multiprocessing.get_context("fork").Process(target=watch.Watch(folder, {}, settings, GONE, held).watch, args=(lambda: None,))

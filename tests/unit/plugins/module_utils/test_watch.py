@@ -58,7 +58,7 @@ class Watched:
     def __init__(self, phase: str = "prepare", cluster: str = "old", **limits: float) -> None:
         self.at = 1000.0
         self.cluster = cluster
-        self.judge = judging.ClusterJudge(cluster, judging.Limits(interval=TICK, **limits))
+        self.judge = judging.ClusterJudge(cluster, judging.AlertLimits(interval=TICK, **limits))
         self.alerts: list = []
         self.samples: list = []
         self.known: tuple = ()

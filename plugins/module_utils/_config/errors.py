@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What can be wrong with the structure `migration`: one sentence a fault, all of them at once.
+"""What can be wrong with the structure `migration`: one sentence a error, all of them at once.
 
 Faults of form (unknown keys, wrong types) are looked for in what the user wrote. Faults of sense (two listeners on one
 port, folders inside each other) can only be seen in the merged whole; they pass over values of a wrong form.
@@ -48,7 +48,7 @@ _HOME = re.compile(r"/home/[^/]+")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
-def find_faults(
+def find_errors(
     given: Any,
     merged: Any,
     defaults: Mapping[str, Any],
@@ -56,7 +56,7 @@ def find_faults(
     once: Mapping[str, Any],
     strategies: Sequence[str],
 ) -> list[str]:
-    """Every fault in what the user has `given`, and in what it makes when `merged` over the defaults.
+    """Every error in what the user has `given`, and in what it makes when `merged` over the defaults.
 
     `beside` are the paths among the settings beside `migration` that the same folders could be named by;
     `once` are paths given for a single run, where an empty one is as good as none.
@@ -96,7 +96,7 @@ def _kind(value: Any) -> str:
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The section, or nothing where it is absent or of a wrong type (which is a fault of its own)."""
+    """The section, or nothing where it is absent or of a wrong type (which is a error of its own)."""
     section = config.get(name, {})
     return section if isinstance(section, Mapping) else {}
 
@@ -259,7 +259,7 @@ def _system_folders(paths: Mapping[str, Any]) -> Iterator[str]:
             continue
         folder = _normal(path)
         if folder.strip("/") == "":
-            continue  # a fault of its own, see _bad_paths
+            continue  # a error of its own, see _bad_paths
         if folder in SYSTEM_FOLDERS or _HOME.fullmatch(folder):
             yield f"{name} is {folder}, which is a folder of the system; give it a folder of its own."
         elif inside := next((outer for outer in CLOSED if folder.startswith(f"{outer}/")), None):
