@@ -51,6 +51,12 @@ def structure(session: nox.Session) -> None:
 
 
 @nox.session
+def voice(session: nox.Session) -> None:
+    """Words that this project does not use, tasks without a verb, and long test names: in messages, docs, comments and code"""
+    session.run("python", "-m", "tests.structure.voice")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The plugins' documentation and the pages made of it, and whether all that is generated is current"""
     session.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "dependent", ".")

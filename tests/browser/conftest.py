@@ -37,7 +37,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     back = {name: given.host(name, written=given.journal("cutover", failed="cutover", rolled_back=True)) for name in given.NAMES}
     stuck = {long_name if name == "pi-1" else name: given.host(name, temporary="pod", written=given.journal("cutover", failed="cutover"))
              for name in given.NAMES}  # fmt: skip
-    failure = {"phase": "cutover", "task": "Flip | Every way into a Pi leads to its pod", "message": "x" * 300, "host": long_name}
+    failure = {"phase": "cutover", "task": "Flip | Redirect each Pi to its pod", "message": "x" * 300, "host": long_name}
     witness = {"witness": given.verdict(), "witness_history": history}
     kinds: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         "migrated": ("migrated", given.migrated(), given.kube(mode="pods"), {"samples": given.samples(), **witness}),

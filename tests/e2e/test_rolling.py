@@ -130,7 +130,7 @@ def test_d12_pi_by_pi_there_and_back_no_read_fails_on_any_port(
 # The task during which each run is killed, and the number of times that the run comes to it before: in the first turn,
 # in the second after the first was finished, in the last after the second was, and when all turns are over.
 KILLS = [
-    ("Handover | Let the pod wait for its data", 1),
+    ("Handover | Schedule the pod, which waits for its data", 1),
     ("Handover | Hand the unit's data over to the pod", 2),
     ("Handover | Route this Pi's clients to the pod", 1),
     ("Handover | Wait until the pod is the caught-up member", 1),

@@ -190,7 +190,7 @@ def test_status_says_what_is_true_at_twelve_points(old_world: Callable[[str], li
     assert reported["clusters"]["new"]["quorate"]
     run("validate")
     point("validated")
-    killed_at("Flip | Every way into a Pi leads to its pod", tag="cutover")
+    killed_at("Flip | Redirect each Pi to its pod", tag="cutover")
     reported = point("killed in the write pause")
     assert reported["phase"] == "cutover"
     run("cutover")
@@ -204,9 +204,9 @@ def test_status_says_what_is_true_at_twelve_points(old_world: Callable[[str], li
     aside = [host for host in reported["traffic"]["hosts"].values() if host["gate"] == "forwarded"]
     assert len(aside) == 1
     assert aside[0]["reaches"].startswith("pod on")
-    killed_at("Ports | The pod is Ready")
+    killed_at("Ports | Wait until the pod is Ready")
     point("one Pi has moved")
-    killed_at("Ports | Its member stands", nth=2)
+    killed_at("Ports | Update the member's address", nth=2)
     point("killed at the second or third Pi")
     run("complete")
     reported = point("migrated")

@@ -56,17 +56,18 @@ IN_PYTHON = {
     r"for (one|each), \w+ in|for \w+, one in": "name the item: member, pod, event",
     r"lambda one": "name the item: member, pod, event",
 }
-# A task is "Subject | Verb object", so that the output reads as a list of what is done.
+# A task is "Subject | Verb object", or "Verb object", so that the output reads as a list of what is done.
 VERBS = """
-    Accept Acquire Add Apply Archive Ask Back Bootstrap Carry Check Choose Close Collect Compare Complete Confirm
-    Continue Copy Count Create Derive Disable Drain Elect Enable End Export Fail Fence Fetch Find Gather Hand Import
-    Include Install Keep List Load Lock Make Mark Mask Measure Move Open Point Prepare Print Probe Prove Publish Read
-    Rebuild Record Redirect Refuse Release Reload Remember Remove Renew Replace Report Restart Restore Resume Return
-    Roll Route Run Save Select Set Shorten Show Skip Start Stop Store Switch Take Test Transfer Try Unmask Update
-    Validate Verify Wait Warn Write
+    Accept Acquire Add Apply Archive Ask Assemble Back Bootstrap Build Carry Check Choose Close Collect Compare
+    Complete Confirm Continue Copy Count Create Derive Disable Drain Elect Empty Enable End Export Fail Fence Fetch
+    Find Finish Forward Free Gather Give Hand Import Include Install Keep Leave List Load Lock Make Mark Mask Measure
+    Move Open Point Prepare Print Probe Prove Publish Read Rebuild Record Redirect Refuse Release Reload Remember
+    Remove Renew Reopen Replace Report Require Restart Restore Resume Return Roll Route Run Save Schedule Select Set
+    Shorten Show Skip Sort Start Stop Store Switch Take Test Transfer Try Undo Unmask Update Validate Verify Wait Warn
+    Write
 """
-TASK = re.compile(r"""^\s*- name: ["']?[^|"']+ \| (?P<action>(?P<verb>\S+).*?)["']?\s*$""")
-TASK_FOLDERS = ("roles", "playbooks")
+TASK = re.compile(r"""^\s*- name: ["']?(?:[^|"{]+ \| )?(?P<action>(?P<verb>\S+).*?)["']?\s*$""")
+TASKS = "roles/*/tasks/*.yml"
 TEST = re.compile(r"^\s*(?:async )?def (?P<name>test_\w+)")
 
 
@@ -99,9 +100,9 @@ def findings(path: str, text: str) -> Iterator[Finding]:
     for number, line in enumerate(text.splitlines(), 1):
         for match in words.finditer(line):
             yield Finding(path, number, line, match.group(), instead[int(str(match.lastgroup)[1:])])
-        task = TASK.match(line) if path.endswith(".yml") and path.startswith(TASK_FOLDERS) else None
+        task = TASK.match(line) if Path(path).match(TASKS) else None
         if task and task["verb"] not in VERBS.split():
-            yield Finding(path, number, line, task["action"], "a task name is `Subject | Verb object`; a new verb goes into VERBS")
+            yield Finding(path, number, line, task["action"], "a task name is `Subject | Verb object` or `Verb object`; a new verb goes into VERBS")
         test = TEST.match(line) if path.endswith(".py") else None
         if test and len(test["name"]) > LONGEST_TEST_NAME:
             yield Finding(path, number, line, test["name"], f"a test name has up to {LONGEST_TEST_NAME} characters")

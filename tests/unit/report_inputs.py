@@ -49,7 +49,7 @@ def journal(until: str = "cleanup", failed: str | None = None, rolled_back: bool
             facts = {"opening": True, "fence": "read-only", "carried_by": "api", "fenced_at": str(BEGAN + 60.2), "write_pause_seconds": "0.842",
                      "content_digest": "sha256:5f0c1d"}  # fmt: skip
         if phase == failed:
-            facts = {"task": "Flip | Every way into a Pi leads to its pod", "message": "iptables-restore failed with 1"}
+            facts = {"task": "Flip | Redirect each Pi to its pod", "message": "iptables-restore failed with 1"}
         phases[phase] = {"state": state, "started": iso(began), "finished": iso(finished), "facts": facts}
         if phase in (until, failed):
             break

@@ -31,7 +31,7 @@ def test_a_missing_journal_stops_the_run_unless_reported_later(
     tmp_path: Path, ansible_playbook: str, reported_later: bool, journals: dict[str, dict], named: list[str]
 ) -> None:
     tasks = yaml.safe_load((CHECKOUT / "roles/run/tasks/discover.yml").read_text())
-    (task,) = (task for task in tasks if task["name"] == "Every Pi answers")
+    (task,) = (task for task in tasks if task["name"] == "Check that every Pi answers")
     (tmp_path / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}]))
     variables = {
         "raft_migration_hosts": "pis",

@@ -134,7 +134,7 @@ def test_ansible_runs_it_on_the_control_node_without_a_connection(arguments: dic
 
 def test_the_tasks_of_the_role_write_it_from_what_each_pi_says(arguments: dict[str, Any], tmp_path: Path, ansible_playbook: str) -> None:
     look, write = (yaml.safe_load((CHECKOUT / f"roles/run/tasks/{name}.yml").read_text()) for name in ("look", "report"))
-    tasks = [task for task in (*look, *write[0]["block"]) if task["name"] in ("Look | Put it together", "Report | Write it")]
+    tasks = [task for task in (*look, *write[0]["block"]) if task["name"] in ("Status | Assemble the status", "Report | Write the report")]
     assert len(tasks) == 2
     (tmp_path / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
     content = {"raft_migration_report_content": {"digest": "9a", "tables": {"nodes": 3}}, "raft_migration_report_again": {}}
