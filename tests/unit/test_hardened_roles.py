@@ -117,7 +117,7 @@ def test_l1_the_proof_comes_before_anything_is_opened_or_taken() -> None:
     assert phase.index("Prove what the journal says of the opening") < phase.index("Cutover")
     (back,) = tasks_of("run/tasks/back.yml")
     steps = [task["name"] for task in back["block"]]
-    assert steps.index("Prove what the journal says of the opening") < steps.index("Take the cluster back")
+    assert steps.index("Prove what the journal says of the opening") < steps.index("Run the rollback")
 
 
 def test_l4_a_rollback_looks_at_the_lock_where_it_may_stop() -> None:
