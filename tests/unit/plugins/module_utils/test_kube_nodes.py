@@ -64,7 +64,7 @@ def test_a5_discover_takes_the_node_that_was_found(evaluate, found, given, expec
     """As the tasks of discover.yml decide it; what the owner has set wins, and without the API the inventory's name stays."""
     tasks = {task["name"]: task for task in yaml.safe_load((CHECKOUT / "roles/run/tasks/discover.yml").read_text())}
     first = tasks["Read and check the configuration"]["ansible.builtin.set_fact"]["raft_migration_node"]
-    know = tasks["Know each Pi's node"]
+    know = tasks["Set each Pi's node"]
     later = know["ansible.builtin.set_fact"]["raft_migration_node"].strip("{} ")
     when = " and ".join(f"({condition})" for condition in know["when"])
     case = {"raft_migration_found_nodes": found, "case_name": "10.0.0.1", **given}
