@@ -20,7 +20,7 @@ options:
     elements: dict
     required: true
   host:
-    description: A host name or an address without a port. It is compared as it is written.
+    description: A host name or an address without a port. Addresses of IPv6 are the same however they are written.
     type: str
     required: true
 """
@@ -41,11 +41,12 @@ _value:
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
+from ..module_utils._core.addresses import normal
 from ..module_utils._raft.cluster import host_of
 
 
 def members_at(members: Iterable[Mapping[str, Any]], host: str) -> list[Mapping[str, Any]]:
-    return [member for member in members if host_of(member["address"]) == host.strip("[]")]
+    return [member for member in members if host_of(member["address"]) == normal(host)]
 
 
 class FilterModule:

@@ -112,3 +112,8 @@ def test_pods_and_units_go_together_where_anything_is_in_the_way(takeover: Any, 
     found = not_by_turns({"pi-1": WELL, "pi-2": takeover, "pi-3": WELL}, daemonset, seen, list(RAFT.values()))
     assert len(found) == len(reasons), found
     assert all(text.startswith(reason) for text, reason in zip(found, reasons)), found
+
+
+def test_a4_units_of_ipv6_take_over_pi_by_pi() -> None:
+    seen = {"members": [{"id": "pi-1", "address": "[fd00:0::11]:9091"}, {"id": "pi-2", "address": "[fd00::12]:9091"}]}
+    assert not_by_turns({"pi-1": WELL, "pi-2": WELL}, WELL, seen, ["[fd00::11]:9091", "[fd00::12]:9091"]) == []

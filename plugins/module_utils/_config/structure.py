@@ -83,6 +83,6 @@ def resolve(override: Any, beside: Mapping[str, Any] | None = None, once: Mappin
 PORT_SETS = ("temporary", "standard")
 
 
-def port_environment(config: Mapping[str, Any], phase: str, bootstrap: bool = False) -> dict[str, str]:
-    """The daemon's environment for the ports of a phase."""
-    return settings.environment(config[f"{phase}_ports"], bootstrap)
+def port_environment(config: Mapping[str, Any], phase: str, bootstrap: bool = False, address: str = "") -> dict[str, str]:
+    """The daemon's environment for the ports of a phase, where daemons have addresses like this one."""
+    return settings.environment(config[f"{phase}_ports"], bootstrap, address)

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 # The traffic gate lets this source through in every state, so the playbook can still talk to a daemon it has fenced off
 # from every other client. Inside 127/8: no other machine can send from it, and every host has it without configuration.
 OPERATOR_ADDRESS = "127.0.9.91"
+# Where the operator reaches a daemon whose own address is IPv6.
+LOOPBACK = "127.0.0.1"
 # The gate lets all of these through. The published daemon gives each address one request a second.
 OPERATOR_NETWORK = "127.0.9.64/26"
 _NETWORK = ipaddress.IPv4Network(OPERATOR_NETWORK)

@@ -141,9 +141,12 @@ def _seconds(text: str | None) -> float | None:
 
 
 def open_socket(
-    host: str, port: int, source: tuple[str, int] | None, tls: ssl.SSLContext | None, deadline: Deadline
+    host: str, port: int, source: tuple[str, int] | None, tls: ssl.SSLContext | None, deadline: Deadline, name: str = ""
 ) -> socket.socket:
-    """A connected socket, the TLS handshake included; every address of the host is tried within the one deadline."""
+    """A connected socket, the TLS handshake included; every address of the host is tried within the one deadline.
+
+    `name` is what the certificate has to be for, where that is not `host`.
+    """
     failure: OSError = OSError(f"{host} has no address")
     for family, kind, protocol, address in _addresses(host, port):
         sock = socket.socket(family, kind, protocol)
@@ -156,7 +159,7 @@ def open_socket(
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls is None:
                 return sock
-            secured = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+            secured = tls.wrap_socket(sock, server_hostname=name or host, do_handshake_on_connect=False)
             sock = secured
             # The timeout of a handshake, unlike that of a read, is for all of it.
             secured.settimeout(deadline.left())

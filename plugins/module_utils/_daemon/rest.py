@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from .._core.failures import MigrationError
-from .._core.operator import OPERATOR_ADDRESS, further_addresses
+from .._core.operator import LOOPBACK, OPERATOR_ADDRESS, further_addresses
 from .._core.text import one_line
 from .bearer import Token
 from .exchange import Deadline, Reply, exchange, open_socket
@@ -43,20 +43,20 @@ _CANNOT_BIND = {errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT, errno.EPE
 
 
 def is_local(host: str) -> bool:
-    """Whether `host` is loopback or one of this machine's own IPv4 addresses."""
+    """Whether `host` is loopback or one of this machine's own addresses, of either family."""
     try:
-        address = socket.gethostbyname(host)
-    except OSError:
+        family, _kind, _protocol, _name, address = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]
+    except (OSError, UnicodeError):
         return False
-    if ipaddress.ip_address(address).is_loopback:
+    if ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
         return True
     # Only towards itself does the kernel choose the target as the source. Connecting a datagram socket sends nothing.
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect((address, 9))
+            probe.connect(address)
         except OSError:
             return False
-        return bool(probe.getsockname()[0] == address)
+        return bool(probe.getsockname()[0] == address[0])
 
 
 class State:
@@ -271,10 +271,12 @@ class RestDaemon:
 
     def _connect(self, deadline: Deadline) -> socket.socket:
         if is_local(self.host):
+            # IPv6 has one loopback address, and any process may send from it: the operator asks over IPv4.
+            target = LOOPBACK if ":" in self.host else self.host
             try:
-                return open_socket(self.host, self.port, (self._source or OPERATOR_ADDRESS, 0), self._tls, deadline)
+                return open_socket(target, self.port, (self._source or OPERATOR_ADDRESS, 0), self._tls, deadline, self.host)
             except OSError as error:
-                if error.errno not in _CANNOT_BIND:
+                if error.errno not in _CANNOT_BIND and not (target != self.host and error.errno == errno.ECONNREFUSED):
                     raise
         return open_socket(self.host, self.port, None, self._tls, deadline)
 

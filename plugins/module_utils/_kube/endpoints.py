@@ -13,6 +13,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from .._core.addresses import normal
 from .pods import Pod, container_port, is_ready, is_terminating
 
 Slice = Mapping[str, Any]
@@ -44,7 +45,7 @@ Targets = frozenset[Target]
 
 
 def of_option(endpoints: Iterable[Mapping[str, Any]]) -> Targets:
-    return frozenset(Target(endpoint["ip"], name, int(port)) for endpoint in endpoints for name, port in endpoint["ports"].items())
+    return frozenset(Target(normal(endpoint["ip"]), name, int(port)) for endpoint in endpoints for name, port in endpoint["ports"].items())
 
 
 def of_subsets(subsets: Iterable[Mapping[str, Any]] | None) -> Targets:

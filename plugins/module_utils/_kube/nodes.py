@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from .._core.addresses import normal
 
 
 def node_names(nodes: Iterable[Mapping[str, Any]], addresses: Mapping[str, str]) -> dict[str, str]:
@@ -19,18 +20,10 @@ def node_names(nodes: Iterable[Mapping[str, Any]], addresses: Mapping[str, str])
     known = list(nodes)
     names = {node["metadata"]["name"] for node in known}
     by_address = {
-        _plain(entry["address"]): node["metadata"]["name"]
+        normal(entry["address"]): node["metadata"]["name"]
         for node in known
         for entry in (node.get("status") or {}).get("addresses") or ()
         if entry.get("type") == "InternalIP"
     }
-    found = {host: host if host in names else by_address.get(_plain(address)) for host, address in addresses.items()}
+    found = {host: host if host in names else by_address.get(normal(address)) for host, address in addresses.items()}
     return {host: name for host, name in found.items() if name}
-
-
-def _plain(address: str) -> str:
-    """One spelling for each address: IPv6 has many."""
-    try:
-        return str(ipaddress.ip_address(address.strip("[]")))
-    except ValueError:
-        return address

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from .._core.addresses import with_port
 from .._core.waiting import wait_until
 from . import endpoints as lists
 from .api import CONFLICT, KubeApi, KubeError, core, selector_text, slices_path
@@ -300,4 +301,4 @@ def _difference(what: str, seen: lists.Targets, wanted: lists.Targets) -> list[s
 
 
 def _listed(targets: lists.Targets) -> str:
-    return ", ".join(f"{target.ip}:{target.port} ({target.port_name})" for target in sorted(targets))
+    return ", ".join(f"{with_port(target.ip, target.port)} ({target.port_name})" for target in sorted(targets))

@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._core.addresses import normal, with_port
 from .findings import EVERYWHERE, WARNING, Finding
 from .plan import FRESH, Plan
 
@@ -55,7 +55,7 @@ def _host_ports(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     addresses = _addresses(plan)
     for claim in seen["service_ports"]:
         if claim["port"] in ours and (
-            claim["addresses"] is None or addresses.intersection(map(_normal, claim["addresses"]))
+            claim["addresses"] is None or addresses.intersection(map(normal, claim["addresses"]))
         ):
             yield _claimed(
                 plan,
@@ -66,16 +66,8 @@ def _host_ports(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
             )
 
 
-def _normal(address: str) -> str:
-    """One spelling for an address that has several, as IPv6 addresses do."""
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        return address
-
-
 def _addresses(plan: Plan) -> set[str]:
-    return {_normal(place.address) for place in plan.places.values()}
+    return {normal(place.address) for place in plan.places.values()}
 
 
 def _claimed(plan: Plan, host: str, port: int, holder: str, fix: str) -> Finding:
@@ -99,8 +91,8 @@ def _routes(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     routes: dict[str, list[str]] = {}
     users: dict[str, list[str]] = {}
     for route in seen["other_routes"]:
-        if _normal(route["address"]) in addresses and route["port"] in plan.standard_ports.values():
-            routes.setdefault(route["service"], []).append(_at(route["address"], route["port"]))
+        if normal(route["address"]) in addresses and route["port"] in plan.standard_ports.values():
+            routes.setdefault(route["service"], []).append(with_port(route["address"], route["port"]))
             users[route["service"]] = route["ingresses"]
     for service, targets in routes.items():
         namespace, name = service.split("/", 1)
@@ -121,11 +113,11 @@ def _targets(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     """
     if plan.stage != FRESH:
         return
-    others = [target for target in seen["targets"] if _normal(target["address"]) not in _addresses(plan)]
+    others = [target for target in seen["targets"] if normal(target["address"]) not in _addresses(plan)]
     if not others:
         return
     sixes = all(":" in target["address"] for target in others)
-    listed = ", ".join(_at(target["address"], target["port"]) for target in others)
+    listed = ", ".join(with_port(target["address"], target["port"]) for target in others)
     yield Finding(
         EVERYWHERE,
         "Service",
@@ -135,10 +127,6 @@ def _targets(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
         if sixes
         else "take these endpoints out, or add their hosts to the group",
     )
-
-
-def _at(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _applied(seen: Mapping[str, Any]) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from .._core.addresses import without_port
 from .._daemon.drivers import settings
 from .findings import EVERYWHERE, WARNING, Finding
 from .plan import Plan
@@ -82,8 +83,7 @@ def _leader(view: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _silent(plan: Plan, view: Mapping[str, Any], down: Collection[str]) -> Iterator[Finding]:
     for member in view["unanswered"]:
-        address = member["url"].rpartition("://")[2].rpartition(":")[0].strip("[]")
-        host = plan.host_at(address)
+        host = plan.host_at(without_port(member["url"].rpartition("://")[2]))
         if host not in down:
             yield Finding(
                 host or EVERYWHERE,
@@ -99,7 +99,7 @@ def _members(plan: Plan, view: Mapping[str, Any]) -> Iterator[Finding]:
     present = set()
     for member in view["members"]:
         address, _colon, number = member["address"].rpartition(":")
-        host = plan.host_at(address.strip("[]"))
+        host = plan.host_at(address)
         name = f"{member['id']} at {member['address']}"
         if host is None:
             yield Finding(
@@ -135,7 +135,7 @@ def _behind(plan: Plan, view: Mapping[str, Any]) -> Iterator[Finding]:
             continue
         lag = f" ({member['lag']} entries behind)" if member.get("lag") else ""
         yield Finding(
-            plan.host_at(member["address"].rpartition(":")[0].strip("[]")) or EVERYWHERE,
+            plan.host_at(without_port(member["address"])) or EVERYWHERE,
             "caught up",
             f"{member['behind']}{lag}",
             "every voter has all the leader has committed",

@@ -12,7 +12,8 @@ from typing import Any
 from .._daemon.drivers import settings
 from .findings import WARNING, Finding
 
-EVERY_ADDRESS = ("", "0.0.0.0", "::", "null", "~")
+EVERY_ADDRESS = ("", "0.0.0.0", "::", "[::]", "null", "~")
+EVERY_FAMILY = tuple(address for address in EVERY_ADDRESS if address != "0.0.0.0")
 
 
 def daemon_findings(
@@ -52,6 +53,15 @@ def _file(host: str, config: Mapping[str, Any], raft_dir_found: bool, owner: Map
             "correct pi_controller_data_dir and pi_controller_raft_dir, which is relative to it",
         )
     listens = config["rest_host"]
+    if ":" in str(owner["addresses"].get(host, "")) and listens is not None and listens not in EVERY_FAMILY:
+        yield Finding(
+            host,
+            "api.host",
+            f"{listens}, and the daemon's address is IPv6",
+            "a daemon that listens on 127.0.0.1 too: a run asks it there while its clients are kept away",
+            'set api.host to "::", one Pi at a time',
+        )
+        return
     if listens is not None and listens not in EVERY_ADDRESS and owner["probe_host"] == "127.0.0.1" and listens != "127.0.0.1":
         yield Finding(
             host,

@@ -64,14 +64,6 @@ def _access(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Finding]
             "the address its Raft member has",
             "correct ansible_host, or set pi_controller_address",
         )
-    if ":" in address:
-        yield Finding(
-            host,
-            "address family",
-            f"{address} is IPv6",
-            "an IPv4 address for the daemon: the URLs and the pods' bind address are made for that",
-            "give the daemon an IPv4 address in cluster.bind_addr, and set pi_controller_address to it; clients may use both families",
-        )
     for tool in seen["missing_tools"]:
         yield Finding(host, f"command {tool}", "not installed", "installed", f"install the package that has {tool}")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._core.addresses import without_port
 from .._core.journal import PARALLEL
 from .cluster import choose, cluster_findings
 from .daemon import daemon_findings
@@ -98,6 +99,16 @@ def _run(plan: Plan, journals: Mapping[str, Any]) -> Iterator[Finding]:
             f"{len(plan.hosts)} or more: what concerns all Pis is done on all at once",
             f"ansible-playbook --forks {len(plan.hosts)}, or forks in ansible.cfg",
         )
+    families = {6 if ":" in place.address else 4 for place in plan.places.values()}
+    if len(families) > 1:
+        listed = ", ".join(f"{host} {place.address}" for host, place in plan.places.items())
+        yield Finding(
+            EVERYWHERE,
+            "address family",
+            listed,
+            "addresses of one family: the pods have one DaemonSet, in which their Raft address is written",
+            "give each daemon an address of the same family in cluster.bind_addr, and set pi_controller_address to it",
+        )
     if plan.stage != BEYOND:
         return
     for host in plan.hosts:
@@ -116,7 +127,7 @@ def _replicas(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     looks = seen.get("data") or {}
     data = {host: looks[host] for host in plan.hosts if "tables" in (looks.get(host) or {})}
     view = choose(plan.hosts, seen["cluster"]) or {}
-    address = ((view.get("leader") or {}).get("address") or "").rpartition(":")[0].strip("[]")
+    address = without_port((view.get("leader") or {}).get("address") or "")
     yield from replica_findings(data, plan.host_at(address), plan.strategy)
     yield from followers_findings(data, plan.host_at(address), plan.followers_write)
     if plan.strategy == PARALLEL and data:

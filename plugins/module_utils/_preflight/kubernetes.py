@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._core.addresses import normal
 from .._kube.images import names
 from .claims import claim_findings
 from .findings import EVERYWHERE, WARNING, Finding, size
@@ -87,7 +88,7 @@ def _node(plan: Plan, host: str, node: Mapping[str, Any]) -> Iterator[Finding]:
             f"kubectl label node {name} kubernetes.io/hostname={name} --overwrite",
         )
     # Of a dual-stack node the first one is what a pod is given as its host's.
-    if address not in node["addresses"][:1]:
+    if normal(address) not in map(normal, node["addresses"][:1]):
         yield Finding(
             host,
             "node address",

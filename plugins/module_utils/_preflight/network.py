@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from statistics import median
 from typing import Any
 
+from .._core.addresses import with_port
 from .findings import Finding
 from .plan import Plan
 from .port_probe import ANSWERED, CONNECTED, REFUSED, TIMEOUT
@@ -47,7 +48,7 @@ def _reach(
                 peer,
                 f"port {port}",
                 f"{plan.port_names(port)} of {address} is answered by something else, as seen from {host}; on {peer} itself it is free",
-                f"what connects to {address}:{port} reaches {peer}'s own listener",
+                f"what connects to {with_port(address, port)} reaches {peer}'s own listener",
                 f"find the rule that translates it (nft list ruleset, kubectl get pods,services -A), or set {plan.setting_of(port)} to another port",
             )
     closed: dict[str, list[int]] = {}

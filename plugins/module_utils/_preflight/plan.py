@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from .._core.addresses import normal
 from .._core.journal import PARALLEL
 from .._core.systemd import unit_name
 from .._core.unit_process import arguments
@@ -72,7 +73,7 @@ class Plan:
         return list(self.places)
 
     def host_at(self, address: str) -> str | None:
-        return next((host for host, place in self.places.items() if place.address == address), None)
+        return next((host for host, place in self.places.items() if normal(place.address) == normal(address)), None)
 
     def setting_of(self, port: int) -> str:
         """The settings to change for another port, as the owner writes them."""

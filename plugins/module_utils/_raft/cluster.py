@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from .._core.addresses import without_port
 from .._core.failures import MigrationError
 from .._daemon.interface import Daemon, Member, NodeStatus
 
@@ -257,7 +258,7 @@ def _member_at(members: tuple[Member, ...], address: str, host: str) -> Member |
 
 
 def host_of(address: str) -> str:
-    return address.rpartition(":")[0].strip("[]")
+    return without_port(address)
 
 
 def same_host(one: str, other: str) -> bool:

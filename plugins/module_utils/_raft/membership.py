@@ -13,7 +13,7 @@ from typing import Callable
 from .._core.failures import MigrationError
 from .._core.waiting import Waited, wait_until
 from .._daemon.interface import Daemon, Member
-from .cluster import same_host
+from .cluster import host_of, same_host
 from .leader import MAY_CALL_AGAIN, POLL, LeaderSession
 
 # How long a voter whose address is already right may go unheard before it counts as one the leader cannot reach.
@@ -88,7 +88,7 @@ class MembershipChange(LeaderSession):
     def _refuse_blind(self, wanted: Member) -> None:
         """A member that could not be seen to catch up is refused before the first change."""
         itself = self.leader.id == wanted.id
-        host = wanted.address.rpartition(":")[0].strip("[]")
+        host = host_of(wanted.address)
         waits = not itself and self.limits.caught_up > 0
         if waits and not any(same_host(client.host, host) for client in self.clients):
             raise self.error(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._core.addresses import normal
 from .cluster import host_of
 
 SIDES = ("old", "new")
@@ -54,7 +55,7 @@ def with_side(
 
 def _host_at(address: str, side: str, addresses: Mapping[str, str]) -> str:
     for host, known in addresses.items():
-        if host_of(address) == known.strip("[]"):
+        if host_of(address) == normal(known):
             return host
     hosts = ", ".join(f"{host} ({known})" for host, known in addresses.items())
     raise ValueError(

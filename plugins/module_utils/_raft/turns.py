@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._core.addresses import in_one_spelling, normal
 from .cluster import host_of
 
 WAITING, STARTED, DONE = "waiting", "started", "done"
@@ -24,9 +25,10 @@ def not_by_turns(
     on each Pi.
     """
     reasons = [str(look["msg"]) for look in (*takeovers.values(), daemonset, seen) if "msg" in look]
-    found = sorted(str(member["address"]) for member in seen.get("members") or ())
-    if "msg" not in seen and found != sorted(endpoints):
-        reasons.append(f"the members are at {', '.join(found)}, wanted {', '.join(sorted(endpoints))}")
+    found = sorted(in_one_spelling(str(member["address"])) for member in seen.get("members") or ())
+    wanted = sorted(map(in_one_spelling, endpoints))
+    if "msg" not in seen and found != wanted:
+        reasons.append(f"the members are at {', '.join(found)}, wanted {', '.join(wanted)}")
     return reasons
 
 
@@ -46,7 +48,7 @@ def next_turn(
     left = [host for host, state in turns.items() if state != DONE and host != last]
     leader = host_of(str((seen.get("leader") or {}).get("address") or ""))
     half_way = [host for host in left if turns[host] == STARTED]
-    followers = [host for host in left if addresses[host].strip("[]") != leader]
+    followers = [host for host in left if normal(addresses[host]) != leader]
     order = [*half_way, *followers, *left]
     if not order:
         raise ValueError("every Pi has had its turn. Next: run the playbook rollback again")

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .._core import commands
+from .._core.addresses import with_port
 from .._core.failures import MigrationError
 from .._core.journal import PARALLEL, ROLLBACK, STRATEGIES, strategy_of
 from .._daemon.drivers import daemon_at, read_report
@@ -143,7 +144,7 @@ def traffic(hosts: Mapping[str, Info], kube: Info, config: Info) -> dict[str, An
         port = _rest_port(endpoint["ports"], config)
         name = by_address.get(endpoint["ip"])
         reached = way(name, hosts, config, int(str(port).split(",", maxsplit=1)[0])) if name and port else "unknown"
-        leads_to.append({"endpoint": f"{endpoint['ip']}:{port}", "reaches": reached})
+        leads_to.append({"endpoint": with_port(endpoint["ip"], port), "reaches": reached})
     per_host: dict[str, dict[str, Any]] = {}
     for name, info in hosts.items():
         seen = _seen(info)

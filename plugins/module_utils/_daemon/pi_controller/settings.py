@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..._core.addresses import with_port
+
 PREFIX = "PI_CONTROLLER_"
 # A variable that ends so moves a listener.
 PORT_SUFFIX = "_PORT"
@@ -76,13 +78,17 @@ RESERVED = {
 }
 
 
-def environment(ports: Mapping[str, int], bootstrap: bool) -> dict[str, str]:
-    """The ports `rest`, `grpc` and `raft`, the Raft address and the bootstrap flag, as the daemon's environment names them."""
+def environment(ports: Mapping[str, int], bootstrap: bool, address: str = "") -> dict[str, str]:
+    """The ports `rest`, `grpc` and `raft`, the Raft address and the bootstrap flag, as the daemon's environment names them.
+
+    `address` is that of any Pi: it shows the family of the nodes' addresses.
+    """
+    host = "[$(HOST_IP)]" if ":" in address else "$(HOST_IP)"
     return {
         _REST_PORT: str(ports["rest"]),
         _GRPC_PORT: str(ports["grpc"]),
         # The address a daemon binds is the one it advertises, so it is the Pi's own. The kubelet expands $(HOST_IP).
-        _RAFT_ADDRESS: f"$(HOST_IP):{ports['raft']}",
+        _RAFT_ADDRESS: f"{host}:{ports['raft']}",
         _BOOTSTRAP: "true" if bootstrap else "false",
     }
 
@@ -97,7 +103,7 @@ def file_settings(ports: Mapping[str, int], address: str, bootstrap: bool, folde
     return {
         "api.port": ports["rest"],
         "grpc.port": ports["grpc"],
-        "cluster.bind_addr": f"[{address}]:{ports['raft']}" if ":" in address else f"{address}:{ports['raft']}",
+        "cluster.bind_addr": with_port(address, ports["raft"]),
         "cluster.bootstrap": bootstrap,
         "cluster.initial_peers": [],
         "cluster.data_dir": f"{data}/{folders['raft_dir']}",

@@ -81,3 +81,8 @@ def test_only_members_on_exactly_that_host_are_found(host: str) -> None:
     lookalikes = ["10.77.0.11:9091", "110.77.0.1:9091", "10x77.0.1:9091", "pixexample:9091", "[fd00::11]:9091", "[fd00::1:1]:9091"]
     members = [{"address": address} for address in (*lookalikes, f"{written}:9091", f"{written}:9092")]
     assert members_at(members, host) == members[-2:]
+
+
+def test_a4_a_member_is_found_by_any_spelling_of_its_address():
+    members = [{"id": "pi-1", "address": "[fd00::11]:9091"}, {"id": "pi-2", "address": "[fd00::12]:9091"}]
+    assert members_at(members, "fd00:0:0::0011") == members[:1]

@@ -39,6 +39,12 @@ def test_a_pod_beside_the_unit_keeps_off_its_ports_and_its_hardware():
     assert environment["EXTRA"] == "1"
 
 
+@pytest.mark.parametrize(("address", "written"), [("10.77.0.11", "$(HOST_IP):9092"), ("fd00::11", "[$(HOST_IP)]:9092")])
+def test_a4_a_pod_writes_its_raft_address_as_its_family_does(address, written):
+    listed = pod_environment(migration_config({}), "temporary", address=address)
+    assert {"name": "PI_CONTROLLER_CLUSTER_BIND_ADDR", "value": written} in listed
+
+
 def test_a_pod_in_the_units_place_has_only_its_ports_set():
     assert [entry["name"] for entry in pod_environment(migration_config({}), "standard", bootstrap=True)] == [
         "PI_CONTROLLER_API_PORT",

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._preflight.daemon import daemon_findings
 from conftest import import_plugin
 from preflight_world import HOSTS, MIB, address, healthy, journal, listener, member, node, owner, settings
 
@@ -516,11 +517,34 @@ def test_h1_a_token_that_others_could_get_is_a_warning(sent, seen):
     assert all(seen in finding["seen"] for finding in findings)
 
 
-def test_a4_a_daemon_with_an_ipv6_address_is_refused():
+def test_a4_daemons_of_two_address_families_are_refused():
     addresses = {name: address(name) for name in HOSTS} | {"pi-2": "fd00::2"}
     findings = [finding for finding in found(healthy(), owner=owner_of(addresses=addresses)) if finding["check"] == "address family"]
-    assert [(finding["host"], finding["level"]) for finding in findings] == [("pi-2", "error")]
+    assert [(finding["host"], finding["level"]) for finding in findings] == [("(all)", "error")]
     assert "pi_controller_address" in findings[0]["fix"]
+
+
+def test_a4_daemons_with_ipv6_addresses_are_as_good_as_any():
+    """In whatever spelling the inventory, Raft and Kubernetes have them."""
+    seen = healthy()
+    addresses = {name: f"fd00:0::{number}" for number, name in enumerate(HOSTS, 1)}
+    for view in seen["cluster"].values():
+        for voter in (*view["members"], view["leader"]):
+            number = HOSTS.index(voter["id"]) + 1
+            voter["address"] = f"[fd00::{number}]:{voter['address'].rpartition(':')[2]}"
+    for number, known in enumerate(seen["kubernetes"]["nodes"], 1):
+        known["addresses"] = [f"fd00:0:0::{number}"]
+    for number, target in enumerate(seen["kubernetes"]["targets"], 1):
+        target["address"] = f"fd00::{number}"
+    assert found(seen, owner=owner_of(addresses=addresses)) == []
+
+
+@pytest.mark.parametrize(("listens", "good"), [("::", True), ("", True), (None, True), ("0.0.0.0", False), ("fd00::2", False)])
+def test_a4_a_daemon_of_ipv6_has_to_listen_on_loopback_too(listens, good):
+    config = {"rest_host": listens, "kubernetes": "", "error": "", "raft_dir": "raft"}
+    owner = {"addresses": {"pi-2": "fd00::2"}, "probe_host": "127.0.0.1", "raft_dir": "/r"}
+    findings = list(daemon_findings({"pi-2": {"config": config, "raft_dir_found": True}}, {}, owner))
+    assert [finding.check for finding in findings] == ([] if good else ["api.host"])
 
 
 @pytest.mark.parametrize(("listed", "good"), [(["10.77.0.12", "fd00::2"], True), (["fd00::2", "10.77.0.12"], False)])

@@ -191,6 +191,45 @@ def test_without_that_address_it_speaks_all_the_same(client, cluster, monkeypatc
     assert cluster.sources == ["127.0.0.1"]
 
 
+class BothFamilies(HTTPServer):
+    address_family = socket.AF_INET6
+    only_six = 0
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, self.only_six)
+        super().server_bind()
+
+
+class IPv6Alone(BothFamilies):
+    only_six = 1
+
+
+@pytest.mark.parametrize(("kind", "source"), [(BothFamilies, f"::ffff:{OPERATOR_ADDRESS}"), (IPv6Alone, "::1")])
+def test_a4_a_daemon_of_ipv6_is_met_on_loopback_from_the_operators_address(kind, source):
+    """Behind a closed gate nothing else reaches it; one that is not there is asked at its own address."""
+    sources = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            sources.append(self.client_address[0])
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def log_message(self, *_args) -> None:
+            pass
+
+    server = kind(("::", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    try:
+        with pytest.raises(MigrationError):
+            PiController(f"http://[::1]:{server.server_address[1]}").status()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert sources == [source]
+
+
 def test_what_is_local():
     own = [
         found[4][0]

@@ -128,7 +128,7 @@ def file_findings(
         (folder / "raft").mkdir(exist_ok=True)
     given = {"database": "/none", "compare": False, "config_file": str(folder / "config.yaml"), "raft_dir": str(folder / "raft")}
     result = run_module("preflight_data", given)
-    owner = {"probe_host": "127.0.0.1", "raft_dir": given["raft_dir"]}
+    owner = {"probe_host": "127.0.0.1", "addresses": {"pi-1": "10.77.0.11"}, "raft_dir": given["raft_dir"]}
     return list(daemon_findings({"pi-1": result}, env or {}, owner))
 
 
