@@ -11,7 +11,7 @@ STRATEGY ?=
 LAB := python3 -m tests.lab
 ENVIRONMENT = $$(tests/lab/environment.sh)
 # What kind of lab: see tests/lab/options.py.
-export KUBERNETES SUITE PROXY DATASTORE CPU BACKENDS
+export KUBERNETES SUITE PROXY DATASTORE CPU BACKENDS FAMILY
 
 .PHONY: help
 help: ## Show what can be made
@@ -30,7 +30,7 @@ lab-packages: root
 	@$(LAB) packages run build
 
 .PHONY: lab-up
-lab-up: lab-packages ## Boot the lab: NODES=3, PROFILE=full, upstream or published, KUBERNETES=newest or oldest, SUITE=trixie or bookworm, PROXY=iptables, nftables or ipvs, DATASTORE=etcd or kine, CPU=0.2 (slow Pis)
+lab-up: lab-packages ## Boot the lab: NODES=3, PROFILE=full, upstream or published, KUBERNETES=newest or oldest, SUITE=trixie or bookworm, PROXY=iptables, nftables or ipvs, DATASTORE=etcd or kine, CPU=0.2 (slow Pis), FAMILY=ipv4 or ipv6
 	@$(LAB) up --nodes $(NODES) --profile $(PROFILE)
 
 .PHONY: lab-down
@@ -72,7 +72,9 @@ test-longer: packages ## Tests on the lab that are left out of `make test`: the 
 	trap '$(LAB) down' EXIT
 	$(LAB) up --nodes 3 --profile full
 	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 -m longer tests/e2e/test_rolling.py tests/e2e/test_published.py tests/e2e/test_secured_published.py
-	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 tests/e2e/test_watch.py tests/e2e/test_status.py tests/e2e/test_verbs.py tests/e2e/test_lab_reset.py tests/e2e/test_rollback_killed_upstream.py tests/e2e/test_owners_setups.py
+	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 tests/e2e/test_watch.py tests/e2e/test_status.py tests/e2e/test_verbs.py tests/e2e/test_lab_reset.py tests/e2e/test_rollback_killed_upstream.py tests/e2e/test_owners_setups.py tests/e2e/test_owners_network.py
+	FAMILY=ipv6 $(LAB) up --nodes 3 --profile full
+	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 -k 'a4_p1_p2_p3 or p6_p7_p8_a_linked_unit' tests/e2e
 
 .PHONY: test-faults
 test-faults: packages ## The whole matrix phase x fault; ONLY="phase/fault ..." runs some of it

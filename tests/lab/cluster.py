@@ -57,8 +57,8 @@ def config(node: Node, state: State, *, bootstrap: bool) -> str:
         "profile": state.profile,
         "app": {"data_dir": "/var/lib/pi-controller"},
         "database": {"path": "/var/lib/pi-controller/pi-controller.db"},
-        "api": {"host": "0.0.0.0", "port": settings.REST_PORT},
-        "grpc": {"host": "0.0.0.0", "port": settings.GRPC_PORT},
+        "api": {"host": node.addresses.everywhere, "port": settings.REST_PORT},
+        "grpc": {"host": node.addresses.everywhere, "port": settings.GRPC_PORT},
         "websocket": {"port": settings.WEBSOCKET_PORT},
         "gpio": {"enabled": True, "mock_mode": False, "device": "/dev/gpiochip0"},
         "discovery": {"enabled": True},
@@ -66,7 +66,7 @@ def config(node: Node, state: State, *, bootstrap: bool) -> str:
             "enabled": True,
             "controller_id": node.name,
             # What it binds is what it advertises, so it is the Pi's own address.
-            "bind_addr": f"{node.address}:{settings.RAFT_PORT}",
+            "bind_addr": settings.with_port(node.address, settings.RAFT_PORT),
             "data_dir": "/var/lib/pi-controller/raft",
             "bootstrap": bootstrap,
         },
@@ -84,7 +84,7 @@ def start(state: State, progress: Progress) -> None:
     # `bootstrap: true` fails on a node that has Raft state, so an owner takes it out after the first start.
     File(CONFIG, config(first, state, bootstrap=False), 0o600).write(machines.root(first))
     for node in state.nodes[1:]:
-        request(first, "POST", "/api/v1/raft/members", {"node_id": node.name, "address": f"{node.address}:{settings.RAFT_PORT}"})
+        request(first, "POST", "/api/v1/raft/members", {"node_id": node.name, "address": settings.with_port(node.address, settings.RAFT_PORT)})
     in_parallel(_wait_member, [(node, len(state.nodes)) for node in state.nodes])
 
 
@@ -94,7 +94,7 @@ def load_data(state: State, progress: Progress) -> None:
         in_parallel(_load_own_rows, state.nodes)
         progress.say(f"pi-controller: {sum(ROWS_PER_PI.values())} rows loaded on each Pi")
         return
-    leading = next(node for node in state.nodes if leader(node) == f"{node.address}:{settings.RAFT_PORT}")
+    leading = next(node for node in state.nodes if leader(node) == settings.with_port(node.address, settings.RAFT_PORT))
     for table, rows in ROWS.items():
         for number in range(1, rows + 1):
             request(leading, "POST", f"/api/v1/{table}", {"name": f"{table}-{number}", "pin": number, "note": "there before the migration"})

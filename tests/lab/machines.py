@@ -38,6 +38,7 @@ if [ "$(stat -f -c %T /sys/fs/cgroup)" = tmpfs ]; then
 fi
 [ -e /dev/kmsg ] || ln -s /dev/console /dev/kmsg
 echo 1 > /proc/sys/net/ipv4/ip_forward
+echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
 # What kube-proxy has not turned to an endpoint is refused, as by a router that knows no such network. It changes its tables one
 # after the other, so when a Service gets its first endpoint a connection can slip through. With no answer at all the kernel
 # remembers for two minutes that this port of the client is for the Service's own address, and whatever client is given the port next
@@ -48,11 +49,12 @@ delete table inet pi-lab
 table inet pi-lab {
     chain output {
         type filter hook output priority filter + 10; policy accept;
-        ip daddr SERVICE_RANGE meta l4proto tcp reject with tcp reset
+        ip daddr SERVICE_RANGE_4 meta l4proto tcp reject with tcp reset
+        ip6 daddr SERVICE_RANGE_6 meta l4proto tcp reject with tcp reset
     }
 }
 NFT
-""".replace("SERVICE_RANGE", settings.SERVICE_RANGE)
+""".replace("SERVICE_RANGE_4", settings.FAMILIES["ipv4"].service_range).replace("SERVICE_RANGE_6", settings.FAMILIES["ipv6"].service_range)
 SETUP_UNIT = """\
 [Unit]
 Description=What a Pi has and a container lacks
@@ -109,7 +111,7 @@ def base_files(node: Node) -> list[File | Unit]:
     machine_id = f"{node.number:032x}"
     return [
         File("/etc/hostname", f"{node.name}\n"),
-        File("/etc/hosts", _hosts_file()),
+        File("/etc/hosts", _hosts_file(node)),
         File("/etc/machine-id", f"{machine_id}\n", 0o444),
         File("/etc/tmpfiles.d/pi-lab.conf", GPIO_TMPFILES),
         File("/usr/local/lib/pi-lab/host-setup", HOST_SETUP, 0o755),
@@ -117,9 +119,9 @@ def base_files(node: Node) -> list[File | Unit]:
     ]
 
 
-def _hosts_file() -> str:
+def _hosts_file(node: Node) -> str:
     lines = ["127.0.0.1 localhost", "::1 localhost"]
-    lines += [f"{settings.host_address(number)} pi-{number}" for number in range(1, settings.MAX_NODES + 1)]
+    lines += [f"{node.addresses.host(number)} pi-{number}" for number in range(1, settings.MAX_NODES + 1)]
     return "\n".join(lines) + "\n"
 
 

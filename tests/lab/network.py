@@ -16,6 +16,8 @@ from .state import Node, State
 NETNS_FOLDER = Path("/run/netns")
 INSIDE = "eth0"
 UNANSWERED_SECONDS = 5
+# Without this the kernel probes for an IPv6 address in the network for a second before it uses it.
+NO_PROBE = {False: (), True: ("nodad",)}
 
 
 def cable(node: Node) -> str:
@@ -31,7 +33,9 @@ def ensure(state: State) -> None:
     if not _exists(settings.BRIDGE):
         _refuse_foreign_routes()
         _ip("link", "add", settings.BRIDGE, "type", "bridge")
-        _ip("address", "add", f"{settings.MACHINE_ADDRESS}/24", "dev", settings.BRIDGE)
+        # Both families, as a machine of today has; which one Kubernetes and the daemons use is an option of the lab.
+        for family in settings.FAMILIES.values():
+            _ip("address", "add", _in_network(family.machine, family), "dev", settings.BRIDGE, *NO_PROBE[":" in family.machine])
     _ip("link", "set", settings.BRIDGE, "up")
     _ip("route", "replace", "local", settings.CLIENT_ADDRESSES, "dev", settings.BRIDGE)
     for node in state.nodes:
@@ -39,9 +43,14 @@ def ensure(state: State) -> None:
 
 
 def _refuse_foreign_routes() -> None:
-    taken = run(["ip", "-4", "route", "show", "root", settings.HOST_NETWORK]).stdout.strip()
-    if taken:
-        raise LabError(f"The lab's network {settings.HOST_NETWORK} is in use on this machine ({taken.splitlines()[0]}): free it, then try again.")
+    for family, flag in ((settings.FAMILIES["ipv4"], "-4"), (settings.FAMILIES["ipv6"], "-6")):
+        taken = run(["ip", flag, "route", "show", "root", family.host_network]).stdout.strip()
+        if taken:
+            raise LabError(f"The lab's network {family.host_network} is in use on this machine ({taken.splitlines()[0]}): free it, then try again.")
+
+
+def _in_network(address: str, family: settings.Family) -> str:
+    return f"{address}/{family.host_network.partition('/')[2]}"
 
 
 def _ensure_host(node: Node, state: State) -> None:
@@ -52,15 +61,17 @@ def _ensure_host(node: Node, state: State) -> None:
     heal(node)
     inside = ("-netns", node.name)
     _ip(*inside, "link", "set", "lo", "up")
-    _ip(*inside, "address", "replace", f"{node.address}/24", "dev", INSIDE)
+    for family in settings.FAMILIES.values():
+        address = family.host(node.number)
+        _ip(*inside, "address", "replace", _in_network(address, family), "dev", INSIDE, *NO_PROBE[":" in address])
     _ip(*inside, "link", "set", INSIDE, "up")
     # No default route: a host must not reach anything but the lab. A Service's address needs one all the same, as a
     # packet is routed once before kube-proxy's rules turn it to an endpoint.
-    _ip(*inside, "route", "replace", settings.SERVICE_RANGE, "dev", INSIDE)
+    _ip(*inside, "route", "replace", node.addresses.service_range, "dev", INSIDE)
     _forget_the_unanswered(node)
     for other in state.nodes:
         if other != node:
-            _ip(*inside, "route", "replace", settings.pod_network(other.number), "via", other.address)
+            _ip(*inside, "route", "replace", node.addresses.pod_network(other.number), "via", other.address)
 
 
 def _forget_the_unanswered(node: Node) -> None:

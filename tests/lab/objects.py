@@ -86,7 +86,7 @@ def by_hand(state: State, ports: dict[str, int]) -> dict[str, Any]:
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {**metadata, "labels": {"kubernetes.io/service-name": settings.NAMESPACE}},
-        "addressType": "IPv4",
+        "addressType": state.addresses.slices,
         "endpoints": [{"addresses": [node.address], "conditions": {"ready": True}, "nodeName": node.name} for node in state.nodes],
         "ports": listed,
     }
@@ -96,7 +96,7 @@ def wait_service(state: State, address: str) -> None:
     """Every Pi's proxy routes to the units."""
 
     def answers(node: Node) -> None:
-        url = f"http://{address}:{settings.REST_PORT}/health"
+        url = f"http://{settings.with_port(address, settings.REST_PORT)}/health"
         wait_for(
             f"the Service answers on {node.name}",
             lambda: None if machines.execute(node, ["curl", "-sf", "--max-time", "2", url], check=False).returncode == 0 else "no answer",

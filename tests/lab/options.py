@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What kind of lab is wanted: versions, kube-proxy's mode, the datastore, the speed of the Pis. Read from the environment."""
+"""What kind of lab is wanted: versions, kube-proxy's mode, the datastore, the speed of the Pis, the address family. Read from the environment."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ RELEASES = {"newest": ("1.37.2", "go.mod"), "oldest": ("1.35.4", "oldest.mod")}
 SUITES = ("trixie", "bookworm")
 PROXIES = ("iptables", "nftables", "ipvs")
 DATASTORES = ("etcd", "kine")
+# Of Kubernetes and of the daemons; the hosts have addresses of both.
+FAMILIES = ("ipv4", "ipv6")
 # What the owner has made by hand for the Service of the units: an Endpoints object, deprecated since 1.33, or EndpointSlices.
 BACKENDS = ("endpoints", "slices")
 
@@ -33,6 +35,7 @@ class Options:
     cpu: float = 0.0
     """Share of one core that each host gets; 0 is no limit."""
     backends: str = "endpoints"
+    family: str = "ipv4"
 
     @property
     def version(self) -> str:
@@ -45,11 +48,12 @@ class Options:
 
     def __str__(self) -> str:
         speed = f", {self.cpu:g} of a core each" if self.cpu else ""
-        return f"Kubernetes {self.version} on {self.datastore}, Debian {self.suite}, kube-proxy {self.proxy}{speed}"
+        six = ", IPv6" if self.family == "ipv6" else ""
+        return f"Kubernetes {self.version} on {self.datastore}, Debian {self.suite}, kube-proxy {self.proxy}{six}{speed}"
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Options:
-    """Options from KUBERNETES, SUITE, PROXY, DATASTORE, CPU and BACKENDS; what is not set, or empty, has its default.
+    """Options from KUBERNETES, SUITE, PROXY, DATASTORE, CPU, BACKENDS and FAMILY; what is not set, or empty, has its default.
 
     Raises:
         LabError: one sentence that names every value that cannot be.
@@ -71,6 +75,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Options:
     proxy = choice("PROXY", PROXIES, PROXIES[0])
     datastore = choice("DATASTORE", DATASTORES, DATASTORES[0])
     backends = choice("BACKENDS", BACKENDS, BACKENDS[0])
+    family = choice("FAMILY", FAMILIES, FAMILIES[0])
     try:
         cpu = float(environment.get("CPU") or 0)
     except ValueError:
@@ -79,4 +84,4 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Options:
         wrong.append(f"CPU={environment['CPU']} (a share of one core, 0.1 to 8)")
     if wrong:
         raise LabError(f"The lab cannot be had with {'; '.join(wrong)}.")
-    return Options(kubernetes, suite, proxy, datastore, cpu, backends)
+    return Options(kubernetes, suite, proxy, datastore, cpu, backends, family)

@@ -21,6 +21,7 @@ from .shell import LabError
 @dataclass(frozen=True)
 class Node:
     number: int
+    family: str = "ipv4"
 
     @property
     def name(self) -> str:
@@ -28,7 +29,12 @@ class Node:
 
     @property
     def address(self) -> str:
-        return settings.host_address(self.number)
+        """Where its daemons are, and Kubernetes; it has one of the other family, too."""
+        return self.addresses.host(self.number)
+
+    @property
+    def addresses(self) -> settings.Family:
+        return settings.FAMILIES[self.family]
 
     @property
     def folder(self) -> Path:
@@ -54,7 +60,11 @@ class State:
 
     @property
     def nodes(self) -> list[Node]:
-        return [Node(number) for number in range(1, self.node_count + 1)]
+        return [Node(number, self.options.family) for number in range(1, self.node_count + 1)]
+
+    @property
+    def addresses(self) -> settings.Family:
+        return settings.FAMILIES[self.options.family]
 
     def node(self, name: str) -> Node:
         for node in self.nodes:

@@ -58,6 +58,11 @@ def test_the_modes_of_kube_proxy_and_the_datastores() -> None:
     assert {lab.datastore for lab in LABS} == set(options.DATASTORES)
 
 
+def test_a4_the_address_families() -> None:
+    assert [f"IPv{family.removeprefix('ipv')}" for family in options.FAMILIES] == re.findall(r"IPv\d", row("Kubernetes"))
+    assert {lab.family for lab in LABS} == set(options.FAMILIES)
+
+
 def test_the_debians_and_their_pythons() -> None:
     suites = sorted({lab.suite for lab in LABS})
     claimed = dict(re.findall(r"(\d+) \(Python (3\.\d+)\)", row("Pis")))

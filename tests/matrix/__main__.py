@@ -23,6 +23,9 @@ from tests.lab.shell import LabError
 
 from .corners import CORNERS, NOT_SLOWER, REPOSITORY, Corner, has_kernel_module
 
+# What tests/lab/options.py reads.
+OF_THE_LAB = ("KUBERNETES", "SUITE", "PROXY", "DATASTORE", "CPU", "BACKENDS", "FAMILY")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tests.matrix", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -52,7 +55,7 @@ def run(corner: Corner, folder: Path) -> dict[str, Any]:
     empty = {"corner": corner.name, "faults": []}
     if corner.kernel_module and not has_kernel_module(corner.kernel_module):
         return {**empty, "skipped": f"this kernel has no module {corner.kernel_module}"}
-    environment = {name: value for name, value in os.environ.items() if name not in ("KUBERNETES", "SUITE", "PROXY", "DATASTORE", "CPU", "BACKENDS")}
+    environment = {name: value for name, value in os.environ.items() if name not in OF_THE_LAB}
     environment |= corner.lab
     try:
         venv = subprocess.run(

@@ -35,6 +35,7 @@ CORNERS = (
     Corner("nftables", {"PROXY": "nftables", **SLICES}),
     Corner("ipvs", {"PROXY": "ipvs", **SLICES}, kernel_module="ip_vs"),
     Corner("kine", {"DATASTORE": "kine", **SLICES}),
+    Corner("ipv6", {"FAMILY": "ipv6", **SLICES}),
     Corner("slow-pis", {"CPU": "0.2", **SLICES}),
 )
 # Of the time of the corner `newest`, in the same run.

@@ -395,7 +395,7 @@ def judge_write(op: str, reply: Reply) -> tuple[str, str, str, int | None]:
         return UNKNOWN, f"answer: {reply.status} without the new row's id", "", None
     error = f"answer: status {reply.status} {answer.get('error', '')}".rstrip()
     if reply.status == 403 and "leader" in answer:
-        host = str(answer["leader"]).rpartition(":")[0]
+        host = str(answer["leader"]).rpartition(":")[0].strip("[]")
         try:
             return REDIRECTED, "", lab_address(host), None
         except ValueError:

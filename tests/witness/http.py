@@ -22,7 +22,7 @@ CLONE_NEWNET = 0x40000000
 NETNS_FOLDER = "/run/netns"
 REST_PORT = 8080
 # The witness is a tool of the lab: it never talks to anything but the lab's hosts, its Services and loopback.
-LAB_NETWORKS = tuple(ipaddress.ip_network(net) for net in ("127.0.0.0/8", "10.77.0.0/24", "10.96.0.0/16"))
+LAB_NETWORKS = tuple(ipaddress.ip_network(net) for net in ("127.0.0.0/8", "10.77.0.0/24", "10.96.0.0/16", "fd77::/64", "fd96::/112"))
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -40,7 +40,7 @@ class Route(NamedTuple):
 
     @property
     def target(self) -> str:
-        return f"{self.host}:{self.port}"
+        return at(self.host, self.port)
 
     @property
     def label(self) -> str:
@@ -51,18 +51,32 @@ class Route(NamedTuple):
         return self._replace(source=str(ipaddress.ip_address(self.source) + number)) if self.source else self
 
 
+def at(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def parse_route(text: str) -> Route:
-    """`[NAME=][http://]HOST[:PORT][@NETNS]`; without a name the address is the name."""
+    """`[NAME=][http://]HOST[:PORT][@NETNS]`; without a name the address is the name. IPv6 with a port is `[HOST]:PORT`."""
     name, _, rest = text.rpartition("=")
     rest = rest.removeprefix("http://")
     address, _, netns = rest.partition("@")
-    host, _, port = address.rstrip("/").partition(":")
+    host, port = _host_and_port(address.rstrip("/"))
     try:
         lab_address(host)
         number = int(port or REST_PORT)
     except ValueError as error:
         raise ValueError(f"route {text!r}: {error}; wanted [NAME=][http://]HOST[:PORT][@NETNS]") from error
-    return Route(name or f"{host}:{number}", host, number, netns)
+    return Route(name or at(host, number), host, number, netns)
+
+
+def _host_and_port(address: str) -> tuple[str, str]:
+    if address.startswith("["):
+        host, _, rest = address[1:].partition("]")
+        return host, rest.removeprefix(":")
+    if address.count(":") > 1:
+        return address, ""
+    host, _, port = address.partition(":")
+    return host, port
 
 
 def lab_address(host: str) -> str:
@@ -159,7 +173,7 @@ class HttpClient:
         return None
 
     def _connect(self, route: Route, deadline: float) -> http.client.HTTPConnection:
-        sock = socket_in(route.netns)
+        sock = socket_in(route.netns, socket.AF_INET6 if ":" in route.host else socket.AF_INET)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(min(self._connect_timeout, _left(deadline)))
@@ -176,10 +190,10 @@ class HttpClient:
         return connection
 
 
-def socket_in(netns: str) -> socket.socket:
+def socket_in(netns: str, family: int = socket.AF_INET) -> socket.socket:
     """A TCP socket that belongs to a namespace. setns(2) acts on the calling thread only, which is back when this returns."""
     if not netns:
-        return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        return socket.socket(family, socket.SOCK_STREAM)
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         there = os.open(f"{NETNS_FOLDER}/{netns}", os.O_RDONLY | os.O_CLOEXEC)
@@ -188,7 +202,7 @@ def socket_in(netns: str) -> socket.socket:
         finally:
             os.close(there)
         try:
-            return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            return socket.socket(family, socket.SOCK_STREAM)
         finally:
             try:
                 _setns(home, "home")

@@ -40,7 +40,7 @@ from .clients import Client, Registry, Settings, Shared, Tempo, Writer, clients,
 from .evidence import Allowance, Demands, Limits, Phase
 from .finding import ACQUITTED, CONVICTED, REFUSED
 from .history import OK, SERVICE, TABLES, History, Operation, Recorder, load
-from .http import REST_PORT, HttpClient, Route, parse_route
+from .http import REST_PORT, HttpClient, Route, at, parse_route
 
 AGREEMENT_TIMEOUT = 15.0  # for all routes to show the same rows, before and after
 POLL = 0.2
@@ -68,7 +68,7 @@ def lab_routes(state_file: Path, service: str | None, rest_port: int) -> list[Ro
             "kubectl -n pi-controller get service pi-controller -o jsonpath={.spec.clusterIP}"
         )
     return [parse_route(f"{SERVICE}={service}@{node['name']}") for node in nodes] + [
-        parse_route(f"{node['name']}={node['address']}:{rest_port}") for node in nodes
+        parse_route(f"{node['name']}={at(node['address'], rest_port)}") for node in nodes
     ]
 
 

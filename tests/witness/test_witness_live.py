@@ -430,6 +430,8 @@ def test_bounds_and_refusals(cluster: Cluster, tmp_path: Path) -> None:
 def test_nothing_outside_the_lab_is_ever_asked() -> None:
     assert parse_route("service=10.96.0.7:8080@pi-1") == Route("service", "10.96.0.7", 8080, "pi-1")
     assert parse_route("http://10.77.0.11") == Route("10.77.0.11:8080", "10.77.0.11", 8080)
+    assert parse_route("pi-1=[fd77::11]:8080@client") == Route("pi-1", "fd77::11", 8080, "client")
+    assert parse_route("service=fd96::7@pi-1").target == "[fd96::7]:8080"
     for text in ("pi-1=192.0.2.1:8080", "pi-1=localhost:8080", "pi-1=10.77.0.11:http"):
         with pytest.raises(ValueError, match="wanted"):
             parse_route(text)

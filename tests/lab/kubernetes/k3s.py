@@ -52,11 +52,11 @@ class K3s(Provider):
                   f"--pause-image={settings.PAUSE_IMAGE}", "--kubelet-arg=fail-swap-on=false"]  # fmt: skip
         server = state.nodes[0]
         if node.is_server:
-            command = [BINARY, "server", *common, f"--tls-san={node.address}", f"--service-cidr={settings.SERVICE_RANGE}",
-                       f"--cluster-cidr={settings.POD_RANGE}", "--flannel-backend=host-gw", "--write-kubeconfig-mode=600",
+            command = [BINARY, "server", *common, f"--tls-san={node.address}", f"--service-cidr={node.addresses.service_range}",
+                       f"--cluster-cidr={node.addresses.pod_range}", "--flannel-backend=host-gw", "--write-kubeconfig-mode=600",
                        "--disable=traefik,servicelb,metrics-server,coredns,local-storage"]  # fmt: skip
         else:
-            command = [BINARY, "agent", *common, f"--server=https://{server.address}:6443"]
+            command = [BINARY, "agent", *common, f"--server=https://{settings.with_port(server.address, 6443)}"]
         return [token, Unit("k3s.service", service("k3s", command, after="pi-lab-setup.service", more="KillMode=process\nDelegate=yes\n"))]
 
     def write_kubeconfig(self, state: State) -> None:
@@ -68,7 +68,7 @@ class K3s(Provider):
             advice=f"journalctl -u k3s on {server.name}",
         )
         text = machines.execute(server, ["cat", KUBECONFIG]).stdout
-        write_private(settings.STATE / "kubeconfig", text.replace("127.0.0.1", server.address))
+        write_private(settings.STATE / "kubeconfig", text.replace("127.0.0.1:6443", settings.with_port(server.address, 6443)))
 
     def units(self, node: Node) -> tuple[str, ...]:
         return ("k3s.service",)

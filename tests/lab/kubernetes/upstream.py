@@ -90,7 +90,7 @@ class Upstream(Provider):
             self.authority.issue(name, subject)
         server = state.nodes[0]
         names = ("DNS:kubernetes", "DNS:kubernetes.default", "DNS:kubernetes.default.svc", "DNS:localhost", f"DNS:{server.name}",
-                 "IP:127.0.0.1", "IP:10.96.0.1", f"IP:{server.address}")  # fmt: skip
+                 "IP:127.0.0.1", f"IP:{server.addresses.api_service}", f"IP:{server.address}")  # fmt: skip
         self.authority.issue("apiserver", "/CN=kube-apiserver", names)
         for node in state.nodes:
             self.authority.issue(f"kubelet-{node.name}", f"/O=system:nodes/CN=system:node:{node.name}", (f"DNS:{node.name}", f"IP:{node.address}"))
@@ -110,7 +110,7 @@ class Upstream(Provider):
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "pi-lab", "cluster": {
-                "server": f"https://{state.nodes[0].address}:6443",
+                "server": f"https://{settings.with_port(state.nodes[0].address, 6443)}",
                 "certificate-authority-data": data(self.authority.certificate),
             }}],
             "users": [{"name": client, "user": {"client-certificate-data": data(certificate), "client-key-data": data(key)}}],
@@ -134,7 +134,7 @@ class Upstream(Provider):
         kubelet = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
-            "address": "0.0.0.0",
+            "address": node.addresses.everywhere,
             "authentication": {"anonymous": {"enabled": False}, "webhook": {"enabled": True}, "x509": {"clientCAFile": f"{ETC}/ca.crt"}},
             "authorization": {"mode": "Webhook"},
             "cgroupDriver": "cgroupfs",
@@ -160,7 +160,11 @@ class Upstream(Provider):
                 {
                     "type": "ptp",
                     "ipMasq": False,
-                    "ipam": {"type": "host-local", "subnet": settings.pod_network(node.number), "routes": [{"dst": "0.0.0.0/0"}]},
+                    "ipam": {
+                        "type": "host-local",
+                        "subnet": node.addresses.pod_network(node.number),
+                        "routes": [{"dst": f"{node.addresses.everywhere}/0"}],
+                    },
                 },
                 {"type": "portmap", "capabilities": {"portMappings": True}},
             ],
@@ -191,7 +195,7 @@ class Upstream(Provider):
             f"{BIN}/kube-proxy",
             f"--kubeconfig={ETC}/kube-proxy.kubeconfig",
             f"--proxy-mode={self.options.proxy}",
-            f"--cluster-cidr={settings.POD_RANGE}",
+            f"--cluster-cidr={node.addresses.pod_range}",
             f"--hostname-override={node.name}",
             f"--bind-address={node.address}",
             "--healthz-bind-address=127.0.0.1:10256",
@@ -234,10 +238,10 @@ class Upstream(Provider):
         apiserver = [
             f"{BIN}/kube-apiserver",
             f"--advertise-address={server.address}",
-            "--bind-address=0.0.0.0",
+            f"--bind-address={server.addresses.everywhere}",
             "--secure-port=6443",
             "--etcd-servers=http://127.0.0.1:2379",
-            f"--service-cluster-ip-range={settings.SERVICE_RANGE}",
+            f"--service-cluster-ip-range={server.addresses.service_range}",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged=true",
