@@ -331,13 +331,16 @@ def _near_cutover(witness: Witness, over: threading.Event) -> None:
 
 
 @contextlib.contextmanager
-def witnessed(folder: Path, apart: bool = False) -> Iterator[Witness]:
-    """Clients read and write from before the block to after it. With `apart` each Pi keeps its data to itself."""
+def witnessed(folder: Path, *arguments: str, apart: bool = False) -> Iterator[Witness]:
+    """Clients read and write from before the block to after it; `arguments` are more of the witness's own.
+
+    With `apart` each Pi keeps its data to itself.
+    """
     history, ready = folder / "history.jsonl", folder / "witness-ready.json"
     log = (folder / "witness.log").open("w")
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.witness", "run", "--state", str(STATE / "state.json"), "--service", service_address(),
-         "--out", str(history), "--ready-file", str(ready), "--limit", "1200", *(["--apart"] if apart else [])],
+         "--out", str(history), "--ready-file", str(ready), "--limit", "1200", *(["--apart"] if apart else []), *arguments],
         cwd=REPOSITORY, stdout=log, stderr=subprocess.STDOUT,
     )
     try:
