@@ -60,7 +60,7 @@ def demonstrate(profile: str, strategy: str) -> int:
     old_leader = on.leader(hosts)
     folder = Path(tempfile.mkdtemp(prefix=f"pi-migration-{profile}-"))
     print(f"Clients read and write from here on; everything is kept in {folder}", flush=True)
-    with rehearsal.witnessed(folder, apart) as witness:
+    with rehearsal.witnessed(folder, apart=apart) as witness:
         began = time.monotonic()
         migrated = playbook("migrate", folder / "ansible.log", *chosen, confirm="true")
         seconds = time.monotonic() - began
