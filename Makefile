@@ -71,8 +71,8 @@ test-longer: packages ## Tests on the lab that are left out of `make test`: the 
 	@venv=$(ENVIRONMENT)
 	trap '$(LAB) down' EXIT
 	$(LAB) up --nodes 3 --profile full
-	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 -m longer tests/e2e/test_rolling.py tests/e2e/test_published.py tests/e2e/test_secured_published.py
-	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 tests/e2e/test_watch.py tests/e2e/test_status.py tests/e2e/test_verbs.py tests/e2e/test_lab_reset.py tests/e2e/test_rollback_killed_upstream.py tests/e2e/test_preflight_twelve.py tests/e2e/test_owners_setups.py tests/e2e/test_owners_network.py
+	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 -m longer tests/e2e/test_rolling.py tests/e2e/test_published.py
+	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 tests/e2e/test_watch.py tests/e2e/test_status.py tests/e2e/test_verbs.py tests/e2e/test_lab_reset.py tests/e2e/test_rollback_killed_upstream.py tests/e2e/test_secured_published.py tests/e2e/test_preflight_twelve.py tests/e2e/test_owners_setups.py tests/e2e/test_owners_network.py
 	FAMILY=ipv6 $(LAB) up --nodes 3 --profile full
 	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 -k 'a4_p1_p2_p3 or p6_p7_p8_a_linked_unit' tests/e2e
 

@@ -71,7 +71,7 @@ other=''
 elections=''
 kill "$reminder"
 reminder=''
-[ "$passed" = 0 ] || fail "what needs no lab is failed; see above"
+[ "$passed" = 0 ] || fail "a test without the lab failed; see above"
 say "the lab comes up"
 python3 -m tests.lab up --nodes 3 --profile full || fail "the lab did not come up; the line above says why"
 on_the_lab "migrations of both profiles and the rollbacks from their ends, and one without a fence, about 9 minutes" tests/e2e/test_migration.py
@@ -84,7 +84,7 @@ say "a dozen faults in two migrations, about 6 minutes"
 # It starts where the second of them has ended.
 on_the_lab "a rollback that is killed in each of its turns, about 2 minutes" tests/e2e/test_rollback_killed.py
 on_the_lab "the lab goes down and leaves nothing" tests/e2e/test_lab_down.py
-say "Molecule's scenarios, about 11 minutes"
+say "Molecule's scenarios, about 6 minutes"
 tests/molecule.sh || fail "Molecule: failed; see above"
 say "not part of this run, each with a command of its own: make test-longer, test-faults (all of them), matrix, bench, versions"
 say "all tests passed, $((SECONDS / 60)) minutes"
