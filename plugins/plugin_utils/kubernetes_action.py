@@ -10,6 +10,7 @@ ansible-playbook pays once, before it forks its workers. See docs/decisions/0014
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -25,13 +26,16 @@ from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import explained
 from . import preload as _preload  # noqa: F401 - for the workers that are forked later
 
+# What `connect` needs: imported before the workers are forked, and not by each of them.
+_NEEDED = (
+    "kubernetes.client",
+    "kubernetes.config",
+    "kubernetes.dynamic",
+    "ansible_collections.kubernetes.core.plugins.module_utils.k8s.client",
+)
 try:
-    # What `connect` needs: imported before the workers are forked, and not by each of them.
-    import kubernetes.client
-    import kubernetes.config
-    import kubernetes.dynamic  # noqa: F401
-    from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as _client  # noqa: F401
-
+    for _name in _NEEDED:
+        importlib.import_module(_name)
     CLIENT = has_at_least("kubernetes", "24.2.0")
 except ImportError:
     # The module says which library is missing.

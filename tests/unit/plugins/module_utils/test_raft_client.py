@@ -205,7 +205,7 @@ class IPv6Alone(BothFamilies):
 
 
 @pytest.mark.parametrize(("kind", "source"), [(BothFamilies, f"::ffff:{OPERATOR_ADDRESS}"), (IPv6Alone, "::1")])
-def test_a4_a_daemon_of_ipv6_is_met_on_loopback_from_the_operators_address(kind, source):
+def test_a4_an_ipv6_daemon_is_asked_on_loopback_by_the_operator(kind, source):
     """Behind a closed gate nothing else reaches it; one that is not there is asked at its own address."""
     sources = []
 

@@ -48,9 +48,10 @@ def test_d7_the_owner_is_that_of_the_database_in_use(run_module, tmp_path):
 
 
 def database(path, *rows):
-    with closing(sqlite3.connect(path)) as connection, connection:
+    with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE nodes (id INTEGER PRIMARY KEY, name TEXT, Last_Seen TEXT)")
         connection.executemany("INSERT INTO nodes VALUES (?, ?, ?)", rows)
+        connection.commit()
     return str(path)
 
 
