@@ -82,18 +82,23 @@ def applied(node: Daemon) -> int:
     return int(node.status().get("raft_stats", {}).get("applied_index", 0))
 
 
+def signalled(node: Daemon, number: signal.Signals) -> None:
+    assert node.process is not None
+    node.process.send_signal(number)
+
+
 def depose_during_restore(cluster: Cluster, state: Path) -> Daemon:
     """Stop the others while the leader restores, so that one of them leads next; returns the one that led."""
     deposed = cluster.leader
     others = [node for node in cluster.nodes if node is not deposed]
     for node in others:
-        node.process.send_signal(signal.SIGSTOP)
+        signalled(node, signal.SIGSTOP)
     assert restore_raw(deposed, state) == 503
-    deposed.process.send_signal(signal.SIGSTOP)
+    signalled(deposed, signal.SIGSTOP)
     for node in others:
-        node.process.send_signal(signal.SIGCONT)
+        signalled(node, signal.SIGCONT)
     eventually(lambda: any(node.status().get("is_leader") for node in others), "another one leads")
-    deposed.process.send_signal(signal.SIGCONT)
+    signalled(deposed, signal.SIGCONT)
     assert cluster.leader is not deposed
     return deposed
 
@@ -110,7 +115,7 @@ def test_a_leader_deposed_during_restore_lags_until_a_snapshot(cluster, take, ru
     eventually(lambda: len({applied(node) for node in cluster.nodes}) == 1, "all have applied the writes")
 
     options = {"state": "caught_up", "urls": cluster.urls, "wait_timeout": 10}
-    # What the leader had sent may reach the others after all, from their sockets' buffers, and then nobody lags.
+    # What the leader had sent may reach the others after all, from their sockets' buffers, and then none lags.
     for _attempt in range(5):
         deposed = depose_during_restore(cluster, state)
         if run_module("raft_snapshot", options, check_mode=True)["changed"]:
