@@ -13,7 +13,8 @@ result=0
 part lint tests/lint.sh -s ruff structure voice || result=1
 part types tests/lint.sh -s mypy &
 types=$!
-part unit python -m pytest -q -n 2 --dist loadfile -m "not slow" tests/unit || result=1
+# Four of them, since many tests wait for a process or a socket.
+part unit python -m pytest -q -n 4 --dist loadfile -m "not slow" tests/unit || result=1
 wait "$types" || result=1
 if [ "$result" != 0 ]; then
     say "check: failed; see above"
