@@ -16,7 +16,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils._core.durable import private_folder, replacing
 from ..module_utils._core.failures import MigrationError
-from ..module_utils._core.modules import explained
+from ..module_utils._core.modules import failure_result
 from ..module_utils._report.checks import junit
 from ..module_utils._report.document import OUTCOMES, Inputs, gather
 from ..module_utils._report.metrics import prometheus
@@ -139,6 +139,5 @@ class ActionModule(ActionBase):
         try:
             result.update(make(params, self._task.check_mode))
         except (MigrationError, OSError) as error:
-            found = explained(error, "writing the report")
-            return {**result, "failed": True, "msg": found.full_message, "failure": found.failure}
+            return {**result, **failure_result(error, "writing the report")}
         return result

@@ -9,7 +9,6 @@ Tasks before and after it could set them, but these would take time while writes
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action.fetch import ActionModule as Fetch
 
-from ..module_utils._core.durable import private_folder
+from ..module_utils._core.durable import private_folder, sha256_of
 
 WANTED = "private_fetch wants `src`, a file on the host, and `dest`, an absolute path of a file here"
 
@@ -50,18 +49,15 @@ class ActionModule(Fetch):
 
 def _compared(copy: Path, expected: str) -> dict[str, Any]:
     """What the result says of the copy's content, read back from where it was written."""
-    digest = hashlib.sha256()
     try:
-        with copy.open("rb") as content:
-            while part := content.read(1 << 20):
-                digest.update(part)
+        seen = sha256_of(copy)
     except OSError as error:
         raise AnsibleActionFail(f"the copy {copy} cannot be read: {error}") from error
-    if digest.hexdigest() == expected:
+    if seen == expected:
         return {"sha256": expected}
     return {
         "failed": True,
-        "msg": f"the copy {copy} has SHA-256 {digest.hexdigest()}, wanted: {expected}. The file on the host was changed, or the copy "
+        "msg": f"the copy {copy} has SHA-256 {seen}, wanted: {expected}. The file on the host was changed, or the copy "
         "was. Check the storage on both sides, then run this again",
     }
 

@@ -15,7 +15,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
 from ..module_utils._core.failures import MigrationError
-from ..module_utils._core.modules import explained
+from ..module_utils._core.modules import failure_result
 from ..module_utils._watch.control import WatchControl
 from ..module_utils._watch.options import OPTIONS, REQUIRED_IF
 from ..plugin_utils import preload as _preload  # noqa: F401 - for the workers that are forked later
@@ -38,8 +38,7 @@ class ActionModule(ActionBase):
             result["changed"] = getattr(control, params["state"])()
             result.update(control.result())
         except (MigrationError, OSError) as error:
-            failed = explained(error, f"watching by {params['path']}")
-            return {**result, "failed": True, "msg": failed.full_message, "failure": failed.failure}
+            return {**result, **failure_result(error, f"watching by {params['path']}")}
         if warnings:
             result["warnings"] = warnings
         return result

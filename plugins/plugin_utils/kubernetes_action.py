@@ -23,7 +23,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import has_at_least
 
 from ..module_utils._core.failures import MigrationError
-from ..module_utils._core.modules import explained
+from ..module_utils._core.modules import failure_result
 from . import preload as _preload  # noqa: F401 - for the workers that are forked later
 
 # What `connect` needs: imported before the workers are forked, and not by each of them.
@@ -78,8 +78,7 @@ class KubernetesAction(ActionBase):
         try:
             self.MODULE.run(module, found)
         except (MigrationError, OSError) as error:
-            failed = explained(error, self.MODULE.DOING)
-            found |= {"failed": True, "msg": failed.full_message, "failure": failed.failure}
+            found |= failure_result(error, self.MODULE.DOING)
         if module.warnings:
             found["warnings"] = module.warnings
         return {**result, **remove_values(found, secrets)}

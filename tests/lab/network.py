@@ -16,8 +16,6 @@ from .state import Node, State
 NETNS_FOLDER = Path("/run/netns")
 INSIDE = "eth0"
 UNANSWERED_SECONDS = 5
-# Without this the kernel probes for an IPv6 address in the network for a second before it uses it.
-NO_PROBE = {False: (), True: ("nodad",)}
 
 
 def cable(node: Node) -> str:
@@ -35,7 +33,7 @@ def ensure(state: State) -> None:
         _ip("link", "add", settings.BRIDGE, "type", "bridge")
         # Both families, as a machine of today has; which one Kubernetes and the daemons use is an option of the lab.
         for family in settings.FAMILIES.values():
-            _ip("address", "add", _in_network(family.machine, family), "dev", settings.BRIDGE, *NO_PROBE[":" in family.machine])
+            _ip("address", "add", "dev", settings.BRIDGE, *_in_network(family.machine, family))
     _ip("link", "set", settings.BRIDGE, "up")
     _ip("route", "replace", "local", settings.CLIENT_ADDRESSES, "dev", settings.BRIDGE)
     for node in state.nodes:
@@ -49,8 +47,11 @@ def _refuse_foreign_routes() -> None:
             raise LabError(f"The lab's network {family.host_network} is in use on this machine ({taken.splitlines()[0]}): free it, then try again.")
 
 
-def _in_network(address: str, family: settings.Family) -> str:
-    return f"{address}/{family.host_network.partition('/')[2]}"
+def _in_network(address: str, family: settings.Family) -> list[str]:
+    """The address as `ip address` takes it."""
+    # The kernel would probe for an IPv6 address in the network for a second before it uses it.
+    flags = ["nodad"] if ":" in address else []
+    return [f"{address}/{family.host_network.partition('/')[2]}", *flags]
 
 
 def _ensure_host(node: Node, state: State) -> None:
@@ -62,8 +63,7 @@ def _ensure_host(node: Node, state: State) -> None:
     inside = ("-netns", node.name)
     _ip(*inside, "link", "set", "lo", "up")
     for family in settings.FAMILIES.values():
-        address = family.host(node.number)
-        _ip(*inside, "address", "replace", _in_network(address, family), "dev", INSIDE, *NO_PROBE[":" in address])
+        _ip(*inside, "address", "replace", "dev", INSIDE, *_in_network(family.host(node.number), family))
     _ip(*inside, "link", "set", INSIDE, "up")
     # No default route: a host must not reach anything but the lab. A Service's address needs one all the same, as a
     # packet is routed once before kube-proxy's rules turn it to an endpoint.

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from . import settings
 from .shell import LabError
 
 # KUBERNETES=newest and KUBERNETES=oldest: the two ends of what the collection supports. Each has a module file of its own in
@@ -19,7 +20,7 @@ SUITES = ("trixie", "bookworm")
 PROXIES = ("iptables", "nftables", "ipvs")
 DATASTORES = ("etcd", "kine")
 # Of Kubernetes and of the daemons; the hosts have addresses of both.
-FAMILIES = ("ipv4", "ipv6")
+FAMILIES = tuple(settings.FAMILIES)
 # What the owner has made by hand for the Service of the units: an Endpoints object, deprecated since 1.33, or EndpointSlices.
 BACKENDS = ("endpoints", "slices")
 

@@ -9,16 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.structure.rows import named_after
+
 TESTS = Path(__file__).resolve().parents[1]
 TABLE = (TESTS.parent / "docs/real-systems.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| ([A-Z]\d+) \|.*\| (.+?) \|$", TABLE, re.MULTILINE)
 LAST = {"P": 12, "S": 3, "A": 7, "K": 12}
-
-
-def named_after(row: str, path: Path) -> list[str]:
-    """Tests of the file with this row in their names: test_p1_…, test_p6_p7_p8_…"""
-    names = re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return [name for name in names if row.lower() in name.split("_")]
 
 
 def test_every_row_is_there() -> None:
@@ -36,7 +32,14 @@ def test_every_file_of_a_row_has_tests_that_name_it(row: str, cell: str) -> None
         assert named_after(row, paths[0]), f"{row}: no test of {paths[0].relative_to(TESTS)} has {row.lower()} in its name"
 
 
-def test_a_row_is_found_as_a_whole_word(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "rows", "found"),
+    [
+        ("test_p11_p2_a_disk", ("P1", "P11", "P2", "P12"), ["P11", "P2"]),
+        ("test_d11_d2_a_unit", ("D1", "D11", "D2", "D12"), ["D11", "D2"]),
+    ],
+)
+def test_a_row_is_found_as_a_whole_word(tmp_path: Path, name: str, rows: tuple[str, ...], found: list[str]) -> None:
     path = tmp_path / "test_some.py"
-    path.write_text("def test_p11_p2_a_disk() -> None:\n    pass\n")
-    assert [row for row in ("P1", "P11", "P2", "P12") if named_after(row, path)] == ["P11", "P2"]
+    path.write_text(f"def {name}() -> None:\n    pass\n")
+    assert [row for row in rows if named_after(row, path)] == found

@@ -24,6 +24,12 @@ def explained(error: Union[MigrationError, OSError], doing: str) -> MigrationErr
     return MigrationError(f"{doing}: {error}", seen=str(error), next_step=AGAIN)
 
 
+def failure_result(error: Union[MigrationError, OSError], doing: str) -> dict[str, Any]:
+    """What an action plugin, which has no `fail_json`, adds to its result: the same that a module fails with."""
+    failed = explained(error, doing)
+    return {"failed": True, "msg": failed.full_message, "failure": failed.failure}
+
+
 def run_module(module: AnsibleModule, work: Callable[[AnsibleModule, dict[str, Any]], None], doing: str) -> NoReturn:
     """Let `work(module, result)` fill the result, and end the module with it.
 
