@@ -26,7 +26,8 @@ COLLECTION = "pi_controller.raft_migration"
 
 @nox.session
 def ruff(session: nox.Session) -> None:
-    """Python: style and likely mistakes"""
+    """Python: format, style and likely mistakes"""
+    session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
 
 
@@ -59,7 +60,9 @@ def voice(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The plugins' documentation and the pages made of it, and whether all that is generated is current"""
-    session.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "dependent", ".")
+    session.run(
+        "antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "dependent", "."
+    )
     work = Path(session.create_tmp()).resolve()
     (work / "pages").mkdir(mode=0o700)
     session.run(
@@ -77,7 +80,9 @@ def docs(session: nox.Session) -> None:
 def go(session: nox.Session) -> None:
     """The test daemon: gofmt, go vet, staticcheck, its tests; and the format of the lab's other Go"""
     program = golang.go(Progress())
-    unformatted = session.run(str(program.with_name("gofmt")), "-l", "tests/lab", "tests/daemon", silent=True, external=True)
+    unformatted = session.run(
+        str(program.with_name("gofmt")), "-l", "tests/lab", "tests/daemon", silent=True, external=True
+    )
     if unformatted:
         session.error(f"run gofmt -w on {unformatted}")
     env = golang.environment(program, GOCACHE=str(CACHE / "go-lint"), CGO_ENABLED="1")

@@ -29,7 +29,9 @@ def pytest_configure(config: pytest.Config) -> None:
     sockets = tempfile.TemporaryDirectory(prefix="molecule-ssh-")
     config.add_cleanup(sockets.cleanup)
     names = [node["name"] for node in rehearsal.lab_state()["nodes"]]
-    config.option.hosts = ",".join(f"ssh://{name}?controlpath={sockets.name}/{name}&controlpersist=15" for name in names)
+    config.option.hosts = ",".join(
+        f"ssh://{name}?controlpath={sockets.name}/{name}&controlpersist=15" for name in names
+    )
 
 
 @pytest.fixture
@@ -93,7 +95,9 @@ def members(host: Host) -> Callable[[int], set[tuple[str, str, bool]]]:
     """The members (ID, address, voter) that the daemon on one port of this Pi knows."""
 
     def known(port: int) -> set[tuple[str, str, bool]]:
-        return {(member["ID"], member["Address"], member["Voter"]) for member in on.raft_status(host, port)["members"] or []}
+        return {
+            (member["ID"], member["Address"], member["Voter"]) for member in on.raft_status(host, port)["members"] or []
+        }
 
     return known
 
@@ -102,7 +106,8 @@ def members(host: Host) -> Callable[[int], set[tuple[str, str, bool]]]:
 def seeded() -> Callable[[dict[str, list[dict[str, Any]]]], dict[str, int]]:
     """How many rows of each table the lab's cluster came with; a scenario's clients name theirs `written-...`."""
     return lambda content: {
-        table: sum(not str(row.get("name", "")).startswith("written-") for row in rows) for table, rows in content.items()
+        table: sum(not str(row.get("name", "")).startswith("written-") for row in rows)
+        for table, rows in content.items()
     }
 
 
@@ -112,6 +117,11 @@ def content(host: Host) -> Callable[[int], dict[str, list[dict[str, Any]]]]:
 
     def on_port(port: int) -> dict[str, list[dict[str, Any]]]:
         url = f"http://127.0.0.1:{port}/api/v1"
-        return {table: json.loads(host.check_output(f"curl -sf --max-time 5 --interface {on.OPERATOR} {url}/{table}"))[table] for table in ROWS}
+        return {
+            table: json.loads(host.check_output(f"curl -sf --max-time 5 --interface {on.OPERATOR} {url}/{table}"))[
+                table
+            ]
+            for table in ROWS
+        }
 
     return on_port

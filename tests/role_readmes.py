@@ -102,7 +102,9 @@ def main() -> int:
             if "--check" not in sys.argv[1:]:
                 readme.write_text(text, encoding="utf-8")
     if stale and "--check" in sys.argv[1:]:
-        print(f"Not what the documentation of roles and modules says: {', '.join(stale)}. Run `make docs` and commit the result.")
+        print(
+            f"Not what the documentation of roles and modules says: {', '.join(stale)}. Run `make docs` and commit the result."
+        )
         return 1
     return 0
 

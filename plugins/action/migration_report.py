@@ -61,10 +61,14 @@ def read_json(path: str) -> dict[str, Any]:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise MigrationError(
-            f"{path} cannot be read: {error}", seen=str(error), next_step="name the file with the verdict of the witness"
+            f"{path} cannot be read: {error}",
+            seen=str(error),
+            next_step="name the file with the verdict of the witness",
         ) from error
     if not isinstance(found, dict) or "figures" not in found:
-        raise MigrationError(f"{path} is not a verdict of the witness", wanted="a JSON object with findings and figures")
+        raise MigrationError(
+            f"{path} is not a verdict of the witness", wanted="a JSON object with findings and figures"
+        )
     return found
 
 

@@ -31,7 +31,9 @@ class ActionModule(ActionBase):
         if self._task.args.get("state") == "started":
             return self._execute_module(task_vars=task_vars)
         # The way to the API may be given all the same, as by the defaults of the module's action group.
-        _validated, params = self.validate_argument_spec(argument_spec={**AUTH_ARG_SPEC, **OPTIONS}, required_if=REQUIRED_IF)
+        _validated, params = self.validate_argument_spec(
+            argument_spec={**AUTH_ARG_SPEC, **OPTIONS}, required_if=REQUIRED_IF
+        )
         warnings: list[str] = []
         try:
             control = WatchControl(params, self._task.check_mode, warnings.append)

@@ -60,7 +60,13 @@ from ..module_utils._core.text import one_line, visible, visible_in
 from ..module_utils._core.words import clock
 from ..module_utils._report.progress import Event, Progress
 
-COLOURS = {"good": C.COLOR_OK, "bad": C.COLOR_ERROR, "alert": C.COLOR_WARN, "active": C.COLOR_HIGHLIGHT, "dim": C.COLOR_SKIP}
+COLOURS = {
+    "good": C.COLOR_OK,
+    "bad": C.COLOR_ERROR,
+    "alert": C.COLOR_WARN,
+    "active": C.COLOR_HIGHLIGHT,
+    "dim": C.COLOR_SKIP,
+}
 INTERVAL = 0.5
 # Of a structure among the events only the beginning is shown.
 LONGEST = 160
@@ -166,10 +172,16 @@ class CallbackModule(Default):
             if not self._quiet:
                 for kind, line in self._progress.closing():
                     self._print(kind, line)
-            failed = [host for host in sorted(stats.processed) if stats.summarize(host)["failures"] or stats.summarize(host)["unreachable"]]
+            failed = [
+                host
+                for host in sorted(stats.processed)
+                if stats.summarize(host)["failures"] or stats.summarize(host)["unreachable"]
+            ]
             took = time.time() - self._progress.began
             if failed:
-                self._print("bad", f"Failed on {', '.join(failed)} after {words.seconds(took)}. -v shows Ansible's own output.")
+                self._print(
+                    "bad", f"Failed on {', '.join(failed)} after {words.seconds(took)}. -v shows Ansible's own output."
+                )
             elif not self._quiet:
                 changed = sum(stats.summarize(host)["changed"] for host in stats.processed)
                 self._print("good", f"Finished in {words.seconds(took)}, {changed} changes.")
@@ -315,7 +327,9 @@ class CallbackModule(Default):
             indent = 2 if self._quiet else None
             # Before it becomes JSON: an escape of ours in the middle of it would not be one of JSON's.
             clean = visible_in(message)
-            text = clean if isinstance(clean, str) else json.dumps(clean, indent=indent, ensure_ascii=False, default=str)
+            text = (
+                clean if isinstance(clean, str) else json.dumps(clean, indent=indent, ensure_ascii=False, default=str)
+            )
             if not self._quiet and not isinstance(message, str):
                 text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
         if ("message", text) in self._shown:
@@ -337,8 +351,20 @@ class CallbackModule(Default):
         with self._lock:
             if self._finished:
                 return
-            events = [event for tail in (self._tails.get("samples"),) if tail for line in tail.read() for event in self._progress.sample(line)]
-            events += [event for tail in (self._tails.get("alerts"),) if tail for line in tail.read() for event in self._progress.alert(line)]
+            events = [
+                event
+                for tail in (self._tails.get("samples"),)
+                if tail
+                for line in tail.read()
+                for event in self._progress.sample(line)
+            ]
+            events += [
+                event
+                for tail in (self._tails.get("alerts"),)
+                if tail
+                for line in tail.read()
+                for event in self._progress.alert(line)
+            ]
             if not self._screen:
                 events += self._progress.waiting(time.time())
             for event in events:

@@ -53,7 +53,9 @@ from ansible.errors import AnsibleFilterError
 _REQUIRED = object()
 
 
-def by_host(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], name: str, default: Any = _REQUIRED) -> dict[str, Any]:
+def by_host(
+    hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], name: str, default: Any = _REQUIRED
+) -> dict[str, Any]:
     return {host: _value(hostvars, host, name, default) for host in hosts}
 
 

@@ -53,11 +53,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 
-def gate_ports(config: Mapping[str, Any], listeners: Mapping[str, int], extra: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, int]]:
+def gate_ports(
+    config: Mapping[str, Any], listeners: Mapping[str, int], extra: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, int]]:
     standard, temporary = config["standard_ports"], config["temporary_ports"]
     pairs = [{"standard": standard[name], "temporary": temporary[name]} for name in ("rest", "grpc")]
     pairs += [
-        {"standard": int(config["standard_env"].get(variable, port)), "temporary": int(config["temporary_env"][variable])}
+        {
+            "standard": int(config["standard_env"].get(variable, port)),
+            "temporary": int(config["temporary_env"][variable]),
+        }
         for variable, port in listeners.items()
         if variable in config["temporary_env"]
     ]

@@ -50,7 +50,9 @@ from ..module_utils._report.status_text import render
 
 
 def migration_status(hosts: Mapping[str, Any], cluster: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    status = assemble_status({name: _readable(info) for name, info in hosts.items()}, cluster or {}, config, time.time())
+    status = assemble_status(
+        {name: _readable(info) for name, info in hosts.items()}, cluster or {}, config, time.time()
+    )
     return {**status, "table": render(status)}
 
 

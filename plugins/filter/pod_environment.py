@@ -70,7 +70,9 @@ from ansible.errors import AnsibleFilterError
 from ..module_utils._config.structure import PORT_SETS, port_environment
 
 
-def pod_environment(config: dict[str, Any], phase: str, bootstrap: bool = False, address: str = "") -> list[dict[str, str]]:
+def pod_environment(
+    config: dict[str, Any], phase: str, bootstrap: bool = False, address: str = ""
+) -> list[dict[str, str]]:
     if phase not in PORT_SETS:
         raise AnsibleFilterError(f"pod_environment knows the port sets {' and '.join(PORT_SETS)}, not {phase!r}.")
     # "false" in quotes would be true to Python, and would bootstrap a second cluster.

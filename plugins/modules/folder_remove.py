@@ -73,7 +73,9 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     after = "empty" if keep and found else "absent"
     before = "present" if changed else after
     result.update(
-        changed=changed, bytes=size, diff={"before": {"path": str(path), "state": before}, "after": {"path": str(path), "state": after}}
+        changed=changed,
+        bytes=size,
+        diff={"before": {"path": str(path), "state": before}, "after": {"path": str(path), "state": after}},
     )
 
 

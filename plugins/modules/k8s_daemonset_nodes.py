@@ -177,7 +177,11 @@ class NodeChoice:
             return
         unmet = self.unmet(waited.value)
         pods = [pod for node in self.nodes for pod in [waited.value.pods.get(node)] if pod is not None]
-        events = [event for obj in pods or [waited.value.daemonset] for event in self.reader.events_of(obj)] if self.wait_for != "none" else []
+        events = (
+            [event for obj in pods or [waited.value.daemonset] for event in self.reader.events_of(obj)]
+            if self.wait_for != "none"
+            else []
+        )
         raise KubeError(
             f"after {timeout} s the DaemonSet {self.reader.name} does not have its pods on {', '.join(self.nodes) or 'no node'} as wanted: "
             f"{'; '.join(unmet)}" + (f"; events: {' | '.join(events)}" if events else ""),

@@ -113,8 +113,16 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     waited = wait_until(ProxyLook(), done, max(module.params["wait_timeout"], grace))
     rules, elapsed = waited.value, waited.elapsed
     if not rules.known:
-        module.warn(f"what kube-proxy has in this host's kernel cannot be read ({rules.unreadable}); waited {elapsed:.1f} s instead")
-    result.update(mode=rules.mode, known=rules.known, unreadable=rules.unreadable, endpoints=sorted(rules.endpoints), elapsed=round(elapsed, 3))
+        module.warn(
+            f"what kube-proxy has in this host's kernel cannot be read ({rules.unreadable}); waited {elapsed:.1f} s instead"
+        )
+    result.update(
+        mode=rules.mode,
+        known=rules.known,
+        unreadable=rules.unreadable,
+        endpoints=sorted(rules.endpoints),
+        elapsed=round(elapsed, 3),
+    )
     if not waited.met:
         raise MigrationError(
             f"After {elapsed:.1f} s kube-proxy (mode {rules.mode}) routes to {sorted(rules.endpoints)}; wanted: {sorted(leads_to)} among them, "

@@ -160,7 +160,9 @@ class ClusterInfo:
         owned = [
             pod
             for pod in self.api.items(core(self.namespace, "pods"))
-            if any(owner["uid"] == daemonset["metadata"]["uid"] for owner in pod["metadata"].get("ownerReferences") or [])
+            if any(
+                owner["uid"] == daemonset["metadata"]["uid"] for owner in pod["metadata"].get("ownerReferences") or []
+            )
         ]
         described = [describe(pod, None) for pod in owned]
         return sorted(described, key=lambda pod: (pod["node"] or "", pod["pod"]))

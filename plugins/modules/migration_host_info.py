@@ -184,8 +184,14 @@ class Looker:
         found: dict[str, Any] = {"url": client.url, "held_by": held_by, "answers": False, "error": None, "status": None}
         # The request carries the token: whatever else listens there, of any user of this Pi, must not get it.
         if held_by not in host.TRUSTED:
-            who = f"held by {holder['command'] or 'a process that cannot be seen'} (pid {holder['pid'] or 'unknown'})" if holder else "free"
-            found["error"] = f"not asked: port {client.port} is {who}, neither by {self.module.params['unit']} nor by a pod"
+            who = (
+                f"held by {holder['command'] or 'a process that cannot be seen'} (pid {holder['pid'] or 'unknown'})"
+                if holder
+                else "free"
+            )
+            found["error"] = (
+                f"not asked: port {client.port} is {who}, neither by {self.module.params['unit']} nor by a pod"
+            )
             return {**found, "latency_ms": None}
         try:
             found["status"] = client.report()

@@ -99,7 +99,9 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={name: {"type": "path", "required": True} for name in PLACES}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={name: {"type": "path", "required": True} for name in PLACES}, supports_check_mode=True
+    )
     run_module(module, run, doing="removing what an earlier run has left")
 
 

@@ -127,7 +127,9 @@ def ca_digest(folder: Optional[str]) -> Optional[str]:
     files = sorted(path for path in Path(folder).rglob("*") if path.is_file() and not path.is_symlink())[:MAX_FILES]
     digest = hashlib.sha256()
     for path in files:
-        digest.update(ascii((str(path.relative_to(folder)), hashlib.sha256(read_bytes(path, MAX_FILE)).hexdigest())).encode())
+        digest.update(
+            ascii((str(path.relative_to(folder)), hashlib.sha256(read_bytes(path, MAX_FILE)).hexdigest())).encode()
+        )
     return digest.hexdigest() if files else None
 
 

@@ -254,7 +254,9 @@ class Look:
             "started_by": [other for other in unit["started_by"] if other not in undoable],
             "unread_drop_ins": unread_drop_ins(name, unit["drop_ins"]),
             "memory": memory_of(unit["pid"]) if unit["pid"] else None,
-            "process": {**process(unit["pid"]), "relative_settings": relative_settings(self.config())} if unit["pid"] else None,
+            "process": {**process(unit["pid"]), "relative_settings": relative_settings(self.config())}
+            if unit["pid"]
+            else None,
             "runtime_open_files_limit": runtime_limit(),
         }
 

@@ -152,15 +152,25 @@ ALL_SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
 INGRESSES = "/apis/networking.k8s.io/v1/ingresses"
 
 
-def try_pod(api: KubeApi, daemonset: dict[str, Any] | None, namespace: str | None, otherwise: str) -> dict[str, Any] | None:
+def try_pod(
+    api: KubeApi, daemonset: dict[str, Any] | None, namespace: str | None, otherwise: str
+) -> dict[str, Any] | None:
     """A dry run of a pod of the template. Only a refusal is of interest: whatever else goes wrong raises."""
     if not daemonset:
         return None
     template, where = daemonset["spec"]["template"], namespace or otherwise
-    metadata = {**(template.get("metadata") or {}), "generateName": f"{daemonset['metadata']['name']}-", "namespace": where}
+    metadata = {
+        **(template.get("metadata") or {}),
+        "generateName": f"{daemonset['metadata']['name']}-",
+        "namespace": where,
+    }
     tried = {"namespace": where, "in_its_own": namespace is not None, "refused": None}
     try:
-        api.create(core(where, "pods"), {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}, dry_run=True)
+        api.create(
+            core(where, "pods"),
+            {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]},
+            dry_run=True,
+        )
     except KubeError as error:
         if error.status is None or not 400 <= error.status < 500:
             raise
@@ -196,11 +206,18 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
         "service_ports": service_ports(services),
         "other_routes": other_routes(services, slices, api.items(INGRESSES), namespace, service),
         "targets": sorted(
-            ({"address": ip, "port": port} for ip, port in {(target.ip, target.port) for target in of_slices(owners_slices)}),
+            (
+                {"address": ip, "port": port}
+                for ip, port in {(target.ip, target.port) for target in of_slices(owners_slices)}
+            ),
             key=lambda target: (target["address"], target["port"]),
         ),
         "applied": applied_by(
-            [("Service", found["service"]), ("DaemonSet", found["daemonset"]), *(("EndpointSlice", item) for item in owners_slices)]
+            [
+                ("Service", found["service"]),
+                ("DaemonSet", found["daemonset"]),
+                *(("EndpointSlice", item) for item in owners_slices),
+            ]
         ),
         "tried": try_pod(api, params["pod"], namespace if found["namespace"] else None, params["try_in"]),
     }

@@ -135,7 +135,9 @@ from ..module_utils._sqlite.proof import digest_of
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     params = module.params
     result["steps"] = {}
-    carry = Carry(clients_of(params)[0], params["raft_dir"], Path(params["dest"]), params["wait_timeout"], result["steps"])
+    carry = Carry(
+        clients_of(params)[0], params["raft_dir"], Path(params["dest"]), params["wait_timeout"], result["steps"]
+    )
     # Looked at first: a cluster that cannot take the state must not cost a write pause.
     session = LeaderSession(clients_of({**params, "urls": params["to_urls"]}), TimeLimits(leader=params["wait_leader"]))
     # From here on the nodes refuse writes.

@@ -168,7 +168,12 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     against = Path(params["against"]) if params["against"] else None
     result.update(
         look_at(
-            Path(params["path"]), params["exclude_tables"], params["busy_timeout"], params["integrity"], against, params["volatile_columns"]
+            Path(params["path"]),
+            params["exclude_tables"],
+            params["busy_timeout"],
+            params["integrity"],
+            against,
+            params["volatile_columns"],
         )
     )
     result["elapsed"] = round(time.monotonic() - started, 3)

@@ -279,7 +279,9 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     )
     if gate.state == "forwarded":
         for chain in nft.forwarding_denied_by({"ip6" if ":" in address else "ip" for address in gate.forward_to}):
-            module.warn(f"chain {chain} drops forwarded packets by default: let those to {', '.join(gate.forward_to)} through")
+            module.warn(
+                f"chain {chain} drops forwarded packets by default: let those to {', '.join(gate.forward_to)} through"
+            )
 
 
 def main() -> None:

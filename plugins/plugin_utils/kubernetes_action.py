@@ -19,7 +19,9 @@ from typing import Any
 
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import extract_sensitive_values_from_kubeconfig
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import (
+    extract_sensitive_values_from_kubeconfig,
+)
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import has_at_least
 
 from ..module_utils._core.failures import MigrationError
@@ -85,7 +87,11 @@ class KubernetesAction(ActionBase):
 
     def _is_here(self, task_vars: dict[str, Any]) -> bool:
         """Whether the module would run on this machine, as this user, in this environment and with this Python."""
-        if self._connection.transport != "local" or self._connection.become is not None or any(self._task.environment or []):
+        if (
+            self._connection.transport != "local"
+            or self._connection.become is not None
+            or any(self._task.environment or [])
+        ):
             return False
         delegated = task_vars.get("ansible_delegated_vars") or {}
         variables = delegated.get(self._task.delegate_to) or task_vars

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`python -m tests.bench`: both strategies, the floor and the procedure by hand on one fresh lab, as ratios of times of the same run.
 
-    python -m tests.bench                 # three Pis, both strategies, both profiles, about 10 minutes
-    python -m tests.bench --short         # three Pis, profile full, about 6 minutes
-    python -m tests.bench --docs          # and write docs/benchmark.md and docs/images/benchmark.svg
+python -m tests.bench                 # three Pis, both strategies, both profiles, about 10 minutes
+python -m tests.bench --short         # three Pis, profile full, about 6 minutes
+python -m tests.bench --docs          # and write docs/benchmark.md and docs/images/benchmark.svg
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ DOCS = rehearsal.REPOSITORY / "docs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--short", action="store_true", help="leave out profile upstream")
     parser.add_argument("--docs", action="store_true", help="write docs/benchmark.md and its chart")
     parser.add_argument("--folder", type=Path, help="keep logs, histories and results here")
@@ -54,7 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     broken = figures.broken_promises(counts) + figures.too_many_tasks(tasks)
     print(f"\n{machine}\n\n{figures.table(found)}\n")
     print("tasks: " + ", ".join(f"{name} {count}" for name, count in tasks.items()))
-    print("\n".join(f"BROKEN: {text}" for text in broken) or "acknowledged writes lost, failed reads, stale reads: 0 in every run of the collection")
+    print(
+        "\n".join(f"BROKEN: {text}" for text in broken)
+        or "acknowledged writes lost, failed reads, stale reads: 0 in every run of the collection"
+    )
     print(f"logs, histories and bench.json: {folder}")
     if options.docs:
         write_docs(machine, times, counts, tasks, found)
@@ -80,21 +85,38 @@ def run(folder: Path, times: measure.Times, counts: dict[str, int], tasks: dict[
     names = rehearsal.old_world("upstream")
     old_leader = on.leader(names)
     # What a network fence costs reads at the old leader's own address is allowed for by the tests, which know when it was.
-    measure.migration("upstream", "parallel", folder, times, counts, tasks, "--staleness", "4", "--allow-failed-reads-at", old_leader,
-                      "--between", "0", "99999999999")
+    measure.migration(
+        "upstream",
+        "parallel",
+        folder,
+        times,
+        counts,
+        tasks,
+        "--staleness",
+        "4",
+        "--allow-failed-reads-at",
+        old_leader,
+        "--between",
+        "0",
+        "99999999999",
+    )
     rehearsal.lab("reset", "--profile", "upstream")
     measure.migration("upstream-rolling", "rolling", folder, times, counts, tasks, "--staleness", "4")
     rehearsal.lab("reset", "--profile", "full")
 
 
-def write_docs(machine: str, times: measure.Times, counts: dict[str, int], tasks: dict[str, int], found: Sequence[figures.Line]) -> None:
+def write_docs(
+    machine: str, times: measure.Times, counts: dict[str, int], tasks: dict[str, int], found: Sequence[figures.Line]
+) -> None:
     """The figures of this run, for readers."""
     (DOCS / "images/benchmark.svg").write_text(chart.svg(times))
     rows = "\n".join(f"| {name} | {seconds:.2f} |" for name, seconds in times.items())
     day = datetime.now(timezone.utc).date()
     (DOCS / "benchmark.md").write_text(f"""# Benchmark
 
-Written by `make bench DOCS=yes` on {day}: {machine}. Three hosts share these cores, so compare the ratios, not the seconds.
+Written by `make bench DOCS=yes` on {day}: {
+        machine
+    }. Three hosts share these cores, so compare the ratios, not the seconds.
 
 *Floor*: two bare rolling restarts of the DaemonSet, pod by pod. *No-op*: one ping task on all Pis. *By hand* (naive): stop all units,
 copy their data, start pods on it; clients meet no daemon for all of that time.
@@ -107,8 +129,9 @@ copy their data, start pods on it; clients meet no daemon for all of that time.
 |---|---|
 {rows}
 
-Acknowledged writes lost, failed reads and stale reads in the runs of the collection: {sum(count for name, count in counts.items()
-                                                                                         if not name.startswith("naive"))}.
+Acknowledged writes lost, failed reads and stale reads in the runs of the collection: {
+        sum(count for name, count in counts.items() if not name.startswith("naive"))
+    }.
 By hand: {counts.get("naive: failed reads", 0)} reads failed.
 
 Ansible tasks of a whole run: {", ".join(f"{name} {count}" for name, count in tasks.items())}.

@@ -14,8 +14,12 @@ COLOURS = {"run": "#2f6f9f", "pause": "#b3541e"}
 def svg(times: Mapping[str, float]) -> str:
     """Two groups of bars: seconds of each whole run, and seconds of each write pause."""
     groups = {
-        "Whole run, s": [(name.removesuffix(".run"), value, "run") for name, value in times.items() if name.endswith(".run")],
-        "Write pause, s": [(name.removesuffix(".pause"), value, "pause") for name, value in times.items() if name.endswith(".pause")],
+        "Whole run, s": [
+            (name.removesuffix(".run"), value, "run") for name, value in times.items() if name.endswith(".run")
+        ],
+        "Write pause, s": [
+            (name.removesuffix(".pause"), value, "pause") for name, value in times.items() if name.endswith(".pause")
+        ],
     }
     if "floor" in times:
         groups["Whole run, s"].append(("floor: two bare rolling restarts", times["floor"], "run"))

@@ -39,7 +39,11 @@ TASKS = {"parallel": 240, "rolling": 185}
 
 def too_many_tasks(tasks: Mapping[str, int]) -> list[str]:
     """Runs of more tasks than their strategy had before."""
-    return [f"{name}: {count} tasks, the bar is {TASKS[name]}" for name, count in tasks.items() if count > TASKS.get(name, count)]
+    return [
+        f"{name}: {count} tasks, the bar is {TASKS[name]}"
+        for name, count in tasks.items()
+        if count > TASKS.get(name, count)
+    ]
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,9 @@ class Line:
 
     @property
     def verdict(self) -> str:
-        return "aim reached" if self.ratio <= self.aim else "within the bar" if self.ratio <= self.bar else "OVER THE BAR"
+        return (
+            "aim reached" if self.ratio <= self.aim else "within the bar" if self.ratio <= self.bar else "OVER THE BAR"
+        )
 
 
 def lines(times: Mapping[str, float]) -> list[Line]:
@@ -64,7 +70,9 @@ def lines(times: Mapping[str, float]) -> list[Line]:
     for figure in FIGURES:
         if figure.top in times and times.get(figure.bottom):
             ratio = times[figure.top] / times[figure.bottom]
-            found.append(Line(figure.name, times[figure.top], times[figure.bottom], round(ratio, 2), figure.bar, figure.aim))
+            found.append(
+                Line(figure.name, times[figure.top], times[figure.bottom], round(ratio, 2), figure.bar, figure.aim)
+            )
     return found
 
 
@@ -77,7 +85,15 @@ def table(found: Sequence[Line]) -> str:
     """For a terminal and for Markdown alike."""
     head = ["figure", "seconds", "of", "ratio", "bar", "aim", ""]
     rows = [
-        [line.name, f"{line.top:.2f}", f"{line.bottom:.2f}", f"{line.ratio:.2f}", f"{line.bar:g}", f"{line.aim:g}", line.verdict]
+        [
+            line.name,
+            f"{line.top:.2f}",
+            f"{line.bottom:.2f}",
+            f"{line.ratio:.2f}",
+            f"{line.bar:g}",
+            f"{line.aim:g}",
+            line.verdict,
+        ]
         for line in found
     ]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]

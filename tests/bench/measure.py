@@ -44,17 +44,28 @@ def noop(folder: Path) -> float:
 
 def _kubectl(*words: str, stdin: str | None = None) -> str:
     state = states.require()
-    return objects.kubectl(kubernetes.named(state.provider, state.options), "-n", settings.NAMESPACE, *words, stdin=stdin)
+    return objects.kubectl(
+        kubernetes.named(state.provider, state.options), "-n", settings.NAMESPACE, *words, stdin=stdin
+    )
 
 
 def _pods() -> dict[str, dict[str, Any]]:
     """By node."""
-    return {pod["spec"]["nodeName"]: pod for pod in json.loads(_kubectl("get", "pods", "-o", "json"))["items"] if pod["spec"].get("nodeName")}
+    return {
+        pod["spec"]["nodeName"]: pod
+        for pod in json.loads(_kubectl("get", "pods", "-o", "json"))["items"]
+        if pod["spec"].get("nodeName")
+    }
 
 
 def _wait_for_pod(node: str, after: str) -> None:
-    wait_for(f"a Ready pod on {node}", lambda: _not_ready(node, after), timeout=120, interval=0.1,
-             advice="python3 -m tests.lab kubectl -- -n pi-controller describe pods")
+    wait_for(
+        f"a Ready pod on {node}",
+        lambda: _not_ready(node, after),
+        timeout=120,
+        interval=0.1,
+        advice="python3 -m tests.lab kubectl -- -n pi-controller describe pods",
+    )
 
 
 def _not_ready(node: str, gone: str) -> str | None:
@@ -92,7 +103,9 @@ def under_witness(name: str, folder: Path, times: Times, counts: dict[str, int],
     counts[f"{name}: stale reads"] = kinds.count("stale_read")
 
 
-def migration(name: str, strategy: str, folder: Path, times: Times, counts: dict[str, int], tasks: dict[str, int], *judged: str) -> list[str]:
+def migration(
+    name: str, strategy: str, folder: Path, times: Times, counts: dict[str, int], tasks: dict[str, int], *judged: str
+) -> list[str]:
     """There; returns the Pis."""
     names = [node["name"] for node in rehearsal.lab_state()["nodes"]]
     with under_witness(name, folder, times, counts, *judged):
@@ -103,7 +116,9 @@ def migration(name: str, strategy: str, folder: Path, times: Times, counts: dict
     times[f"{name}.run"] = run.seconds
     tasks[name] = run.tasks
     if strategy == "rolling":
-        times[f"{name}.away"] = max(rehearsal.journal(host)["phases"]["cutover"]["facts"]["away_seconds"] for host in names)
+        times[f"{name}.away"] = max(
+            rehearsal.journal(host)["phases"]["cutover"]["facts"]["away_seconds"] for host in names
+        )
     return names
 
 
@@ -136,6 +151,11 @@ def naive(manifest: str, folder: Path, times: Times, counts: dict[str, int]) -> 
             # Where the collection's DaemonSet has the pod's configuration; the unit's own does on the standard ports.
             machines.execute(node, ["install", "-D", "-m", "0600", "/etc/pi-controller/config.yaml", POD_CONFIG])
         _kubectl("apply", "-f", "-", stdin=manifest)
-        wait_for("a Ready pod on every Pi", lambda: next(filter(None, (_not_ready(node.name, "") for node in nodes)), None), timeout=180,
-                 advice="python3 -m tests.lab kubectl -- -n pi-controller describe pods", interval=0.2)
+        wait_for(
+            "a Ready pod on every Pi",
+            lambda: next(filter(None, (_not_ready(node.name, "") for node in nodes)), None),
+            timeout=180,
+            advice="python3 -m tests.lab kubectl -- -n pi-controller describe pods",
+            interval=0.2,
+        )
         times["naive.run"] = time.monotonic() - began

@@ -20,7 +20,10 @@ def test_a_ratio_is_of_two_times_of_the_same_run() -> None:
     assert found[figures.WHOLE_ROLLING].ratio == 1.73
 
 
-@pytest.mark.parametrize(("seconds", "verdict"), [(18.0, "aim reached"), (18.1, "within the bar"), (25.0, "within the bar"), (25.1, "OVER THE BAR")])
+@pytest.mark.parametrize(
+    ("seconds", "verdict"),
+    [(18.0, "aim reached"), (18.1, "within the bar"), (25.0, "within the bar"), (25.1, "OVER THE BAR")],
+)
 def test_bar_and_aim(seconds: float, verdict: str) -> None:
     (line,) = figures.lines({"floor": 10.0, "rolling.run": seconds})
     assert line.verdict == verdict

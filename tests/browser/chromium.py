@@ -36,13 +36,18 @@ class Page:
         self._buffer = b""
         self._events: list[dict[str, Any]] = []
         target = self._call("Target.createTarget", {"url": "about:blank"}, session=None)["targetId"]
-        self._session = self._call("Target.attachToTarget", {"targetId": target, "flatten": True}, session=None)["sessionId"]
+        self._session = self._call("Target.attachToTarget", {"targetId": target, "flatten": True}, session=None)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
 
     def open(self, path: Path, width: int, height: int = 900, scheme: str = "light", media: str = "") -> None:
         self._events.clear()
-        self._call("Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600})
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
+        )
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self._call("Emulation.setEmulatedMedia", {"media": media, "features": features})
         self._call("Page.navigate", {"url": path.as_uri()})
@@ -55,10 +60,14 @@ class Page:
         return answer["result"].get("value")
 
     def screenshot(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", {"captureBeyondViewport": True})["data"]))
+        path.write_bytes(
+            base64.b64decode(self._call("Page.captureScreenshot", {"captureBeyondViewport": True})["data"])
+        )
 
     def printed(self) -> bytes:
-        return base64.b64decode(self._call("Page.printToPDF", {"printBackground": True, "preferCSSPageSize": True})["data"])
+        return base64.b64decode(
+            self._call("Page.printToPDF", {"printBackground": True, "preferCSSPageSize": True})["data"]
+        )
 
     @property
     def complaints(self) -> list[str]:
@@ -68,7 +77,11 @@ class Page:
 
     @property
     def requests(self) -> list[str]:
-        return [event["params"]["request"]["url"] for event in self._events if event["method"] == "Network.requestWillBeSent"]
+        return [
+            event["params"]["request"]["url"]
+            for event in self._events
+            if event["method"] == "Network.requestWillBeSent"
+        ]
 
     def _call(self, method: str, params: dict[str, Any] | None = None, session: str | None = "") -> dict[str, Any]:
         number = next(self._numbers)
@@ -127,7 +140,9 @@ def page() -> Iterator[Page]:
         command = ["/bin/bash", "-c", f'exec 3<&{their_in} 4>&{their_out}; exec "$@"', "bash", BINARY, "--headless", "--remote-debugging-pipe",
                    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions", "--disable-background-networking",
                    "--disable-dev-shm-usage", f"--user-data-dir={profile}"]  # fmt: skip
-        with subprocess.Popen(command, pass_fds=(their_in, their_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            command, pass_fds=(their_in, their_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
             os.close(their_in)
             os.close(their_out)
             try:

@@ -34,14 +34,27 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     history = folder / "history.jsonl"
     history.write_text("".join(json.dumps(line) + "\n" for line in given.witness_lines()))
     long_name = "a-host-name-as-long-as-dns-allows-" * 2
-    back = {name: given.host(name, written=given.journal("cutover", failed="cutover", rolled_back=True)) for name in given.NAMES}
+    back = {
+        name: given.host(name, written=given.journal("cutover", failed="cutover", rolled_back=True))
+        for name in given.NAMES
+    }
     stuck = {long_name if name == "pi-1" else name: given.host(name, temporary="pod", written=given.journal("cutover", failed="cutover"))
              for name in given.NAMES}  # fmt: skip
-    failure = {"phase": "cutover", "task": "Flip | Redirect each Pi to its pod", "message": "x" * 300, "host": long_name}
+    failure = {
+        "phase": "cutover",
+        "task": "Flip | Redirect each Pi to its pod",
+        "message": "x" * 300,
+        "host": long_name,
+    }
     witness = {"witness": given.verdict(), "witness_history": history}
     kinds: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         "migrated": ("migrated", given.migrated(), given.kube(mode="pods"), {"samples": given.samples(), **witness}),
-        "findings": ("migrated", given.migrated(), given.kube(mode="pods"), {"samples": given.samples(3.0), "alerts": given.alert(), **witness}),
+        "findings": (
+            "migrated",
+            given.migrated(),
+            given.kube(mode="pods"),
+            {"samples": given.samples(3.0), "alerts": given.alert(), **witness},
+        ),
         "rolled_back": ("rolled_back", back, given.kube(), {"samples": given.samples()[:130], "failure": failure}),
         "failed": ("failed", stuck, given.kube(), {"failure": failure, "alerts": given.alert(65, None)}),
     }
@@ -50,7 +63,9 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         now = given.BEGAN + 140
         contents = {host: {"digest": "9a" * 32, "tables": {"nodes": 140}} for host in hosts}
         status = status_of.assemble_status(hosts, kube, given.CONFIG, now)
-        inputs = report_of.Inputs(outcome=outcome, status=status, hosts=hosts, config=given.CONFIG, now=now, contents=contents, **more)
+        inputs = report_of.Inputs(
+            outcome=outcome, status=status, hosts=hosts, config=given.CONFIG, now=now, contents=contents, **more
+        )
         report = report_of.gather(inputs)
         pages[name] = folder / f"{name}.html"
         pages[name].write_text(page_of.render(report))

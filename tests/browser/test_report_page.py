@@ -45,7 +45,9 @@ def test_the_page_fits_logs_nothing_and_makes_no_request(
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_first_screen_says_what_happened_and_what_is_true(browser: chromium.Page, reports: dict[str, Path], width: int) -> None:
+def test_the_first_screen_says_what_happened_and_what_is_true(
+    browser: chromium.Page, reports: dict[str, Path], width: int
+) -> None:
     """On 844 points of height, which a phone has."""
     browser.open(reports["rolled_back"], width, height=844)
     bottom = "document.querySelector('{}').getBoundingClientRect().bottom"
@@ -56,7 +58,9 @@ def test_the_first_screen_says_what_happened_and_what_is_true(browser: chromium.
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("outcome", OUTCOMES)
-def test_every_number_shown_is_that_of_the_json(browser: chromium.Page, reports: dict[str, Path], outcome: str, width: int) -> None:
+def test_every_number_shown_is_that_of_the_json(
+    browser: chromium.Page, reports: dict[str, Path], outcome: str, width: int
+) -> None:
     browser.open(reports[outcome], width)
     found = json.loads(reports[outcome].with_suffix(".json").read_text())
     numbers = browser.evaluate(NUMBERS)
@@ -75,12 +79,17 @@ def test_every_number_shown_is_that_of_the_json(browser: chromium.Page, reports:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("outcome", OUTCOMES)
-def test_axe_finds_nothing(browser: chromium.Page, reports: dict[str, Path], outcome: str, width: int, scheme: str) -> None:
+def test_axe_finds_nothing(
+    browser: chromium.Page, reports: dict[str, Path], outcome: str, width: int, scheme: str
+) -> None:
     axe = pytest.importorskip("axe_core_python")
     browser.open(reports[outcome], width, scheme=scheme)
     browser.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text() + "; true")
     result = browser.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    reported = [(violation["id"], violation["help"], [node["html"][:160] for node in violation["nodes"][:3]]) for violation in result["violations"]]
+    reported = [
+        (violation["id"], violation["help"], [node["html"][:160] for node in violation["nodes"][:3]])
+        for violation in result["violations"]
+    ]
     assert reported == []
     assert len(result["passes"]) > 15, "axe has looked at next to nothing"
 
@@ -88,14 +97,18 @@ def test_axe_finds_nothing(browser: chromium.Page, reports: dict[str, Path], out
 def test_axe_would_find_something(browser: chromium.Page, reports: dict[str, Path]) -> None:
     axe = pytest.importorskip("axe_core_python")
     browser.open(reports["migrated"], 1280)
-    browser.evaluate("document.documentElement.removeAttribute('lang'); document.querySelector('h1').style.color = '#eee'; true")
+    browser.evaluate(
+        "document.documentElement.removeAttribute('lang'); document.querySelector('h1').style.color = '#eee'; true"
+    )
     browser.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text() + "; true")
     found = {violation["id"] for violation in browser.evaluate("axe.run()")["violations"]}
     assert {"html-has-lang", "color-contrast"} <= found
 
 
 def test_dark_is_dark_and_paper_is_white(browser: chromium.Page, reports: dict[str, Path]) -> None:
-    lightness = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((sum, one) => sum + +one, 0)"
+    lightness = (
+        "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((sum, one) => sum + +one, 0)"
+    )
     browser.open(reports["migrated"], 1280)
     assert browser.evaluate(lightness) > 700
     browser.open(reports["migrated"], 1280, scheme="dark")

@@ -22,6 +22,10 @@ def build_test_daemon(progress: Progress) -> Path:
         packages.ensure(packages.BUILD, progress)
         # Without a dynamic loader there is nothing to load SQLite extensions or a resolver with, so both are left out.
         tags = "netgo osusergo sqlite_omit_load_extension"
-        golang.build(SOURCE, folder / "pi-controller", progress, name="test-daemon", ldflags=golang.STATIC, tags=tags, cgo=True)
+        golang.build(
+            SOURCE, folder / "pi-controller", progress, name="test-daemon", ldflags=golang.STATIC, tags=tags, cgo=True
+        )
 
-    return cache.obtain("test-daemon", key, make, progress, "building the test daemon, about a minute") / "pi-controller"
+    return (
+        cache.obtain("test-daemon", key, make, progress, "building the test daemon, about a minute") / "pi-controller"
+    )

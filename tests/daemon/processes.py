@@ -102,8 +102,14 @@ class Node:
             "api": {"host": HOST, "port": self.rest},
             "grpc": {"host": HOST, "port": self.grpc},
             "websocket": {"port": self.websocket},
-            "cluster": {"enabled": True, "controller_id": self.id, "bind_addr": self.address, "bootstrap": bootstrap,
-                        "heartbeat_timeout": "300ms", "election_timeout": "300ms"},
+            "cluster": {
+                "enabled": True,
+                "controller_id": self.id,
+                "bind_addr": self.address,
+                "bootstrap": bootstrap,
+                "heartbeat_timeout": "300ms",
+                "election_timeout": "300ms",
+            },
         }
         for key, value in self.keys.items():
             section, _, name = key.partition(".")
@@ -125,6 +131,7 @@ class Node:
             assert self.process
             assert self.process.poll() is None, f"{self.id} ended:\n{self.log}"
             return self.call("GET", "/health").status == 200
+
         wait_for(f"{self.id} up", answers)
         return self
 
@@ -149,9 +156,14 @@ class Node:
         assert self.process.wait(10) == 0, self.log
         return time.monotonic() - begin
 
-    def call(self, method: str, path: str, body: Any = None, *, token: str = "", tls: bool = False, timeout: float = 10.0) -> Answer:
-        connection = (http.client.HTTPSConnection(HOST, self.rest, timeout=timeout, context=ssl._create_unverified_context()) if tls
-                      else http.client.HTTPConnection(HOST, self.rest, timeout=timeout))
+    def call(
+        self, method: str, path: str, body: Any = None, *, token: str = "", tls: bool = False, timeout: float = 10.0
+    ) -> Answer:
+        connection = (
+            http.client.HTTPSConnection(HOST, self.rest, timeout=timeout, context=ssl._create_unverified_context())
+            if tls
+            else http.client.HTTPConnection(HOST, self.rest, timeout=timeout)
+        )
         payload = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         try:
             connection.request(method, path, payload, {"Authorization": f"Bearer {token}"} if token else {})
@@ -188,7 +200,9 @@ class Cluster:
     """Nodes under test. They are ended by their own process, whatever happened."""
 
     def __init__(self, binary: Path, folder: Path, profile: str = "full", size: int = 3, **keys: Any) -> None:
-        self.nodes = [Node(binary, folder / f"pi-{number}", f"pi-{number}", profile, dict(keys)) for number in range(1, size + 1)]
+        self.nodes = [
+            Node(binary, folder / f"pi-{number}", f"pi-{number}", profile, dict(keys)) for number in range(1, size + 1)
+        ]
 
     def __enter__(self) -> Cluster:
         return self
@@ -217,6 +231,7 @@ class Cluster:
                 if node.process and node.process.poll() is None and node.status()["is_leader"]:
                     return node
             return None
+
         return wait_for("a leader", find)  # type: ignore[return-value]
 
     def followers(self) -> list[Node]:
@@ -230,5 +245,6 @@ class Cluster:
 
         def same() -> bool:
             return all(node.rows() == leader.rows() for node in checked)
+
         wait_for("the same rows everywhere", same)
         return leader.rows()

@@ -26,8 +26,14 @@ from .build import build_test_daemon
 from .processes import HOST, Cluster, Node, free_ports, wait_for
 
 CAPABILITIES = ["capabilities", "learners", "read-only", "recovery", "restore", "snapshot", "transfer"]
-OPTIONAL = [("POST", "snapshot"), ("POST", "restore"), ("POST", "leader/transfer"), ("GET", "read-only"), ("PUT", "read-only"),
-            ("GET", "capabilities")]
+OPTIONAL = [
+    ("POST", "snapshot"),
+    ("POST", "restore"),
+    ("POST", "leader/transfer"),
+    ("GET", "read-only"),
+    ("PUT", "read-only"),
+    ("GET", "capabilities"),
+]
 both_profiles = pytest.mark.parametrize("profile", ["full", "upstream"])
 
 
@@ -47,6 +53,7 @@ def form(binary: Path, tmp_path: Path) -> Iterator[Form]:
     def make(profile: str = "full", size: int = 3, formed: bool = True, **keys: object) -> Cluster:
         made.append(Cluster(binary, tmp_path / f"cluster-{len(made)}", profile, size, **keys))
         return made[-1].form() if formed else made[-1]
+
     yield make
     for cluster in made:
         cluster.__exit__()
@@ -105,7 +112,16 @@ def test_the_shapes_of_the_contract(form: Form, profile: str) -> None:
         assert (status["members"], status["member_count"]) == (members, 3)
         assert isinstance(status["health"], dict)
         stats = status["raft_stats"]
-        assert {"term", "last_log_index", "commit_index", "applied_index", "last_snapshot_index", "last_contact", "num_peers", "state"} <= set(stats)
+        assert {
+            "term",
+            "last_log_index",
+            "commit_index",
+            "applied_index",
+            "last_snapshot_index",
+            "last_contact",
+            "num_peers",
+            "state",
+        } <= set(stats)
         assert all(isinstance(value, str) for value in stats.values())
         assert node.raft_call("GET", "members").body == {"members": members, "total": 3}
         assert node.raft_call("GET", "leader").body == {"leader": leader.address, "is_leader": node is leader}
@@ -114,9 +130,13 @@ def test_the_shapes_of_the_contract(form: Form, profile: str) -> None:
         with closing(socket.create_connection((HOST, node.websocket), 2)):
             pass
         assert speaks_http2(node.grpc)
-    refused = [follower.create("x"), follower.call("DELETE", "/api/v1/nodes/1"), follower.call("PUT", "/api/v1/nodes/1", {"name": "x"}),
-               follower.raft_call("POST", "members", {"node_id": "x", "address": "127.0.0.1:1"}),
-               follower.raft_call("DELETE", f"members/{leader.id}")]
+    refused = [
+        follower.create("x"),
+        follower.call("DELETE", "/api/v1/nodes/1"),
+        follower.call("PUT", "/api/v1/nodes/1", {"name": "x"}),
+        follower.raft_call("POST", "members", {"node_id": "x", "address": "127.0.0.1:1"}),
+        follower.raft_call("DELETE", f"members/{leader.id}"),
+    ]
     for answer in refused:
         assert (answer.status, answer.body["leader"]) == (403, leader.address)
     for method, path in OPTIONAL:
@@ -138,12 +158,23 @@ def speaks_http2(port: int) -> bool:
 @both_profiles
 @pytest.mark.parametrize("clustered", [True, False])
 def test_create_read_update_delete(form: Form, profile: str, clustered: bool) -> None:
-    node = form(profile, size=1, formed=False, **{"cluster.enabled": clustered}).nodes[0].start(bootstrap=clustered).up().ready()
+    node = (
+        form(profile, size=1, formed=False, **{"cluster.enabled": clustered})
+        .nodes[0]
+        .start(bootstrap=clustered)
+        .up()
+        .ready()
+    )
     for table in ("nodes", "gpio", "clusters"):
         path = f"/api/v1/{table}"
         made = node.call("POST", path, {"name": "a", "pin": 9007199254740993, "id": 77, "deep": {"x": [1, None]}})
         assert made.status == 201
-        assert (made.body["id"], made.body["name"], made.body["pin"], made.body["deep"]) == (1, "a", 9007199254740993, {"x": [1, None]})
+        assert (made.body["id"], made.body["name"], made.body["pin"], made.body["deep"]) == (
+            1,
+            "a",
+            9007199254740993,
+            {"x": [1, None]},
+        )
         assert made.body["created_at"] == made.body["updated_at"]
         assert node.call("GET", f"{path}/1").body == made.body
         changed = node.call("PUT", f"{path}/1", {"name": "b"})
@@ -165,20 +196,49 @@ def test_create_read_update_delete(form: Form, profile: str, clustered: bool) ->
 
 def test_bearer_token_and_tls(form: Form, tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                    "-subj", "/CN=pi", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=pi",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+        ],
+        check=True,
+        capture_output=True,
+    )
     keys = {"auth.token": "right", "api.tls_cert": str(certificate), "api.tls_key": str(key)}
     node = form(size=1, formed=False, **keys).nodes[0].start(bootstrap=True)
     wait_for("ready over TLS without a token", lambda: node.call("GET", "/ready", tls=True).status == 200)
     for path in ("/api/v1/nodes", "/api/v1/raft/status"):
-        assert [node.call("GET", path, tls=True, token=token).status for token in ("", "wrong", "right")] == [401, 401, 200]
+        assert [node.call("GET", path, tls=True, token=token).status for token in ("", "wrong", "right")] == [
+            401,
+            401,
+            200,
+        ]
 
 
 def test_the_environment_overrides_the_file(form: Form) -> None:
     node = form("upstream", size=1, formed=False).nodes[0]
     node.keys = {"clustering.controller_id": "from-clustering", "cluster.enabled": False}
-    node.env = {"PI_CONTROLLER_CLUSTER_ENABLED": "true", "PI_CONTROLLER_CLUSTER_BOOTSTRAP": "true", "PI_CONTROLLER_PROFILE": "full",
-                "PI_CONTROLLER_CLUSTER_CONTROLLER_ID": "from-env", "PI_CONTROLLER_PORT": "tcp://10.96.0.7:8080"}
+    node.env = {
+        "PI_CONTROLLER_CLUSTER_ENABLED": "true",
+        "PI_CONTROLLER_CLUSTER_BOOTSTRAP": "true",
+        "PI_CONTROLLER_PROFILE": "full",
+        "PI_CONTROLLER_CLUSTER_CONTROLLER_ID": "from-env",
+        "PI_CONTROLLER_PORT": "tcp://10.96.0.7:8080",
+    }
     node.start().up().ready()
     assert [member["ID"] for member in node.status()["members"]] == ["from-env"]
     assert node.raft_call("GET", "capabilities").status == 200
@@ -187,8 +247,11 @@ def test_the_environment_overrides_the_file(form: Form) -> None:
     text["clustering"] = {**text.pop("cluster"), "enabled": True, "controller_id": "from-clustering"}
     (node.folder / "config.yaml").write_text(json.dumps(text))
     second = node.folder / "second"
-    with subprocess.Popen([node.binary, "--config", node.folder / "config.yaml"], stderr=subprocess.DEVNULL,
-                          env={"PI_CONTROLLER_APP_DATA_DIR": str(second), "PI_CONTROLLER_CLUSTER_BOOTSTRAP": "true"}) as process:
+    with subprocess.Popen(
+        [node.binary, "--config", node.folder / "config.yaml"],
+        stderr=subprocess.DEVNULL,
+        env={"PI_CONTROLLER_APP_DATA_DIR": str(second), "PI_CONTROLLER_CLUSTER_BOOTSTRAP": "true"},
+    ) as process:
         try:
             node.ready()
             assert [member["ID"] for member in node.status()["members"]] == ["from-clustering"]
@@ -197,17 +260,24 @@ def test_the_environment_overrides_the_file(form: Form) -> None:
             process.kill()
 
 
-@pytest.mark.parametrize(("keys", "reported"), [
-    ({"cluster.bind_addr": "0.0.0.0:9091"}, "own IP"),
-    ({"api.port": "none"}, "api.port"),
-    ({"cluster.heartbeat_timeout": "1"}, "cluster.heartbeat_timeout"),
-    ({"profile": "odd"}, "profile"),
-])
+@pytest.mark.parametrize(
+    ("keys", "reported"),
+    [
+        ({"cluster.bind_addr": "0.0.0.0:9091"}, "own IP"),
+        ({"api.port": "none"}, "api.port"),
+        ({"cluster.heartbeat_timeout": "1"}, "cluster.heartbeat_timeout"),
+        ({"profile": "odd"}, "profile"),
+    ],
+)
 def test_a_wrong_configuration_is_named(binary: Path, tmp_path: Path, keys: dict[str, str], reported: str) -> None:
     env = {"PI_CONTROLLER_" + key.upper().replace(".", "_"): value for key, value in keys.items()}
     config = tmp_path / "config.yaml"
-    config.write_text(json.dumps({"cluster": {"enabled": True, "bind_addr": "127.0.0.1:1"}, "app": {"data_dir": str(tmp_path)}}))
-    ended = subprocess.run([binary, "--config", config], env=env, capture_output=True, text=True, timeout=10, check=False)
+    config.write_text(
+        json.dumps({"cluster": {"enabled": True, "bind_addr": "127.0.0.1:1"}, "app": {"data_dir": str(tmp_path)}})
+    )
+    ended = subprocess.run(
+        [binary, "--config", config], env=env, capture_output=True, text=True, timeout=10, check=False
+    )
     assert ended.returncode == 1
     assert reported in ended.stderr
 
@@ -296,7 +366,11 @@ def test_sigterm_ends_at_once_with_clients_connected(form: Form, profile: str) -
     idle = http.client.HTTPConnection(HOST, leader.rest)
     idle.request("GET", "/health")
     assert idle.getresponse().read()
-    with closing(idle), closing(socket.create_connection((HOST, leader.rest))), closing(socket.create_connection((HOST, leader.grpc))):
+    with (
+        closing(idle),
+        closing(socket.create_connection((HOST, leader.rest))),
+        closing(socket.create_connection((HOST, leader.grpc))),
+    ):
         assert leader.terminate() < 1
     leader.start().up().ready()
     assert {row["name"] for row in cluster.converged()} == {"kept"}
@@ -329,6 +403,7 @@ def test_learners(form: Form, profile: str) -> None:
 
     def voter() -> bool:
         return bool([member["Voter"] for member in first.status()["members"] if member["ID"] == second.id][0])
+
     assert first.raft_call("POST", "members", body).status == 200
     assert voter() is (profile == "upstream")  # which does not know the field
     assert first.create("x").status == 201
@@ -353,8 +428,13 @@ def test_leadership_is_handed_over_without_a_failed_acknowledgement(form: Form) 
 
 def hand_over(leader: Node, target: Node) -> None:
     """An election may be lost, on a busy machine also to time; whoever wants it asks again."""
+
     def led_by_target() -> bool:
-        return leader.raft_call("POST", "leader/transfer", {"target_id": target.id}).status == 200 or target.status()["is_leader"]
+        return (
+            leader.raft_call("POST", "leader/transfer", {"target_id": target.id}).status == 200
+            or target.status()["is_leader"]
+        )
+
     wait_for(f"{target.id} leads", led_by_target)
 
 
@@ -383,9 +463,11 @@ def test_read_only_waits_for_writes_in_flight_and_survives_a_restart(form: Form)
         def call() -> None:
             status = leader.call(*request).status  # type: ignore[arg-type]
             done[what] = (time.monotonic(), status)
+
         thread = threading.Thread(target=call)
         thread.start()
         return thread
+
     for node in followers:
         node.signal(signal.SIGSTOP)
     last = leader.status()["raft_stats"]["last_log_index"]
@@ -449,7 +531,9 @@ def test_a_snapshot_is_a_sound_database_with_its_checksum(form: Form) -> None:
         assert (folder.parent, folder.name) == (node.raft_dir / "snapshots", taken["id"])
         assert (folder / "state.bin").stat().st_size == taken["size"]
         meta = json.loads((folder / "meta.json").read_text())
-        assert (meta["ID"], meta["Index"], meta["Term"], meta["Size"]) == tuple(taken[key] for key in ("id", "index", "term", "size"))
+        assert (meta["ID"], meta["Index"], meta["Term"], meta["Size"]) == tuple(
+            taken[key] for key in ("id", "index", "term", "size")
+        )
         assert base64.b64decode(meta["CRC"]) == crc64((folder / "state.bin").read_bytes())
         assert database_names(folder / "state.bin") == {row["name"] for row in rows}
         assert not list(node.raft_dir.glob("state-*"))
@@ -476,11 +560,15 @@ def seed(path: Path, rows: int = 40) -> Path:
     """A database of another history: ids up to `rows`, and an applied index far beyond this log's."""
     with closing(sqlite3.connect(path)) as database:
         for table in ("nodes", "gpio", "clusters"):
-            database.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, data TEXT, created_at TEXT, updated_at TEXT)")
+            database.execute(
+                f"CREATE TABLE {table} (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, data TEXT, created_at TEXT, updated_at TEXT)"
+            )
         database.execute("CREATE TABLE raft_applied (incarnation TEXT, idx INTEGER)")
         database.execute("INSERT INTO raft_applied VALUES ('another', 1000000)")
-        database.executemany("INSERT INTO nodes (name, data, created_at, updated_at) VALUES (?, ?, 'then', 'then')",
-                             [(f"seed-{number}", json.dumps({"x": "y" * 2000})) for number in range(rows)])
+        database.executemany(
+            "INSERT INTO nodes (name, data, created_at, updated_at) VALUES (?, ?, 'then', 'then')",
+            [(f"seed-{number}", json.dumps({"x": "y" * 2000})) for number in range(rows)],
+        )
         database.commit()
     return path
 
@@ -524,11 +612,15 @@ def test_a_live_backup_into_the_database_is_seen_and_survives(form: Form, tmp_pa
             found = leader.names()
             if found not in (old, wanted):
                 failed.append(found)
+
     reader = threading.Thread(target=read)
     reader.start()
     try:
         for node in cluster.nodes:
-            with closing(sqlite3.connect(source)) as origin, closing(sqlite3.connect(node.database, timeout=10)) as target:
+            with (
+                closing(sqlite3.connect(source)) as origin,
+                closing(sqlite3.connect(node.database, timeout=10)) as target,
+            ):
                 origin.backup(target, pages=1, sleep=0.001)  # in many steps, so that readers meet it half-way
             assert node.names() == wanted
     finally:
@@ -588,7 +680,9 @@ def test_recovery_with_peers_json(form: Form, profile: str) -> None:
     if profile == "upstream":
         # It reads no peers.json: its members are those of the snapshot, which is why such a copy must never be started.
         for node in new.nodes:
-            assert {member["Address"] for member in node.up().status()["members"]} == {node.address for node in old.nodes}
+            assert {member["Address"] for member in node.up().status()["members"]} == {
+                node.address for node in old.nodes
+            }
             assert (node.raft_dir / "peers.json").exists()
         return
     for node in new.nodes:
@@ -632,5 +726,3 @@ def test_a_taken_port_ends_the_start_before_raft(form: Form) -> None:
     assert second.process.wait(10) == 1
     assert "websocket: listen tcp" in second.log
     assert not second.raft_dir.exists()
-
-

@@ -65,7 +65,9 @@ def test_d11_the_stop_takes_its_time(clusters: list[Cluster], tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("profile", "status"), [("published", 0), ("upstream", 1)])
-def test_d11_a_failed_daemon_ends_with_status_0(clusters: list[Cluster], tmp_path: Path, profile: str, status: int) -> None:
+def test_d11_a_failed_daemon_ends_with_status_0(
+    clusters: list[Cluster], tmp_path: Path, profile: str, status: int
+) -> None:
     node = make(clusters, tmp_path, 1, profile).nodes[0]
     with socket.create_server((HOST, node.grpc)):
         process = node.start(bootstrap=True).process

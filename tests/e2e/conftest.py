@@ -37,6 +37,8 @@ def migrated(tmp_path: Path) -> Callable[[str], list[str]]:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder where the collection was installed from its tarball, as a user gets it."""
     folder = tmp_path_factory.mktemp("installed")
-    done = subprocess.run([REPOSITORY / "tests/tarball.sh"], env={**os.environ, "INTO": str(folder)}, text=True, capture_output=True)
+    done = subprocess.run(
+        [REPOSITORY / "tests/tarball.sh"], env={**os.environ, "INTO": str(folder)}, text=True, capture_output=True
+    )
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-2000:]}"
     return folder

@@ -31,7 +31,9 @@ LIMITS = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", choices=["full", "upstream", "published"], default="full")
-    parser.add_argument("--strategy", choices=["", *rehearsal.STRATEGIES], default="", help="the one that fits the profile, if empty")
+    parser.add_argument(
+        "--strategy", choices=["", *rehearsal.STRATEGIES], default="", help="the one that fits the profile, if empty"
+    )
     arguments = parser.parse_args()
     # A daemon that keeps each Pi's data to itself can only go Pi by Pi.
     strategy = arguments.strategy or ("rolling" if arguments.profile == "published" else "parallel")
@@ -49,7 +51,11 @@ def refusal() -> int:
     rehearsal.old_world("published")
     log = Path(tempfile.mkdtemp(prefix="pi-migration-published-")) / "ansible.log"
     migrated = playbook("migrate", log, *rehearsal.strategy_arguments("parallel"), confirm="true")
-    print("\nThis is the refusal that was to be shown: `make demo PROFILE=published` migrates with strategy rolling\n" if not migrated else "")
+    print(
+        "\nThis is the refusal that was to be shown: `make demo PROFILE=published` migrates with strategy rolling\n"
+        if not migrated
+        else ""
+    )
     return 1 if migrated else 0
 
 
@@ -72,7 +78,10 @@ def demonstrate(profile: str, strategy: str) -> int:
     if migrated and apart:
         arguments += rehearsal.refused_in_their_turns(folder, hosts)
     verdict, summary = witness.judge(limits, *arguments)
-    seen = {"raft_migration_witness_verdict": f"{folder}/verdict.json", "raft_migration_witness_history": str(witness.history)}
+    seen = {
+        "raft_migration_witness_verdict": f"{folder}/verdict.json",
+        "raft_migration_witness_history": str(witness.history),
+    }
     playbook("report", folder / "report.log", *chosen, **seen)
     every = rehearsal.STRATEGIES[strategy]
     phases = rehearsal.phase_seconds(hosts) if migrated else {}
@@ -92,16 +101,22 @@ def demonstrate(profile: str, strategy: str) -> int:
     print(f"\n{summary}\n")
     allowed = len(verdict["allowed_failed_reads"])
     where = "at each Pi in its own turn" if apart else f"at {old_leader}'s own address, inside the fence"
-    print(f"{len(phases)} of {len(every)} steps done, "
-          f"{sum(kind.startswith('lost') for kind in kinds)} acknowledged writes lost, {kinds.count('failed_read')} failed reads"
-          + (f" and {allowed} more {where}" if allowed else ""))
+    print(
+        f"{len(phases)} of {len(every)} steps done, "
+        f"{sum(kind.startswith('lost') for kind in kinds)} acknowledged writes lost, {kinds.count('failed_read')} failed reads"
+        + (f" and {allowed} more {where}" if allowed else "")
+    )
     for phase in every:
         print(f"  {phase:<18} {phases[phase]:6.1f} s" if phase in phases else f"  {phase:<18} not done")
     waited = verdict["figures"]["write_pause"]["seconds"]
     fence = f", fence {pause} s" if pause is not None else ""
-    print(f"  {'whole migration':<18} {seconds:6.1f} s; write pause {waited} s as clients saw it{fence}; report in {folder}/report.json\n")
+    print(
+        f"  {'whole migration':<18} {seconds:6.1f} s; write pause {waited} s as clients saw it{fence}; report in {folder}/report.json\n"
+    )
     subprocess.run(
-        ["python3", "-m", "tests.lab", "kubectl", "--", "-n", "pi-controller", "get", "pods", "-o", "wide"], cwd=rehearsal.REPOSITORY, check=False
+        ["python3", "-m", "tests.lab", "kubectl", "--", "-n", "pi-controller", "get", "pods", "-o", "wide"],
+        cwd=rehearsal.REPOSITORY,
+        check=False,
     )
     return 0 if migrated and verdict["ok"] and len(phases) == len(every) else 1
 
@@ -111,7 +126,11 @@ def playbook(name: str, log: Path, *arguments: str, **variables: str) -> bool:
     tool = Path(sys.executable).with_name("ansible-playbook")
     command = [str(tool), f"playbooks/{name}.yml", "-i", "inventories/lab", *arguments]
     command += [part for key, value in variables.items() for part in ("-e", f"{key}={value}")]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(rehearsal.REPOSITORY / "ansible.cfg"), "ANSIBLE_LOG_PATH": str(log)}
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(rehearsal.REPOSITORY / "ansible.cfg"),
+        "ANSIBLE_LOG_PATH": str(log),
+    }
     return subprocess.run(command, cwd=rehearsal.REPOSITORY, env=environment, check=False).returncode == 0
 
 

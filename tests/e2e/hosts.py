@@ -31,7 +31,10 @@ def listening(pi: Host) -> set[int]:
 
 def unit_state(pi: Host) -> tuple[str, str]:
     """(is-enabled, is-active) of the unit."""
-    return (pi.run(f"systemctl is-enabled {DAEMON}").stdout.strip() or "not-found", pi.run(f"systemctl is-active {DAEMON}").stdout.strip())
+    return (
+        pi.run(f"systemctl is-enabled {DAEMON}").stdout.strip() or "not-found",
+        pi.run(f"systemctl is-active {DAEMON}").stdout.strip(),
+    )
 
 
 def gate_rules(pi: Host) -> list[str]:
@@ -48,7 +51,9 @@ def parsed(answer: str) -> dict[str, Any]:
 
 def raft_status(pi: Host, port: int) -> dict[str, Any]:
     """The Raft status of the daemon on this host, whatever the gate is."""
-    answer = pi.run_expect([0], f"curl -sf --max-time 5 --interface {OPERATOR} http://127.0.0.1:{port}/api/v1/raft/status")
+    answer = pi.run_expect(
+        [0], f"curl -sf --max-time 5 --interface {OPERATOR} http://127.0.0.1:{port}/api/v1/raft/status"
+    )
     return json.loads(answer.stdout)
 
 

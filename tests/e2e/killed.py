@@ -17,7 +17,10 @@ HANGS = 300.0  # seconds; a run that has not come to its task by then will not
 def daemons(names: Sequence[str]) -> dict[str, set[str]]:
     """Whether a pod or a unit runs on each Pi."""
     nodes = {node.name: node for node in state.require().nodes}
-    return {name: {owner for owner in (faults.POD, faults.UNIT) if faults.processes(nodes[name], owner=owner)} for name in names}
+    return {
+        name: {owner for owner in (faults.POD, faults.UNIT) if faults.processes(nodes[name], owner=owner)}
+        for name in names
+    }
 
 
 def assert_one_daemon_each(names: Sequence[str], when: str) -> None:

@@ -30,7 +30,10 @@ def asked(port: int = settings.WEBSOCKET_PORT) -> Iterator[Asked]:
     """Clients at work from before the block to after it."""
     found, over = Asked(), threading.Event()
     nodes = rehearsal.lab_state()["nodes"]
-    clients = [threading.Thread(target=_ask, args=(node["name"], node["address"], port, found, over), daemon=True) for node in nodes]
+    clients = [
+        threading.Thread(target=_ask, args=(node["name"], node["address"], port, found, over), daemon=True)
+        for node in nodes
+    ]
     for client in clients:
         client.start()
     try:

@@ -46,7 +46,9 @@ def lab(*arguments: str) -> str:
     """One command of the lab; its output goes to the terminal as it comes."""
     done = subprocess.run(["python3", "-m", "tests.lab", *arguments], cwd=REPOSITORY, text=True, stdout=sys.stderr)
     if done.returncode:
-        raise LabError(f"`python3 -m tests.lab {' '.join(arguments)}` ended with {done.returncode}; its last lines say why.")
+        raise LabError(
+            f"`python3 -m tests.lab {' '.join(arguments)}` ended with {done.returncode}; its last lines say why."
+        )
     return ""
 
 
@@ -86,7 +88,9 @@ def is_migrated(name: str) -> bool:
 
 def on_host(name: str, *command: str) -> str:
     """The output of a command on a Pi."""
-    done = subprocess.run(["ssh", "-F", lab_state()["ssh_config"], name, *command], text=True, capture_output=True, timeout=60)
+    done = subprocess.run(
+        ["ssh", "-F", lab_state()["ssh_config"], name, *command], text=True, capture_output=True, timeout=60
+    )
     if done.returncode:
         raise LabError(f"{name}: `{' '.join(command)}` ended with {done.returncode}: {done.stderr.strip()}")
     return done.stdout
@@ -95,7 +99,11 @@ def on_host(name: str, *command: str) -> str:
 def kubectl_json(*arguments: str) -> dict[str, Any]:
     """Objects as the API server holds them."""
     done = subprocess.run(
-        ["python3", "-m", "tests.lab", "kubectl", "--", *arguments, "-o", "json"], cwd=REPOSITORY, text=True, capture_output=True, timeout=60
+        ["python3", "-m", "tests.lab", "kubectl", "--", *arguments, "-o", "json"],
+        cwd=REPOSITORY,
+        text=True,
+        capture_output=True,
+        timeout=60,
     )
     if done.returncode:
         raise LabError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
@@ -129,11 +137,24 @@ class Play:
     inventory, and no home or configuration of whoever runs the tests. `config` and `inventory` are files in place of the usual ones.
     """
 
-    def __init__(self, playbook: str | Path, *arguments: str, log: Path | None = None, on_line: Callable[[str], None] | None = None,
-                 installed: Path | None = None, config: Path | None = None, inventory: Path | None = None) -> None:
+    def __init__(
+        self,
+        playbook: str | Path,
+        *arguments: str,
+        log: Path | None = None,
+        on_line: Callable[[str], None] | None = None,
+        installed: Path | None = None,
+        config: Path | None = None,
+        inventory: Path | None = None,
+    ) -> None:
         tool = Path(sys.executable).with_name("ansible-playbook")
         # Its lines are parsed; what people see is tested elsewhere.
-        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
+        environment = {
+            **os.environ,
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_FORCE_COLOR": "0",
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
+        }
         if installed:
             where, playbook = installed / "empty", f"pi_controller.raft_migration.{Path(playbook).stem}"
             environment |= {"HOME": str(installed / "home"), "ANSIBLE_COLLECTIONS_PATH": str(installed / "collections")}
@@ -145,8 +166,16 @@ class Play:
         self._lines: list[str] = []
         self._log = log
         self._on_line = on_line
-        self.process = subprocess.Popen(command, cwd=where, env=environment, text=True, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        self.process = subprocess.Popen(
+            command,
+            cwd=where,
+            env=environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -178,7 +207,9 @@ class Play:
         # A process that outlives the run may hold the pipe; the output of the run itself is there by then.
         self._reader.join(5)
         output = "".join(self._lines)
-        recap = re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", output, re.MULTILINE)
+        recap = re.findall(
+            r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", output, re.MULTILINE
+        )
         return PlaybookRun(
             returncode,
             output,
@@ -270,11 +301,32 @@ class Witness:
     def judge(self, limits: Limits, *arguments: str) -> tuple[dict[str, Any], str]:
         """The verdict, and its summary for people. A verdict that was refused is not `ok` either."""
         verdict = self.folder / "verdict.json"
-        bounds = ["--max-write-pause", str(limits.write_pause), "--max-read-gap", str(limits.read_gap), "--max-recovery", str(limits.recovery),
-                  "--max-hole", str(HOLE)]
+        bounds = [
+            "--max-write-pause",
+            str(limits.write_pause),
+            "--max-read-gap",
+            str(limits.read_gap),
+            "--max-recovery",
+            str(limits.recovery),
+            "--max-hole",
+            str(HOLE),
+        ]
         done = subprocess.run(
-            [sys.executable, "-m", "tests.witness", "judge", str(self.history), "--json", str(verdict), *bounds, *arguments],
-            cwd=REPOSITORY, text=True, capture_output=True, timeout=300,
+            [
+                sys.executable,
+                "-m",
+                "tests.witness",
+                "judge",
+                str(self.history),
+                "--json",
+                str(verdict),
+                *bounds,
+                *arguments,
+            ],
+            cwd=REPOSITORY,
+            text=True,
+            capture_output=True,
+            timeout=300,
         )
         if done.returncode not in (0, 1, 3):
             raise LabError(f"The witness's judge could not do its work: {done.stderr.strip()}")
@@ -304,8 +356,15 @@ def refused_in_their_turns(folder: Path, hosts: Sequence[str], back: bool = Fals
     phase, read = ("rollback", last_journal) if back else ("cutover", journal)
     turns = {host: read(host)["phases"][phase]["facts"] for host in hosts}
     path = folder / "turns.json"
-    path.write_text(json.dumps([{"route": host, "from": float(turn["refused_from"]), "to": float(turn["refused_to"])}
-                                for host, turn in turns.items()], indent=1))
+    path.write_text(
+        json.dumps(
+            [
+                {"route": host, "from": float(turn["refused_from"]), "to": float(turn["refused_to"])}
+                for host, turn in turns.items()
+            ],
+            indent=1,
+        )
+    )
     return ["--allowances", str(path)]
 
 
@@ -319,7 +378,9 @@ _watching: list[Witness] = []  # those that runs of this process are watched by
 
 def _near_cutover(witness: Witness, over: threading.Event) -> None:
     """Let the witness know while any Pi's journal is between the start of `validate` and the end of `cutover`."""
-    journals = [machines.root(node) / "var/backups/pi-controller-migration/journal.json" for node in files.require().nodes]
+    journals = [
+        machines.root(node) / "var/backups/pi-controller-migration/journal.json" for node in files.require().nodes
+    ]
     while not over.wait(LOOK):
         for path in journals:
             # There is none before and after a migration, and a Pi may be without power.
@@ -339,15 +400,35 @@ def witnessed(folder: Path, *arguments: str, apart: bool = False) -> Iterator[Wi
     history, ready = folder / "history.jsonl", folder / "witness-ready.json"
     log = (folder / "witness.log").open("w")
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.witness", "run", "--state", str(STATE / "state.json"), "--service", service_address(),
-         "--out", str(history), "--ready-file", str(ready), "--limit", "1200", *(["--apart"] if apart else []), *arguments],
-        cwd=REPOSITORY, stdout=log, stderr=subprocess.STDOUT,
+        [
+            sys.executable,
+            "-m",
+            "tests.witness",
+            "run",
+            "--state",
+            str(STATE / "state.json"),
+            "--service",
+            service_address(),
+            "--out",
+            str(history),
+            "--ready-file",
+            str(ready),
+            "--limit",
+            "1200",
+            *(["--apart"] if apart else []),
+            *arguments,
+        ],
+        cwd=REPOSITORY,
+        stdout=log,
+        stderr=subprocess.STDOUT,
     )
     try:
         deadline = time.monotonic() + 60
         while not ready.exists():
             if process.poll() is not None or time.monotonic() > deadline:
-                raise LabError(f"The witness did not get going; {folder}/witness.log says: {(folder / 'witness.log').read_text()[-500:]}")
+                raise LabError(
+                    f"The witness did not get going; {folder}/witness.log says: {(folder / 'witness.log').read_text()[-500:]}"
+                )
             time.sleep(0.1)
         witness = Witness(folder, history, process)
         _watching.append(witness)
@@ -389,8 +470,15 @@ def alerts() -> list[dict[str, Any]]:
 def phases(folder: Path, hosts: Sequence[str]) -> list[str]:
     """Arguments for the judge: when each phase was, from the first Pi that started it to the last that finished."""
     path = folder / "phases.json"
-    path.write_text(json.dumps([{"name": name, "from": began.timestamp(), "to": ended.timestamp()}
-                                for name, (began, ended) in phase_times(hosts).items()], indent=1))
+    path.write_text(
+        json.dumps(
+            [
+                {"name": name, "from": began.timestamp(), "to": ended.timestamp()}
+                for name, (began, ended) in phase_times(hosts).items()
+            ],
+            indent=1,
+        )
+    )
     return ["--phases", str(path)]
 
 
@@ -406,6 +494,8 @@ def phase_times(hosts: Sequence[str]) -> dict[str, tuple[datetime, datetime]]:
     for phase in PHASES:
         entries = [entries[phase] for entries in journals if entries.get(phase, {}).get("state") == "done"]
         if len(entries) == len(hosts):
-            result[phase] = (min(datetime.fromisoformat(entry["started"]) for entry in entries),
-                             max(datetime.fromisoformat(entry["finished"]) for entry in entries))
+            result[phase] = (
+                min(datetime.fromisoformat(entry["started"]) for entry in entries),
+                max(datetime.fromisoformat(entry["finished"]) for entry in entries),
+            )
     return result

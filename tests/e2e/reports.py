@@ -43,7 +43,10 @@ def checked(folder: Path) -> dict[str, Any]:
 
 def with_witness(witness: rehearsal.Witness, verdict: dict[str, Any]) -> dict[str, Any]:
     """The report once more, with what a witness saw: its figures are the witness's own."""
-    given = {"raft_migration_witness_verdict": str(witness.folder / "verdict.json"), "raft_migration_witness_history": str(witness.history)}
+    given = {
+        "raft_migration_witness_verdict": str(witness.folder / "verdict.json"),
+        "raft_migration_witness_history": str(witness.history),
+    }
     run = rehearsal.run_playbook("playbooks/report.yml", "-e", json.dumps(given))
     assert run.returncode == 0, run.output[-3000:]
     report = checked(newest())

@@ -30,7 +30,9 @@ def changes(output: str) -> set[str]:
     return found
 
 
-def test_check_mode_says_what_prepare_changes_and_changes_nothing(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
+def test_check_mode_says_what_prepare_changes_and_changes_nothing(
+    old_world: Callable[[str], list[str]], tmp_path: Path
+) -> None:
     names = old_world("full")
     before, here = world(names), kept_here()
     checked = rehearsal.run_playbook("playbooks/migrate.yml", *CHECK, log=tmp_path / "check.log")

@@ -16,8 +16,14 @@ def left_behind() -> list[str]:
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout.splitlines()
     found = [line.split(":")[1].strip() for line in links if "pilab" in line]
     found += [str(path) for path in Path("/run/netns").glob("pi-*")]
-    found += [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if line.split()[1].startswith(f"{rehearsal.STATE}/")]
-    found += [str(path) for path in Path("/sys/fs/cgroup").glob("*/pi-lab")] + [str(path) for path in Path("/sys/fs/cgroup").glob("pi-lab")]
+    found += [
+        line.split()[1]
+        for line in Path("/proc/mounts").read_text().splitlines()
+        if line.split()[1].startswith(f"{rehearsal.STATE}/")
+    ]
+    found += [str(path) for path in Path("/sys/fs/cgroup").glob("*/pi-lab")] + [
+        str(path) for path in Path("/sys/fs/cgroup").glob("pi-lab")
+    ]
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = process.read_bytes().split(b"\0")

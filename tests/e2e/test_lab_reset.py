@@ -11,7 +11,11 @@ from tests.e2e import hosts as on
 from tests.e2e import rehearsal
 from tests.lab import faults, kubernetes, machines, network, state
 
-LEFT = ("/var/lib/pi-controller-pods.rolled-back.x/raft", "/var/lib/pi-controller.systemd.backup", "/var/backups/pi-controller-migration")
+LEFT = (
+    "/var/lib/pi-controller-pods.rolled-back.x/raft",
+    "/var/lib/pi-controller.systemd.backup",
+    "/var/backups/pi-controller-migration",
+)
 LEFT_RULE = (
     "add table inet pi_controller_gate; add chain inet pi_controller_gate deliver;"
     ' add rule inet pi_controller_gate deliver accept comment "pi-controller migration: fenced 1/1: left"'
@@ -53,6 +57,11 @@ def test_reset_brings_the_old_world_back_from_anything(old_world: Callable[[str]
 def _lease() -> object:
     """A lock that a killed run has left."""
     path = rehearsal.STATE / "test-lease.json"
-    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE}, "spec": {"holderIdentity": "x"}}
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": LEASE},
+        "spec": {"holderIdentity": "x"},
+    }
     path.write_text(json.dumps(lease))
     return path

@@ -35,9 +35,16 @@ def assert_migrated(names: list[str]) -> None:
         backups = pi.file("/var/backups/pi-controller-migration")
         assert (backups.mode, backups.user) == (0o700, "root")
         # The unit file keeps its mode and owner, which the rollback gives it again; others cannot enter the folder.
-        assert pi.run_expect([0], f"find {backups.path} -type f -perm /077 ! -path {backups.path}/pi-controller.service").stdout == ""
+        assert (
+            pi.run_expect(
+                [0], f"find {backups.path} -type f -perm /077 ! -path {backups.path}/pi-controller.service"
+            ).stdout
+            == ""
+        )
         assert (pi.file(f"{backups.path}/pi-controller.service").mode, archive.user) == (0o644, "root")
-        members |= {(member["ID"], member["Address"], member["Voter"]) for member in on.raft_status(pi, 8080)["members"]}
+        members |= {
+            (member["ID"], member["Address"], member["Voter"]) for member in on.raft_status(pi, 8080)["members"]
+        }
     addresses = {node["name"]: node["address"] for node in rehearsal.lab_state()["nodes"]}
     assert members == {(name, f"{addresses[name]}:9091", True) for name in names}
 
@@ -51,14 +58,20 @@ def restarts() -> list[int]:
 def test_full_profile_migrates_in_one_go(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
     names = old_world("full")
     with rehearsal.witnessed(tmp_path) as witness:
-        run = rehearsal.run_playbook("playbooks/migrate.yml", "-e", "confirm=true", log=tmp_path / "ansible.log", show=True)
+        run = rehearsal.run_playbook(
+            "playbooks/migrate.yml", "-e", "confirm=true", log=tmp_path / "ansible.log", show=True
+        )
     assert run.returncode == 0, run.output[-4000:]
     assert rehearsal.alerts() == [], "the quorum watch found trouble in a calm migration"
     verdict, summary = witness.judge(rehearsal.CALM, *rehearsal.phases(tmp_path, names))
     print(summary)
     assert verdict["ok"], summary
     report = reports.with_witness(witness, verdict)
-    assert (report["outcome"], report["figures"]["lost_writes"], report["figures"]["pod_restarts"]) == ("migrated", 0, 0)
+    assert (report["outcome"], report["figures"]["lost_writes"], report["figures"]["pod_restarts"]) == (
+        "migrated",
+        0,
+        0,
+    )
     assert_migrated(names)
     assert restarts() == [0] * len(names)
     print({phase: round(seconds, 1) for phase, seconds in rehearsal.phase_seconds(names).items()})
@@ -119,7 +132,9 @@ def test_upstream_profile_migrates_tag_by_tag(old_world: Callable[[str], list[st
     print({phase: round(seconds, 1) for phase, seconds in rehearsal.phase_seconds(names).items()})
 
 
-def test_back_pi_by_pi_without_leadership_transfer_no_read_fails(migrated: Callable[[str], list[str]], tmp_path: Path) -> None:
+def test_back_pi_by_pi_without_leadership_transfer_no_read_fails(
+    migrated: Callable[[str], list[str]], tmp_path: Path
+) -> None:
     names = migrated("upstream")
     with rehearsal.witnessed(tmp_path) as witness:
         back(names, tmp_path / "back.log", put_aside=ARCHIVE_PUT_ASIDE)
@@ -131,7 +146,9 @@ def test_back_pi_by_pi_without_leadership_transfer_no_read_fails(migrated: Calla
 def test_without_the_fence_the_witness_convicts(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
     """The same flip with fence and comparison left out: acknowledged writes must be lost, and the witness must say so."""
     old_world("full")
-    prepared = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", "prepare,transfer", log=tmp_path / "prepared.log")
+    prepared = rehearsal.run_playbook(
+        "playbooks/migrate.yml", "--tags", "prepare,transfer", log=tmp_path / "prepared.log"
+    )
     assert prepared.returncode == 0, prepared.output[-4000:]
     with rehearsal.witnessed(tmp_path) as witness:
         run = rehearsal.run_playbook("tests/e2e/cutover_without_fence.yml", log=tmp_path / "unfenced.log", show=True)

@@ -125,7 +125,12 @@ def crowded(old_world: Callable[[str], list[str]]) -> Iterator[list[str]]:
 def named_by_the_owner(crowded: list[str]) -> list[str]:
     """The Service with port names of the owner's, and an Ingress that uses one of them. (The lab's reset makes it anew.)"""
     ports = [{"name": name, "port": port, "targetPort": name, "protocol": "TCP"} for name, port in PORT_NAMES.items()]
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "pi-controller", "namespace": "pi-controller"}, "spec": {"ports": ports}}
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "pi-controller", "namespace": "pi-controller"},
+        "spec": {"ports": ports},
+    }
     backend = {"service": {"name": "pi-controller", "port": {"name": "http"}}}
     ingress = {
         "apiVersion": "networking.k8s.io/v1",
@@ -144,7 +149,9 @@ def pod_process(node: Node) -> int:
     found: list[int] = []
 
     def look() -> str | None:
-        found[:] = [pid for pid in faults.processes(node, "pause") if Path(f"/proc/{pid}/ns/net").stat().st_ino != inside]
+        found[:] = [
+            pid for pid in faults.processes(node, "pause") if Path(f"/proc/{pid}/ns/net").stat().st_ino != inside
+        ]
         return None if found else "none"
 
     wait_for(f"{node.name}: its client pod runs", look, timeout=60, advice="kubectl get pods -A")
@@ -198,7 +205,11 @@ class IngressReader(threading.Thread):
     def __init__(self, namespace: str, service: str, port_name: str) -> None:
         super().__init__(daemon=True)
         api = config.new_client_from_config(str(rehearsal.lab_state()["kubeconfig"]))
-        self.core, self.discovery, self.plain = client.CoreV1Api(api), client.DiscoveryV1Api(api), api.sanitize_for_serialization
+        self.core, self.discovery, self.plain = (
+            client.CoreV1Api(api),
+            client.DiscoveryV1Api(api),
+            api.sanitize_for_serialization,
+        )
         self.namespace, self.service, self.port_name = namespace, service, port_name
         self.failures: list[str] = []
         self.reads = 0
@@ -251,7 +262,9 @@ def routes_of_pods(client_pods: list[str]) -> list[str]:
     for pod in client_pods:
         pi = pod.removeprefix("client-")
         targets = {"service": rehearsal.service_address(), pi: addresses[pi]}
-        routes += [f"{name}={settings.with_port(address, settings.REST_PORT)}@{pod}" for name, address in targets.items()]
+        routes += [
+            f"{name}={settings.with_port(address, settings.REST_PORT)}@{pod}" for name, address in targets.items()
+        ]
     return [word for route in routes for word in ("--route", route)]
 
 
@@ -260,13 +273,17 @@ def service_ports() -> dict[str, int]:
     return {port["name"]: port["port"] for port in listed}
 
 
-def test_a4_p1_p2_p3_k2_there_and_back_with_all_of_it_at_once(named_by_the_owner: list[str], client_pods: list[str], tmp_path: Path) -> None:
+def test_a4_p1_p2_p3_k2_there_and_back_with_all_of_it_at_once(
+    named_by_the_owner: list[str], client_pods: list[str], tmp_path: Path
+) -> None:
     names = named_by_the_owner
     own_rules = {name: on.host(name).run_expect([0], OWN_CHAIN % {"ip": ip()}).stdout for name in names}
     ingress = IngressReader("pi-controller", "pi-controller", "http")
     with rehearsal.witnessed(tmp_path, *routes_of_pods(client_pods), *HALF_AS_OFTEN) as witness:
         ingress.start()
-        forth = rehearsal.run_playbook("playbooks/migrate.yml", "-e", "confirm=true", log=tmp_path / "forth.log", show=True)
+        forth = rehearsal.run_playbook(
+            "playbooks/migrate.yml", "-e", "confirm=true", log=tmp_path / "forth.log", show=True
+        )
         assert forth.returncode == 0, forth.output[-6000:]
         assert service_ports() == PORT_NAMES
         back(names, tmp_path / "back.log", put_aside=ARCHIVE_PUT_ASIDE)
@@ -281,5 +298,7 @@ def test_a4_p1_p2_p3_k2_there_and_back_with_all_of_it_at_once(named_by_the_owner
     assert ingress.reads > 100
     for name in names:
         pi = on.host(name)
-        assert pi.file("/run/refused-to-end-connections").exists, f"{name}: the kernel was never asked to end a connection"
+        assert pi.file("/run/refused-to-end-connections").exists, (
+            f"{name}: the kernel was never asked to end a connection"
+        )
         assert pi.run_expect([0], OWN_CHAIN % {"ip": ip()}).stdout == own_rules[name]

@@ -57,12 +57,16 @@ LINKS = {
 
 def links(name: str) -> dict[str, str]:
     """The links of the unit on a Pi, with where they lead in the end."""
-    listed = rehearsal.on_host(name, "find", ETC, "-type", "l", "-name", "'*controller.service'", "-printf", "'%p %l\\n'")
+    listed = rehearsal.on_host(
+        name, "find", ETC, "-type", "l", "-name", "'*controller.service'", "-printf", "'%p %l\\n'"
+    )
     return dict(line.split(" ", 1) for line in listed.splitlines())
 
 
 def of_the_owner(names: list[str]) -> dict[str, Any]:
-    fragment = rehearsal.on_host(names[0], "systemctl", "show", "--property=FragmentPath", "--value", "pi-controller").strip()
+    fragment = rehearsal.on_host(
+        names[0], "systemctl", "show", "--property=FragmentPath", "--value", "pi-controller"
+    ).strip()
     return {
         "pi_controller_unit": "pi-controller",
         "pi_controller_unit_file": fragment,
@@ -92,15 +96,27 @@ def test_p6_p7_p8_a_linked_unit_with_its_own_user_on_a_mount(owners_unit: list[s
     variables.write_text(json.dumps(of_the_owner(names)))
 
     with rehearsal.witnessed(tmp_path) as witness:
-        run = rehearsal.run_playbook("playbooks/migrate.yml", "-e", "confirm=true", "-e", f"@{variables}", log=tmp_path / "migrate.log", show=True)
+        run = rehearsal.run_playbook(
+            "playbooks/migrate.yml",
+            "-e",
+            "confirm=true",
+            "-e",
+            f"@{variables}",
+            log=tmp_path / "migrate.log",
+            show=True,
+        )
         assert run.returncode == 0, run.output[-6000:]
         assert f"the archive was not made because {DATA} is a mount point" in run.output
         for name in names:
-            assert links(name) == {path: "/dev/null" for path in (f"{ETC}/pi-controller.service", f"{ETC}/controller.service")}
+            assert links(name) == {
+                path: "/dev/null" for path in (f"{ETC}/pi-controller.service", f"{ETC}/controller.service")
+            }
             assert on.unit_state(on.host(name)) == ("masked", "inactive")
             assert rehearsal.on_host(name, "stat", "-c", "%U", "/proc/$(pgrep -x pi-controller)").strip() == "pi"
         began = time.time()
-        back = rehearsal.run_playbook("playbooks/rollback.yml", "-e", f"@{variables}", log=tmp_path / "rollback.log", show=True)
+        back = rehearsal.run_playbook(
+            "playbooks/rollback.yml", "-e", f"@{variables}", log=tmp_path / "rollback.log", show=True
+        )
         assert back.returncode == 0, back.output[-6000:]
         assert f"{DATA} is a mount point" in back.output
     # A folder that cannot be renamed cannot be handed over Pi by Pi, as pre-flight reported: for a while there is no daemon.
@@ -170,7 +186,13 @@ def test_a1_a2_a5_a7_a_hostile_ansible_cfg(
     names = old_world("full")
     before = world(names)
     refused = rehearsal.run_playbook(
-        "playbooks/migrate.yml", "-b", "-e", "confirm=true", config=hostile(1), inventory=by_address, log=tmp_path / "refused.log"
+        "playbooks/migrate.yml",
+        "-b",
+        "-e",
+        "confirm=true",
+        config=hostile(1),
+        inventory=by_address,
+        log=tmp_path / "refused.log",
     )
     assert refused.returncode != 0
     assert "--forks 3" in refused.output, refused.output[-6000:]
@@ -196,12 +218,16 @@ def test_a1_a2_a5_a7_a_hostile_ansible_cfg(
     assert "What is kept" in run.output
 
     # The archive is gone, and the rollback is Pi by Pi: each unit with its pod's data.
-    back = rehearsal.run_playbook("playbooks/rollback.yml", "-b", *no_archive, config=hostile(5), inventory=by_address, log=tmp_path / "back.log")
+    back = rehearsal.run_playbook(
+        "playbooks/rollback.yml", "-b", *no_archive, config=hostile(5), inventory=by_address, log=tmp_path / "back.log"
+    )
     assert back.returncode == 0, back.output[-6000:]
     for name in names:
         assert on.unit_state(on.host(name)) == ("enabled", "active")
 
-    listed = rehearsal.run_playbook("playbooks/clean.yml", inventory=by_address, config=hostile(5), log=tmp_path / "list.log")
+    listed = rehearsal.run_playbook(
+        "playbooks/clean.yml", inventory=by_address, config=hostile(5), log=tmp_path / "list.log"
+    )
     assert listed.returncode == 0, listed.output[-6000:]
     assert "/var/lib/pi-controller.systemd.backup.rolled-back." in listed.output
     left = "ls -d /var/lib/pi-controller*.rolled-back.* /var/backups/pi-controller-migration/prepare"

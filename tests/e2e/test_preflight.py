@@ -77,7 +77,9 @@ def full_disk(name: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def eight_faults(old_world: Callable[[str], list[str]], tmp_path: Path) -> Iterator[tuple[list[str], dict[str, str], list[str]]]:
+def eight_faults(
+    old_world: Callable[[str], list[str]], tmp_path: Path
+) -> Iterator[tuple[list[str], dict[str, str], list[str]]]:
     """The lab broken in eight ways; gives its hosts, a pattern by fault, and the arguments that are part of the faults."""
     names = old_world("full")
     addresses = {node["name"]: node["address"] for node in rehearsal.lab_state()["nodes"]}
@@ -127,7 +129,12 @@ def test_eight_faults_are_named_in_one_table_and_nothing_is_changed(
     assert missing == [], f"not in the table:\n{listed}"
     # What follows from these eight, and nothing else: the image is missing everywhere, one node has no Pi now, and a kubelet that evicts
     # pods would do so on the full disk.
-    known = [*patterns.values(), r"^pi-\d: image: ", r"^pi-2: eviction: ", r"^\(all\): nodes \(warning\): pi-1 not in the inventory$"]
+    known = [
+        *patterns.values(),
+        r"^pi-\d: image: ",
+        r"^pi-2: eviction: ",
+        r"^\(all\): nodes \(warning\): pi-1 not in the inventory$",
+    ]
     assert [line for line in listed.splitlines() if not any(re.search(pattern, line) for pattern in known)] == []
     print(f"{len(table(run.output))} findings in {run.seconds:.1f} s")
 
@@ -140,11 +147,15 @@ def test_eight_faults_are_named_in_one_table_and_nothing_is_changed(
     assert ("DaemonSet", "pi-controller") not in before["kubernetes"]
 
 
-def test_a_pi_that_does_not_answer_is_a_line_of_the_table(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
+def test_a_pi_that_does_not_answer_is_a_line_of_the_table(
+    old_world: Callable[[str], list[str]], tmp_path: Path
+) -> None:
     names = old_world("full")
     # No process listens there: as a Pi that is off, but for the waiting.
     wrong_port = rehearsal.inventory_with(tmp_path, "pi-3", ansible_port=2)
-    run = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", "prepare", *wrong_port, log=tmp_path / "ansible.log")
+    run = rehearsal.run_playbook(
+        "playbooks/migrate.yml", "--tags", "prepare", *wrong_port, log=tmp_path / "ansible.log"
+    )
 
     assert run.returncode != 0
     (line,) = found(run.output).splitlines()
@@ -152,7 +163,9 @@ def test_a_pi_that_does_not_answer_is_a_line_of_the_table(old_world: Callable[[s
     assert run.changed == dict.fromkeys(names, 0)
 
 
-def test_a_healthy_lab_has_no_findings_also_where_prepare_was_begun(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
+def test_a_healthy_lab_has_no_findings_also_where_prepare_was_begun(
+    old_world: Callable[[str], list[str]], tmp_path: Path
+) -> None:
     names = old_world("full")
     before = world(names)
     run = rehearsal.run_playbook("playbooks/preflight.yml", log=tmp_path / "preflight.log")
@@ -169,9 +182,20 @@ def test_a_healthy_lab_has_no_findings_also_where_prepare_was_begun(old_world: C
     assert prepared.returncode == 0, prepared.output[-4000:]
     # As a prepare that stopped at its very end leaves it: pods on the temporary ports, a DaemonSet, folders.
     subprocess.run(
-        [Path(sys.executable).with_name("ansible"), "k3s_cluster", "-i", "inventories/lab", "-m", "pi_controller.raft_migration.migration_journal",
-         "-a", f"path={BACKUPS}/journal.json phase=prepare state=failed"],
-        cwd=rehearsal.REPOSITORY, check=True, capture_output=True, timeout=60,
+        [
+            Path(sys.executable).with_name("ansible"),
+            "k3s_cluster",
+            "-i",
+            "inventories/lab",
+            "-m",
+            "pi_controller.raft_migration.migration_journal",
+            "-a",
+            f"path={BACKUPS}/journal.json phase=prepare state=failed",
+        ],
+        cwd=rehearsal.REPOSITORY,
+        check=True,
+        capture_output=True,
+        timeout=60,
     )
     again = rehearsal.run_playbook("playbooks/preflight.yml", log=tmp_path / "again.log")
     assert again.returncode == 0, again.output[-4000:]
@@ -189,7 +213,12 @@ def neighbours(addresses: dict[str, str]) -> list[dict[str, Any]]:
 
     path = {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "legacy", "port": {"number": 8080}}}}
     # It needs no image to be given a node, and takes its port there.
-    container = {"name": "web", "image": "none", "imagePullPolicy": "Never", "ports": [{"containerPort": 80, "hostPort": 9092}]}
+    container = {
+        "name": "web",
+        "image": "none",
+        "imagePullPolicy": "Never",
+        "ports": [{"containerPort": 80, "hostPort": 9092}],
+    }
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "neighbours"}},
         obj("v1", "Service", "legacy", spec={"ports": [{"port": 8080, "protocol": "TCP"}]}),
@@ -203,8 +232,18 @@ def neighbours(addresses: dict[str, str]) -> list[dict[str, Any]]:
             ports=[{"name": "", "port": 8080, "protocol": "TCP"}],
         ),
         obj("networking.k8s.io/v1", "Ingress", "door", spec={"rules": [{"http": {"paths": [path]}}]}),
-        obj("v1", "Service", "outside", spec={"ports": [{"port": 8082, "protocol": "TCP"}], "externalIPs": [addresses["pi-2"]]}),
-        obj("v1", "Pod", "web", spec={"nodeName": "pi-3", "tolerations": [{"operator": "Exists"}], "containers": [container]}),
+        obj(
+            "v1",
+            "Service",
+            "outside",
+            spec={"ports": [{"port": 8082, "protocol": "TCP"}], "externalIPs": [addresses["pi-2"]]},
+        ),
+        obj(
+            "v1",
+            "Pod",
+            "web",
+            spec={"nodeName": "pi-3", "tolerations": [{"operator": "Exists"}], "containers": [container]},
+        ),
     ]
 
 
@@ -216,11 +255,27 @@ def in_kubernetes(items: list[dict[str, Any]]) -> Iterator[None]:
     owner, level = "objectset.rio.cattle.io/owner-", "pod-security.kubernetes.io/enforce"
 
     def kubectl(*words: str, given: str | None = None) -> None:
-        subprocess.run([*command, *words], cwd=rehearsal.REPOSITORY, input=given, text=True, check=True, capture_output=True, timeout=120)
+        subprocess.run(
+            [*command, *words],
+            cwd=rehearsal.REPOSITORY,
+            input=given,
+            text=True,
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
 
     try:
         kubectl("apply", "-f", "-", given=objects)
-        kubectl("annotate", "-n", "pi-controller", "service", "pi-controller", f"{owner}gvk=k3s.cattle.io/v1, Kind=Addon", f"{owner}name=pi")
+        kubectl(
+            "annotate",
+            "-n",
+            "pi-controller",
+            "service",
+            "pi-controller",
+            f"{owner}gvk=k3s.cattle.io/v1, Kind=Addon",
+            f"{owner}name=pi",
+        )
         kubectl("label", "namespace", "pi-controller", f"{level}=restricted")
         yield
     finally:
@@ -229,7 +284,9 @@ def in_kubernetes(items: list[dict[str, Any]]) -> Iterator[None]:
         kubectl("delete", "namespace", "neighbours", "--ignore-not-found", "--wait=true")
 
 
-def test_k1_k5_k6_k10_what_else_is_in_the_cluster_is_named(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
+def test_k1_k5_k6_k10_what_else_is_in_the_cluster_is_named(
+    old_world: Callable[[str], list[str]], tmp_path: Path
+) -> None:
     names = old_world("full")
     addresses = {node["name"]: node["address"] for node in rehearsal.lab_state()["nodes"]}
     with in_kubernetes(neighbours(addresses)):
@@ -246,7 +303,9 @@ def test_k1_k5_k6_k10_what_else_is_in_the_cluster_is_named(old_world: Callable[[
         "K6": r"^\(all\): namespace: .* violates PodSecurity \"restricted:latest\"",
         "K10": r"^\(all\): manifest: Service pi-controller is applied again from /var/lib/rancher/k3s/server/manifests/pi\.yaml$",
     }
-    assert [row for row, pattern in patterns.items() if not re.search(pattern, listed, re.MULTILINE)] == [], f"not in the table:\n{listed}"
+    assert [row for row, pattern in patterns.items() if not re.search(pattern, listed, re.MULTILINE)] == [], (
+        f"not in the table:\n{listed}"
+    )
     # Traffic to pi-2:8082 and pi-3:9092 is translated to what does not answer, which the probe of the ports sees as well.
     known = [*patterns.values(), r"^pi-\d: (way to pi-[23]|port (8082|9092))"]
     assert [line for line in listed.splitlines() if not any(re.search(pattern, line) for pattern in known)] == []

@@ -34,7 +34,11 @@ def on_the_pis() -> list[contextlib.AbstractContextManager[None]]:
             repair=f"rm -r {DROP_IN} && systemctl daemon-reload && systemctl restart {UNIT}",
         ),
         broken("pi-3", "mount -t tmpfs -o size=512m memory /var/backups", repair="umount /var/backups"),
-        broken("pi-1", f"mkdir -p /srv/pods {PODS} && mount --bind /srv/pods {PODS}", repair=f"umount {PODS} && rmdir {PODS} /srv/pods"),
+        broken(
+            "pi-1",
+            f"mkdir -p /srv/pods {PODS} && mount --bind /srv/pods {PODS}",
+            repair=f"umount {PODS} && rmdir {PODS} /srv/pods",
+        ),
         broken(
             "pi-2",
             f"printf '[Timer]\\nOnCalendar=yearly\\nUnit={UNIT}\\n' > /etc/systemd/system/nightly.timer && "
@@ -50,7 +54,9 @@ def on_the_pis() -> list[contextlib.AbstractContextManager[None]]:
     ]
 
 
-def test_p6_p7_p8_p9_p11_p12_s3_a1_k1_k5_k6_k10_named_at_once(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
+def test_p6_p7_p8_p9_p11_p12_s3_a1_k1_k5_k6_k10_named_at_once(
+    old_world: Callable[[str], list[str]], tmp_path: Path
+) -> None:
     names = old_world("full")
     addresses = {node["name"]: node["address"] for node in rehearsal.lab_state()["nodes"]}
     # By row of docs/real-systems.md: the finding, and a part of its remedy.
@@ -63,14 +69,23 @@ def test_p6_p7_p8_p9_p11_p12_s3_a1_k1_k5_k6_k10_named_at_once(old_world: Callabl
         "P12": (r"^pi-\d: write pause: about \d+ s predicted", "rolling"),
         "S3": (r"^pi-1: database table labels( \(warning\))?: needs the collation dictionary", "SQLite"),
         "A1": (r"^\(all\): forks: 2$", "--forks 3"),
-        "K1, a pod": (r"^pi-3: hostPort 9092: 9092 \(temporary_ports\.raft\) is claimed by the pod neighbours/web$", "neighbours"),
-        "K1, a Service": (r"^\(all\): hostPort 8082: .* is claimed by the Service neighbours/outside \(externalIPs\)$", "kubectl"),
+        "K1, a pod": (
+            r"^pi-3: hostPort 9092: 9092 \(temporary_ports\.raft\) is claimed by the pod neighbours/web$",
+            "neighbours",
+        ),
+        "K1, a Service": (
+            r"^\(all\): hostPort 8082: .* is claimed by the Service neighbours/outside \(externalIPs\)$",
+            "kubectl",
+        ),
         "K5": (
             rf"^\(all\): another Service: neighbours/legacy points to the units \({addresses['pi-1']}:8080\), used by the Ingress neighbours/door$",
             "pi_controller_service",
         ),
         "K6": (r"^\(all\): namespace: .* violates PodSecurity \"restricted:latest\"", "kubectl label namespace"),
-        "K10": (r"^\(all\): manifest: Service pi-controller is applied again from /var/lib/rancher/k3s/server/manifests/pi\.yaml$", "pi.yaml"),
+        "K10": (
+            r"^\(all\): manifest: Service pi-controller is applied again from /var/lib/rancher/k3s/server/manifests/pi\.yaml$",
+            "pi.yaml",
+        ),
     }
     short = json.dumps({"migration": {"timeouts": {"cutover_timeout": "1s"}}})
     with contextlib.ExitStack() as faults:
@@ -78,16 +93,22 @@ def test_p6_p7_p8_p9_p11_p12_s3_a1_k1_k5_k6_k10_named_at_once(old_world: Callabl
             faults.enter_context(fault)
         faults.enter_context(in_kubernetes(neighbours(addresses)))
         before = world(names)
-        run = rehearsal.run_playbook("playbooks/preflight.yml", "--forks", "2", "-e", short, log=tmp_path / "preflight.log")
+        run = rehearsal.run_playbook(
+            "playbooks/preflight.yml", "--forks", "2", "-e", short, log=tmp_path / "preflight.log"
+        )
         after = world(names)
     cluster.wait_caught_up(files.require())
 
     assert run.returncode != 0
     listed = found(run.output)
-    assert [row for row, (seen, _) in patterns.items() if not re.search(seen, listed, re.MULTILINE)] == [], f"not in the table:\n{listed}"
+    assert [row for row, (seen, _) in patterns.items() if not re.search(seen, listed, re.MULTILINE)] == [], (
+        f"not in the table:\n{listed}"
+    )
     fixes = dict(zip(listed.splitlines(), [row["fix"] for row in table(run.output)], strict=True))
     for row, (seen, remedy) in patterns.items():
-        assert [fix for line, fix in fixes.items() if re.search(seen, line) and remedy in fix], f"{row}: no {remedy} in {fixes}"
+        assert [fix for line, fix in fixes.items() if re.search(seen, line) and remedy in fix], (
+            f"{row}: no {remedy} in {fixes}"
+        )
     # What follows from these: traffic to pi-2:8082 and pi-3:9092 is translated to what does not answer, which the probe of the ports
     # sees as well; a table of one Pi's alone; a drop-in; and pods whose folder is on another mount than the data's.
     known = [

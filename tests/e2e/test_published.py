@@ -34,7 +34,9 @@ def test_d2_parallel_is_refused_on_the_published_daemon(tmp_path: Path) -> None:
     assert "migration.strategy" in text
     assert "rolling" in text
     for name in names:
-        assert not rehearsal.on_host(name, "find", "/var/backups", "/var/lib", "-maxdepth", "1", "-name", "pi-controller-*")
+        assert not rehearsal.on_host(
+            name, "find", "/var/backups", "/var/lib", "-maxdepth", "1", "-name", "pi-controller-*"
+        )
 
 
 @pytest.mark.longer
@@ -42,14 +44,19 @@ def test_d2_d7_each_pi_is_migrated_with_its_own_rows_and_goes_back(tmp_path: Pat
     """The image has a user of its own. Each Pi's clients are refused in its turn, and lose nothing."""
     names = rehearsal.old_world("published")
     arguments = [*rehearsal.strategy_arguments("rolling"), *rehearsal.PUBLISHED]
-    for way, playbook in (("there", ["playbooks/migrate.yml", "-e", "confirm=true"]), ("back", ["playbooks/rollback.yml"])):
+    for way, playbook in (
+        ("there", ["playbooks/migrate.yml", "-e", "confirm=true"]),
+        ("back", ["playbooks/rollback.yml"]),
+    ):
         folder = tmp_path / way
         folder.mkdir()
         with rehearsal.witnessed(folder, apart=True) as witness:
             run = rehearsal.run_playbook(*playbook, *arguments, log=folder / "ansible.log", show=True)
             assert run.returncode == 0, run.output[-4000:]
         assert rehearsal.alerts() == [], f"the quorum watch found trouble on a calm way {way}"
-        verdict, summary = witness.judge(HANDED_OVER, *rehearsal.refused_in_their_turns(folder, names, back=way == "back"))
+        verdict, summary = witness.judge(
+            HANDED_OVER, *rehearsal.refused_in_their_turns(folder, names, back=way == "back")
+        )
         print(summary)
         assert verdict["ok"], summary
         assert verdict["figures"]["pis"] == dict.fromkeys(names, "acquitted")

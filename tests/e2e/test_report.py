@@ -12,7 +12,9 @@ from tests.e2e import rehearsal, reports
 BACKUPS = "/var/backups/pi-controller-migration"
 
 
-def test_a_run_that_went_back_says_so_on_its_first_screen(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
+def test_a_run_that_went_back_says_so_on_its_first_screen(
+    old_world: Callable[[str], list[str]], tmp_path: Path
+) -> None:
     names = old_world("full")
     prepared = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", "prepare")
     assert prepared.returncode == 0, prepared.output[-3000:]
@@ -31,11 +33,20 @@ def test_a_run_that_went_back_says_so_on_its_first_screen(old_world: Callable[[s
     assert report["failure"]["phase"] == "transfer"
     assert report["state"]["served_by"] == "systemd"
     assert report["state"]["clusters"]["old"]["quorate"]
-    assert {phase["name"] for phase in report["phases"] if phase["state"] != "pending"} >= {"prepare", "transfer", "rollback"}
+    assert {phase["name"] for phase in report["phases"] if phase["state"] != "pending"} >= {
+        "prepare",
+        "transfer",
+        "rollback",
+    }
     assert report["figures"]["quorum_samples"] > 0
     page = (folder / "migration-report.html").read_text()
     first = page[page.index("<h1>") : page.index("<nav")]
-    for text in ("Rolled back to systemd", "The phase transfer failed", "The daemons under systemd serve all clients.", "3 of 3 voters answering"):
+    for text in (
+        "Rolled back to systemd",
+        "The phase transfer failed",
+        "The daemons under systemd serve all clients.",
+        "3 of 3 voters answering",
+    ):
         assert text in first.replace("\u00a0", " "), text
 
     # With a Pi that is off there is a report as well; no process listens on port 2.

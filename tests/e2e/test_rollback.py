@@ -26,8 +26,15 @@ def test_back_from_after_the_cutover_brings_the_writes_of_the_pods(
     names = old_world(profile)
     old_leader = on.leader(names)
     with rehearsal.witnessed(tmp_path) as witness:
-        forth = rehearsal.run_playbook("playbooks/migrate.yml", "-e", "confirm=true", "--tags", UP_TO_CUTOVER, log=tmp_path / "forth.log",
-                                       installed=installed)
+        forth = rehearsal.run_playbook(
+            "playbooks/migrate.yml",
+            "-e",
+            "confirm=true",
+            "--tags",
+            UP_TO_CUTOVER,
+            log=tmp_path / "forth.log",
+            installed=installed,
+        )
         assert forth.returncode == 0, forth.output[-4000:]
         lags = rehearsal.price_of_upstream(old_leader) if profile == "upstream" else ["--staleness", "2"]
         began = time.time()

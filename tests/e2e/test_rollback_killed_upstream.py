@@ -11,5 +11,7 @@ from tests.e2e import rehearsal
 from tests.e2e.killed import killed_in_every_turn
 
 
-def test_a_rollback_killed_in_a_turn_without_leadership_transfer(migrated: Callable[[str], list[str]], tmp_path: Path) -> None:
+def test_a_rollback_killed_in_a_turn_without_leadership_transfer(
+    migrated: Callable[[str], list[str]], tmp_path: Path
+) -> None:
     killed_in_every_turn(migrated("upstream"), tmp_path, *rehearsal.UPSTREAM_LAGS)

@@ -29,7 +29,13 @@ CA = "/run/pi-controller-test-ca.crt"
 
 
 def put(name: str, path: str, content: str, mode: str = "0600") -> None:
-    command = ["ssh", "-F", rehearsal.lab_state()["ssh_config"], name, f"umask 077 && cat > {path} && chmod {mode} {path}"]
+    command = [
+        "ssh",
+        "-F",
+        rehearsal.lab_state()["ssh_config"],
+        name,
+        f"umask 077 && cat > {path} && chmod {mode} {path}",
+    ]
     subprocess.run(command, input=content, text=True, check=True, timeout=30)
 
 
@@ -53,7 +59,12 @@ def secured(old_world: Callable[[str], list[str]], tmp_path: Path) -> Iterator[t
         config["api"].update(tls_cert="/etc/pi-controller/tls.crt", tls_key="/etc/pi-controller/tls.key")
         put(name, CONFIG, yaml.safe_dump(config))
         rehearsal.on_host(name, "systemctl", "restart", "pi-controller")
-    wait_for("every daemon follows one leader", lambda: undecided(token), timeout=30, advice="journalctl -u pi-controller on the Pis")
+    wait_for(
+        "every daemon follows one leader",
+        lambda: undecided(token),
+        timeout=30,
+        advice="journalctl -u pi-controller on the Pis",
+    )
     yield names, token
     Path(CA).unlink()
     # The next test's reset writes the configuration anew; a token in it must not outlive this one.
@@ -64,10 +75,19 @@ def secured(old_world: Callable[[str], list[str]], tmp_path: Path) -> Iterator[t
 def least_rights(tmp_path: Path) -> Path:
     """A kubeconfig of the ServiceAccount in docs/rbac.yml."""
     manifest = rehearsal.REPOSITORY / "docs/rbac.yml"
-    subprocess.run(["python3", "-m", "tests.lab", "kubectl", "--", "apply", "-f", str(manifest)], cwd=rehearsal.REPOSITORY, check=True, timeout=60)
+    subprocess.run(
+        ["python3", "-m", "tests.lab", "kubectl", "--", "apply", "-f", str(manifest)],
+        cwd=rehearsal.REPOSITORY,
+        check=True,
+        timeout=60,
+    )
     admin = yaml.safe_load(Path(rehearsal.lab_state()["kubeconfig"]).read_text())
     client = kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config_dict(admin))
-    wanted: Any = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    wanted: Any = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": 3600},
+    }
     made: Any = client.create_namespaced_service_account_token("raft-migration", "pi-controller", wanted)
     config = {
         "apiVersion": "v1",
@@ -98,12 +118,16 @@ def undecided(token: str) -> str | None:
     reported = [ask(node["address"], token, "GET", "/api/v1/raft/status")[1] for node in rehearsal.lab_state()["nodes"]]
     leaders = {status["leader"] for status in reported}
     led = any(status["is_leader"] for status in reported)
-    return None if led and len(leaders) == 1 and all(leaders) else f"leaders {leaders}, one of them by its own word: {led}"
+    return (
+        None if led and len(leaders) == 1 and all(leaders) else f"leaders {leaders}, one of them by its own word: {led}"
+    )
 
 
 def write(token: str, name: str) -> None:
     """One acknowledged write, on whichever Pi leads."""
-    answers = [ask(node["address"], token, "POST", "/api/v1/nodes", {"name": name}) for node in rehearsal.lab_state()["nodes"]]
+    answers = [
+        ask(node["address"], token, "POST", "/api/v1/nodes", {"name": name}) for node in rehearsal.lab_state()["nodes"]
+    ]
     assert 201 in [status for status, _ in answers], answers
 
 
@@ -122,7 +146,11 @@ def holds(folder: Path, text: str) -> list[Path]:
 
 def readable_by_others(folder: Path) -> list[str]:
     """Files and folders, and the folder itself, that are not for their owner alone."""
-    return [f"{path} {path.lstat().st_mode:o}" for path in [folder, *folder.rglob("*")] if path.lstat().st_mode & 0o077 and not path.is_symlink()]
+    return [
+        f"{path} {path.lstat().st_mode:o}"
+        for path in [folder, *folder.rglob("*")]
+        if path.lstat().st_mode & 0o077 and not path.is_symlink()
+    ]
 
 
 def test_least_rights_tls_and_a_token_that_never_leaks(
@@ -151,7 +179,9 @@ def test_least_rights_tls_and_a_token_that_never_leaks(
             }
         )
     )
-    run = rehearsal.run_playbook("playbooks/migrate.yml", "-vv", "-e", f"@{variables}", log=logs / "migrate.log", show=True)
+    run = rehearsal.run_playbook(
+        "playbooks/migrate.yml", "-vv", "-e", f"@{variables}", log=logs / "migrate.log", show=True
+    )
     assert run.returncode == 0, run.output[-4000:].replace(core, "TOKEN")
     assert readable_by_others(control) == []
     status = rehearsal.run_playbook("playbooks/status.yml", "-vv", "-e", f"@{variables}", log=logs / "status.log")
@@ -160,7 +190,9 @@ def test_least_rights_tls_and_a_token_that_never_leaks(
     everywhere(addresses, token, "written-before")
     write(token, "written-after")
 
-    back = rehearsal.run_playbook("playbooks/rollback.yml", "-vv", "-e", f"@{variables}", log=logs / "rollback.log", show=True)
+    back = rehearsal.run_playbook(
+        "playbooks/rollback.yml", "-vv", "-e", f"@{variables}", log=logs / "rollback.log", show=True
+    )
     assert back.returncode == 0, back.output[-4000:].replace(core, "TOKEN")
     assert readable_by_others(control) == []
     assert {on.unit_state(on.host(name)) for name in names} == {("enabled", "active")}
@@ -174,7 +206,9 @@ def test_least_rights_tls_and_a_token_that_never_leaks(
     assert core not in json.dumps(objects)
     for name in names:
         pi = on.host(name)
-        found = pi.run(f"grep -rlF {core} /var/backups /var/log /tmp /run /root /etc/systemd 2>/dev/null").stdout.split()
+        found = pi.run(
+            f"grep -rlF {core} /var/backups /var/log /tmp /run /root /etc/systemd 2>/dev/null"
+        ).stdout.split()
         assert found == [], f"{name}: {found}"
         assert pi.run_expect([0], f"grep -c {core} {CONFIG}").stdout.strip() == "1", "the daemon's own file has it"
         assert core not in pi.run("journalctl --no-pager --output=cat").stdout
@@ -187,7 +221,11 @@ def test_the_account_can_do_no_more(least_rights: Path) -> None:
 
     def may(verb: str, resource: str, namespace: str = "", group: str = "", name: str = "") -> bool:
         attributes = {"verb": verb, "resource": resource, "namespace": namespace, "group": group, "name": name}
-        body: Any = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
+        body: Any = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
         answer: Any = review.create_self_subject_access_review(body)
         return bool(answer.status.allowed)
 

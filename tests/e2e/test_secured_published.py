@@ -55,7 +55,12 @@ def secured(tmp_path: Path) -> Iterator[Secured]:
         Path(path).write_text(text)
     for node in rehearsal.lab_state()["nodes"]:
         secure(node, authority, f"pl4nted'\"{core}", {CA: ca, CERT: certificate.read_text(), KEY: key.read_text()})
-    wait_for("every daemon follows one leader", lambda: undecided(f"pl4nted'\"{core}"), timeout=60, advice="journalctl -u pi-controller on the Pis")
+    wait_for(
+        "every daemon follows one leader",
+        lambda: undecided(f"pl4nted'\"{core}"),
+        timeout=60,
+        advice="journalctl -u pi-controller on the Pis",
+    )
     yield Secured(names, f"pl4nted'\"{core}", key.read_text().splitlines()[1])
     for path in (CA, CERT, KEY):
         Path(path).unlink()
@@ -75,12 +80,16 @@ def secure(node: dict[str, Any], authority: Authority, password: str, files: dic
     config = yaml.safe_load(rehearsal.on_host(name, "cat", CONFIG))
     config["auth"] = {"user": USER, "password": password}
     folder = "/etc/pi-controller"
-    config["api"].update(tls_cert=f"{folder}/tls.crt", tls_key=f"{folder}/tls.key", tls_client_ca=f"{folder}/client-ca.crt")
+    config["api"].update(
+        tls_cert=f"{folder}/tls.crt", tls_key=f"{folder}/tls.key", tls_client_ca=f"{folder}/client-ca.crt"
+    )
     put(name, CONFIG, yaml.safe_dump(config))
     rehearsal.on_host(name, "systemctl", "restart", "pi-controller")
 
 
-def ask(address: str, method: str, path: str, body: Any = None, token: str = "", certified: bool = True) -> tuple[int, Any]:
+def ask(
+    address: str, method: str, path: str, body: Any = None, token: str = "", certified: bool = True
+) -> tuple[int, Any]:
     context = ssl.create_default_context(cafile=CA)
     if certified:
         context.load_cert_chain(CERT, KEY)
@@ -106,7 +115,9 @@ def read(address: str, password: str, path: str) -> Any:
 def undecided(password: str) -> str | None:
     """Why not every daemon follows one leader, as after all were started again."""
     try:
-        leaders = {read(node["address"], password, "/api/v1/raft/status")["leader"] for node in rehearsal.lab_state()["nodes"]}
+        leaders = {
+            read(node["address"], password, "/api/v1/raft/status")["leader"] for node in rehearsal.lab_state()["nodes"]
+        }
     except (OSError, http.client.HTTPException, AssertionError) as error:
         return str(error)
     return None if len(leaders) == 1 and all(leaders) else f"leaders {leaders}"
@@ -115,7 +126,9 @@ def undecided(password: str) -> str | None:
 def rows(password: str) -> dict[str, set[str]]:
     """The rows of each Pi, which has only its own."""
     nodes = rehearsal.lab_state()["nodes"]
-    return {node["name"]: {row["name"] for row in read(node["address"], password, "/api/v1/gpio")["gpio"]} for node in nodes}
+    return {
+        node["name"]: {row["name"] for row in read(node["address"], password, "/api/v1/gpio")["gpio"]} for node in nodes
+    }
 
 
 def test_d5_d6_tls_with_client_certificates_and_a_login(secured: Secured, tmp_path: Path) -> None:
@@ -149,7 +162,9 @@ def test_d5_d6_tls_with_client_certificates_and_a_login(secured: Secured, tmp_pa
         )
     )
     for playbook in ("migrate", "status", "rollback"):
-        run = rehearsal.run_playbook(f"playbooks/{playbook}.yml", "-vv", "-e", f"@{variables}", log=logs / f"{playbook}.log", show=True)
+        run = rehearsal.run_playbook(
+            f"playbooks/{playbook}.yml", "-vv", "-e", f"@{variables}", log=logs / f"{playbook}.log", show=True
+        )
         assert run.returncode == 0, run.output[-4000:].replace(core, "PASSWORD")
         assert readable_by_others(control) == []
         assert rows(password) == before, playbook
@@ -158,14 +173,18 @@ def test_d5_d6_tls_with_client_certificates_and_a_login(secured: Secured, tmp_pa
     # A search that finds nothing proves something only if it finds what is there.
     assert holds(variables.parent, core) == [variables]
     assert holds(tmp_path / "pki", secured.key) != []
-    objects = json.dumps(rehearsal.kubectl_json("get", "daemonsets,pods,services,configmaps,leases,events,secrets", "--all-namespaces"))
+    objects = json.dumps(
+        rehearsal.kubectl_json("get", "daemonsets,pods,services,configmaps,leases,events,secrets", "--all-namespaces")
+    )
     for secret in (core, secured.key, JWT):
         assert holds(logs, secret) == []
         assert holds(control, secret) == []
         assert secret not in objects
     for name in names:
         pi = on.host(name)
-        found = pi.run(f"grep -rlF -e {core} -e {JWT} /var/backups /var/log /tmp /run /root /etc/systemd 2>/dev/null").stdout.split()
+        found = pi.run(
+            f"grep -rlF -e {core} -e {JWT} /var/backups /var/log /tmp /run /root /etc/systemd 2>/dev/null"
+        ).stdout.split()
         assert found == [], f"{name}: {found}"
         assert pi.run_expect([0], f"grep -c {core} {CONFIG}").stdout.strip() == "1", "the daemon's own file has it"
         journal = pi.run("journalctl --no-pager --output=cat").stdout

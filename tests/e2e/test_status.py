@@ -56,7 +56,9 @@ def look(name: str) -> dict[str, Any]:
                 # One that gets no votes, at an address its cluster does not know yet, tries again in a new term every second.
                 "term": int(stats["term"]) if reported["state"] != "Candidate" else None,
                 "applied": int(stats["applied_index"]),
-                "members": sorted((member["ID"], member["Address"], member["Voter"]) for member in reported["members"] or []),
+                "members": sorted(
+                    (member["ID"], member["Address"], member["Voter"]) for member in reported["members"] or []
+                ),
             }
     phases = json.loads(journal)["phases"] if journal.strip() else {}
     return {
@@ -70,7 +72,9 @@ def look(name: str) -> dict[str, Any]:
 
 def truth(names: list[str]) -> dict[str, Any]:
     """What hosts and API say."""
-    slices = rehearsal.kubectl_json("-n", "pi-controller", "get", "endpointslices", "-l", "kubernetes.io/service-name=pi-controller")
+    slices = rehearsal.kubectl_json(
+        "-n", "pi-controller", "get", "endpointslices", "-l", "kubernetes.io/service-name=pi-controller"
+    )
     service = {
         f"{address}:{port['port']}"
         for piece in slices["items"]
@@ -114,10 +118,17 @@ def assert_true(reported: dict[str, Any], seen: dict[str, Any], names: list[str]
     for name in names:
         mine, its = reported["traffic"]["hosts"][name], pis[name]
         assert (mine["gate"], mine["unit"]) == (its["gate"], its["unit"]), name
-        assert (mine["standard_port"], mine["temporary_port"]) == (its["ports"][STANDARD], its["ports"][TEMPORARY]), name
+        assert (mine["standard_port"], mine["temporary_port"]) == (its["ports"][STANDARD], its["ports"][TEMPORARY]), (
+            name
+        )
     assert sorted(target["endpoint"] for target in reported["traffic"]["service"]["leads_to"]) == seen["service"]
     for which, holder in (("old", "unit"), ("new", "pod")):
-        daemons = {name: pis[name]["raft"][port] for name in names for port, held in pis[name]["ports"].items() if held == holder}
+        daemons = {
+            name: pis[name]["raft"][port]
+            for name in names
+            for port, held in pis[name]["ports"].items()
+            if held == holder
+        }
         cluster = reported["clusters"][which]
         assert cluster["answering"] == len(daemons), which
         leaders = [daemon for daemon in daemons.values() if daemon["role"] == "leader"]
@@ -125,12 +136,19 @@ def assert_true(reported: dict[str, Any], seen: dict[str, Any], names: list[str]
             continue
         leader = max(leaders, key=lambda status: status["term"])
         assert cluster["term"] == leader["term"], which
-        assert sorted((member["id"], member["address"], member["voter"]) for member in cluster["members"]) == leader["members"], which
+        assert (
+            sorted((member["id"], member["address"], member["voter"]) for member in cluster["members"])
+            == leader["members"]
+        ), which
         for member in cluster["members"]:
             if member["host"] in daemons:
                 own = daemons[member["host"]]
                 term = own["term"] or member["term"]
-                assert (member["role"], member["term"], member["applied_index"]) == (own["role"], term, own["applied"]), member
+                assert (member["role"], member["term"], member["applied_index"]) == (
+                    own["role"],
+                    term,
+                    own["applied"],
+                ), member
 
 
 def killed_at(task: str, nth: int = 1, tag: str = "complete") -> None:
@@ -169,11 +187,15 @@ def test_status_says_what_is_true_at_twelve_points(old_world: Callable[[str], li
         assert_true(reported, seen, names)
         points.append(title)
         served = reported["traffic"]["served_by"]
-        print(f"{len(points):2d} {title}: {reported['state']} at {reported['phase']}, served by {served}; next: {reported['next']['command']}")
+        print(
+            f"{len(points):2d} {title}: {reported['state']} at {reported['phase']}, served by {served}; next: {reported['next']['command']}"
+        )
         return reported
 
     def run(tag: str) -> None:
-        done = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", tag, "-e", "confirm=true", log=tmp_path / f"{tag}.log")
+        done = rehearsal.run_playbook(
+            "playbooks/migrate.yml", "--tags", tag, "-e", "confirm=true", log=tmp_path / f"{tag}.log"
+        )
         assert done.returncode == 0, done.output[-3000:]
 
     reported = point("untouched")

@@ -36,7 +36,9 @@ def test_verb_by_verb(old_world: Callable[[str], list[str]], tmp_path: Path) -> 
         assert sum(refused.changed.values()) == 0
         assert states(names[0]) == {"prepare": "done"}
 
-        snapshots = [name for name in names if rehearsal.on_host(name, "find", BACKUPS, "-path", "*/prepare/snapshot/state.bin")]
+        snapshots = [
+            name for name in names if rehearsal.on_host(name, "find", BACKUPS, "-path", "*/prepare/snapshot/state.bin")
+        ]
         assert len(snapshots) == 1, "the leader's snapshot lies on its own Pi"
         run = verb("transfer", f"snapshot_path={BACKUPS}/prepare/snapshot/state.bin", log=tmp_path / "transfer.log")
         assert run.returncode == 0, run.output[-4000:]

@@ -95,7 +95,11 @@ def assert_reported(runs: Run, run: rehearsal.PlaybookRun, freeze: Freeze, clust
     assert freeze.name in raised["message"]
     assert freeze.began - 1 < raised["began"] < freeze.began + 2
     assert 3 < raised["at"] - raised["began"] < 5
-    ends = [alert["ended"] for alert in runs.alerts if (alert["kind"], alert["began"]) == (raised["kind"], raised["began"]) and alert["ended"]]
+    ends = [
+        alert["ended"]
+        for alert in runs.alerts
+        if (alert["kind"], alert["began"]) == (raised["kind"], raised["began"]) and alert["ended"]
+    ]
     if ends:
         assert freeze.began + FROZEN_FOR - 1 < ends[0] < freeze.ended + 3
     assert f"leader_lost in phase {phase}: the leader of the {cluster} cluster, {freeze.name} (" in run.output
@@ -138,7 +142,9 @@ def test_a_frozen_leader_takes_the_run_back(old_world: Callable[[str], list[str]
         assert on.listening(pi).isdisjoint({9092, 9093, 8082})
 
 
-def test_a_second_operator_is_refused_with_the_owners_name(old_world: Callable[[str], list[str]], runs: Run, tmp_path: Path) -> None:
+def test_a_second_operator_is_refused_with_the_owners_name(
+    old_world: Callable[[str], list[str]], runs: Run, tmp_path: Path
+) -> None:
     names = old_world("full")
     second: list[rehearsal.PlaybookRun] = []
     other = Run(tmp_path / "other")

@@ -20,7 +20,9 @@ ELECTED = rehearsal.Limits(write_pause=15, read_gap=5, recovery=20)
 PODS_PUT_ASIDE, ARCHIVE_PUT_ASIDE = "pi-controller-pods", "pi-controller.systemd.backup"
 
 
-def back(names: list[str], log: Path, installed: Path | None = None, put_aside: str = PODS_PUT_ASIDE) -> rehearsal.PlaybookRun:
+def back(
+    names: list[str], log: Path, installed: Path | None = None, put_aside: str = PODS_PUT_ASIDE
+) -> rehearsal.PlaybookRun:
     run = rehearsal.run_playbook("playbooks/rollback.yml", log=log, show=True, installed=installed)
     assert run.returncode == 0, run.output[-4000:]
     print(f"rolled back in {run.seconds:.1f} s")
@@ -39,6 +41,8 @@ def assert_old_world(names: list[str], put_aside: str) -> None:
         assert not on.gate_rules(pi)
         assert not pi.file("/var/lib/pi-controller-pods").exists
         assert not pi.file("/var/lib/pi-controller.systemd.backup").exists
-        assert re.search(rf"^{re.escape(put_aside)}\.rolled-back\.\d", pi.check_output("ls /var/lib"), re.MULTILINE), name
+        assert re.search(rf"^{re.escape(put_aside)}\.rolled-back\.\d", pi.check_output("ls /var/lib"), re.MULTILINE), (
+            name
+        )
         unit_file = pi.file("/etc/systemd/system/pi-controller.service")
         assert (unit_file.mode, unit_file.user, unit_file.group) == (0o644, "root", "root")

@@ -36,5 +36,7 @@ def world(names: list[str]) -> dict[str, Any]:
 
 def without_status(item: dict[str, Any]) -> dict[str, Any]:
     """What its owner has asked for. The status is written by controllers and kubelets whenever they look, and counts up the version."""
-    metadata = {name: value for name, value in item["metadata"].items() if name not in ("resourceVersion", "managedFields")}
+    metadata = {
+        name: value for name, value in item["metadata"].items() if name not in ("resourceVersion", "managedFields")
+    }
     return {**{name: value for name, value in item.items() if name != "status"}, "metadata": metadata}

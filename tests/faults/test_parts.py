@@ -226,9 +226,13 @@ def test_a_rollback_that_faults_befall_has_to_be_finished() -> None:
 def test_a_run_that_ends_without_a_message_is_a_failure() -> None:
     one = injection("port_migration", 50.0)
     silent = course(one, returncode=2)
-    assert any("without the migration status" in fault for fault in line_of(one, silent, NOTHING, acknowledged()).faults)
+    assert any(
+        "without the migration status" in fault for fault in line_of(one, silent, NOTHING, acknowledged()).faults
+    )
     silent.attempts[0].message = "The migration is paused: phase port_migration stopped"
-    assert not any("without the migration status" in fault for fault in line_of(one, silent, NOTHING, acknowledged()).faults)
+    assert not any(
+        "without the migration status" in fault for fault in line_of(one, silent, NOTHING, acknowledged()).faults
+    )
 
 
 def write(outcome: str, at: float, error: str = "") -> Operation:

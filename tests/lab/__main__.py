@@ -26,7 +26,9 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--profile", choices=settings.PROFILES, default="full")
     verb = verbs.add_parser("packages", help="install what the machine itself needs, from Debian")
     verb.add_argument("group", nargs="*", help=f"{', '.join(packages.GROUPS)}; all of them if none is named")
-    verb = verbs.add_parser("fresh-path", help="fill a folder with the programs a fresh machine has once the packages are installed")
+    verb = verbs.add_parser(
+        "fresh-path", help="fill a folder with the programs a fresh machine has once the packages are installed"
+    )
     verb.add_argument("folder", type=Path)
     verb.add_argument("group", nargs="*", help="with the packages of these groups; of all if none is named")
     verbs.add_parser("build", help="build what the lab runs, into the cache")
@@ -94,10 +96,14 @@ def run(options: argparse.Namespace) -> int:
     command = [word for position, word in enumerate(getattr(options, "command", [])) if word != "--" or position]
     if options.verb == "status":
         for node in lab.nodes:
-            print(f"{node.name} {node.address} {'on' if machines.running(node) else 'off'}{'' if network.plugged(node) else ', partitioned'}")
+            print(
+                f"{node.name} {node.address} {'on' if machines.running(node) else 'off'}{'' if network.plugged(node) else ', partitioned'}"
+            )
         return 0
     if options.verb == "kubectl":
-        return subprocess.run([*provider.kubectl, *command], env={**os.environ, "KUBECONFIG": str(settings.STATE / "kubeconfig")}).returncode
+        return subprocess.run(
+            [*provider.kubectl, *command], env={**os.environ, "KUBECONFIG": str(settings.STATE / "kubeconfig")}
+        ).returncode
     if options.verb == "stop-api":
         faults.stop_api(lab, provider)
         return 0

@@ -107,7 +107,9 @@ def kill(name: str | None = None, timeout: float = 20) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if time.monotonic() > deadline:
-            raise LabError(f"Processes {sorted(pids)[:5]} of the lab do not end: look at them with ps, then run `down` again.")
+            raise LabError(
+                f"Processes {sorted(pids)[:5]} of the lab do not end: look at them with ps, then run `down` again."
+            )
         time.sleep(0.02)
 
 

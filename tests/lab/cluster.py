@@ -80,11 +80,21 @@ def start(state: State, progress: Progress) -> None:
     first = state.nodes[0]
     File(CONFIG, config(first, state, bootstrap=True), 0o600).write(machines.root(first))
     in_parallel(lambda node: machines.execute(node, ["systemctl", "enable", "--now", UNIT]), state.nodes)
-    wait_for(f"{first.name} leads", lambda: None if leader(first) else "no leader", timeout=20, advice=f"journalctl -u {UNIT} on {first.name}")
+    wait_for(
+        f"{first.name} leads",
+        lambda: None if leader(first) else "no leader",
+        timeout=20,
+        advice=f"journalctl -u {UNIT} on {first.name}",
+    )
     # `bootstrap: true` fails on a node that has Raft state, so an owner takes it out after the first start.
     File(CONFIG, config(first, state, bootstrap=False), 0o600).write(machines.root(first))
     for node in state.nodes[1:]:
-        request(first, "POST", "/api/v1/raft/members", {"node_id": node.name, "address": settings.with_port(node.address, settings.RAFT_PORT)})
+        request(
+            first,
+            "POST",
+            "/api/v1/raft/members",
+            {"node_id": node.name, "address": settings.with_port(node.address, settings.RAFT_PORT)},
+        )
     in_parallel(_wait_member, [(node, len(state.nodes)) for node in state.nodes])
 
 
@@ -97,7 +107,12 @@ def load_data(state: State, progress: Progress) -> None:
     leading = next(node for node in state.nodes if leader(node) == settings.with_port(node.address, settings.RAFT_PORT))
     for table, rows in ROWS.items():
         for number in range(1, rows + 1):
-            request(leading, "POST", f"/api/v1/{table}", {"name": f"{table}-{number}", "pin": number, "note": "there before the migration"})
+            request(
+                leading,
+                "POST",
+                f"/api/v1/{table}",
+                {"name": f"{table}-{number}", "pin": number, "note": "there before the migration"},
+            )
     progress.say(f"pi-controller: {sum(ROWS.values())} rows loaded through {leading.name}")
 
 
@@ -113,7 +128,9 @@ def _wait_member(wanted: tuple[Node, int]) -> None:
     def probe() -> str | None:
         status = request(node, "GET", "/api/v1/raft/status")
         voters = sum(1 for member in status["members"] or [] if member["Voter"])
-        return None if voters == count and status["leader"] else f"{voters} voters, leader {status['leader'] or 'unknown'}"
+        return (
+            None if voters == count and status["leader"] else f"{voters} voters, leader {status['leader'] or 'unknown'}"
+        )
 
     wait_for(f"{node.name} is one of {count} voters", probe, timeout=30, advice=f"journalctl -u {UNIT} on {node.name}")
 
@@ -125,7 +142,11 @@ def wait_caught_up(state: State) -> None:
         reported = {node.name: request(node, "GET", "/api/v1/raft/status") for node in state.nodes}
         applied = {name: status["raft_stats"]["applied_index"] for name, status in reported.items()}
         leaders = {status["leader"] for status in reported.values()}
-        return None if len(set(applied.values())) == 1 and len(leaders) == 1 and all(leaders) else f"applied {applied}, leaders {leaders}"
+        return (
+            None
+            if len(set(applied.values())) == 1 and len(leaders) == 1 and all(leaders)
+            else f"applied {applied}, leaders {leaders}"
+        )
 
     wait_for("every node is caught up", probe, timeout=30, advice="python3 -m tests.lab reset")
 
@@ -151,7 +172,9 @@ def request(node: Node, method: str, path: str, body: Any = None, longest: float
 def _ask(node: Node, method: str, path: str, body: Any) -> tuple[int, str]:
     connection = http.client.HTTPConnection(node.address, settings.REST_PORT, timeout=5)
     try:
-        connection.request(method, path, body=None if body is None else json.dumps(body), headers={"Content-Type": "application/json"})
+        connection.request(
+            method, path, body=None if body is None else json.dumps(body), headers={"Content-Type": "application/json"}
+        )
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     except OSError as error:

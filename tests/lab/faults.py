@@ -45,7 +45,9 @@ def kill(node: Node, name: str, signal: str = "KILL", owner: str | None = None) 
     pids = processes(node, name, owner)
     if not pids:
         whose = f" of the {owner}" if owner else ""
-        raise LabError(f"{node.name}: no process{whose} is named '{name}': see `python3 -m tests.lab exec {node.name} -- ps -e`.")
+        raise LabError(
+            f"{node.name}: no process{whose} is named '{name}': see `python3 -m tests.lab exec {node.name} -- ps -e`."
+        )
     number = signals.Signals[f"SIG{signal.removeprefix('SIG')}"]
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
@@ -63,7 +65,17 @@ def thaw(node: Node) -> None:
 
 def stop_pod(node: Node, provider: Provider) -> str:
     """Delete the host's pod, as an eviction would."""
-    listed = kubectl(provider, "-n", settings.NAMESPACE, "get", "pods", "--field-selector", f"spec.nodeName={node.name}", "-o", "json")
+    listed = kubectl(
+        provider,
+        "-n",
+        settings.NAMESPACE,
+        "get",
+        "pods",
+        "--field-selector",
+        f"spec.nodeName={node.name}",
+        "-o",
+        "json",
+    )
     names = [pod["metadata"]["name"] for pod in json.loads(listed)["items"]]
     if not names:
         raise LabError(f"{node.name}: there is no pod in the namespace {settings.NAMESPACE}.")
@@ -74,7 +86,9 @@ def stop_pod(node: Node, provider: Provider) -> str:
 def fill(node: Node, path: str, provider: Provider) -> int:
     """Leave almost no room on the host's own disk below `path`; returns the bytes taken."""
     if any(path.rstrip("/").startswith(outside) for outside in provider.disk_folders):
-        raise LabError(f"{node.name}: {path} lies on the machine's own disk, which is never filled: take another folder.")
+        raise LabError(
+            f"{node.name}: {path} lies on the machine's own disk, which is never filled: take another folder."
+        )
     folder = machines.root(node) / path.strip("/")
     if not folder.is_dir():
         raise LabError(f"{node.name}: there is no folder {path}.")

@@ -69,7 +69,9 @@ def closure(wanted: Iterable[str], known: Mapping[str, Package]) -> set[str]:
             providers.setdefault(name, []).append(package.name)
     missing = sorted(set(wanted) - set(known))
     if missing:
-        raise LabError(f"{', '.join(missing)}: declared and not installed. Run `python3 -m tests.lab packages`, then try again.")
+        raise LabError(
+            f"{', '.join(missing)}: declared and not installed. Run `python3 -m tests.lab packages`, then try again."
+        )
     found: set[str] = set()
     left = list(wanted)
     while left:
@@ -78,7 +80,9 @@ def closure(wanted: Iterable[str], known: Mapping[str, Package]) -> set[str]:
             continue
         found.add(name)
         for choice in known[name].depends:
-            real = [package for option in choice for package in ([option] if option in known else providers.get(option, []))]
+            real = [
+                package for option in choice for package in ([option] if option in known else providers.get(option, []))
+            ]
             # Of alternatives, one that is wanted anyway, or the first.
             if real and not set(real) & found:
                 left.append(real[0])

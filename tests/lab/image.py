@@ -27,7 +27,9 @@ def build_pause(progress: Progress) -> Path:
 
     def make(folder: Path) -> None:
         packages.ensure(packages.BUILD, progress)
-        run_logged(["gcc", "-Os", "-static", "-s", "-o", folder / "pause", source], cache.log_file("pause"), timeout=120)
+        run_logged(
+            ["gcc", "-Os", "-static", "-s", "-o", folder / "pause", source], cache.log_file("pause"), timeout=120
+        )
 
     key = cache.file_digest(source)
     return cache.obtain("pause", key, make, progress, "building the pause program") / "pause"

@@ -26,7 +26,9 @@ def only_one(state: Path) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             holder = file.read().strip() or "unknown"
-            raise LabError(f"Another lab command is running (pid {holder}): wait for it to end, then try again.") from error
+            raise LabError(
+                f"Another lab command is running (pid {holder}): wait for it to end, then try again."
+            ) from error
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()

@@ -54,7 +54,9 @@ table inet pi-lab {
     }
 }
 NFT
-""".replace("SERVICE_RANGE_4", settings.FAMILIES["ipv4"].service_range).replace("SERVICE_RANGE_6", settings.FAMILIES["ipv6"].service_range)
+""".replace("SERVICE_RANGE_4", settings.FAMILIES["ipv4"].service_range).replace(
+    "SERVICE_RANGE_6", settings.FAMILIES["ipv6"].service_range
+)
 SETUP_UNIT = """\
 [Unit]
 Description=What a Pi has and a container lacks
@@ -157,7 +159,11 @@ def start(node: Node, boot: Boot) -> None:
         command += ["systemd.unified_cgroup_hierarchy=0", LEGACY]
     # A shell moves itself into the host's groups and then becomes nspawn, so that nothing of it starts elsewhere.
     script = "".join(f"echo $$ > '{group}/cgroup.procs'\n" for group in groups) + 'exec "$@"\n'
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network", "TERM": "dumb"}
+    environment = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",
+        "TERM": "dumb",
+    }
     with (node.folder / CONSOLE).open("ab") as console:
         process = subprocess.Popen(
             ["sh", "-ec", script, "sh", *command],
@@ -221,9 +227,17 @@ def command_in(node: Node, argv: Sequence[str]) -> list[str]:
     """The command line that runs a command as root in a host, its network working or not."""
     pid = init_pid(node)
     if pid is None:
-        raise LabError(f"{node.name} is off: run `python3 -m tests.lab up`, or `python3 -m tests.lab reboot {node.name}`.")
+        raise LabError(
+            f"{node.name} is off: run `python3 -m tests.lab up`, or `python3 -m tests.lab reboot {node.name}`."
+        )
     enter = ["nsenter", f"--target={pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]
-    environment = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"]
+    environment = [
+        "env",
+        "-i",
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME=/root",
+        "LC_ALL=C.UTF-8",
+    ]
     return [*enter, *environment, *argv]
 
 

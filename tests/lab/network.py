@@ -44,7 +44,9 @@ def _refuse_foreign_routes() -> None:
     for family, flag in ((settings.FAMILIES["ipv4"], "-4"), (settings.FAMILIES["ipv6"], "-6")):
         taken = run(["ip", flag, "route", "show", "root", family.host_network]).stdout.strip()
         if taken:
-            raise LabError(f"The lab's network {family.host_network} is in use on this machine ({taken.splitlines()[0]}): free it, then try again.")
+            raise LabError(
+                f"The lab's network {family.host_network} is in use on this machine ({taken.splitlines()[0]}): free it, then try again."
+            )
 
 
 def _in_network(address: str, family: settings.Family) -> list[str]:
@@ -80,7 +82,18 @@ def _forget_the_unanswered(node: Node) -> None:
     Until then a client that is given the same port is routed to that host's endpoint again, long after kube-proxy has taken it
     away: true of every Service, and no matter of a migration. Linux starts counting ports anew every ten seconds, so it happens.
     """
-    run(["ip", "netns", "exec", node.name, "sysctl", "-q", "-w", f"net.netfilter.nf_conntrack_tcp_timeout_syn_sent={UNANSWERED_SECONDS}"])
+    run(
+        [
+            "ip",
+            "netns",
+            "exec",
+            node.name,
+            "sysctl",
+            "-q",
+            "-w",
+            f"net.netfilter.nf_conntrack_tcp_timeout_syn_sent={UNANSWERED_SECONDS}",
+        ]
+    )
 
 
 def partition(node: Node) -> None:

@@ -32,7 +32,10 @@ def wait_ready(state: State, provider: Provider, progress: Progress) -> None:
         ready = {
             node["metadata"]["name"]
             for node in nodes
-            if any(condition["type"] == "Ready" and condition["status"] == "True" for condition in node["status"].get("conditions", []))
+            if any(
+                condition["type"] == "Ready" and condition["status"] == "True"
+                for condition in node["status"].get("conditions", [])
+            )
         }
         left = {node.name for node in state.nodes} - ready
         return None if not left else f"not Ready: {', '.join(sorted(left))}"
@@ -45,7 +48,9 @@ def import_images(state: State, provider: Provider, archives: dict[str, bytes], 
     def import_all(node: Node) -> None:
         wait_for(
             f"containerd answers on {node.name}",
-            lambda: None if machines.execute(node, [*provider.ctr, "version"], check=False).returncode == 0 else "no answer",
+            lambda: (
+                None if machines.execute(node, [*provider.ctr, "version"], check=False).returncode == 0 else "no answer"
+            ),
             timeout=60,
             advice=f"journalctl -u containerd on {node.name}",
             interval=0.3,
@@ -67,12 +72,18 @@ def apply(state: State, provider: Provider) -> str:
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": metadata,
-            "spec": {"ports": [{"name": name, "port": port, "targetPort": name, "protocol": "TCP"} for name, port in ports.items()]},
+            "spec": {
+                "ports": [
+                    {"name": name, "port": port, "targetPort": name, "protocol": "TCP"} for name, port in ports.items()
+                ]
+            },
         },
         by_hand(state, ports),
     ]
     kubectl(provider, "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
-    return kubectl(provider, "-n", settings.NAMESPACE, "get", "service", settings.NAMESPACE, "-o", "jsonpath={.spec.clusterIP}")
+    return kubectl(
+        provider, "-n", settings.NAMESPACE, "get", "service", settings.NAMESPACE, "-o", "jsonpath={.spec.clusterIP}"
+    )
 
 
 def by_hand(state: State, ports: dict[str, int]) -> dict[str, Any]:
@@ -87,7 +98,9 @@ def by_hand(state: State, ports: dict[str, int]) -> dict[str, Any]:
         "kind": "EndpointSlice",
         "metadata": {**metadata, "labels": {"kubernetes.io/service-name": settings.NAMESPACE}},
         "addressType": state.addresses.slices,
-        "endpoints": [{"addresses": [node.address], "conditions": {"ready": True}, "nodeName": node.name} for node in state.nodes],
+        "endpoints": [
+            {"addresses": [node.address], "conditions": {"ready": True}, "nodeName": node.name} for node in state.nodes
+        ],
         "ports": listed,
     }
 
@@ -99,7 +112,11 @@ def wait_service(state: State, address: str) -> None:
         url = f"http://{settings.with_port(address, settings.REST_PORT)}/health"
         wait_for(
             f"the Service answers on {node.name}",
-            lambda: None if machines.execute(node, ["curl", "-sf", "--max-time", "2", url], check=False).returncode == 0 else "no answer",
+            lambda: (
+                None
+                if machines.execute(node, ["curl", "-sf", "--max-time", "2", url], check=False).returncode == 0
+                else "no answer"
+            ),
             timeout=30,
             advice=f"journalctl -u kube-proxy on {node.name}",
             interval=0.2,

@@ -50,7 +50,9 @@ class Options:
     def __str__(self) -> str:
         speed = f", {self.cpu:g} of a core each" if self.cpu else ""
         six = ", IPv6" if self.family == "ipv6" else ""
-        return f"Kubernetes {self.version} on {self.datastore}, Debian {self.suite}, kube-proxy {self.proxy}{six}{speed}"
+        return (
+            f"Kubernetes {self.version} on {self.datastore}, Debian {self.suite}, kube-proxy {self.proxy}{six}{speed}"
+        )
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Options:

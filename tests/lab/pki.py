@@ -28,7 +28,18 @@ class Authority:
             self._key("ca")
             # Python 3.13 and newer refuse an authority that does not say what it is for.
             usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
-            new: list[str | Path] = ["openssl", "req", "-x509", "-new", "-key", self.folder / "ca.key", "-subj", "/CN=pi-lab", "-days", "30"]
+            new: list[str | Path] = [
+                "openssl",
+                "req",
+                "-x509",
+                "-new",
+                "-key",
+                self.folder / "ca.key",
+                "-subj",
+                "/CN=pi-lab",
+                "-days",
+                "30",
+            ]
             run([*new, *usage, "-out", self.certificate])
 
     def signing_key(self, name: str) -> None:
@@ -51,8 +62,21 @@ class Authority:
         write_private(self.folder / f"{name}.ext", extensions)
         serial = f"0x{sum(map(ord, name)) + len(list(self.folder.glob('*.crt'))) * 65536:x}"
         signed = run(
-            ["openssl", "x509", "-req", "-CA", self.certificate, "-CAkey", self.folder / "ca.key", "-set_serial", serial,
-             "-days", "30", "-extfile", self.folder / f"{name}.ext"],
+            [
+                "openssl",
+                "x509",
+                "-req",
+                "-CA",
+                self.certificate,
+                "-CAkey",
+                self.folder / "ca.key",
+                "-set_serial",
+                serial,
+                "-days",
+                "30",
+                "-extfile",
+                self.folder / f"{name}.ext",
+            ],
             stdin=request,
         )
         write_private(certificate, signed.stdout)

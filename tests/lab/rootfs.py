@@ -65,7 +65,13 @@ def key(suite: str) -> str:
 
 def build(suite: str, progress: Progress) -> Path:
     """The cache's folder that holds `root`, Debian of this suite."""
-    return cache.obtain("root", key(suite), lambda folder: _make(suite, folder), progress, f"mmdebstrap installs Debian {suite}, about a minute")
+    return cache.obtain(
+        "root",
+        key(suite),
+        lambda folder: _make(suite, folder),
+        progress,
+        f"mmdebstrap installs Debian {suite}, about a minute",
+    )
 
 
 def _make(suite: str, folder: Path) -> None:
@@ -126,7 +132,9 @@ def adapt(root: Path) -> None:
     (root / "etc/machine-id").unlink(missing_ok=True)
     for host_key in (root / "etc/ssh").glob("ssh_host_*"):
         host_key.unlink()
-    (root / "etc/ssh/sshd_config.d/pi-lab.conf").write_text("PermitRootLogin prohibit-password\nUseDNS no\nPrintMotd no\n")
+    (root / "etc/ssh/sshd_config.d/pi-lab.conf").write_text(
+        "PermitRootLogin prohibit-password\nUseDNS no\nPrintMotd no\n"
+    )
     shutil.rmtree(root / "var/lib/etcd", ignore_errors=True)
     hide_iptables(root)
 

@@ -51,7 +51,9 @@ def run(
     return result
 
 
-def run_logged(argv: Sequence[str | Path], log: Path, *, timeout: float, env: dict[str, str] | None = None, cwd: Path | None = None) -> None:
+def run_logged(
+    argv: Sequence[str | Path], log: Path, *, timeout: float, env: dict[str, str] | None = None, cwd: Path | None = None
+) -> None:
     """Run a long command with its output going to a log file."""
     log.parent.mkdir(parents=True, exist_ok=True)
     words = [str(word) for word in argv]
@@ -59,7 +61,9 @@ def run_logged(argv: Sequence[str | Path], log: Path, *, timeout: float, env: di
         out.write(f"+ {' '.join(words)}\n".encode())
         out.flush()
         try:
-            done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=timeout, env=env, cwd=cwd)
+            done = subprocess.run(
+                words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=timeout, env=env, cwd=cwd
+            )
         except FileNotFoundError as error:
             raise LabError(f"'{words[0]}' is not installed: run `python3 -m tests.lab packages` as root.") from error
         except subprocess.TimeoutExpired as error:

@@ -101,7 +101,9 @@ def load() -> State | None:
         fields = {name: content[name] for name in State.__dataclass_fields__}
         return State(**{**fields, "options": Options(**fields["options"])})
     except (ValueError, KeyError, TypeError) as error:
-        raise LabError(f"{state_file()} cannot be read ({error!r}): it was not written by this version of the lab.") from error
+        raise LabError(
+            f"{state_file()} cannot be read ({error!r}): it was not written by this version of the lab."
+        ) from error
 
 
 def require() -> State:

@@ -59,7 +59,9 @@ def test_the_modes_of_kube_proxy_and_the_datastores() -> None:
 
 
 def test_a4_the_address_families() -> None:
-    assert [f"IPv{family.removeprefix('ipv')}" for family in options.FAMILIES] == re.findall(r"IPv\d", row("Kubernetes"))
+    assert [f"IPv{family.removeprefix('ipv')}" for family in options.FAMILIES] == re.findall(
+        r"IPv\d", row("Kubernetes")
+    )
     assert {lab.family for lab in LABS} == set(options.FAMILIES)
 
 

@@ -25,7 +25,9 @@ def test_there_is_one_lab_error() -> None:
     assert found == ["lab/shell.py"]
 
 
-def test_the_demo_shows_an_error_of_the_lab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_shows_an_error_of_the_lab(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def broken(_profile: str) -> list[str]:
         raise LabError("pi-2 did not boot: see /var/log/pi-lab/pi-2.log")
 

@@ -27,7 +27,9 @@ def known(*them: Package) -> dict[str, Package]:
 
 def test_a_line_of_dpkg_query() -> None:
     line = "less\tno\timportant\tlibc6 (>= 2.34), libtinfo6:any | libtinfo5\tdpkg (>= 1)\tpager, more (= 3)\tinstalled"
-    assert fresh_path.parse(line) == Package("less", False, (("dpkg",), ("libc6",), ("libtinfo6", "libtinfo5")), ("pager", "more"))
+    assert fresh_path.parse(line) == Package(
+        "less", False, (("dpkg",), ("libc6",), ("libtinfo6", "libtinfo5")), ("pager", "more")
+    )
     assert fresh_path.parse(line.replace("installed", "config-files")) is None
     essential = fresh_path.parse("dash\tyes\trequired\t\t\t\tinstalled")
     assert essential
@@ -45,7 +47,9 @@ def test_a_declared_package_that_is_not_installed_is_named() -> None:
         fresh_path.closure(["app", "gone"], known(package("app")))
 
 
-def test_a_program_whose_package_leaves_the_list_leaves_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_whose_package_leaves_the_list_leaves_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """This is how `make test` turns red: the program is on this machine, and no longer on the PATH of the tests."""
     fresh_path.make(tmp_path / "all")
     for name, program in (("conntrack", "conntrack"), ("nftables", "nft")):
@@ -59,7 +63,10 @@ def test_a_program_whose_package_leaves_the_list_leaves_the_path(tmp_path: Path,
 
 def test_alternatives_and_links_keep_the_name_they_are_called_by(tmp_path: Path) -> None:
     fresh_path.make(tmp_path)
-    assert subprocess.run([tmp_path / "awk", "BEGIN { print 6 * 7 }"], capture_output=True, text=True, check=True).stdout == "42\n"
+    assert (
+        subprocess.run([tmp_path / "awk", "BEGIN { print 6 * 7 }"], capture_output=True, text=True, check=True).stdout
+        == "42\n"
+    )
     assert (tmp_path / "python3").readlink().name == "python3"
 
 

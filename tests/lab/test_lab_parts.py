@@ -32,7 +32,9 @@ def test_an_archive_is_what_docker_save_would_write(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_bytes(b"\x7fELF")
     packed = image.archive("pi-controller:lab", program, "usr/local/bin/pi-controller")
-    assert packed == image.archive("pi-controller:lab", program, "usr/local/bin/pi-controller"), "equal content, other bytes"
+    assert packed == image.archive("pi-controller:lab", program, "usr/local/bin/pi-controller"), (
+        "equal content, other bytes"
+    )
     with tarfile.open(fileobj=io.BytesIO(packed)) as outer:
         manifest = json.loads(content(outer, "manifest.json"))[0]
         config = json.loads(content(outer, manifest["Config"]))
@@ -61,7 +63,9 @@ def test_an_interrupted_build_is_not_used(tmp_path: Path, monkeypatch: pytest.Mo
     assert [path.name for path in made.iterdir()] == ["whole"]
 
 
-def test_kernel_settings_are_written_down_before_they_are_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernel_settings_are_written_down_before_they_are_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(settings, "STATE", tmp_path / "state")
     proc = tmp_path / "proc"
     (proc / "vm").mkdir(parents=True)
@@ -99,7 +103,9 @@ def test_a_machine_without_an_entry_for_debian_is_refused(tmp_path: Path) -> Non
 
 def test_all_options_that_cannot_be_are_named_at_once() -> None:
     with pytest.raises(LabError) as caught:
-        options.from_environment({"KUBERNETES": "1.2", "SUITE": "sid", "PROXY": "ipvs", "DATASTORE": "redis", "CPU": "fast"})
+        options.from_environment(
+            {"KUBERNETES": "1.2", "SUITE": "sid", "PROXY": "ipvs", "DATASTORE": "redis", "CPU": "fast"}
+        )
     for part in ("KUBERNETES=1.2", "SUITE=sid", "DATASTORE=redis", "CPU=fast"):
         assert part in str(caught.value)
     assert "PROXY" not in str(caught.value)

@@ -12,7 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from ..daemon.build import build_test_daemon
-from . import cgroups, cluster, faults, image, kubernetes, machines, network, objects, options, packages, rootfs, settings, ssh, sysctl
+from . import (
+    cgroups,
+    cluster,
+    faults,
+    image,
+    kubernetes,
+    machines,
+    network,
+    objects,
+    options,
+    packages,
+    rootfs,
+    settings,
+    ssh,
+    sysctl,
+)
 from . import state as states
 from .kubernetes.provider import Provider
 from .progress import Progress
@@ -47,7 +62,9 @@ def up(nodes: int, profile: str, progress: Progress) -> None:
         down(progress)
         known = None
     if known and (known.node_count, known.provider, known.options) != (nodes, name, wanted):
-        progress.say(f"the lab that is up is another one ({known.node_count} hosts, {known.options}): it is taken down first")
+        progress.say(
+            f"the lab that is up is another one ({known.node_count} hosts, {known.options}): it is taken down first"
+        )
         down(progress)
         known = None
     if known:
@@ -91,7 +108,12 @@ def build(progress: Progress, profile: str = "full") -> tuple[Path, dict[str, by
 def _boot(node: Node, state: State, provider: Provider, boot: machines.Boot, progress: Progress) -> None:
     machines.create_disk(node, boot)
     binary = build_test_daemon(progress)
-    files = [*machines.base_files(node), *ssh.host_files(node), *provider.host_files(node, state), *cluster.host_files(node, state, binary)]
+    files = [
+        *machines.base_files(node),
+        *ssh.host_files(node),
+        *provider.host_files(node, state),
+        *cluster.host_files(node, state, binary),
+    ]
     for file in files:
         file.write(machines.root(node))
     machines.start(node, boot)

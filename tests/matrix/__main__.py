@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`python -m tests.matrix`: a migration and a rollback on each corner of the supported versions, under the witness.
 
-    python -m tests.matrix                    # all corners, about 25 minutes
-    python -m tests.matrix oldest nftables    # these
+python -m tests.matrix                    # all corners, about 25 minutes
+python -m tests.matrix oldest nftables    # these
 """
 
 from __future__ import annotations
@@ -28,8 +28,16 @@ OF_THE_LAB = ("KUBERNETES", "SUITE", "PROXY", "DATASTORE", "CPU", "BACKENDS", "F
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="tests.matrix", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corner", nargs="*", choices=[corner.name for corner in CORNERS], help="all of them if none is named", metavar="corner")
+    parser = argparse.ArgumentParser(
+        prog="tests.matrix", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "corner",
+        nargs="*",
+        choices=[corner.name for corner in CORNERS],
+        help="all of them if none is named",
+        metavar="corner",
+    )
     parser.add_argument("--folder", type=Path, help="keep logs and results here")
     options = parser.parse_args(arguments)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="pi-migration-matrix-"))
@@ -69,7 +77,12 @@ def run(corner: Corner, folder: Path) -> dict[str, Any]:
         command = [f"{venv}/bin/python", "-m", "tests.matrix.corner", str(folder), str(out)]
         done = subprocess.run(command, env=environment, cwd=REPOSITORY, check=False)
         if done.returncode or not out.exists():
-            return {**empty, "faults": [f"{corner.name}: ended with {done.returncode} after {time.monotonic() - began:.0f} s; see {folder}"]}
+            return {
+                **empty,
+                "faults": [
+                    f"{corner.name}: ended with {done.returncode} after {time.monotonic() - began:.0f} s; see {folder}"
+                ],
+            }
     except (subprocess.CalledProcessError, LabError) as error:
         return {**empty, "faults": [f"{corner.name}: {error}"]}
     result = json.loads(out.read_text())
@@ -82,7 +95,9 @@ def slower_than_allowed(results: Sequence[dict[str, Any]]) -> list[str]:
     faults = []
     for name, bar in NOT_SLOWER.items():
         if name in seconds and "newest" in seconds and seconds[name] > bar * seconds["newest"]:
-            faults.append(f"{name}: {seconds[name]:.1f} s is more than {bar} of the {seconds['newest']:.1f} s of the corner newest")
+            faults.append(
+                f"{name}: {seconds[name]:.1f} s is more than {bar} of the {seconds['newest']:.1f} s of the corner newest"
+            )
     return faults
 
 

@@ -47,7 +47,11 @@ def main(folder: Path, out: Path) -> int:
     # An Endpoints object of the owner's can only be taken over by a call that is deprecated.
     faults += [f"deprecated: {call}" for call in deprecated] if lab.options.backends == "slices" else []
     if not faults:
-        faults += [f"{name}: the unit is {on.unit_state(on.host(name))}" for name in names if on.unit_state(on.host(name)) != ("enabled", "active")]
+        faults += [
+            f"{name}: the unit is {on.unit_state(on.host(name))}"
+            for name in names
+            if on.unit_state(on.host(name)) != ("enabled", "active")
+        ]
     result: dict[str, Any] = {
         "what": versions,
         "migration_seconds": seconds.get("migrate", 0.0),
@@ -73,11 +77,15 @@ def deprecated_calls(events: Iterable[dict[str, Any]]) -> list[str]:
     """Calls of the collection to APIs that are deprecated: verb and resource, each once. kubectl's are the lab's own."""
     found: dict[str, None] = {}
     for event in events:
-        if event.get("annotations", {}).get("k8s.io/deprecated") != "true" or event.get("userAgent", "").startswith("kubectl"):
+        if event.get("annotations", {}).get("k8s.io/deprecated") != "true" or event.get("userAgent", "").startswith(
+            "kubectl"
+        ):
             continue
         target = event.get("objectRef", {})
         group = "/".join(filter(None, (target.get("apiGroup"), target.get("apiVersion"))))
-        found[f"{event.get('verb')} {group} {target.get('resource')} by {event.get('userAgent', '').partition(' ')[0]}"] = None
+        found[
+            f"{event.get('verb')} {group} {target.get('resource')} by {event.get('userAgent', '').partition(' ')[0]}"
+        ] = None
     return list(found)
 
 

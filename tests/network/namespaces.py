@@ -86,7 +86,9 @@ class Host:
     def ask(self, address: str, port: int = 8080, source: str = "", user: str = "root") -> str:
         """Who answers a fresh connection: a server's name, or `reset`, `timeout`, ..."""
         # The tests' own Python may be where only root may read.
-        python = [sys.executable] if user == "root" else ["setpriv", f"--reuid={user}", "--clear-groups", "/usr/bin/python3"]
+        python = (
+            [sys.executable] if user == "root" else ["setpriv", f"--reuid={user}", "--clear-groups", "/usr/bin/python3"]
+        )
         script = PEERS.read_text()
         return self.run(*python, "-c", script, "ask", address, str(port), source).stdout.strip()
 
@@ -103,7 +105,9 @@ class Host:
         if self.without_nft:
             absent = "traffic_gate.AnsibleModule.get_bin_path = lambda *_: None\n"
             command[2:3] = [MODULE.replace("with patch_module_args", f"{absent}with patch_module_args")]
-        done = self.run("env", f"PATH={self.path}", f"BOOT_UNITS={self.units}", *command, data=json.dumps(arguments), check=False)
+        done = self.run(
+            "env", f"PATH={self.path}", f"BOOT_UNITS={self.units}", *command, data=json.dumps(arguments), check=False
+        )
         assert done.stdout, done.stderr
         result: dict[str, Any] = json.loads(done.stdout)
         return result
@@ -115,7 +119,9 @@ class Host:
     def ruleset(self) -> str:
         """All tables but the gate's."""
         tables = self.run("nft", "list", "tables").stdout.splitlines()
-        return "".join(self.run("nft", "list", *table.split()).stdout for table in tables if "pi_controller_gate" not in table)
+        return "".join(
+            self.run("nft", "list", *table.split()).stdout for table in tables if "pi_controller_gate" not in table
+        )
 
 
 class Wire:

@@ -60,7 +60,14 @@ BOTH = ["10.77.0.11:8080", "[fd00::11]:8080"]
 
 
 def run(*command: str, data: str | None = None) -> str:
-    done = subprocess.run(["ip", "netns", "exec", NAMESPACE, *command], input=data, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["ip", "netns", "exec", NAMESPACE, *command],
+        input=data,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, f"{command}: {done.stderr}"
     return done.stdout
 

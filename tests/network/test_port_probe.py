@@ -40,7 +40,14 @@ def probes(hosts, patience: float = 10.0) -> dict[str, dict[str, Any]]:
     peers = [{"name": host.name, "address": host.address} for host in hosts.values()]
     running = {}
     for host in hosts.values():
-        options = {"name": host.name, "address": host.address, "peers": peers, "new_ports": NEW, "old_ports": OLD, "patience": patience}
+        options = {
+            "name": host.name,
+            "address": host.address,
+            "peers": peers,
+            "new_ports": NEW,
+            "old_ports": OLD,
+            "patience": patience,
+        }
         command = ["ip", "netns", "exec", host.namespace, sys.executable, "-c", CODE, str(CHECKOUT / ".collections")]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdin is not None
@@ -68,12 +75,16 @@ def test_every_pi_reaches_every_pi(hosts):
     for name, result in results.items():
         assert result["listened"] == sorted(NEW)
         assert result["heard"] == {peer: sorted(NEW) for peer in hosts if peer != name}
-        assert {seen["result"] for ports in result["reached"].values() for seen in (ports[str(OLD[0])],)} == {"connected"}
+        assert {seen["result"] for ports in result["reached"].values() for seen in (ports[str(OLD[0])],)} == {
+            "connected"
+        }
         assert all(abs(clock["offset"]) - clock["uncertainty"] < 0.05 for clock in result["clocks"].values())
         assert result["elapsed"] < 5
 
 
-@pytest.mark.parametrize(("target", "result"), [(["DROP"], "timeout"), (["REJECT", "--reject-with", "tcp-reset"], "refused")])
+@pytest.mark.parametrize(
+    ("target", "result"), [(["DROP"], "timeout"), (["REJECT", "--reject-with", "tcp-reset"], "refused")]
+)
 def test_a_port_blocked_one_way_is_reported_that_way(hosts, target, result):
     rule = ["INPUT", "-p", "tcp", "-s", hosts["pi-1"].address, "--dport", "9092", "-j", *target]
     hosts["pi-2"].run("iptables", "-I", *rule)
@@ -107,9 +118,26 @@ def test_a_host_without_a_network_is_missed_on_every_port(hosts):
 def test_k1_a_stranger_behind_nat_is_seen_from_the_others(hosts):
     """As with a pod's hostPort, or a Service on the Pi's address: the port is free on the Pi, and whoever connects reaches something else."""
     hosts["pi-2"].serve(7777, "a pod")
-    hosts["pi-2"].run("iptables", "-t", "nat", "-I", "PREROUTING", "-p", "tcp", "--dport", "8082", "-j", "REDIRECT", "--to-ports", "7777")
+    hosts["pi-2"].run(
+        "iptables",
+        "-t",
+        "nat",
+        "-I",
+        "PREROUTING",
+        "-p",
+        "tcp",
+        "--dport",
+        "8082",
+        "-j",
+        "REDIRECT",
+        "--to-ports",
+        "7777",
+    )
     results = probes(hosts)
 
     assert 8082 in results["pi-2"]["listened"]
-    assert {host: results[host]["reached"]["pi-2"]["8082"]["result"] for host in ("client", "pi-1")} == {"client": "connected", "pi-1": "connected"}
+    assert {host: results[host]["reached"]["pi-2"]["8082"]["result"] for host in ("client", "pi-1")} == {
+        "client": "connected",
+        "pi-1": "connected",
+    }
     assert results["client"]["reached"]["pi-1"]["8082"]["result"] == "answered"

@@ -29,7 +29,6 @@ FURTHER, OUTSIDE = ("127.0.9.64", "127.0.9.127"), ("127.0.9.63", "127.0.9.128")
 NATIVE = "table ip nat { set ports { type inet_service; }; chain c { type nat hook prerouting priority dstnat; tcp dport @ports redirect to :80; }; }"
 
 
-
 def tell(process: subprocess.Popen[str], line: str) -> None:
     assert process.stdin is not None
     process.stdin.write(line + "\n")
@@ -163,9 +162,20 @@ def test_only_root_may_use_the_operators_address(pi, other):
 def test_the_operators_address_is_of_use_on_the_pi_only(client, pi):
     """Where kube-proxy has loopback routed, another host could send from it."""
     for host in (client, pi):
-        host.run("sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1", "net.ipv4.conf.eth0.rp_filter=0", "net.ipv4.conf.all.rp_filter=0")
+        host.run(
+            "sysctl",
+            "-qw",
+            "net.ipv4.conf.all.route_localnet=1",
+            "net.ipv4.conf.eth0.rp_filter=0",
+            "net.ipv4.conf.all.rp_filter=0",
+        )
     pi.gate("fenced")
-    pi.run("nft", "-f", "-", data="table ip seen { chain c { type filter hook input priority 200; ip saddr 127.0.9.64/26 iifname eth0 counter; }; }")
+    pi.run(
+        "nft",
+        "-f",
+        "-",
+        data="table ip seen { chain c { type filter hook input priority 200; ip saddr 127.0.9.64/26 iifname eth0 counter; }; }",
+    )
 
     assert client.ask(pi.address, source=OPERATOR) in ("reset", "timeout")
     assert "packets 0 " in pi.run("nft", "list", "table", "ip", "seen").stdout
@@ -207,7 +217,9 @@ def test_forwarded_works_where_only_kube_proxy_may_forward(client, pi, other):
 def test_forwarded_warns_of_a_chain_that_drops_what_it_forwards(pi, other):
     pi.run("iptables", "-P", "FORWARD", "DROP")
 
-    assert "chain ip filter FORWARD drops" in pi.gate("forwarded", forward_to=other.address)["warnings"][0]["event"]["msg"]
+    assert (
+        "chain ip filter FORWARD drops" in pi.gate("forwarded", forward_to=other.address)["warnings"][0]["event"]["msg"]
+    )
     assert "warnings" not in pi.gate("redirected")
     assert "warnings" not in pi.gate("forwarded", forward_to=other.address6)
 
@@ -606,7 +618,11 @@ def database(path: Path, *rows: str) -> Path:
 
 
 def test_a_gate_is_not_set_where_the_content_is_another(client, pi, tmp_path):
-    pod, unit, behind = database(tmp_path / "pod.db", "a"), database(tmp_path / "unit.db", "a"), database(tmp_path / "behind.db")
+    pod, unit, behind = (
+        database(tmp_path / "pod.db", "a"),
+        database(tmp_path / "unit.db", "a"),
+        database(tmp_path / "behind.db"),
+    )
     digest = pi.gate("redirected", only_if={"databases": [str(pod)], "digest": "unknown"})["failure"]["seen"]
 
     refused = pi.gate("redirected", only_if={"databases": [str(pod), str(behind)], "digest": digest})

@@ -66,11 +66,16 @@ def test_p11_no_daemon_takes_more_disk_than_preflight_counts_on(
     cluster.write(3)
     leader = cluster.leader
     database = fill(leader)
-    counted = {name: max(copies.get(name, 0) for _phase, copies in disk.STEPS["parallel"]) for name in ("data_dir", "pod_data_dir")}
+    counted = {
+        name: max(copies.get(name, 0) for _phase, copies in disk.STEPS["parallel"])
+        for name in ("data_dir", "pod_data_dir")
+    }
 
     def take() -> Path:
         url = f"http://{leader.host}:{leader.ports['rest']}"
-        result = run_module("raft_snapshot", {"url": url, "raft_dir": str(leader.raft_dir), "dest": str(tmp_path / "copy")})
+        result = run_module(
+            "raft_snapshot", {"url": url, "raft_dir": str(leader.raft_dir), "dest": str(tmp_path / "copy")}
+        )
         assert result["state_size"] >= database
         return tmp_path / "copy" / "state.bin"
 

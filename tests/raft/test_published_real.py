@@ -86,12 +86,21 @@ def test_d5_a_token_that_has_run_out_is_renewed(node: Callable[..., Node]) -> No
     one = node(**{"auth.user": "pi", "auth.password": PASSWORD, "auth.lifetime": "300ms"}).up().ready()
     daemon = ask(one, user="pi", password=PASSWORD)
     token = daemon._token.header()["Authorization"] if daemon.status() else ""  # type: ignore[attr-defined]
-    eventually(lambda: one.call("GET", "/api/v1/nodes", token=token.removeprefix("Bearer ")).status == 401, "the token has run out")
+    eventually(
+        lambda: one.call("GET", "/api/v1/nodes", token=token.removeprefix("Bearer ")).status == 401,
+        "the token has run out",
+    )
     assert daemon.status().role == "leader"
 
 
 def test_d5_a_wrong_password_is_tried_once(node: Callable[..., Node]) -> None:
-    one = node(**{"auth.user": "pi", "auth.password": "another one", "published.rate_limit": 1, "published.rate_burst": 2}).up().ready()
+    one = (
+        node(
+            **{"auth.user": "pi", "auth.password": "another one", "published.rate_limit": 1, "published.rate_burst": 2}
+        )
+        .up()
+        .ready()
+    )
     daemon = ask(one, user="pi", password=PASSWORD)
     for _number in range(5):
         error = refusal(daemon.status)
@@ -167,7 +176,11 @@ def test_d4_the_watch_stays_calm_and_sees_a_lost_leader(
         eventually(lambda: samples.exists() and len(samples.read_text().splitlines()) > 40, "40 samples", timeout=40)
         assert watch("checked")["alerts"] == []
         cluster.leader.stop(signal.SIGKILL)
-        eventually(lambda: [alert for alert in watch("checked")["alerts"] if alert["kind"] == "leader_lost"], "an alert", timeout=6)
+        eventually(
+            lambda: [alert for alert in watch("checked")["alerts"] if alert["kind"] == "leader_lost"],
+            "an alert",
+            timeout=6,
+        )
     finally:
         run.kill()
         run.wait()

@@ -25,14 +25,22 @@ TOKEN = "not-for-other-eyes"
 class Watch:
     """The module's states, on a folder and a run of their own."""
 
-    def __init__(self, run_module: Callable[..., dict[str, Any]], cluster: Cluster, folder: Path, run: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self, run_module: Callable[..., dict[str, Any]], cluster: Cluster, folder: Path, run: subprocess.Popen[bytes]
+    ) -> None:
         self._run_module = run_module
         self.folder = folder
         self.run = run
         self.urls = [f"http://{node.host}:{TEMPORARY['rest']}" for node in cluster.nodes]
 
     def __call__(self, state: str, **options: Any) -> dict[str, Any]:
-        base = {"state": state, "path": str(self.folder), "parent_pid": self.run.pid, "standard_urls": self.urls, "rest": {"token": TOKEN}}
+        base = {
+            "state": state,
+            "path": str(self.folder),
+            "parent_pid": self.run.pid,
+            "standard_urls": self.urls,
+            "rest": {"token": TOKEN},
+        }
         result = self._run_module("quorum_watch", {**base, **options})
         assert "failed" not in result, result
         return result
@@ -153,11 +161,15 @@ def test_a_second_run_cannot_use_the_same_folder(watch: Watch, run_module: Calla
     watch("stopped")
 
 
-def test_a_watch_that_was_killed_is_missed_at_the_next_phase(watch: Watch, run_module: Callable[..., dict[str, Any]]) -> None:
+def test_a_watch_that_was_killed_is_missed_at_the_next_phase(
+    watch: Watch, run_module: Callable[..., dict[str, Any]]
+) -> None:
     pid = watch.begin()
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not alive(pid), "it is dead")
-    missed = run_module("quorum_watch", {"state": "phase", "phase": "transfer", "path": str(watch.folder), "parent_pid": watch.run.pid})
+    missed = run_module(
+        "quorum_watch", {"state": "phase", "phase": "transfer", "path": str(watch.folder), "parent_pid": watch.run.pid}
+    )
     assert "the quorum watch ended unexpectedly" in missed["msg"]
 
 
@@ -171,7 +183,9 @@ def test_nothing_prevents_a_rollback(watch: Watch) -> None:
     assert watch("phase", phase="rollback")["running"] is False
 
 
-def test_the_watch_of_a_dead_run_makes_room_for_the_next(watch: Watch, run_module: Callable[..., dict[str, Any]]) -> None:
+def test_the_watch_of_a_dead_run_makes_room_for_the_next(
+    watch: Watch, run_module: Callable[..., dict[str, Any]]
+) -> None:
     pid = watch.begin()
     # Held still, so that it does not notice by itself that its run is gone.
     os.kill(pid, signal.SIGSTOP)

@@ -18,7 +18,9 @@ OTHER_IDIOMS: frozenset[str] = frozenset()
 
 def idioms_judged(found: dict[str, list[str]], known: frozenset[str]) -> list[str]:
     """What is wrong with the ways in which modules end."""
-    others = {module for kind, modules in found.items() if kind not in ("run_module", "action plugin") for module in modules}
+    others = {
+        module for kind, modules in found.items() if kind not in ("run_module", "action plugin") for module in modules
+    }
     new = [f"{module} does not end by run_module" for module in sorted(others - known)]
     return new + [f"{module} ends by run_module; delete it from OTHER_IDIOMS" for module in sorted(known - others)]
 
@@ -30,8 +32,14 @@ def circles_judged(found: graph.Graph) -> list[str]:
 
 def layers_judged(roles: graph.Graph) -> list[str]:
     """One line for each arrow that does not go from TOP by the phases to BOTTOM."""
-    up = [f"{role} uses {TOP}, which runs the phases: let {TOP} do it before or after {role}" for role in sorted(roles) if TOP in roles[role]]
-    down = [f"{BOTTOM} uses {role}: it is what roles share and knows none of them" for role in sorted(roles.get(BOTTOM, ()))]
+    up = [
+        f"{role} uses {TOP}, which runs the phases: let {TOP} do it before or after {role}"
+        for role in sorted(roles)
+        if TOP in roles[role]
+    ]
+    down = [
+        f"{BOTTOM} uses {role}: it is what roles share and knows none of them" for role in sorted(roles.get(BOTTOM, ()))
+    ]
     return up + down
 
 
@@ -46,7 +54,11 @@ def main() -> int:
     print("\n".join(counts.report(CHECKOUT)))
     faults = [fault for found in graphs.values() for fault in circles_judged(found)]
     faults += layers_judged(graphs["Roles"])
-    faults += [f"{path.relative_to(CHECKOUT)}:{fault}" for path in expressions.files(CHECKOUT) for fault in expressions.faults(path)]
+    faults += [
+        f"{path.relative_to(CHECKOUT)}:{fault}"
+        for path in expressions.files(CHECKOUT)
+        for fault in expressions.faults(path)
+    ]
     faults += privates.faults(CHECKOUT)
     faults += idioms_judged(counts.idioms(CHECKOUT), OTHER_IDIOMS)
     print(*faults, sep="\n")

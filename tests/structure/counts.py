@@ -22,7 +22,12 @@ IDIOMS = ("run_module", "try and fail", "fail_json", "none", "action plugin")
 
 def global_names(checkout: Path) -> set[str]:
     """Every `raft_migration_*` variable that roles and playbooks speak of."""
-    paths = [path for root in ("roles", "playbooks") for path in (checkout / root).rglob("*") if path.suffix in (".yml", ".j2")]
+    paths = [
+        path
+        for root in ("roles", "playbooks")
+        for path in (checkout / root).rglob("*")
+        if path.suffix in (".yml", ".j2")
+    ]
     return {name for path in paths for name in GLOBAL.findall(path.read_text(encoding="utf-8"))}
 
 

@@ -23,7 +23,9 @@ ROLE_TABLE = "raft_migration_phase_roles"
 def roles(checkout: Path) -> Graph:
     """An edge for each dependency, include_role and import_role. Reading roles/ and playbooks/."""
     folders = sorted(path for path in (checkout / "roles").iterdir() if path.is_dir())
-    documents = {path: load(path) for root in ("roles", "playbooks") for path in sorted((checkout / root).rglob("*.yml"))}
+    documents = {
+        path: load(path) for root in ("roles", "playbooks") for path in sorted((checkout / root).rglob("*.yml"))
+    }
     listed = {name for document in documents.values() for name in _listed(document)}
     graph: Graph = {folder.name: set() for folder in folders}
     for folder in folders:
@@ -85,7 +87,9 @@ def _imported(tree: ast.AST, depth: int) -> Iterator[str]:
     absolute = f"ansible_collections.{PREFIX}plugins.module_utils"
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name.removeprefix(f"{absolute}.") for alias in node.names if alias.name.startswith(f"{absolute}.")]
+            names = [
+                alias.name.removeprefix(f"{absolute}.") for alias in node.names if alias.name.startswith(f"{absolute}.")
+            ]
         elif isinstance(node, ast.ImportFrom) and node.level == depth:
             names = [node.module] if node.module else [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and f"{node.module}.".startswith(f"{absolute}."):
@@ -114,7 +118,11 @@ def circles(graph: Graph) -> set[Circle]:
 
 def mermaid(graph: Graph) -> str:
     lines = [f"  {name} --> {other}" for name in sorted(graph) for other in sorted(graph[name])]
-    alone = [f"  {name}" for name in sorted(graph) if not graph[name] and not any(name in others for others in graph.values())]
+    alone = [
+        f"  {name}"
+        for name in sorted(graph)
+        if not graph[name] and not any(name in others for others in graph.values())
+    ]
     return "\n".join(["graph LR", *lines, *alone])
 
 

@@ -24,18 +24,26 @@ def faults(checkout: Path) -> list[str]:
     for path in expressions.files(checkout):
         own, registered = set(_set_in(load(path))), set(_registered_in(load(path)))
         hidden = sorted(name for name in registered if name in _keys_in(load(path)))
-        found += [f"{path.relative_to(checkout)}: {name} is registered, and a task has a variable of this name" for name in hidden]
+        found += [
+            f"{path.relative_to(checkout)}: {name} is registered, and a task has a variable of this name"
+            for name in hidden
+        ]
         read = {name for text, _node in expressions.scalars(path) for name in _read_in(text)}
         found += _lines(path.relative_to(checkout), read - own)
     for path in sorted(checkout.glob("roles/*/templates/*.j2")):
-        callers = [tasks for tasks in path.parents[1].glob("tasks/*.yml") if path.name in tasks.read_text(encoding="utf-8")]
+        callers = [
+            tasks for tasks in path.parents[1].glob("tasks/*.yml") if path.name in tasks.read_text(encoding="utf-8")
+        ]
         own = {name for tasks in callers for name in _set_in(load(tasks))}
         found += _lines(path.relative_to(checkout), set(_read_in(path.read_text(encoding="utf-8"))) - own)
     return found
 
 
 def _lines(path: Path, names: set[str]) -> list[str]:
-    return [f"{path}: {name} is not set here; a name for several files begins with raft_migration_" for name in sorted(names)]
+    return [
+        f"{path}: {name} is not set here; a name for several files begins with raft_migration_"
+        for name in sorted(names)
+    ]
 
 
 def _read_in(text: str) -> Iterator[str]:
@@ -43,7 +51,9 @@ def _read_in(text: str) -> Iterator[str]:
     environment.filters, environment.tests = expressions.Anything(), expressions.Anything()
     names = list(environment.parse(text).find_all(nodes.Name))
     stored = {name.name for name in names if name.ctx == "store"}
-    yield from (name.name for name in names if name.ctx == "load" and name.name.startswith("_") and name.name not in stored)
+    yield from (
+        name.name for name in names if name.ctx == "load" and name.name.startswith("_") and name.name not in stored
+    )
 
 
 def _set_in(document: Any) -> Iterator[str]:

@@ -29,7 +29,9 @@ def test_every_file_of_a_row_has_tests_that_name_it(row: str, cell: str) -> None
     for name in named:
         paths = list(TESTS.glob(name.replace("…", "**")))
         assert len(paths) == 1, f"{row}: {name} is {paths}"
-        assert named_after(row, paths[0]), f"{row}: no test of {paths[0].relative_to(TESTS)} has {row.lower()} in its name"
+        assert named_after(row, paths[0]), (
+            f"{row}: no test of {paths[0].relative_to(TESTS)} has {row.lower()} in its name"
+        )
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,9 @@ def test_a_circle_is_a_fault() -> None:
 
 
 def test_an_edge_against_the_layers_is_an_error() -> None:
-    assert layers_judged({"run": {"phase", "cluster"}, "phase": {"cluster"}, "other": {"phase"}, "cluster": set()}) == []
+    assert (
+        layers_judged({"run": {"phase", "cluster"}, "phase": {"cluster"}, "other": {"phase"}, "cluster": set()}) == []
+    )
     (up,) = layers_judged({"run": {"cluster"}, "phase": {"run"}, "cluster": set()})
     assert up.startswith("phase uses run")
     (down,) = layers_judged({"phase": {"cluster"}, "other": set(), "cluster": {"other"}})
@@ -125,19 +127,28 @@ def test_what_can_be_read_is_no_fault(text: str) -> None:
 
 
 def test_an_expression_is_found_with_its_line(tmp_path: Path) -> None:
-    write(tmp_path / "tasks.yml", "- debug: {msg: x}\n  when:\n    - one\n    - >-\n      a is match(b)\n- debug: {msg: '{{ a is match(b) }}'}\n")
+    write(
+        tmp_path / "tasks.yml",
+        "- debug: {msg: x}\n  when:\n    - one\n    - >-\n      a is match(b)\n- debug: {msg: '{{ a is match(b) }}'}\n",
+    )
     assert [fault.partition(":")[0] for fault in expressions.faults(tmp_path / "tasks.yml")] == ["4", "6"]
 
 
 def test_wide_lines_are_those_of_jinja_alone(tmp_path: Path) -> None:
     wide = "x" * 130
-    write(tmp_path / "tasks.yml", f"# {wide}\n- name: {wide}\n  debug:\n    msg: >-\n      {{{{ a }}}}\n      {{{{ {wide} }}}}\n")
+    write(
+        tmp_path / "tasks.yml",
+        f"# {wide}\n- name: {wide}\n  debug:\n    msg: >-\n      {{{{ a }}}}\n      {{{{ {wide} }}}}\n",
+    )
     assert expressions.wide_lines(tmp_path / "tasks.yml") == [6]
 
 
 def test_global_names_and_the_files_that_set_them_are_counted(tmp_path: Path) -> None:
     tasks = [
-        {"pi_controller.raft_migration.raft_info": {"urls": "{{ raft_migration_urls }}"}, "register": "raft_migration_new"},
+        {
+            "pi_controller.raft_migration.raft_info": {"urls": "{{ raft_migration_urls }}"},
+            "register": "raft_migration_new",
+        },
         {"block": [{"ansible.builtin.set_fact": {"raft_migration_new": 1, "own": 2}}]},
     ]
     for name in ("a", "b"):
@@ -150,16 +161,24 @@ def test_a_private_variable_of_another_file_is_a_fault(tmp_path: Path) -> None:
     reads = {"debug": {"msg": "{{ _seen }}"}}
     write(tmp_path / "roles/a/tasks/main.yml", [{"stat": {"path": "/"}, "register": "_seen"}, reads])
     fact = {"assert": {"that": "_fact == 1"}}
-    write(tmp_path / "roles/a/tasks/vars.yml", [{**reads, "vars": {"_seen": "{{ item }}"}}, {"set_fact": {"_fact": 1}}, fact])
+    write(
+        tmp_path / "roles/a/tasks/vars.yml",
+        [{**reads, "vars": {"_seen": "{{ item }}"}}, {"set_fact": {"_fact": 1}}, fact],
+    )
     assert privates.faults(tmp_path) == []
     write(tmp_path / "roles/a/tasks/other.yml", [reads, fact])
-    assert [fault.split(" is ")[0] for fault in privates.faults(tmp_path)] == ["roles/a/tasks/other.yml: _fact", "roles/a/tasks/other.yml: _seen"]
+    assert [fault.split(" is ")[0] for fault in privates.faults(tmp_path)] == [
+        "roles/a/tasks/other.yml: _fact",
+        "roles/a/tasks/other.yml: _seen",
+    ]
 
 
 def test_a_private_result_that_a_variable_of_a_task_hides_is_a_fault(tmp_path: Path) -> None:
     hides = {"debug": {"msg": "{{ _seen }}"}, "vars": {"_seen": "{{ _seen.members }}"}}
     write(tmp_path / "roles/a/tasks/main.yml", [{"stat": {"path": "/"}, "register": "_seen"}, hides])
-    assert privates.faults(tmp_path) == ["roles/a/tasks/main.yml: _seen is registered, and a task has a variable of this name"]
+    assert privates.faults(tmp_path) == [
+        "roles/a/tasks/main.yml: _seen is registered, and a task has a variable of this name"
+    ]
 
 
 def test_a_templates_private_variable_is_set_by_its_user(tmp_path: Path) -> None:

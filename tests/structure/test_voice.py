@@ -85,7 +85,15 @@ def test_an_exception_needs_a_reason(tmp_path: Path) -> None:
 
 
 def test_the_files_that_people_read_are_checked(tmp_path: Path) -> None:
-    for name in ("README.md", "docs/a.md", "roles/a/tasks/main.yml", "tests/a.py", "LICENSE", "plugins/a.bin", ".git/a.md"):
+    for name in (
+        "README.md",
+        "docs/a.md",
+        "roles/a/tasks/main.yml",
+        "tests/a.py",
+        "LICENSE",
+        "plugins/a.bin",
+        ".git/a.md",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     read = [str(path.relative_to(tmp_path)) for path in voice.files(tmp_path)]

@@ -87,7 +87,10 @@ class Finding:
 
 def pattern(words: dict[str, str]) -> re.Pattern[str]:
     """One expression for a table of words; the group's number says which one it was."""
-    return re.compile("|".join(f"(?P<w{index}>(?<![A-Za-z])(?:{word})(?![A-Za-z]))" for index, word in enumerate(words)), re.IGNORECASE)
+    return re.compile(
+        "|".join(f"(?P<w{index}>(?<![A-Za-z])(?:{word})(?![A-Za-z]))" for index, word in enumerate(words)),
+        re.IGNORECASE,
+    )
 
 
 EVERYWHERE, PYTHON = pattern(WORDS), pattern(WORDS | IN_PYTHON)
@@ -102,7 +105,13 @@ def findings(path: str, text: str) -> Iterator[Finding]:
             yield Finding(path, number, line, match.group(), instead[int(str(match.lastgroup)[1:])])
         task = TASK.match(line) if Path(path).match(TASKS) else None
         if task and task["verb"] not in VERBS.split():
-            yield Finding(path, number, line, task["action"], "a task name is `Subject | Verb object` or `Verb object`; a new verb goes into VERBS")
+            yield Finding(
+                path,
+                number,
+                line,
+                task["action"],
+                "a task name is `Subject | Verb object` or `Verb object`; a new verb goes into VERBS",
+            )
         test = TEST.match(line) if path.endswith(".py") else None
         if test and len(test["name"]) > LONGEST_TEST_NAME:
             yield Finding(path, number, line, test["name"], f"a test name has up to {LONGEST_TEST_NAME} characters")
@@ -112,7 +121,9 @@ def files(checkout: Path, below: tuple[str, ...] = FOLDERS) -> Iterator[Path]:
     """The files that are read: those of the project's own folders and those beside its README."""
     yield from (path for path in sorted(checkout.iterdir()) if path.suffix in SUFFIXES and path.is_file())
     for folder in below:
-        yield from (path for path in sorted((checkout / folder).rglob("*")) if path.suffix in SUFFIXES and path.is_file())
+        yield from (
+            path for path in sorted((checkout / folder).rglob("*")) if path.suffix in SUFFIXES and path.is_file()
+        )
 
 
 def judged(found: list[Finding], exceptions: list[dict[str, Any]]) -> list[str]:
@@ -125,7 +136,10 @@ def judged(found: list[Finding], exceptions: list[dict[str, Any]]) -> list[str]:
         if not fits:
             left.append(str(finding))
     unused = [exception for index, exception in enumerate(exceptions) if index not in used]
-    return left + [f"{EXCEPTIONS.name}: nothing needs the exception {exception['word']!r} in {exception['path']}" for exception in unused]
+    return left + [
+        f"{EXCEPTIONS.name}: nothing needs the exception {exception['word']!r} in {exception['path']}"
+        for exception in unused
+    ]
 
 
 def _excepted(finding: Finding, exception: dict[str, Any]) -> bool:

@@ -57,18 +57,39 @@ def evaluate(tmp_path: Path, ansible_playbook: str) -> Callable[..., list[Any]]:
     variables as every other one. With a `task` its own variables are there as well.
     """
 
-    def run(role: str, expression: Any, cases: list[dict[str, Any]], task: Mapping[str, Any] | None = None) -> list[Any]:
+    def run(
+        role: str, expression: Any, cases: list[dict[str, Any]], task: Mapping[str, Any] | None = None
+    ) -> list[Any]:
         tasks = [
             {"ansible.builtin.include_vars": str(CHECKOUT / "roles" / role / "vars/main.yml")},
             {
                 "ansible.builtin.set_fact": {"found": "{{ found | default([]) + [came_to] }}"},
-                "vars": {"came_to": expression, **(task or {}).get("vars", {}), **{name: f"{{{{ item.{name} }}}}" for name in cases[0]}},
+                "vars": {
+                    "came_to": expression,
+                    **(task or {}).get("vars", {}),
+                    **{name: f"{{{{ item.{name} }}}}" for name in cases[0]},
+                },
                 "loop": cases,
             },
-            {"ansible.builtin.copy": {"content": "{{ found | to_json }}", "dest": "{{ playbook_dir }}/found.json", "mode": "0600"}},
+            {
+                "ansible.builtin.copy": {
+                    "content": "{{ found | to_json }}",
+                    "dest": "{{ playbook_dir }}/found.json",
+                    "mode": "0600",
+                }
+            },
         ]
         (tmp_path / "play.json").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
-        command = [ansible_playbook, "play.json", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+        command = [
+            ansible_playbook,
+            "play.json",
+            "-i",
+            "localhost,",
+            "-c",
+            "local",
+            "-e",
+            f"ansible_python_interpreter={sys.executable}",
+        ]
         path = {"ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections")}
         done = subprocess.run(
             command, cwd=tmp_path, env={**os.environ, **path}, text=True, capture_output=True, timeout=300, check=False

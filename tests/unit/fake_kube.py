@@ -125,7 +125,9 @@ class FakeKube:
     @property
     def read_slices(self) -> list[dict[str, Any]]:
         """The slices by which a proxy finds the Service's targets."""
-        return [item for item in self.objects.proxied.values() if item["metadata"]["labels"][lists.SERVICE_LABEL] == NAME]
+        return [
+            item for item in self.objects.proxied.values() if item["metadata"]["labels"][lists.SERVICE_LABEL] == NAME
+        ]
 
     def managers(self) -> list[str]:
         return sorted({lists.managed_by(item) for item in self.read_slices})
@@ -175,7 +177,10 @@ class FakeKube:
             raise api_error(404, "NotFound", f"{path} not found")
         if body["preconditions"]["uid"] != self.objects[path]["metadata"]["uid"]:
             raise api_error(409, "Conflict", "the UID in the precondition does not match")
-        if body["preconditions"].get("resourceVersion") not in (None, self.objects[path]["metadata"].get("resourceVersion")):
+        if body["preconditions"].get("resourceVersion") not in (
+            None,
+            self.objects[path]["metadata"].get("resourceVersion"),
+        ):
             raise api_error(409, "Conflict", "the ResourceVersion in the precondition does not match")
         self.deleted(path)
         return {"kind": "Status", "status": "Success"}
@@ -240,7 +245,10 @@ class FakeKube:
         if self._selector() is None:
             return
         present = self.endpoints
-        labels = {**(self.service["metadata"].get("labels") or {}), "endpoints.kubernetes.io/managed-by": "endpoint-controller"}
+        labels = {
+            **(self.service["metadata"].get("labels") or {}),
+            "endpoints.kubernetes.io/managed-by": "endpoint-controller",
+        }
         subsets = [
             {"addresses": [{"ip": target.ip}], "ports": [{"name": target.port_name, "port": target.port}]}
             for target in sorted(self._selected())
@@ -248,7 +256,10 @@ class FakeKube:
         if present is None or present["subsets"] != subsets or present["metadata"].get("labels") != labels:
             kept = (present or {}).get("metadata") or {"namespace": NAMESPACE, "name": NAME}
             metadata = {**kept, "labels": labels}
-            self.put(f"{CORE}/endpoints/{NAME}", {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets})
+            self.put(
+                f"{CORE}/endpoints/{NAME}",
+                {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets},
+            )
 
     def _write_slices(self) -> None:
         if self._selector() is not None:

@@ -36,7 +36,15 @@ from hypothesis import strategies as st
 # The longest that a module may take here: its waits are short, and each of its calls has TIMEOUT.
 HANG = 10.0
 TIMEOUT = 0.15
-TOKENS = ["pl4nted\"quote'", "pl4nted%0a%s%20", "pl4nted-cGw0==", "pl4nted\\u0041{{x}}", "pl4nted&<b>$HOME", "(pl4nted+)[a-z]*", "pl4nted-token\n"]
+TOKENS = [
+    "pl4nted\"quote'",
+    "pl4nted%0a%s%20",
+    "pl4nted-cGw0==",
+    "pl4nted\\u0041{{x}}",
+    "pl4nted&<b>$HOME",
+    "(pl4nted+)[a-z]*",
+    "pl4nted-token\n",
+]
 CORE = "pl4nted"
 TOKEN = "{TOKEN}"
 UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\u2028\u2029]")
@@ -48,9 +56,24 @@ def good(port: int) -> dict[str, Any]:
     """What an honest leader of two would answer to each call."""
     own, other = f"127.0.0.1:{port}", "127.0.0.9:9091"
     members = [{"ID": "n1", "Address": own, "Voter": True}, {"ID": "n2", "Address": other, "Voter": True}]
-    stats = {"state": "Leader", "term": "3", "last_log_index": "9", "commit_index": "9", "applied_index": "9", "last_contact": "0"}
+    stats = {
+        "state": "Leader",
+        "term": "3",
+        "last_log_index": "9",
+        "commit_index": "9",
+        "applied_index": "9",
+        "last_contact": "0",
+    }
     return {
-        "status": {"state": "Leader", "leader": own, "is_leader": True, "members": members, "member_count": 2, "health": None, "raft_stats": stats},
+        "status": {
+            "state": "Leader",
+            "leader": own,
+            "is_leader": True,
+            "members": members,
+            "member_count": 2,
+            "health": None,
+            "raft_stats": stats,
+        },
         "members": {"members": members, "total": 2},
         "leader": {"leader": own, "is_leader": True},
         "capabilities": {"capabilities": ["snapshot", "restore", "transfer", "read-only", "learners"]},
@@ -71,12 +94,20 @@ NASTY = st.sampled_from(
     ]
 )  # fmt: skip
 HUGE = st.integers(min_value=1 << 60, max_value=1 << 400)
-SCALAR = st.one_of(NASTY, st.none(), st.booleans(), st.integers(), HUGE, st.floats(), st.text(st.characters(), max_size=40))
+SCALAR = st.one_of(
+    NASTY, st.none(), st.booleans(), st.integers(), HUGE, st.floats(), st.text(st.characters(), max_size=40)
+)
 JUNK = st.recursive(
-    SCALAR, lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(st.text(max_size=10) | NASTY, inner, max_size=5)), max_leaves=15
+    SCALAR,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=5), st.dictionaries(st.text(max_size=10) | NASTY, inner, max_size=5)
+    ),
+    max_leaves=15,
 )
 IDS = st.sampled_from(["n1", "n2", "n3"])
-MEMBER = st.fixed_dictionaries({"ID": IDS | SCALAR, "Address": NASTY | st.just("127.0.0.9:9091")}, optional={"Voter": JUNK})
+MEMBER = st.fixed_dictionaries(
+    {"ID": IDS | SCALAR, "Address": NASTY | st.just("127.0.0.9:9091")}, optional={"Voter": JUNK}
+)
 
 
 @dataclass(frozen=True)
@@ -101,9 +132,23 @@ ANSWER = st.one_of(
     st.builds(Answer, st.just("changed"), JUNK, FIELDS, STATUSES | st.just(200)),
     st.builds(Answer, st.just("changed"), st.lists(MEMBER, max_size=80), st.just(("members",))),
     st.builds(Answer, st.just("json"), JUNK, st.just(()), STATUSES),
-    st.builds(Answer, st.just("raw"), st.binary(max_size=300) | st.sampled_from([b"[" * 100_000, b'{"a":' * 50_000, b"HTTP/1.1 200 OK"])),
-    st.builds(Answer, st.just("wire"), st.binary(max_size=200) | st.just(TOKEN.encode()) | st.just(b"HTTP/1.1 " + TOKEN.encode())),
-    st.builds(Answer, st.just("header"), st.binary(max_size=100) | st.just(b"Location: " + TOKEN.encode()), st.just(()), STATUSES),
+    st.builds(
+        Answer,
+        st.just("raw"),
+        st.binary(max_size=300) | st.sampled_from([b"[" * 100_000, b'{"a":' * 50_000, b"HTTP/1.1 200 OK"]),
+    ),
+    st.builds(
+        Answer,
+        st.just("wire"),
+        st.binary(max_size=200) | st.just(TOKEN.encode()) | st.just(b"HTTP/1.1 " + TOKEN.encode()),
+    ),
+    st.builds(
+        Answer,
+        st.just("header"),
+        st.binary(max_size=100) | st.just(b"Location: " + TOKEN.encode()),
+        st.just(()),
+        STATUSES,
+    ),
     st.builds(Answer, st.sampled_from(["drip", "continue", "huge", "chunks", "redirect", "echo", "close", "silent"])),
 )
 # Most calls are answered honestly, or no module would come far.
@@ -113,7 +158,12 @@ SCRIPT = st.dictionaries(st.sampled_from(CALLS), ANSWER, max_size=3)
 @st.composite
 def attacks(draw: st.DrawFn) -> tuple[str, str, list[dict[str, Answer]], bool]:
     """A module's case, a token, what each of two daemons answers, and whether it is check mode."""
-    return draw(st.sampled_from(sorted(CASES))), draw(st.sampled_from(TOKENS)), draw(st.lists(SCRIPT, min_size=2, max_size=2)), draw(st.booleans())
+    return (
+        draw(st.sampled_from(sorted(CASES))),
+        draw(st.sampled_from(TOKENS)),
+        draw(st.lists(SCRIPT, min_size=2, max_size=2)),
+        draw(st.booleans()),
+    )
 
 
 def _bytes(answer: Answer, honest: Any, token: str, thief: str) -> Iterator[bytes | float]:
@@ -142,7 +192,12 @@ def _bytes(answer: Answer, honest: Any, token: str, thief: str) -> Iterator[byte
     elif answer.kind == "redirect":
         yield http(307, b"", b"Location: " + thief.encode())
     elif answer.kind == "echo":
-        yield http(500, body({"error": f"bad token {token}", "again": base64.b64encode(token.encode()).decode(), token: quote(token)}))
+        yield http(
+            500,
+            body(
+                {"error": f"bad token {token}", "again": base64.b64encode(token.encode()).decode(), token: quote(token)}
+            ),
+        )
     elif answer.kind == "silent":
         yield 1.0
     elif answer.kind in ("continue", "huge", "chunks"):
@@ -170,29 +225,52 @@ def _waits(**more: Any) -> Arguments:
 
 
 CASES: dict[str, tuple[str, Any]] = {
-    "raft_info": ("raft_info", lambda urls, _tmp: _rest(urls, wait_for={"leader": True, "caught_up": True, "voters": 2}, wait_timeout=0.05)),
+    "raft_info": (
+        "raft_info",
+        lambda urls, _tmp: _rest(urls, wait_for={"leader": True, "caught_up": True, "voters": 2}, wait_timeout=0.05),
+    ),
     "raft_info/one look": ("raft_info", lambda urls, _tmp: _rest(urls)),
     "raft_fence/on": ("raft_fence", lambda urls, _tmp: _rest(urls, enabled=True)),
     "raft_fence/off": ("raft_fence", lambda urls, _tmp: _rest(urls, enabled=False)),
     "raft_membership/present": (
         "raft_membership",
-        lambda urls, _tmp: _rest(urls, state="present", node_id="n3", address="127.0.0.8:1", wait_caught_up=0.05, **_waits()),
+        lambda urls, _tmp: _rest(
+            urls, state="present", node_id="n3", address="127.0.0.8:1", wait_caught_up=0.05, **_waits()
+        ),
     ),
-    "raft_membership/absent": ("raft_membership", lambda urls, _tmp: _rest(urls, state="absent", node_id="n2", **_waits())),
-    "raft_membership/leader": ("raft_membership", lambda urls, _tmp: _rest(urls, state="leader", node_id="n2", **_waits())),
+    "raft_membership/absent": (
+        "raft_membership",
+        lambda urls, _tmp: _rest(urls, state="absent", node_id="n2", **_waits()),
+    ),
+    "raft_membership/leader": (
+        "raft_membership",
+        lambda urls, _tmp: _rest(urls, state="leader", node_id="n2", **_waits()),
+    ),
     "raft_snapshot/present": (
         "raft_snapshot",
-        lambda urls, tmp: _rest(urls[:1], state="present", raft_dir=f"{tmp}/raft", dest=f"{tmp}/copy", wait_timeout=TIMEOUT),
+        lambda urls, tmp: _rest(
+            urls[:1], state="present", raft_dir=f"{tmp}/raft", dest=f"{tmp}/copy", wait_timeout=TIMEOUT
+        ),
     ),
     "raft_snapshot/restored": (
         "raft_snapshot",
         lambda urls, tmp: _rest(urls, state="restored", src=f"{tmp}/state", wait_timeout=0.05, **_waits()),
     ),
-    "raft_snapshot/caught_up": ("raft_snapshot", lambda urls, _tmp: _rest(urls, state="caught_up", wait_timeout=0.05, patience=0.05, **_waits())),
+    "raft_snapshot/caught_up": (
+        "raft_snapshot",
+        lambda urls, _tmp: _rest(urls, state="caught_up", wait_timeout=0.05, patience=0.05, **_waits()),
+    ),
     "raft_carry": (
         "raft_carry",
         lambda urls, tmp: _rest(
-            urls[:1], from_urls=urls, to_urls=urls, raft_dir=f"{tmp}/raft", dest=f"{tmp}/copy", database=f"{tmp}/no.db", wait_timeout=0.05, **_waits()
+            urls[:1],
+            from_urls=urls,
+            to_urls=urls,
+            raft_dir=f"{tmp}/raft",
+            dest=f"{tmp}/copy",
+            database=f"{tmp}/no.db",
+            wait_timeout=0.05,
+            **_waits(),
         ),
     ),
     "migration_host_info": ("migration_host_info", lambda urls, tmp: _rest(urls, backup_path=f"{tmp}/backups")),
@@ -227,7 +305,8 @@ class Tally:
     def __str__(self) -> str:
         return (
             f"inputs tried {self.inputs}, crashes {self.crashes}, hangs {self.hangs}, secrets seen {self.leaks}; "
-            f"longest {self.longest:.2f} s; " + ", ".join(f"{name} {count}" for name, count in sorted(self.by_case.items()))
+            f"longest {self.longest:.2f} s; "
+            + ", ".join(f"{name} {count}" for name, count in sorted(self.by_case.items()))
         )
 
 
@@ -280,7 +359,11 @@ def _run(case: str, urls: list[str], token: str, folder: Path, check_mode: bool)
     if not name:
         return _watch(urls, token)
     module = import_plugin(f"modules.{name}")
-    internal = {"_ansible_check_mode": check_mode, "_ansible_diff": True, "_ansible_remote_tmp": str(folder / "remote_tmp")}
+    internal = {
+        "_ansible_check_mode": check_mode,
+        "_ansible_diff": True,
+        "_ansible_remote_tmp": str(folder / "remote_tmp"),
+    }
     printed = io.StringIO()
     with (
         patch_module_args({**arguments(urls, folder), "token": token, **internal}),

@@ -4,8 +4,8 @@
 
 """A hostile daemon: answers on a real socket with whatever bytes a script yields, at whatever pace.
 
-    with HostileDaemon(drip(b"HTTP/1.1 200 OK\\r\\n...")) as daemon:
-        PiController(daemon.url).status()
+with HostileDaemon(drip(b"HTTP/1.1 200 OK\\r\\n...")) as daemon:
+    PiController(daemon.url).status()
 """
 
 from __future__ import annotations

@@ -126,7 +126,14 @@ def host(name: str) -> dict[str, Any]:
         "image_present": True,
         "kube_proxy": {"mode": "iptables", "unreadable": None},
         "evictions": [
-            {"signal": "nodefs.available", "path": "/var/lib/kubelet", "device": 1, "total": 2000 * MIB, "free": 900 * MIB, "below": 100 * MIB}
+            {
+                "signal": "nodefs.available",
+                "path": "/var/lib/kubelet",
+                "device": 1,
+                "total": 2000 * MIB,
+                "free": 900 * MIB,
+                "below": 100 * MIB,
+            }
         ],
     }
 
@@ -150,7 +157,15 @@ def ports(name: str) -> dict[str, Any]:
 
 
 def member(name: str, **changes: Any) -> dict[str, Any]:
-    return {"id": name, "address": f"{address(name)}:9091", "voter": True, "reachable": True, "lag": 0, "behind": None, **changes}
+    return {
+        "id": name,
+        "address": f"{address(name)}:9091",
+        "voter": True,
+        "reachable": True,
+        "lag": 0,
+        "behind": None,
+        **changes,
+    }
 
 
 def cluster() -> dict[str, Any]:

@@ -25,7 +25,13 @@ TIMES = (
 CONFIG: dict[str, Any] = {
     "temporary_ports": {"raft": 9092, "grpc": 9093, "rest": 8082},
     "standard_ports": {"raft": 9091, "grpc": 9090, "rest": 8080},
-    "timeouts_seconds": {"snapshot_timeout": 30, "transfer_timeout": 120, "cutover_timeout": 120, "phase_timeout": 600, "quorum_lost_after": 2},
+    "timeouts_seconds": {
+        "snapshot_timeout": 30,
+        "transfer_timeout": 120,
+        "cutover_timeout": 120,
+        "phase_timeout": 600,
+        "quorum_lost_after": 2,
+    },
     "backup_path": "/var/backups/pi-controller-migration",
     "temporary_env": {"PI_CONTROLLER_GPIO_ENABLED": "false", "PI_CONTROLLER_AUTH_TOKEN": "hunter2"},
 }
@@ -143,13 +149,17 @@ def migrated() -> dict[str, dict[str, Any]]:
     return {name: host(name, standard="pod", written=journal()) for name in NAMES}
 
 
-def sample(at: float, cluster: str, leader: str | None, term: int, silent: str | None = None, quorum: bool = True) -> dict[str, Any]:
+def sample(
+    at: float, cluster: str, leader: str | None, term: int, silent: str | None = None, quorum: bool = True
+) -> dict[str, Any]:
     wave = abs(math.sin(at * 0.7))
     port = 9091 if cluster == "old" else 9092
     members = {
         f"{address(name)}:{port}": {
             "answers": name != silent,
-            "latency_ms": None if name == silent else round(1.6 + 3 * wave + index * 0.4 + (38 if 57 < at < 63 else 0), 2),
+            "latency_ms": None
+            if name == silent
+            else round(1.6 + 3 * wave + index * 0.4 + (38 if 57 < at < 63 else 0), 2),
             "state": "leader" if name == leader else "follower",
             "term": term,
         }
@@ -174,13 +184,17 @@ def samples(leaderless: float = 0.0) -> list[dict[str, Any]]:
     found += [unseen(tick / 2, "old") for tick in range(124, 138)]
     for tick in range(80, 270):
         at = tick / 2
-        silent = next((name for name, away in (("pi-1", 84), ("pi-3", 101), ("pi-2", 113)) if away <= at < away + 3), None)
+        silent = next(
+            (name for name, away in (("pi-1", 84), ("pi-3", 101), ("pi-2", 113)) if away <= at < away + 3), None
+        )
         leader, term = ("pi-2", 4) if at < 111 else (None, 5) if at < 111 + leaderless else ("pi-1", 5)
         found.append(sample(at, "new", leader, term, silent, quorum=leader is not None))
     return found
 
 
-def alert(at: float = 111.0, ended: float | None = 112.0, message: str = "the cluster of pods has no leader") -> list[dict[str, Any]]:
+def alert(
+    at: float = 111.0, ended: float | None = 112.0, message: str = "the cluster of pods has no leader"
+) -> list[dict[str, Any]]:
     one = {
         "at": BEGAN + at,
         "kind": "leader_lost",
@@ -195,7 +209,9 @@ def alert(at: float = 111.0, ended: float | None = 112.0, message: str = "the cl
 
 def witness_lines() -> list[dict[str, Any]]:
     """A witness's history of the same run: ten reads and three writes a second; writes wait for 0.8 s in the cutover, two reads fail."""
-    found: list[dict[str, Any]] = [{"kind": "header", "format": 1, "run": "w1", "wall": BEGAN, "monotonic": 1000.0, "routes": []}]
+    found: list[dict[str, Any]] = [
+        {"kind": "header", "format": 1, "run": "w1", "wall": BEGAN, "monotonic": 1000.0, "routes": []}
+    ]
     for tick in range(0, 1330):
         at = tick / 10
         took = 0.0024 + 0.002 * abs(math.sin(tick * 1.3)) + (0.03 if 57 < at < 68 or 84 < at < 120 else 0)
@@ -223,7 +239,12 @@ def verdict(failed_reads: int = 2) -> dict[str, Any]:
         "findings": findings,
         "figures": {
             "reads": {**reads, "routes": {"service": reads, "pi-1": {**reads, "outcomes": {"ok": 1330}}}},
-            "writes": {"count": 444, "outcomes": {"ok": 444}, "latency_ms": {"p50": 5.2, "p99": 51.0, "max": 806.0}, "longest_gap": gap},
+            "writes": {
+                "count": 444,
+                "outcomes": {"ok": 444},
+                "latency_ms": {"p50": 5.2, "p99": 51.0, "max": 806.0},
+                "longest_gap": gap,
+            },
             "write_pause": {**gap, "seconds": 0.806, "attempts_refused_within": 3},
         },
     }
@@ -234,7 +255,11 @@ def rolling(done: int, until: str = "cutover", state: str = "started") -> dict[s
     hosts = {}
     for number, name in enumerate(NAMES):
         written = {**journal(until), "strategy": "rolling"}
-        written["phases"] = {phase: entry for phase, entry in written["phases"].items() if phase not in ("systemd_shutdown", "port_migration")}
+        written["phases"] = {
+            phase: entry
+            for phase, entry in written["phases"].items()
+            if phase not in ("systemd_shutdown", "port_migration")
+        }
         written["phases"][until]["state"] = state
         turn = {"turn": "done", "away_from": BEGAN + 62, "away_seconds": 1.2 + number} if number < done else {}
         written["phases"]["cutover"]["facts"] = turn

@@ -20,7 +20,9 @@ from kube_server import served
 PIS = ("pi-1", "pi-2")
 
 
-def playbook(tmp_path: Path, tool: str, tasks: list[dict[str, Any]], roles: dict[str, dict[str, str]], **variables: Any) -> str:
+def playbook(
+    tmp_path: Path, tool: str, tasks: list[dict[str, Any]], roles: dict[str, dict[str, str]], **variables: Any
+) -> str:
     """The output of a run of these tasks on two hosts of this machine, with roles of the test's own beside them."""
     for role, files in roles.items():
         (tmp_path / "roles" / role / "tasks").mkdir(parents=True)
@@ -32,7 +34,9 @@ def playbook(tmp_path: Path, tool: str, tasks: list[dict[str, Any]], roles: dict
     (tmp_path / "play.json").write_text(json.dumps([{"hosts": "k3s_cluster", "gather_facts": False, "tasks": tasks}]))
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"), "ANSIBLE_NOCOLOR": "1"}
     command = [tool, "-i", "hosts.json", "play.json"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -89,7 +93,10 @@ def test_a7_the_archive_goes_last_and_only_where_its_owner_says_so():
     (include,) = (task for task in main if task.get("ansible.builtin.include_tasks") == "remove.yml")
     assert include["when"] == "not raft_migration.safety.preserve_systemd_backup"
     remove = yaml.safe_load((CHECKOUT / "roles/cleanup/tasks/remove.yml").read_text())
-    done = [str(task.get("ansible.builtin.import_role", {}).get("tasks_from") or next(key for key in task if "." in key)) for task in remove]
+    done = [
+        str(task.get("ansible.builtin.import_role", {}).get("tasks_from") or next(key for key in task if "." in key))
+        for task in remove
+    ]
     assert [name.rpartition(".")[2] for name in done] == ["sqlite_backup", "look", "record", "folder_remove", "debug"]
     assert not any(task.get("failed_when") is False or task.get("ignore_errors") for task in remove)
 
@@ -100,8 +107,13 @@ def test_p6_cleanup_leaves_a_mounted_folder_where_it_is():
     assert move["pi_controller.raft_migration.folder_move"]["keep_mounted"] is True
 
 
-@pytest.mark.parametrize(("archive", "failed", "reported"), [("kept in place", False, True), ("kept in place", True, False), ("made", False, False)])
-def test_p6_a_run_ends_with_the_archive_that_was_not_made(tmp_path: Path, ansible_playbook: str, archive: str, failed: bool, reported: bool):
+@pytest.mark.parametrize(
+    ("archive", "failed", "reported"),
+    [("kept in place", False, True), ("kept in place", True, False), ("made", False, False)],
+)
+def test_p6_a_run_ends_with_the_archive_that_was_not_made(
+    tmp_path: Path, ansible_playbook: str, archive: str, failed: bool, reported: bool
+):
     verdict = yaml.safe_load((CHECKOUT / "roles/run/tasks/verdict.yml").read_text())
     kept = ["/var/lib/pi-controller is a mount point"] if archive != "made" else []
     output = playbook(
@@ -114,4 +126,6 @@ def test_p6_a_run_ends_with_the_archive_that_was_not_made(tmp_path: Path, ansibl
         raft_migration={"archive_path": "/var/lib/pi-controller.systemd.backup"},
         pi_controller_data_dir="/var/lib/pi-controller",
     )
-    assert ("Migrated; the archive was not made because /var/lib/pi-controller is a mount point. " in output) is reported
+    assert (
+        "Migrated; the archive was not made because /var/lib/pi-controller is a mount point. " in output
+    ) is reported

@@ -50,7 +50,11 @@ def wrong_tasks(content: Any) -> list[str]:
     return [
         str(task.get("name"))
         for task in tasks_in(content)
-        if ("local_action" in task or task.get("delegate_to") in ("localhost", "127.0.0.1") or task.get("connection") == "local")
+        if (
+            "local_action" in task
+            or task.get("delegate_to") in ("localhost", "127.0.0.1")
+            or task.get("connection") == "local"
+        )
         and task.get("become") is not False
     ]
 
@@ -92,10 +96,16 @@ def hostile(tmp_path: Path) -> dict[str, str]:
     settings.read_dict(HOSTILE)
     with (tmp_path / "ansible.cfg").open("w") as file:
         settings.write(file)
-    return {**os.environ, "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections")}
+    return {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+    }
 
 
-def run(tmp_path: Path, tool: str, environment: dict[str, str], plays: list[Any], **everywhere: Any) -> subprocess.CompletedProcess[str]:
+def run(
+    tmp_path: Path, tool: str, environment: dict[str, str], plays: list[Any], **everywhere: Any
+) -> subprocess.CompletedProcess[str]:
     hosts = {name: {"ansible_connection": "local"} for name in ("pi-1", "pi-2", "pi-3")}
     variables = {"ansible_python_interpreter": sys.executable, **everywhere}
     inventory = {"all": {"vars": variables, "children": {"k3s_cluster": {"hosts": hosts}}}}
@@ -103,7 +113,14 @@ def run(tmp_path: Path, tool: str, environment: dict[str, str], plays: list[Any]
     (tmp_path / "play.json").write_text(json.dumps(plays))
     command = [tool, "play.json", "-i", "hosts.json"]
     return subprocess.run(
-        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False, stdin=subprocess.DEVNULL
+        command,
+        cwd=tmp_path,
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=120,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -117,19 +134,29 @@ def test_a1_plays_resist_a_hostile_ansible_cfg(tmp_path: Path, ansible_playbook:
         "run_once": True,
         "become": False,
     }
-    done = run(tmp_path, ansible_playbook, hostile, [{"name": "p", "hosts": "k3s_cluster", **keywords, "tasks": [once]}])
+    done = run(
+        tmp_path, ansible_playbook, hostile, [{"name": "p", "hosts": "k3s_cluster", **keywords, "tasks": [once]}]
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "once").read_text() == "once\n"
 
 
 @pytest.mark.parametrize("tasks_file", ["discover.yml", "status.yml"])
-def test_a2_become_for_all_does_not_reach_the_control_node(tmp_path: Path, ansible_playbook: str, hostile: dict[str, str], tasks_file: str):
+def test_a2_become_for_all_does_not_reach_the_control_node(
+    tmp_path: Path, ansible_playbook: str, hostile: dict[str, str], tasks_file: str
+):
     """`become: false` of a task loses against a variable of the group `all`, so that is set for the control node as well."""
     (tmp_path / "sudo").write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
     (tmp_path / "sudo").chmod(0o755)
     tasks = yaml.safe_load((CHECKOUT / "roles/run/tasks" / tasks_file).read_text())
     (without,) = (task for task in tasks if "control node" in task["name"])
-    local = {"name": "Here", "ansible.builtin.command": "true", "delegate_to": "localhost", "become": False, "run_once": True}
+    local = {
+        "name": "Here",
+        "ansible.builtin.command": "true",
+        "delegate_to": "localhost",
+        "become": False,
+        "run_once": True,
+    }
     plays = [
         {"name": "first", "hosts": "k3s_cluster", **NEEDED, "tasks": [without]},
         {"name": "second", "hosts": "k3s_cluster", **NEEDED, "tasks": [local]},

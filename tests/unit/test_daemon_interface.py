@@ -33,7 +33,8 @@ def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
     documents = {
         id(node.value)
         for node in ast.walk(tree)
-        if (isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in DOCUMENTS) or isinstance(node, ast.Expr)
+        if (isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in DOCUMENTS)
+        or isinstance(node, ast.Expr)
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents:
@@ -54,7 +55,12 @@ def test_only_the_driver_knows_paths_and_keys_of_the_daemon() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ['call("GET", "/api/v1/raft/status")', 'f"{base}/api/v1/sensors/{name}"', 'env["PI_CONTROLLER_API_PORT"]', 'answer["raft_stats"]'],
+    [
+        'call("GET", "/api/v1/raft/status")',
+        'f"{base}/api/v1/sensors/{name}"',
+        'env["PI_CONTROLLER_API_PORT"]',
+        'answer["raft_stats"]',
+    ],
 )
 def test_what_another_file_would_know_is_found(tmp_path: Path, line: str) -> None:
     path = tmp_path / "other.py"
@@ -70,7 +76,11 @@ def test_only_the_drivers_file_names_a_driver() -> None:
 
 def imported(path: Path) -> str:
     """The modules that a file imports by relative names, as one text."""
-    nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom) and node.level]
+    nodes = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
     return " ".join(f"{node.module or ''}." for node in nodes)
 
 

@@ -28,7 +28,9 @@ def tasks_of(path: str) -> list[dict[str, Any]]:
 def play(tmp_path: Path, ansible_playbook: str) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs tasks on hosts of this machine, with variables of their own."""
 
-    def run(tasks: list[dict[str, Any]], hosts: dict[str, dict[str, Any]], **more: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        tasks: list[dict[str, Any]], hosts: dict[str, dict[str, Any]], **more: Any
+    ) -> subprocess.CompletedProcess[str]:
         common = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **more}
         inventory = {"all": {"children": {"k3s_cluster": {"hosts": hosts, "vars": common}}}}
         (tmp_path / "hosts.json").write_text(json.dumps(inventory))
@@ -41,7 +43,16 @@ def play(tmp_path: Path, ansible_playbook: str) -> Callable[..., subprocess.Comp
             "ANSIBLE_NOCOLOR": "1",
         }
         command = [ansible_playbook, "-i", "hosts.json", "play.json"]
-        return subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False, umask=0o022)
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            text=True,
+            capture_output=True,
+            timeout=120,
+            check=False,
+            umask=0o022,
+        )
 
     return run
 
@@ -63,13 +74,24 @@ def test_l1_an_opening_in_one_journal_is_proven_by_the_units(tmp_path: Path, pla
     facts = {"opening": True, "content_digest": {"what the units hold": held, "something else": "cafe"}.get(claimed)}
     if claimed == "nothing":
         del facts["content_digest"]
-    hosts = {name: {"pi_controller_data_dir": str(path.parent), "raft_migration_journal": journal("started")} for name, path in databases.items()}
+    hosts = {
+        name: {"pi_controller_data_dir": str(path.parent), "raft_migration_journal": journal("started")}
+        for name, path in databases.items()
+    }
     hosts["pi-3"]["raft_migration_journal"] = journal("started", facts)
-    opened = {"name": "Prove", "ansible.builtin.include_role": {"name": "pi_controller.raft_migration.run", "tasks_from": "opened"}}
+    opened = {
+        "name": "Prove",
+        "ansible.builtin.include_role": {"name": "pi_controller.raft_migration.run", "tasks_from": "opened"},
+    }
     opened["when"] = "raft_migration_recorded.opening_unproven"
-    variables = [{"name": "Know", "ansible.builtin.include_vars": str(ROLES / f"{role}/vars/main.yml")} for role in ("cluster", "run")]
+    variables = [
+        {"name": "Know", "ansible.builtin.include_vars": str(ROLES / f"{role}/vars/main.yml")}
+        for role in ("cluster", "run")
+    ]
     reached = {"name": "Open", "ansible.builtin.copy": {"content": "", "dest": f"{tmp_path}/opened", "mode": "0600"}}
-    done = play([*variables, opened, reached], hosts, raft_migration_hosts="k3s_cluster", raft_migration={"backup_path": "/b"})
+    done = play(
+        [*variables, opened, reached], hosts, raft_migration_hosts="k3s_cluster", raft_migration={"backup_path": "/b"}
+    )
     assert (done.returncode == 0) == (claimed == "what the units hold"), done.stdout + done.stderr
     assert (tmp_path / "opened").exists() == (claimed == "what the units hold")
     if claimed != "what the units hold":
@@ -84,7 +106,13 @@ def test_l1_a_journal_that_cannot_be_written_leaves_what_is_known(tmp_path: Path
     record: dict[str, Any] = {"ansible.builtin.include_role": include}
     record["vars"] = {"raft_migration_record": {"phase": "cutover", "state": "done", "facts": {"opening": True}}}
     know = {"ansible.builtin.include_vars": str(ROLES / "cluster/vars/main.yml")}
-    state = {"ansible.builtin.copy": {"content": "{{ raft_migration_recorded | to_json }}", "dest": f"{tmp_path}/state", "mode": "0600"}}
+    state = {
+        "ansible.builtin.copy": {
+            "content": "{{ raft_migration_recorded | to_json }}",
+            "dest": f"{tmp_path}/state",
+            "mode": "0600",
+        }
+    }
     block = {"block": [know, record], "rescue": [{"ansible.builtin.meta": "clear_host_errors"}]}
     known = {"raft_migration_journal": journal("started", {"fence": "network", "opening": True})}
     backups = {"raft_migration": {"backup_path": f"{tmp_path}/{'backups' if written else 'file/backups'}"}}
@@ -107,7 +135,9 @@ def test_l1_an_alert_between_a_step_and_its_record_stops_nothing(tmp_path: Path,
     block = {"block": [know, record, late], "environment": alert, "vars": {"raft_migration_stoppable": True}}
     undo = {"msg": "undone at {{ ansible_failed_task.name }}, opening {{ raft_migration_recorded.opening }}"}
     block["rescue"] = [{"ansible.builtin.debug": undo, "vars": {"raft_migration_stoppable": False}}]
-    done = play([block], {"pi-1": {}}, raft_migration_hosts="k3s_cluster", raft_migration={"backup_path": f"{tmp_path}/backups"})
+    done = play(
+        [block], {"pi-1": {}}, raft_migration_hosts="k3s_cluster", raft_migration={"backup_path": f"{tmp_path}/backups"}
+    )
     assert "undone at The next task, opening True" in done.stdout, done.stdout + done.stderr
 
 
@@ -124,7 +154,10 @@ def test_l4_a_rollback_looks_at_the_lock_where_it_may_stop() -> None:
     found = {}
     for name in ("steps", "after", "finish"):
         tasks = tasks_of(f"rollback/tasks/{name}.yml")
-        included = [task.get("ansible.builtin.include_tasks") or task.get("ansible.builtin.import_tasks") or task["name"] for task in tasks]
+        included = [
+            task.get("ansible.builtin.include_tasks") or task.get("ansible.builtin.import_tasks") or task["name"]
+            for task in tasks
+        ]
         found[name] = included[included.index("lock_held.yml") + 1 :]
     assert "before.yml" in found["steps"]
     assert "after.yml" in found["steps"]
@@ -139,8 +172,18 @@ def watched(folder: Path) -> list[dict[str, Any]]:
         "from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.processes import playbook_run;"
         "print(json.dumps({'run': dict(playbook_run().as_dict())}))"
     )
-    know = {"name": "Know", "ansible.builtin.command": {"argv": [sys.executable, "-c", about, str(CHECKOUT / ".collections")]}, "register": "run"}
-    return [know, {"name": "Write", "ansible.builtin.copy": {"content": "{{ run.stdout }}", "dest": f"{folder}/watch.json", "mode": "0600"}}]
+    know = {
+        "name": "Know",
+        "ansible.builtin.command": {"argv": [sys.executable, "-c", about, str(CHECKOUT / ".collections")]},
+        "register": "run",
+    }
+    return [
+        know,
+        {
+            "name": "Write",
+            "ansible.builtin.copy": {"content": "{{ run.stdout }}", "dest": f"{folder}/watch.json", "mode": "0600"},
+        },
+    ]
 
 
 @pytest.mark.parametrize("kind", ["lock_lost", "leader_lost", None])
@@ -148,11 +191,21 @@ def test_l4_a_lost_lock_stops_the_task_and_nothing_else_does(tmp_path: Path, pla
     # The lookup takes an alert for this run's only where the watch names this run: the process that templates the task.
     watch = tmp_path / "watch"
     watch.mkdir()
-    alert = {"at": 2.0, "kind": kind, "cluster": None, "phase": "rollback", "message": "taken over by bert", "began": 1.0, "ended": None}
+    alert = {
+        "at": 2.0,
+        "kind": kind,
+        "cluster": None,
+        "phase": "rollback",
+        "message": "taken over by bert",
+        "began": 1.0,
+        "ended": None,
+    }
     (watch / "order.json").write_text('{"watch": {}}')
     if kind:
         (watch / "alerts.jsonl").write_text(json.dumps(alert) + "\n")
-    done = play([*watched(watch), *tasks_of("rollback/tasks/lock_held.yml")], {"pi-1": {}}, raft_migration_watch_dir=str(watch))
+    done = play(
+        [*watched(watch), *tasks_of("rollback/tasks/lock_held.yml")], {"pi-1": {}}, raft_migration_watch_dir=str(watch)
+    )
     assert (done.returncode != 0) == (kind == "lock_lost"), done.stdout + done.stderr
     if kind == "lock_lost":
         assert "taken over by bert" in done.stdout
@@ -172,7 +225,15 @@ def test_k11_past_the_opening_a_lost_leader_is_waited_out(
     watch = tmp_path / "watch"
     watch.mkdir()
     (watch / "order.json").write_text('{"watch": {"new": {}}}')
-    alert = {"at": 2.0, "kind": "leader_lost", "cluster": "new", "phase": "port_migration", "message": "no leader", "began": 1.0, "ended": ended}
+    alert = {
+        "at": 2.0,
+        "kind": "leader_lost",
+        "cluster": "new",
+        "phase": "port_migration",
+        "message": "no leader",
+        "began": 1.0,
+        "ended": ended,
+    }
     (watch / "alerts.jsonl").write_text(json.dumps(alert) + "\n")
     phase = {
         "name": "A task of a phase",
@@ -181,7 +242,11 @@ def test_k11_past_the_opening_a_lost_leader_is_waited_out(
         "vars": {"raft_migration_stoppable": True},
     }
     known = {"ansible.builtin.include_vars": {"file": str(ROLES / "run/vars/main.yml")}}
-    facts = {"raft_migration_watch_dir": str(watch), "raft_migration_recorded": {"opening": opening}, "raft_migration_outage_limit": 1}
+    facts = {
+        "raft_migration_watch_dir": str(watch),
+        "raft_migration_recorded": {"opening": opening},
+        "raft_migration_outage_limit": 1,
+    }
     done = play([*watched(watch), known, {"ansible.builtin.set_fact": facts}, phase], {"pi-1": {}, "pi-2": {}})
     assert (done.returncode == 0) == goes_on, done.stdout + done.stderr
     assert shown in done.stdout
@@ -200,7 +265,13 @@ RESTRICTED = {
 
 def test_l7_an_unprivileged_container_has_no_capabilities(evaluate: Callable[..., list[Any]]) -> None:
     (apply,) = tasks_of("cluster/tasks/daemonset_template.yml")
-    given = [{}, {"privileged": False}, {"runAsUser": 7}, {"capabilities": {"add": ["SYS_RAWIO"]}}, {"privileged": True}]
+    given = [
+        {},
+        {"privileged": False},
+        {"runAsUser": 7},
+        {"capabilities": {"add": ["SYS_RAWIO"]}},
+        {"privileged": True},
+    ]
     cases = [{"pi_controller_security_context": context, "raft_migration_run_as": {}} for context in given]
     found = evaluate("cutover", "{{ _security_context }}", cases, apply)
     assert found[:2] == [RESTRICTED, RESTRICTED]
@@ -231,7 +302,11 @@ def test_l6_no_right_is_granted_that_no_call_needs() -> None:
     granted: dict[tuple[str, str], set[str]] = {}
     for item in yaml.safe_load((CHECKOUT / "docs/rbac.yml").read_text())["items"]:
         for rule in item.get("rules", []):
-            assert not {"*", "escalate", "bind", "impersonate"} & {*rule["verbs"], *rule["resources"], *rule["apiGroups"]}
+            assert not {"*", "escalate", "bind", "impersonate"} & {
+                *rule["verbs"],
+                *rule["resources"],
+                *rule["apiGroups"],
+            }
             for group in rule["apiGroups"]:
                 for resource in rule["resources"]:
                     granted.setdefault((group, resource), set()).update(rule["verbs"])
@@ -243,4 +318,7 @@ def test_l6_no_right_is_granted_that_no_call_needs() -> None:
 def test_k8_the_kubelet_does_not_evict_the_pods() -> None:
     template = (ROLES / "cluster/templates/daemonset.yml.j2").read_text()
     assert "priorityClassName: {{ pi_controller_priority_class }}" in template
-    assert yaml.safe_load((ROLES / "cluster/defaults/main.yml").read_text())["pi_controller_priority_class"] == "system-node-critical"
+    assert (
+        yaml.safe_load((ROLES / "cluster/defaults/main.yml").read_text())["pi_controller_priority_class"]
+        == "system-node-critical"
+    )

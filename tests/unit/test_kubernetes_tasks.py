@@ -188,7 +188,9 @@ def test_k11_an_unreachable_api_is_one_sentence_and_a_pause(play, tmp_path):
 
     assert done.returncode == 0, done.stdout
     assert f"the Kubernetes API at http://127.0.0.1:{port} is unreachable (connection refused)" in done.stdout
-    assert not any(words in done.stdout + done.stderr for words in ("urllib3", "HTTPConnection", "<class", "Max retries"))
+    assert not any(
+        words in done.stdout + done.stderr for words in ("urllib3", "HTTPConnection", "<class", "Max retries")
+    )
     # One patience of 45 s for all three of them together.
     assert 44 < seconds < 85
     assert not (tmp_path / "began").exists()

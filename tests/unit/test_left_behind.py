@@ -83,7 +83,13 @@ def collection(folder: Path, replaced: str) -> Path:
 def variables(folder: Path) -> dict[str, object]:
     return {
         "raft_migration_peers": list(HOSTS),
-        "raft_migration_recorded": {"strategy": "", "opening_unproven": False, "opening": False, "done": [], "rollback_begun": False},
+        "raft_migration_recorded": {
+            "strategy": "",
+            "opening_unproven": False,
+            "opening": False,
+            "done": [],
+            "rollback_begun": False,
+        },
         "raft_migration": {
             "strategy": "parallel",
             "temporary_ports": {"raft": 9092},
@@ -106,7 +112,9 @@ def variables(folder: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(("tasks", "replaced"), [("back", "rollback"), ("phase", "transfer")])
-def test_a_pi_that_comes_back_does_not_go_on_alone(tmp_path: Path, ansible_playbook: str, tasks: str, replaced: str) -> None:
+def test_a_pi_that_comes_back_does_not_go_on_alone(
+    tmp_path: Path, ansible_playbook: str, tasks: str, replaced: str
+) -> None:
     collections = collection(tmp_path, replaced)
     (tmp_path / "connection_plugins").mkdir()
     (tmp_path / "connection_plugins/flaky.py").write_text(CONNECTION)
@@ -126,11 +134,15 @@ def test_a_pi_that_comes_back_does_not_go_on_alone(tmp_path: Path, ansible_playb
         "ANSIBLE_NOCOLOR": "1",
     }
     command = [ansible_playbook, "play.yml", "-i", "hosts", "-e", "@variables.json"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False
+    )
 
     traces = {path.name for path in tmp_path.iterdir()}
     assert {f"before.{host}" for host in HOSTS} <= traces, done.stdout[-3000:] + done.stderr
     assert "no route to host" in done.stdout
     assert {"during.pi-1", "during.pi-2"} <= traces, "the others get to the end of the task that one did not answer to"
     assert not traces & {"during.pi-3", "once", *(f"after.{host}" for host in HOSTS)}, done.stdout[-3000:]
-    assert not re.search(r"TASK \[.*(It is back|phase is done|as done)\] \*+\n(ok|changed)", done.stdout), done.stdout[-3000:]
+    assert not re.search(r"TASK \[.*(It is back|phase is done|as done)\] \*+\n(ok|changed)", done.stdout), done.stdout[
+        -3000:
+    ]

@@ -68,7 +68,9 @@ def test_every_option_is_given_by_a_role_or_kept_for_a_reason(name: str, given: 
     # Read and not imported: some need a library that is not everywhere.
     tree = ast.parse((CHECKOUT / f"plugins/modules/{name}.py").read_text(encoding="utf-8"))
     assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
-    (text,) = (ast.literal_eval(node.value) for node in assigned if getattr(node.targets[0], "id", "") == "DOCUMENTATION")
+    (text,) = (
+        ast.literal_eval(node.value) for node in assigned if getattr(node.targets[0], "id", "") == "DOCUMENTATION"
+    )
     documentation = yaml.safe_load(text).get("options", {})
     options = {option: {option, *(about or {}).get("aliases", ())} for option, about in documentation.items()}
     if "urls" in options:

@@ -18,7 +18,9 @@ ROLE = CHECKOUT / "roles/cluster"
 
 def tasks() -> list[dict[str, Any]]:
     first, *others = yaml.safe_load((ROLE / "tasks/daemonset.yml").read_text(encoding="utf-8"))
-    imported: list[dict[str, Any]] = yaml.safe_load((ROLE / "tasks" / first["ansible.builtin.import_tasks"]).read_text(encoding="utf-8"))
+    imported: list[dict[str, Any]] = yaml.safe_load(
+        (ROLE / "tasks" / first["ansible.builtin.import_tasks"]).read_text(encoding="utf-8")
+    )
     return imported + others
 
 
@@ -38,7 +40,11 @@ def test_d1_each_state_has_the_file_that_the_module_writes(evaluate: Callable[..
         {"raft_migration_port_set": port_set, "raft_migration_bootstrap": bootstrap}
         for port_set, bootstrap in (("temporary", False), ("temporary", True), ("standard", False))
     ]
-    assert evaluate("cluster", "{{ _config }}", cases, tasks()[0]) == ["temporary.yaml", "temporary-bootstrap.yaml", "standard.yaml"]
+    assert evaluate("cluster", "{{ _config }}", cases, tasks()[0]) == [
+        "temporary.yaml",
+        "temporary-bootstrap.yaml",
+        "standard.yaml",
+    ]
 
 
 @pytest.mark.parametrize("longest", [30])
@@ -65,11 +71,17 @@ def test_d6_probes_need_no_client_certificate(evaluate: Callable[..., list[Any]]
     template = ROLE / "templates/daemonset.yml.j2"
     render["vars"] = {**defaults, **render["vars"]}
     text = render["ansible.builtin.set_fact"]["raft_migration_daemonset"].replace(
-        "'daemonset.yml.j2'", f"'{template}', template_vars={{'raft_migration_nodes': ['pi-1'], '_security_context': {{}}}}"
+        "'daemonset.yml.j2'",
+        f"'{template}', template_vars={{'raft_migration_nodes': ['pi-1'], '_security_context': {{}}}}",
     )
     (daemonset,) = evaluate("cluster", text, [given], render)
     (container,) = daemonset["spec"]["template"]["spec"]["containers"]
-    assert {probe for name in ("readinessProbe", "livenessProbe") for probe in container[name] if probe in ("httpGet", "tcpSocket")} == {kind}
+    assert {
+        probe
+        for name in ("readinessProbe", "livenessProbe")
+        for probe in container[name]
+        if probe in ("httpGet", "tcpSocket")
+    } == {kind}
 
 
 def test_d7_the_derived_user_is_under_what_the_owner_sets(evaluate: Callable[..., list[Any]]) -> None:
@@ -86,8 +98,15 @@ def test_d7_the_derived_user_is_under_what_the_owner_sets(evaluate: Callable[...
 def test_d12_each_pi_gates_what_its_daemon_listens_on(evaluate: Callable[..., list[Any]]) -> None:
     discover = yaml.safe_load((CHECKOUT / "roles/run/tasks/discover.yml").read_text(encoding="utf-8"))
     (journal,) = [task for task in discover if "pi_controller.raft_migration.migration_journal_info" in task]
-    assert journal["pi_controller.raft_migration.migration_journal_info"]["config_file"] == "{{ pi_controller_config_file }}"
-    (facts,) = [task["ansible.builtin.set_fact"] for task in discover if "raft_migration_listeners" in task.get("ansible.builtin.set_fact", {})]
+    assert (
+        journal["pi_controller.raft_migration.migration_journal_info"]["config_file"]
+        == "{{ pi_controller_config_file }}"
+    )
+    (facts,) = [
+        task["ansible.builtin.set_fact"]
+        for task in discover
+        if "raft_migration_listeners" in task.get("ansible.builtin.set_fact", {})
+    ]
     assert facts["raft_migration_listeners"] == "{{ raft_migration_journal.listeners | default({}) }}"
     configured = {
         "standard_ports": {"rest": 8080, "grpc": 9090, "raft": 9091},

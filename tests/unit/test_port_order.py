@@ -59,6 +59,8 @@ def pods(moved: tuple[str, ...] = (), unreached: tuple[str, ...] = ()) -> dict[s
         (pods(unreached=("pi-1",)), "pi-1", ["pi-2", "pi-3", "pi-1"]),
     ],
 )
-def test_half_way_first_then_followers_the_leader_last(places: dict[str, dict[str, bool]], leader: str, order: list[str]) -> None:
+def test_half_way_first_then_followers_the_leader_last(
+    places: dict[str, dict[str, bool]], leader: str, order: list[str]
+) -> None:
     port_order = import_plugin("filter.port_order").FilterModule().filters()["port_order"]
     assert port_order(places, leader) == order

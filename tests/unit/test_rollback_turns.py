@@ -60,7 +60,10 @@ def test_a_turn_too_many_is_an_error() -> None:
 
 def pod(leader: str | None, leads: bool = False, capabilities: list[str] | None = None) -> dict[str, Any]:
     found = {"address": RAFT[leader], "url": "http://x" if leads else None} if leader else None
-    return {"leader": found, "capabilities": ["snapshot", "restore", "read-only"] if capabilities is None else capabilities}
+    return {
+        "leader": found,
+        "capabilities": ["snapshot", "restore", "read-only"] if capabilities is None else capabilities,
+    }
 
 
 @pytest.mark.parametrize(
@@ -104,11 +107,18 @@ WELL = {"changed": True}
         (WELL, WELL, {**members(), "msg": "caught_up: pi-3"}, ["caught_up: pi-3"]),
         # One that has no answer at all has no members either.
         (WELL, WELL, {"msg": "no URL answers"}, ["no URL answers"]),
-        (WELL, WELL, members(port=9092), ["the members are at 10.77.0.11:9092, 10.77.0.12:9092, 10.77.0.13:9092, wanted 10.77.0.11:9091"]),
+        (
+            WELL,
+            WELL,
+            members(port=9092),
+            ["the members are at 10.77.0.11:9092, 10.77.0.12:9092, 10.77.0.13:9092, wanted 10.77.0.11:9091"],
+        ),
         ({"msg": "a"}, {"msg": "b"}, {"msg": "c"}, ["a", "b", "c"]),
     ],
 )
-def test_pods_and_units_go_together_where_anything_is_in_the_way(takeover: Any, daemonset: Any, seen: Any, reasons: list[str]) -> None:
+def test_pods_and_units_go_together_where_anything_is_in_the_way(
+    takeover: Any, daemonset: Any, seen: Any, reasons: list[str]
+) -> None:
     found = not_by_turns({"pi-1": WELL, "pi-2": takeover, "pi-3": WELL}, daemonset, seen, list(RAFT.values()))
     assert len(found) == len(reasons), found
     assert all(text.startswith(reason) for text, reason in zip(found, reasons)), found

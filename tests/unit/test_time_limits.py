@@ -19,7 +19,11 @@ CUTOVER = CHECKOUT / "roles/cutover/tasks"
 @pytest.mark.parametrize("fence", ["network", "read-only"])
 def test_h2_what_runs_while_writes_wait_has_a_time_limit(fence: str):
     tasks = yaml.safe_load((CUTOVER / f"pause_{fence}.yml").read_text())
-    limited = {task["ansible.builtin.import_tasks"]: task.get("timeout") for task in tasks if "ansible.builtin.import_tasks" in task}
+    limited = {
+        task["ansible.builtin.import_tasks"]: task.get("timeout")
+        for task in tasks
+        if "ansible.builtin.import_tasks" in task
+    }
     limit = "{{ raft_migration_pause_limit }}"
     # go.yml writes down that there is no rollback, and must not be given up once it has.
     assert limited == {f"fence_{fence}.yml": limit, f"flip_{fence}.yml": limit, "go.yml": None}
@@ -27,14 +31,41 @@ def test_h2_what_runs_while_writes_wait_has_a_time_limit(fence: str):
 
 def test_h2_the_limit_starts_the_undo(tmp_path: Path, ansible_playbook: str):
     hung = [{"name": "Hang", "ansible.builtin.command": "sleep 60", "changed_when": False}]
-    pause = [{"name": "Fence", "ansible.builtin.import_tasks": "hung.yml", "timeout": "{{ raft_migration_pause_limit }}"}]
-    undo = [{"name": "Undo", "ansible.builtin.copy": {"content": "undone", "dest": str(tmp_path / "undone"), "mode": "0600"}}]
-    block = {"name": "Cross", "block": [{"name": "Pause", "ansible.builtin.include_tasks": "pause.yml"}], "rescue": undo}
-    play = {"hosts": "localhost", "gather_facts": False, "tasks": [block], "vars": {"raft_migration_pause_limit": "{{ 0.5 * 2 }}"}}
+    pause = [
+        {"name": "Fence", "ansible.builtin.import_tasks": "hung.yml", "timeout": "{{ raft_migration_pause_limit }}"}
+    ]
+    undo = [
+        {
+            "name": "Undo",
+            "ansible.builtin.copy": {"content": "undone", "dest": str(tmp_path / "undone"), "mode": "0600"},
+        }
+    ]
+    block = {
+        "name": "Cross",
+        "block": [{"name": "Pause", "ansible.builtin.include_tasks": "pause.yml"}],
+        "rescue": undo,
+    }
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "tasks": [block],
+        "vars": {"raft_migration_pause_limit": "{{ 0.5 * 2 }}"},
+    }
     for name, content in (("hung", hung), ("pause", pause), ("play", [play])):
         (tmp_path / f"{name}.yml").write_text(yaml.safe_dump(content))
-    command = [ansible_playbook, "play.yml", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
-    done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), text=True, capture_output=True, timeout=50, check=False)
+    command = [
+        ansible_playbook,
+        "play.yml",
+        "-i",
+        "localhost,",
+        "-c",
+        "local",
+        "-e",
+        f"ansible_python_interpreter={sys.executable}",
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=dict(os.environ), text=True, capture_output=True, timeout=50, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "undone").read_text() == "undone"
 

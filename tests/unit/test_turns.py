@@ -227,7 +227,9 @@ def test_d2_how_long_a_pis_clients_were_refused_is_recorded(world: World, takes_
     done = world.run(pi_controller_followers_write=takes_writes)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     facts = journals.load(world.journal("pi-2"))["phases"]["cutover"]["facts"]
-    assert (tuple(float(facts[name]) for name in ("refused_from", "refused_to")) if "refused_to" in facts else None) == wanted
+    assert (
+        tuple(float(facts[name]) for name in ("refused_from", "refused_to")) if "refused_to" in facts else None
+    ) == wanted
 
 
 def test_each_turn_is_in_its_order_on_its_pi(world: World) -> None:

@@ -420,7 +420,13 @@ def clients(shared: Shared, first: int = 1) -> list[Client]:
     for index, route in enumerate(shared.routes):
         # The two readers of a route take turns, and so do the routes.
         result += [
-            Reader(index + 2 * keep_alive, route.of_client(1 + keep_alive), shared, keep_alive, (index / count + 0.5 * keep_alive) % 1)
+            Reader(
+                index + 2 * keep_alive,
+                route.of_client(1 + keep_alive),
+                shared,
+                keep_alive,
+                (index / count + 0.5 * keep_alive) % 1,
+            )
             for keep_alive in (False, True)
         ]
     return result + [

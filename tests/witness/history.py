@@ -119,7 +119,16 @@ class History:
             own = {*writers, *(client for label in labels for client in _readers(label))}
             clients = [client for client in header.get("clients", ()) if client in own]
             baseline = header.get("baseline", {}).get(name, {})
-            headers.append({**header, "apart": False, "routes": routes, "writers": writers, "clients": clients, "baseline": baseline})
+            headers.append(
+                {
+                    **header,
+                    "apart": False,
+                    "routes": routes,
+                    "writers": writers,
+                    "clients": clients,
+                    "baseline": baseline,
+                }
+            )
         named = {client for header in headers for client in header["clients"]}
         operations = [operation for operation in self.operations if operation.route == name]
         stuck = [client for client in self.stuck if client in named]

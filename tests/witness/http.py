@@ -22,7 +22,9 @@ CLONE_NEWNET = 0x40000000
 NETNS_FOLDER = "/run/netns"
 REST_PORT = 8080
 # The witness is a tool of the lab: it never talks to anything but the lab's hosts, its Services and loopback.
-LAB_NETWORKS = tuple(ipaddress.ip_network(net) for net in ("127.0.0.0/8", "10.77.0.0/24", "10.96.0.0/16", "fd77::/64", "fd96::/112"))
+LAB_NETWORKS = tuple(
+    ipaddress.ip_network(net) for net in ("127.0.0.0/8", "10.77.0.0/24", "10.96.0.0/16", "fd77::/64", "fd96::/112")
+)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -108,7 +110,9 @@ class HttpClient:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._idle: dict[Route, http.client.HTTPConnection] = {}
 
-    def exchange(self, route: Route, method: str, path: str, body: bytes | None, timeout: float, may_retry: bool) -> Reply:
+    def exchange(
+        self, route: Route, method: str, path: str, body: bytes | None, timeout: float, may_retry: bool
+    ) -> Reply:
         """Send one request. With `may_retry` a reused connection that dies before its first byte of answer gets one fresh one."""
         deadline = time.monotonic() + timeout
         connection = self._take_idle(route)
@@ -129,7 +133,11 @@ class HttpClient:
                 _await_first_byte(connection.sock, deadline)
             except OSError as error:
                 _abandon(connection)
-                if may_retry and reply.connection == "reused" and isinstance(error, (ConnectionResetError, BrokenPipeError)):
+                if (
+                    may_retry
+                    and reply.connection == "reused"
+                    and isinstance(error, (ConnectionResetError, BrokenPipeError))
+                ):
                     connection, reply.connection, reply.retried = None, "fresh", True
                     continue
                 reply.error = f"request: {_text(error)}"
@@ -140,7 +148,9 @@ class HttpClient:
         while self._idle:
             self._idle.popitem()[1].close()
 
-    def _read_answer(self, route: Route, connection: http.client.HTTPConnection, deadline: float, reply: Reply) -> Reply:
+    def _read_answer(
+        self, route: Route, connection: http.client.HTTPConnection, deadline: float, reply: Reply
+    ) -> Reply:
         try:
             connection.sock.settimeout(_left(deadline))
             response = connection.getresponse()

@@ -131,7 +131,11 @@ def judge(
 
 def _judge_apart(history: History, final_state: Sequence[Operation] | None, rules: dict[str, Any]) -> Verdict:
     verdicts = {
-        pi: judge(history.of_pi(pi), None if final_state is None else [read for read in final_state if read.route == pi], **rules)
+        pi: judge(
+            history.of_pi(pi),
+            None if final_state is None else [read for read in final_state if read.route == pi],
+            **rules,
+        )
         for pi in history.routes
     }
     measured = figures.figures(history)

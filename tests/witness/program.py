@@ -89,7 +89,10 @@ def apart_routes(state_file: Path, rest_port: int) -> list[Route]:
 
 def by_pi(routes: Sequence[Route]) -> dict[str, list[Route]]:
     """The routes by their name."""
-    return {name: [route for route in routes if route.name == name] for name in dict.fromkeys(route.name for route in routes)}
+    return {
+        name: [route for route in routes if route.name == name]
+        for name in dict.fromkeys(route.name for route in routes)
+    }
 
 
 def list_everywhere(
@@ -223,7 +226,9 @@ def run(options: argparse.Namespace) -> int:
     asked = stop.wait(bound)
     reason = "crash" if crashes else "asked to" if asked else "time is up"
     status = _finish(threads, stop, recorder, settings, warmth, crashes, reason)
-    finals = [list_everywhere(own, baselines[cluster], settings, options.final_timeout) for cluster, own in clusters.items()]
+    finals = [
+        list_everywhere(own, baselines[cluster], settings, options.final_timeout) for cluster, own in clusters.items()
+    ]
     path = options.final_state or final_state_beside(options.out)
     path.write_text("".join(json.dumps(operation.to_json()) + "\n" for final in finals for operation in final))
     print(

@@ -22,8 +22,20 @@ FINAL = HISTORY.with_name("cutover.final.jsonl.gz")
 @pytest.mark.parametrize("name", ["tests.witness", "tests.lab.witness"])
 def test_both_names_of_the_judge_give_a_verdict(tmp_path: Path, name: str) -> None:
     verdict = tmp_path / "verdict.json"
-    command = [sys.executable, "-m", name, "judge", str(HISTORY), "--final-state", str(FINAL), "--max-write-pause", "15"]
-    done = subprocess.run([*command, "--json", str(verdict)], cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        name,
+        "judge",
+        str(HISTORY),
+        "--final-state",
+        str(FINAL),
+        "--max-write-pause",
+        "15",
+    ]
+    done = subprocess.run(
+        [*command, "--json", str(verdict)], cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False
+    )
     assert verdict.is_file(), done.stderr
     assert isinstance(json.loads(verdict.read_text())["ok"], bool)
     # A name that loads nothing would end well, too.

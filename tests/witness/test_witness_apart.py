@@ -26,7 +26,9 @@ def row(pi: str) -> str:
 def seen(pi: str, rows: dict[str, str], start: float) -> Operation:
     """A list through this Pi. Each Pi gives its first row the id 1."""
     values = {name: [1, value] for name, value in rows.items()}
-    return Operation(f"read-{pi}-fresh", pi, "10.77.0.11:8080", "read-list", "nodes", start, start + 0.01, "ok", values=values)
+    return Operation(
+        f"read-{pi}-fresh", pi, "10.77.0.11:8080", "read-list", "nodes", start, start + 0.01, "ok", values=values
+    )
 
 
 def written(pi: str, op: str, value: str, start: float) -> Operation:
@@ -39,7 +41,11 @@ def history(*more: Operation, apart: bool = True) -> History:
     """On each Pi one object of its own is made, changed, and read."""
     operations = [*more]
     for pi in PIS:
-        operations += [written(pi, "create", f"{pi}-1", 1.0), written(pi, "update", f"{pi}-2", 2.0), seen(pi, {row(pi): f"{pi}-2"}, 3.0)]
+        operations += [
+            written(pi, "create", f"{pi}-1", 1.0),
+            written(pi, "update", f"{pi}-2", 2.0),
+            seen(pi, {row(pi): f"{pi}-2"}, 3.0),
+        ]
     header = {
         "run": "r",
         "boot": "b",
@@ -116,5 +122,7 @@ def test_d4_a_slow_client_may_miss_a_phase_of_less_than_two_turns(seconds: float
     begin = 50.0
     history = replace(story.history(), operations=[*turns, replace(turns[0], start=begin + 40, end=begin + 40.01)])
     demands = Demands(hole=1000, unknown_share=1, phases=(Phase("transfer", begin, begin + seconds),))
-    found: list[Any] = [finding for finding in evidence.missing(history, [], demands, []) if "in the phase" in finding.text]
+    found: list[Any] = [
+        finding for finding in evidence.missing(history, [], demands, []) if "in the phase" in finding.text
+    ]
     assert bool(found) is missed

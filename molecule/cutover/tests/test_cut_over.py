@@ -51,7 +51,12 @@ def test_what_a_client_writes_reaches_every_pod_and_no_unit(host: Host, content:
         return {row["name"] for row in content(port)["nodes"]}
 
     # A follower has it a heartbeat later than the leader.
-    shell.wait_for(f"the pod holds {written}", lambda: None if written in names(8082) else "it does not", timeout=10, advice="look at its log")
+    shell.wait_for(
+        f"the pod holds {written}",
+        lambda: None if written in names(8082) else "it does not",
+        timeout=10,
+        advice="look at its log",
+    )
     assert written not in names(8080)
 
 

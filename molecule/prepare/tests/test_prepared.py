@@ -26,11 +26,15 @@ def test_the_unit_serves_as_before(
     assert holds_hardware(unit)
 
 
-def test_the_old_cluster_is_as_it_was(members: Callable[[int], set[tuple[str, str, bool]]], addresses: dict[str, str]) -> None:
+def test_the_old_cluster_is_as_it_was(
+    members: Callable[[int], set[tuple[str, str, bool]]], addresses: dict[str, str]
+) -> None:
     assert members(8080) == {(name, f"{address}:9091", True) for name, address in addresses.items()}
 
 
-def test_the_pod_runs_beside_it(daemons: dict[str, list[int]], ports: Callable[[int], set[int]], holds_hardware: Callable[[int], bool]) -> None:
+def test_the_pod_runs_beside_it(
+    daemons: dict[str, list[int]], ports: Callable[[int], set[int]], holds_hardware: Callable[[int], bool]
+) -> None:
     (pod,) = daemons["pod"]
     assert ports(pod) >= {8082, 9093}
     assert ports(pod).isdisjoint({8080, 8081, 9090, 9091})

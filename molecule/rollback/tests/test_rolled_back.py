@@ -36,12 +36,15 @@ def test_the_unit_is_enabled_again(host: Host) -> None:
     assert (file.mode, file.user) == (0o644, "root")
 
 
-def test_every_pi_is_a_voter_again(members: Callable[[int], set[tuple[str, str, bool]]], addresses: dict[str, str]) -> None:
+def test_every_pi_is_a_voter_again(
+    members: Callable[[int], set[tuple[str, str, bool]]], addresses: dict[str, str]
+) -> None:
     assert members(8080) == {(name, f"{address}:9091", True) for name, address in addresses.items()}
 
 
 def test_what_was_written_to_the_pods_is_there(
-    content: Callable[[int], dict[str, list[dict[str, Any]]]], seeded: Callable[[dict[str, list[dict[str, Any]]]], dict[str, int]]
+    content: Callable[[int], dict[str, list[dict[str, Any]]]],
+    seeded: Callable[[dict[str, list[dict[str, Any]]]], dict[str, int]],
 ) -> None:
     rows = content(8080)
     assert "written-to-the-pods" in {row["name"] for row in rows["nodes"]}

@@ -19,7 +19,9 @@ ARCHIVE = "/var/lib/pi-controller.systemd.backup"
 BACKUPS = "/var/backups/pi-controller-migration"
 
 
-def test_only_the_pod_runs_and_on_the_standard_ports(host: Host, daemons: dict[str, list[int]], ports: Callable[[int], set[int]]) -> None:
+def test_only_the_pod_runs_and_on_the_standard_ports(
+    host: Host, daemons: dict[str, list[int]], ports: Callable[[int], set[int]]
+) -> None:
     assert daemons["unit"] == []
     (pod,) = daemons["pod"]
     assert ports(pod) >= STANDARD
@@ -42,7 +44,9 @@ def test_the_units_data_is_archived(host: Host) -> None:
     assert not host.file("/var/lib/pi-controller").exists
 
 
-def test_the_pod_has_folders_of_its_own(host: Host, daemons: dict[str, list[int]], mounts: Callable[[int], dict[str, tuple[str, set[str]]]]) -> None:
+def test_the_pod_has_folders_of_its_own(
+    host: Host, daemons: dict[str, list[int]], mounts: Callable[[int], dict[str, tuple[str, set[str]]]]
+) -> None:
     (pod,) = daemons["pod"]
     data, _ = mounts(pod)["/var/lib/pi-controller"]
     assert data.endswith("/var/lib/pi-controller-pods")
@@ -58,12 +62,15 @@ def test_the_pod_has_the_hardware(daemons: dict[str, list[int]], holds_hardware:
     assert holds_hardware(pod)
 
 
-def test_every_pi_is_a_voter_under_its_old_id(members: Callable[[int], set[tuple[str, str, bool]]], addresses: dict[str, str]) -> None:
+def test_every_pi_is_a_voter_under_its_old_id(
+    members: Callable[[int], set[tuple[str, str, bool]]], addresses: dict[str, str]
+) -> None:
     assert members(8080) == {(name, f"{address}:9091", True) for name, address in addresses.items()}
 
 
 def test_the_content_is_there(
-    content: Callable[[int], dict[str, list[dict[str, Any]]]], seeded: Callable[[dict[str, list[dict[str, Any]]]], dict[str, int]]
+    content: Callable[[int], dict[str, list[dict[str, Any]]]],
+    seeded: Callable[[dict[str, list[dict[str, Any]]]], dict[str, int]],
 ) -> None:
     assert seeded(content(8080)) == ROWS
 
@@ -83,5 +90,8 @@ def test_backups_are_roots_alone(host: Host) -> None:
 
 def test_no_container_was_restarted(addresses: dict[str, str]) -> None:
     pods = rehearsal.kubectl_json("-n", "pi-controller", "get", "pods")["items"]
-    restarts = {pod["spec"]["nodeName"]: [container["restartCount"] for container in pod["status"]["containerStatuses"]] for pod in pods}
+    restarts = {
+        pod["spec"]["nodeName"]: [container["restartCount"] for container in pod["status"]["containerStatuses"]]
+        for pod in pods
+    }
     assert restarts == {name: [0] for name in addresses}

@@ -160,7 +160,9 @@ def _bad_strategy(config: Mapping[str, Any], strategies: Sequence[str]) -> Itera
     seen = config.get("strategy", strategies[0])
     if seen not in strategies:
         near = difflib.get_close_matches(seen, strategies, n=1) if isinstance(seen, str) else []
-        yield f"strategy must be {' or '.join(strategies)}, not {_kind(seen)}" + (f"; did you mean {near[0]}?" if near else ".")
+        yield f"strategy must be {' or '.join(strategies)}, not {_kind(seen)}" + (
+            f"; did you mean {near[0]}?" if near else "."
+        )
 
 
 def _bad_ports(config: Mapping[str, Any]) -> Iterator[str]:

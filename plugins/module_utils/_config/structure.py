@@ -65,7 +65,9 @@ def merge(defaults: Any, override: Any) -> Any:
     return override
 
 
-def resolve(override: Any, beside: Mapping[str, Any] | None = None, once: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def resolve(
+    override: Any, beside: Mapping[str, Any] | None = None, once: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The whole configuration with `timeouts_seconds`; raises ConfigError with every error.
 
     `beside` are the owner's own paths, by the names of their settings; `once` those given for this run alone.
@@ -83,6 +85,8 @@ def resolve(override: Any, beside: Mapping[str, Any] | None = None, once: Mappin
 PORT_SETS = ("temporary", "standard")
 
 
-def port_environment(config: Mapping[str, Any], phase: str, bootstrap: bool = False, address: str = "") -> dict[str, str]:
+def port_environment(
+    config: Mapping[str, Any], phase: str, bootstrap: bool = False, address: str = ""
+) -> dict[str, str]:
     """The daemon's environment for the ports of a phase, where daemons have addresses like this one."""
     return settings.environment(config[f"{phase}_ports"], bootstrap, address)

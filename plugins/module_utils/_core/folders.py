@@ -30,12 +30,17 @@ def to_move(src: Path, dest: Path, required: bool) -> bool:
             raise FolderError(f"{path} is not an absolute path without `..`", seen=str(path))
         if path.is_symlink():
             raise FolderError(
-                f"{path} is a symbolic link", seen=str(path), wanted="a folder", next_step="give the path of the folder it points to"
+                f"{path} is a symbolic link",
+                seen=str(path),
+                wanted="a folder",
+                next_step="give the path of the folder it points to",
             )
     if not src.exists():
         if not dest.exists() and required:
             raise FolderError(
-                f"there is neither {src} nor {dest}", wanted="a folder at one of them", next_step="find out what moved it"
+                f"there is neither {src} nor {dest}",
+                wanted="a folder at one of them",
+                next_step="find out what moved it",
             )
         return False
     if not src.is_dir():

@@ -13,11 +13,19 @@ from collections.abc import Iterator, Mapping, Sequence
 def faults(addresses: Mapping[str, str], group: str, nodes: Mapping[str, str], played: Sequence[str]) -> list[str]:
     """`addresses` and `nodes` are those of all hosts of the group; `played` the hosts this run is for."""
     if not addresses:
-        return [f"The group {group} is not in the inventory or has no hosts; name the group of the Pis in raft_migration_hosts."]
+        return [
+            f"The group {group} is not in the inventory or has no hosts; name the group of the Pis in raft_migration_hosts."
+        ]
     left_out = [host for host in addresses if host not in played]
     if left_out:
-        return [f"This run leaves out {', '.join(left_out)}; a migration is of the whole group {group}, so run it without --limit."]
-    return [*_shared("address", "pi_controller_address", addresses), *_shared("node", "pi_controller_node_name", nodes), *_local(addresses)]
+        return [
+            f"This run leaves out {', '.join(left_out)}; a migration is of the whole group {group}, so run it without --limit."
+        ]
+    return [
+        *_shared("address", "pi_controller_address", addresses),
+        *_shared("node", "pi_controller_node_name", nodes),
+        *_local(addresses),
+    ]
 
 
 def _shared(what: str, setting: str, values: Mapping[str, str]) -> Iterator[str]:

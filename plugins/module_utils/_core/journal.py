@@ -62,7 +62,9 @@ def load(path: Path) -> Journal | None:
 def _check(path: Path, journal: Journal) -> None:
     phases, events = journal.get("phases"), journal.get("events")
     if journal.get("strategy", PARALLEL) not in STRATEGIES:
-        raise _refused(path, f"its strategy is {journal['strategy']!r}, this collection knows {' and '.join(STRATEGIES)}")
+        raise _refused(
+            path, f"its strategy is {journal['strategy']!r}, this collection knows {' and '.join(STRATEGIES)}"
+        )
     if not isinstance(phases, dict) or not isinstance(events, list):
         raise _refused(path, "it has no phases or no events")
     for name, entry in phases.items():
@@ -208,7 +210,10 @@ def conflicts(journals: dict[str, Journal | None]) -> list[str]:
         found.append("the journals belong to different migrations: " + ", ".join(f"{h} {i}" for h, i in named.items()))
     strategies = {host: strategy_of(journal) for host, journal in journals.items() if journal and journal["phases"]}
     if len(set(strategies.values())) > 1:
-        found.append("the journals have different strategies: " + ", ".join(f"{host} {name}" for host, name in strategies.items()))
+        found.append(
+            "the journals have different strategies: "
+            + ", ".join(f"{host} {name}" for host, name in strategies.items())
+        )
         return found
     order = STRATEGIES[next(iter(strategies.values()), PARALLEL)]
     # A Pi without a journal has begun no phase of whatever strategy the others have.
@@ -222,5 +227,7 @@ def conflicts(journals: dict[str, Journal | None]) -> list[str]:
         ]
         behind = [f"{host} {state[phase]}" for host, state in states.items() if state[phase] != "done"]
         if begun and behind and len(behind) < len(states):
-            found.append(f"phase {phase} is not done everywhere ({', '.join(behind)}), yet begun was {', '.join(begun)}")
+            found.append(
+                f"phase {phase} is not done everywhere ({', '.join(behind)}), yet begun was {', '.join(begun)}"
+            )
     return found

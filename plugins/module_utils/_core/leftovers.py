@@ -15,7 +15,15 @@ from .journal import ROLLBACK, load
 from .paths import size_of
 
 # What the phases write below backup_path. Journals and the unit's saved file are small and stay.
-COPIES = ("prepare", "transfer", "cutover", "rollback", "rollback.state", "transfer.pi-controller.db", "cutover.pi-controller.db")
+COPIES = (
+    "prepare",
+    "transfer",
+    "cutover",
+    "rollback",
+    "rollback.state",
+    "transfer.pi-controller.db",
+    "cutover.pi-controller.db",
+)
 ASIDE = ".rolled-back."
 # Beside the pod's data folder: its configuration files, which are made anew from the owner's own one.
 POD_CONFIG = ".config"

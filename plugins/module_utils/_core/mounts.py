@@ -117,7 +117,11 @@ def forgetful_root(mounts: Iterable[Mount], cmdline: str) -> str | None:
         return "/ is an overlay of overlayroot"
     upper = re.search(r"(?:^|[ ,])upperdir=([^,]+)", root.options)
     store = holding(upper[1], [mount for mount in known if mount.point != "/"]) if upper else None
-    return f"/ is an overlay that writes to {upper[1]} ({store.kind})" if upper and store and store.kind in VOLATILE else None
+    return (
+        f"/ is an overlay that writes to {upper[1]} ({store.kind})"
+        if upper and store and store.kind in VOLATILE
+        else None
+    )
 
 
 def command_line(path: Path = CMDLINE) -> str:

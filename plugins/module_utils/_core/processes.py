@@ -86,7 +86,10 @@ def run_of(parent_pid: int | None) -> Process:
     process = identify(parent_pid)
     if process is None:
         raise MigrationError(
-            f"there is no process {parent_pid}", seen=parent_pid, wanted="a living process", next_step="correct `parent_pid`"
+            f"there is no process {parent_pid}",
+            seen=parent_pid,
+            wanted="a living process",
+            next_step="correct `parent_pid`",
         )
     return process
 
@@ -115,7 +118,9 @@ def _is_playbook(words: tuple[str, ...]) -> bool:
     if any(Path(word).name == PLAYBOOK for word in words[:4]):
         return True
     # `python -m ansible playbook`, which stays the command line of the run and of its workers.
-    return any(words[start : start + 3] == AS_MODULE or words[start : start + 2] == AS_MODULE_JOINED for start in range(4))
+    return any(
+        words[start : start + 3] == AS_MODULE or words[start : start + 2] == AS_MODULE_JOINED for start in range(4)
+    )
 
 
 def _look(pid: int) -> _Seen | None:

@@ -59,7 +59,10 @@ def owner_of(cgroups: str, unit: str, root: str = "") -> str:
     Any user may give control groups below their own the names of the unit or of Kubernetes (`systemd-run --user --unit`).
     """
     above = {path.removesuffix("/init.scope") for path in _paths(root)}
-    own = [next((path[len(top) :] for top in above if top and path.startswith(f"{top}/")), path) for path in _paths(cgroups)]
+    own = [
+        next((path[len(top) :] for top in above if top and path.startswith(f"{top}/")), path)
+        for path in _paths(cgroups)
+    ]
     parts = {part for path in own for part in path.split("/")}
     if any(part == "user.slice" or part.startswith(("user-", "user@")) for part in parts):
         return "other"

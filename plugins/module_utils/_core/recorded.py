@@ -71,11 +71,14 @@ def recorded(journals: Mapping[str, Any]) -> dict[str, Any]:
         "by_turns": rollback.get("way") == "turns",
         "units_opened": bool(rollback.get("opening", False)),
         "archive_removed": any(_facts(journal, "cleanup").get("archive") == REMOVED for journal in found.values()),
-        "archive_kept": sorted({str(why) for journal in found.values() if (why := _facts(journal, "cleanup").get("why"))}),
+        "archive_kept": sorted(
+            {str(why) for journal in found.values() if (why := _facts(journal, "cleanup").get("why"))}
+        ),
         "handovers": handovers,
         "handed_over": [host for host, state in handovers.items() if state != "waiting"],
         "turns": {
-            host: _facts(found.get(host), ROLLBACK).get("turn", _way_back(strategy, handovers[host])) for host in journals
+            host: _facts(found.get(host), ROLLBACK).get("turn", _way_back(strategy, handovers[host]))
+            for host in journals
         },
     }
 

@@ -32,10 +32,19 @@ def check(path: Path) -> bool:
     except FileNotFoundError:
         return False
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        raise RemovalError(f"{path} is neither a directory nor a regular file", seen=str(path), next_step="look at it and remove it by hand")
+        raise RemovalError(
+            f"{path} is neither a directory nor a regular file",
+            seen=str(path),
+            next_step="look at it and remove it by hand",
+        )
     fixed = obstacle(str(path))
     if fixed:
-        raise RemovalError(f"{fixed}, so it is not removed", seen=fixed, wanted="a folder without mounts", next_step=f"see findmnt -R {path}")
+        raise RemovalError(
+            f"{fixed}, so it is not removed",
+            seen=fixed,
+            wanted="a folder without mounts",
+            next_step=f"see findmnt -R {path}",
+        )
     return True
 
 

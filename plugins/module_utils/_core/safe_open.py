@@ -33,7 +33,9 @@ def folder(path: Path) -> Iterator[int]:
     """A descriptor of this directory for `dir_fd`, reached without following a link. OSError where it is missing."""
     absolute = path.absolute()
     if ".." in absolute.parts:
-        raise UnsafePath(f"{path} contains `..`", seen=str(path), wanted="a path without `..`", next_step="correct the path")
+        raise UnsafePath(
+            f"{path} contains `..`", seen=str(path), wanted="a path without `..`", next_step="correct the path"
+        )
     here = os.open("/", _FOLDER)
     try:
         for number, name in enumerate(absolute.parts[1:], start=2):

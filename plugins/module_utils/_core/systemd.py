@@ -10,7 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+FOLDERS = (
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
 PROPERTIES = (
     "Id",
     "Names",
@@ -29,7 +35,19 @@ PROPERTIES = (
     "TriggeredBy",
 )
 # What systemctl takes for a type of unit at the end of a name; anything else gets `.service`.
-TYPES = (".service", ".socket", ".timer", ".path", ".target", ".mount", ".slice", ".scope", ".device", ".swap", ".automount")
+TYPES = (
+    ".service",
+    ".socket",
+    ".timer",
+    ".path",
+    ".target",
+    ".mount",
+    ".slice",
+    ".scope",
+    ".device",
+    ".swap",
+    ".automount",
+)
 STARTERS = ("WantedBy", "RequiredBy", "UpheldBy", "TriggeredBy")
 STOPPED = ("inactive", "failed")
 RUNNING = ("active", "activating", "reloading")

@@ -27,7 +27,9 @@ def check_folder_path(path: Path) -> None:
     if not path.is_absolute() or ".." in path.parts:
         raise TakeoverError(f"{path} is not an absolute path without `..`", seen=str(path))
     if path.is_symlink():
-        raise TakeoverError(f"{path} is a symbolic link", seen=str(path), wanted="a folder", next_step="name the folder it points to")
+        raise TakeoverError(
+            f"{path} is a symbolic link", seen=str(path), wanted="a folder", next_step="name the folder it points to"
+        )
 
 
 def check_one_step(src: Path, dest: Path) -> None:

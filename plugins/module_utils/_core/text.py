@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from typing import Any
 
 # C0 (but for tab and line feed), DEL and C1, line and paragraph separator, bidirectional marks, surrogates, non-characters.
-_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
+_UNFIT = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
+)
 _DEEPEST = 40
 
 

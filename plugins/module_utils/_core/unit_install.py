@@ -43,7 +43,9 @@ class UnitInstall:
     has been restored says so, and is replaced by the next change.
     """
 
-    def __init__(self, unit: str, saved: Path, systemctl: Systemctl, note: Callable[[str], None], etc: Path = ETC) -> None:
+    def __init__(
+        self, unit: str, saved: Path, systemctl: Systemctl, note: Callable[[str], None], etc: Path = ETC
+    ) -> None:
         self.name, self.saved, self.etc = unit_name(unit), saved, etc
         self.record_file = beside(saved, ".json")
         self._systemctl, self._note = systemctl, note
@@ -121,7 +123,14 @@ class UnitInstall:
 
     def _remember(self, state: dict[str, Any]) -> dict[str, Any]:
         """The record, on disk before anything changes. What is recorded already is never replaced by less."""
-        known = self.record or {"format": FORMAT, "id": state["id"] or self.name, "names": [], "fragment": state["file"], "file": None, "links": {}}
+        known = self.record or {
+            "format": FORMAT,
+            "id": state["id"] or self.name,
+            "names": [],
+            "fragment": state["file"],
+            "file": None,
+            "links": {},
+        }
         names = self._names(state)
         record = {**known, "names": names, "links": {**self._links(names), **known["links"]}}
         fragment = Path(str(record["fragment"])) if record["fragment"] else None
@@ -197,7 +206,9 @@ class UnitInstall:
 
     def due(self, unit_file: Path) -> bool:
         """Whether there is something to put back."""
-        return bool(self.record) or (not self.was_restored and self.saved.is_file() and (not os.path.lexists(unit_file) or _is_mask(unit_file)))
+        return bool(self.record) or (
+            not self.was_restored and self.saved.is_file() and (not os.path.lexists(unit_file) or _is_mask(unit_file))
+        )
 
     def restore(self, unit_file: Path) -> None:
         """The unit is installed as it was: file, links and names. It is not started."""

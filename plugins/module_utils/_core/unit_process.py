@@ -112,7 +112,9 @@ def _groups(status: str, gid: int | None) -> dict[str, int]:
 
 def open_files_limit(pid: int, proc: Path = PROC) -> tuple[int | None, int | None]:
     """The soft and the hard limit; None where it is unlimited or cannot be read."""
-    match = re.search(r"^Max open files\s+(\d+|unlimited)\s+(\d+|unlimited)", _text(proc / str(pid) / "limits"), re.MULTILINE)
+    match = re.search(
+        r"^Max open files\s+(\d+|unlimited)\s+(\d+|unlimited)", _text(proc / str(pid) / "limits"), re.MULTILINE
+    )
     soft, hard = (match[1], match[2]) if match else ("unlimited", "unlimited")
     return (int(soft) if soft.isdigit() else None, int(hard) if hard.isdigit() else None)
 

@@ -61,7 +61,9 @@ def _set_json(text: str, wanted: Mapping[str, Value], aliases: Mapping[str, str]
     except ValueError:
         tree = None
     if not isinstance(tree, dict):
-        raise _refusal(name, 1, "a flow mapping that is not JSON", "block style (`section:` and, below it, `  key: value`)")
+        raise _refusal(
+            name, 1, "a flow mapping that is not JSON", "block style (`section:` and, below it, `  key: value`)"
+        )
     for dotted, value in wanted.items():
         section, _dot, key = dotted.partition(".")
         section = _name_in(tree, section, aliases)
@@ -100,7 +102,9 @@ def _present(lines: list[str], section: str, aliases: Mapping[str, str]) -> str:
 
 def _bounds(lines: list[str], section: str) -> tuple[int, int] | None:
     """The line of the section, and that after its last one."""
-    starts = [number for number, line in enumerate(lines) if (match := _SECTION.match(line)) and match["name"] == section]
+    starts = [
+        number for number, line in enumerate(lines) if (match := _SECTION.match(line)) and match["name"] == section
+    ]
     if not starts:
         return None
     end = starts[0] + 1
@@ -125,7 +129,9 @@ def _set_line(lines: list[str], section: str, key: str, value: Value, name: str)
     if rest in ("{}", "null", "~"):
         lines[start] = f"{section}:"
     elif not _NOTHING.fullmatch(rest):
-        raise _refusal(name, start + 1, f"{section} is not in block style", f"`{section}:` and, below it, `  key: value`")
+        raise _refusal(
+            name, start + 1, f"{section} is not in block style", f"`{section}:` and, below it, `  key: value`"
+        )
     indent, places = _keys(lines, start, end, name)
     if key not in places:
         lines.insert(start + 1, " " * indent + line)
@@ -153,7 +159,12 @@ def _keys(lines: list[str], start: int, end: int, name: str) -> tuple[int, dict[
             last = match["name"]
             places[last] = (number, number + 1)
         elif not line.lstrip().startswith("#"):
-            raise _refusal(name, number + 1, "a line that is not a key of its section, or a key for the second time", "`key: value`")
+            raise _refusal(
+                name,
+                number + 1,
+                "a line that is not a key of its section, or a key for the second time",
+                "`key: value`",
+            )
     return indent or 2, places
 
 

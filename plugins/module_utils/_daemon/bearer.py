@@ -54,9 +54,7 @@ class Token:
                 value = value.replace(secret, "(token)")
             return value
         if depth < DEEPEST and isinstance(value, dict):
-            return {
-                self.kept_out_of(key): self.kept_out_of(inner, depth + 1) for key, inner in value.items()
-            }
+            return {self.kept_out_of(key): self.kept_out_of(inner, depth + 1) for key, inner in value.items()}
         if depth < DEEPEST and isinstance(value, list):
             return [self.kept_out_of(inner, depth + 1) for inner in value]
         return value if not isinstance(value, (dict, list)) else None

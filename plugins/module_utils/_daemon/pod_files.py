@@ -46,7 +46,9 @@ class Change:
 class PodFiles:
     """The files in `folder`, made from `source`. They belong to the owner of `owner_of`, where that is there."""
 
-    def __init__(self, source: Path, folder: Path, owner_of: str | None, address: str, folders: Mapping[str, str]) -> None:
+    def __init__(
+        self, source: Path, folder: Path, owner_of: str | None, address: str, folders: Mapping[str, str]
+    ) -> None:
         self._source, self._folder, self._address, self._folders = source, folder, address, folders
         # In the end the unit's folder is the pod's. What was written before it was keeps its owner.
         self._owner = _owner(owner_of) or _owner(str(folder))
@@ -79,7 +81,11 @@ class PodFiles:
         ports = {name: int(number) for name, number in state.ports.items()}
         own = settings.file_settings(ports, self._address, state.bootstrap, self._folders)
         # What the phases set comes over what the inventory sets, as in the environment.
-        given = {key: _typed(value) for name, value in state.environment.items() if (key := settings.key_of(name)) is not None}
+        given = {
+            key: _typed(value)
+            for name, value in state.environment.items()
+            if (key := settings.key_of(name)) is not None
+        }
         text = set_keys(source, {**given, **own}, settings.SECTION_ALIASES, str(self._source))
         path = self.path(state)
         now = _text(path) if path.exists() else ""
@@ -101,7 +107,9 @@ def look(source: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"error": None, **dict.fromkeys(settings.LOOKED_AT)}
     try:
         text = _text(source)
-        wanted = settings.file_settings({"rest": 1, "grpc": 1, "raft": 1}, "0.0.0.0", False, dict.fromkeys(FOLDERS, "x"))
+        wanted = settings.file_settings(
+            {"rest": 1, "grpc": 1, "raft": 1}, "0.0.0.0", False, dict.fromkeys(FOLDERS, "x")
+        )
         # In each section that a state changes, so that every refusal is found.
         set_keys(text, {**wanted, "websocket.port": 1, "gpio.enabled": False}, settings.SECTION_ALIASES, str(source))
         values = keys_in(text, dict.fromkeys(settings.LOOKED_AT.values()), settings.SECTION_ALIASES)
@@ -118,13 +126,20 @@ def listeners(source: Path) -> dict[str, int]:
     """
     keys = {key for port, _default, switch in settings.LISTENERS for key in (port, switch) if key}
     try:
-        values = {key: _plain(value) for key, value in keys_in(_text(source), dict.fromkeys(keys), settings.SECTION_ALIASES).items()}
+        values = {
+            key: _plain(value)
+            for key, value in keys_in(_text(source), dict.fromkeys(keys), settings.SECTION_ALIASES).items()
+        }
     except (MigrationError, OSError, ValueError):
         values = {}
     found = {}
     for key, default, switch in settings.LISTENERS:
         number = values.get(key, str(default))
-        if (switch is None or values.get(switch, "").lower() in ("true", "yes", "on")) and number.isascii() and number.isdigit():
+        if (
+            (switch is None or values.get(switch, "").lower() in ("true", "yes", "on"))
+            and number.isascii()
+            and number.isdigit()
+        ):
             found[settings.variable_of(key)] = int(number)
     return found
 

@@ -183,14 +183,20 @@ class RestDaemon:
             )
             raise self._refused
         if reply.status != 200:
-            self._parse("POST", path, replace(reply, text=self._token.kept_out_of(reply.text) if reply.status >= 300 else ""))
+            self._parse(
+                "POST", path, replace(reply, text=self._token.kept_out_of(reply.text) if reply.status >= 300 else "")
+            )
         try:
             token = self._token_in(parse_json(reply.text))
         except ValueError:
             token = None
         if token is None:
             raise self._error(
-                f"answered the login (POST {path}) without a token", reply.status, "no token", "a token", "read the daemon's log"
+                f"answered the login (POST {path}) without a token",
+                reply.status,
+                "no token",
+                "a token",
+                "read the daemon's log",
             )
         self._token = Token(token, self.url, self._password)
 
@@ -227,7 +233,9 @@ class RestDaemon:
             # The length goes first, so that a file is streamed and not sent in chunks of unknown number.
             headers["Content-Length"] = str(len(payload) if isinstance(payload, bytes) else payload.size)
         try:
-            return exchange(self._connect, self.host, self.port, method, self._prefix + path, headers, payload, deadline)
+            return exchange(
+                self._connect, self.host, self.port, method, self._prefix + path, headers, payload, deadline
+            )
         except ssl.SSLError as error:
             raise self._error(
                 f"did not answer {method} {path} over TLS",
@@ -253,12 +261,17 @@ class RestDaemon:
             found = None
         if 200 <= status < 300:
             if found is None:
-                raise self._error(f"answered {method} {path} without readable JSON", status, one_line(text, 200), "JSON")
+                raise self._error(
+                    f"answered {method} {path} without readable JSON", status, one_line(text, 200), "JSON"
+                )
             return found
         if 300 <= status < 400:
             target = one_line(self._token.kept_out_of(reply.location or "nowhere"), 200)
             raise self._error(
-                f"redirected {method} {path} to {target} ({status}), and redirects are not followed", status, target, "2xx"
+                f"redirected {method} {path} to {target} ({status}), and redirects are not followed",
+                status,
+                target,
+                "2xx",
             )
         reason = found.get("error") if isinstance(found, dict) else None
         shown = one_line(reason if isinstance(reason, str) else text, 200)
@@ -274,7 +287,9 @@ class RestDaemon:
             # IPv6 has one loopback address, and any process may send from it: the operator asks over IPv4.
             target = LOOPBACK if ":" in self.host else self.host
             try:
-                return open_socket(target, self.port, (self._source or OPERATOR_ADDRESS, 0), self._tls, deadline, self.host)
+                return open_socket(
+                    target, self.port, (self._source or OPERATOR_ADDRESS, 0), self._tls, deadline, self.host
+                )
             except OSError as error:
                 if error.errno not in _CANNOT_BIND and not (target != self.host and error.errno == errno.ECONNREFUSED):
                     raise
@@ -299,9 +314,7 @@ def _next_step(status: int | None) -> str:
     if status == 401:
         return "give a valid `token`, or `user` and `password` (`pi_controller_token`, `pi_controller_user`)"
     if status == 426:
-        return (
-            "set `pi_controller_scheme: https`; only a daemon with ENVIRONMENT=development takes a login over plain HTTP"
-        )
+        return "set `pi_controller_scheme: https`; only a daemon with ENVIRONMENT=development takes a login over plain HTTP"
     if status == 429:
         return "wait a minute and run the same command again: the daemon runs, and limits how often one address may ask"
     if status == 403:

@@ -209,6 +209,8 @@ def ending_led(gate: Gate, before: Table | None) -> Gate:
     # A table in the state `open` is what an earlier opening has left for the same reason.
     ends = before is not None and gate.state != "open" and not gate.keep_established
     led_away = (*before.forward_to, *before.ends_through) if before is not None and ends else ()
-    gate = replace(gate, ends_through=tuple(dict.fromkeys(address for address in led_away if address not in gate.forward_to)))
+    gate = replace(
+        gate, ends_through=tuple(dict.fromkeys(address for address in led_away if address not in gate.forward_to))
+    )
     was_led = before is not None and state_of(before) in ("open", "redirected", MIXED)
     return replace(gate, ends_led=bool(gate.state == "open" and gate.ports and was_led and not gate.keep_established))

@@ -77,7 +77,9 @@ def parse(text: str) -> Table:
             verdict = next(reversed(rule["expr"][-1])) if rule["expr"] else ""
             table.rules.setdefault(rule["chain"], []).append((rule.get("comment", ""), verdict))
             found += [str(target["addr"]) for target in (expr.get("dnat") for expr in rule["expr"]) if _is_host(target)]
-            ended += [str(match["right"]) for match in (expr.get("match") for expr in rule["expr"]) if _is_answering(match)]
+            ended += [
+                str(match["right"]) for match in (expr.get("match") for expr in rule["expr"]) if _is_answering(match)
+            ]
     table.forward_to, table.ends_through = tuple(dict.fromkeys(found)), tuple(dict.fromkeys(ended))
     return table
 
@@ -100,7 +102,9 @@ def _is_host(target: Any) -> bool:
 
 
 def _is_answering(match: Any) -> bool:
-    left = match.get("left", {}).get("ct", {}) if isinstance(match, dict) and isinstance(match.get("left"), dict) else {}
+    left = (
+        match.get("left", {}).get("ct", {}) if isinstance(match, dict) and isinstance(match.get("left"), dict) else {}
+    )
     return (left.get("key"), left.get("dir")) in {("saddr", "reply"), ("ip saddr", "reply"), ("ip6 saddr", "reply")}
 
 

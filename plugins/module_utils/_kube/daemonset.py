@@ -55,7 +55,9 @@ def required_terms(daemonset: dict[str, Any]) -> list[dict[str, Any]]:
 
 def on_nodes_only(daemonset: dict[str, Any], nodes: list[str]) -> dict[str, Any]:
     """The DaemonSet with pods on these nodes only; everything else of it, preferred affinities too, is kept."""
-    terms: list[dict[str, Any]] = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]} for node in nodes]
+    terms: list[dict[str, Any]] = [
+        {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]} for node in nodes
+    ]
     changed = copy.deepcopy(daemonset)
     affinity = changed["spec"]["template"]["spec"].setdefault("affinity", {}).setdefault("nodeAffinity", {})
     affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms or [NO_NODE]}

@@ -45,7 +45,11 @@ Targets = frozenset[Target]
 
 
 def of_option(endpoints: Iterable[Mapping[str, Any]]) -> Targets:
-    return frozenset(Target(normal(endpoint["ip"]), name, int(port)) for endpoint in endpoints for name, port in endpoint["ports"].items())
+    return frozenset(
+        Target(normal(endpoint["ip"]), name, int(port))
+        for endpoint in endpoints
+        for name, port in endpoint["ports"].items()
+    )
 
 
 def of_subsets(subsets: Iterable[Mapping[str, Any]] | None) -> Targets:
@@ -82,7 +86,9 @@ def of_pods(pods: Iterable[Pod], service: Mapping[str, Any]) -> Targets:
             continue
         for port in spec["ports"]:
             wanted = port.get("targetPort", port["port"])
-            number = container_port(pod, wanted, port.get("protocol", "TCP")) if isinstance(wanted, str) else int(wanted)
+            number = (
+                container_port(pod, wanted, port.get("protocol", "TCP")) if isinstance(wanted, str) else int(wanted)
+            )
             if number is not None:
                 targets.update(Target(ip, port.get("name", ""), number) for ip in _addresses(pod, families))
     return frozenset(targets)

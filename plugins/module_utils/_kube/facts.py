@@ -63,8 +63,7 @@ def node_facts(node: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> di
     running = [
         requests_of(pod)
         for pod in pods
-        if pod["spec"].get("nodeName") == name
-        and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+        if pod["spec"].get("nodeName") == name and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
     ]
     allocatable = status.get("allocatable") or {}
     return {
@@ -72,10 +71,14 @@ def node_facts(node: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> di
         "ready": ready.get("status") == "True",
         "why_not_ready": " ".join(filter(None, [ready.get("reason"), ready.get("message")])) or "no condition Ready",
         "pressure": sorted(
-            kind for kind, condition in conditions.items() if kind.endswith("Pressure") and condition.get("status") == "True"
+            kind
+            for kind, condition in conditions.items()
+            if kind.endswith("Pressure") and condition.get("status") == "True"
         ),
         "hostname": (node["metadata"].get("labels") or {}).get("kubernetes.io/hostname"),
-        "addresses": [address["address"] for address in status.get("addresses") or () if address.get("type") == "InternalIP"],
+        "addresses": [
+            address["address"] for address in status.get("addresses") or () if address.get("type") == "InternalIP"
+        ],
         "allocatable": {resource: quantity(allocatable.get(resource)) for resource in RESOURCES},
         "requested": {resource: sum(each[resource] for each in running) for resource in RESOURCES},
         "images": sorted(

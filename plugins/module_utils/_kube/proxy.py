@@ -127,7 +127,11 @@ def of_ip_vs(listed: str) -> frozenset[str] | None:
     """
     if not re.search(r"^(TCP|UDP|SCTP) ", listed, re.MULTILINE):
         return None
-    return frozenset(endpoint(_ip_vs_address(address), int(port, 16)) for address, port, weight in _REAL_SERVER.findall(listed) if int(weight))
+    return frozenset(
+        endpoint(_ip_vs_address(address), int(port, 16))
+        for address, port, weight in _REAL_SERVER.findall(listed)
+        if int(weight)
+    )
 
 
 def _ip_vs_address(text: str) -> str:

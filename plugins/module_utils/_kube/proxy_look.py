@@ -73,7 +73,9 @@ class ProxyLook:
         families = [item["table"]["family"] for item in tables if (item.get("table") or {}).get("name") == TABLE]
         if not families:
             return None
-        return frozenset().union(*(of_nft_table(_run([nft, "-j", "list", "table", family, TABLE])) for family in families))
+        return frozenset().union(
+            *(of_nft_table(_run([nft, "-j", "list", "table", family, TABLE])) for family in families)
+        )
 
     def _ipvs(self) -> frozenset[str] | None:
         return of_ip_vs(_text(self.proc / "net/ip_vs"))
@@ -91,7 +93,9 @@ class ProxyLook:
                 # Versions that know nothing but the kernel's old tables do not name them.
                 if "nf_tables" not in _run([tool, "--version"]):
                     return tool
-        raise OSError(f"the kernel has tables of iptables-legacy, and there is no {prefix}-legacy-save to read them with")
+        raise OSError(
+            f"the kernel has tables of iptables-legacy, and there is no {prefix}-legacy-save to read them with"
+        )
 
     def _tool(self, name: str) -> str | None:
         return next(self._tools(name), None)

@@ -51,7 +51,9 @@ class View:
     @property
     def handmade(self) -> list[dict[str, Any]]:
         """Slices of the owner: neither Kubernetes' controllers nor this collection wrote them."""
-        return [item for item in self.slices if lists.managed_by(item) not in (lists.OF_PODS, lists.MIRRORED, lists.OWN)]
+        return [
+            item for item in self.slices if lists.managed_by(item) not in (lists.OF_PODS, lists.MIRRORED, lists.OWN)
+        ]
 
     @property
     def not_own(self) -> list[dict[str, Any]]:
@@ -112,9 +114,18 @@ class Route:
         if self.selector:
             return lists.of_pods(view.pods, self.wanted_service(view))
         roles = self.roles(view)
-        daemons = {lists.Target(target.ip, name, target.port) for target in self.targets for name, role in roles.items() if role == target.port_name}
+        daemons = {
+            lists.Target(target.ip, name, target.port)
+            for target in self.targets
+            for name, role in roles.items()
+            if role == target.port_name
+        }
         # Ports that are not the migration's stay reachable on the same hosts.
-        others = {(seen.port_name, seen.port) for seen in view.targets if seen.port_name not in roles and seen.port_name in ports_of(view.service)}
+        others = {
+            (seen.port_name, seen.port)
+            for seen in view.targets
+            if seen.port_name not in roles and seen.port_name in ports_of(view.service)
+        }
         ips = {target.ip for target in self.targets}
         return frozenset(daemons | {lists.Target(ip, name, port) for ip in ips for name, port in others})
 
@@ -129,7 +140,9 @@ class Route:
     def own_differ(self, view: View) -> bool:
         present = {item["metadata"]["name"]: item for item in view.of(lists.OWN)}
         wanted = {item["metadata"]["name"]: item for item in self.own_slices(view)}
-        return set(present) != set(wanted) or any(not lists.same_endpoints(present[name], wanted[name]) for name in wanted)
+        return set(present) != set(wanted) or any(
+            not lists.same_endpoints(present[name], wanted[name]) for name in wanted
+        )
 
     def owners_surplus(self, view: View) -> lists.Targets:
         """Targets in the owner's slices that the Service must not have.

@@ -173,14 +173,21 @@ def _drop(metadata: dict[str, Any], field: str, key: str) -> None:
 def differs(present: Service | None, wanted: Service) -> bool:
     return (
         present is None
-        or any((present["metadata"].get(field) or {}) != (wanted["metadata"].get(field) or {}) for field in ("labels", "annotations"))
+        or any(
+            (present["metadata"].get(field) or {}) != (wanted["metadata"].get(field) or {})
+            for field in ("labels", "annotations")
+        )
         or present["spec"] != wanted["spec"]
     )
 
 
 def option_errors(params: Mapping[str, Any]) -> list[str]:
     """What is wrong with the module's options beyond what their types say."""
-    errors = [f"ports.{name} is {number!r}; a port is between 1 and 65535" for name, number in params["ports"].items() if not _is_port(number)]
+    errors = [
+        f"ports.{name} is {number!r}; a port is between 1 and 65535"
+        for name, number in params["ports"].items()
+        if not _is_port(number)
+    ]
     if not params["ports"]:
         errors.append("ports is empty; name the daemons' ports")
     for endpoint in params["endpoints"] or []:

@@ -24,7 +24,9 @@ from .service import ENDPOINTS, OWNER, claimed_service, has_selector_of_owner, m
 from .service import PODS as SELECTS
 
 CONFLICT_RETRIES = 5
-CONTROLLERS = "check that kube-controller-manager runs (on K3s: the k3s service of a server), then run the same command again"
+CONTROLLERS = (
+    "check that kube-controller-manager runs (on K3s: the k3s service of a server), then run the same command again"
+)
 GOALS = {ENDPOINTS: "these endpoints", SELECTS: "its pods", OWNER: "its owner's endpoints"}
 STRANGER = "find out what else writes its EndpointSlices"
 
@@ -232,7 +234,9 @@ class Swap:
 
     def _missing_of_pods(self, view: View) -> list[str]:
         wanted = self.route.wanted_targets(view)
-        return self.route.doubts(view) + _difference("its pods' EndpointSlices", lists.of_slices(view.of(lists.OF_PODS)), wanted)
+        return self.route.doubts(view) + _difference(
+            "its pods' EndpointSlices", lists.of_slices(view.of(lists.OF_PODS)), wanted
+        )
 
     def _surplus_of_pods(self, view: View) -> list[str]:
         if view.handmade or view.of(lists.OWN):
@@ -272,7 +276,8 @@ class Swap:
         view, missing = waited.value
         if not waited.met:
             raise KubeError(
-                f"the Service {self.route.service} does not point to {GOALS[self.route.lead_to]} within `wait_timeout`: " + "; ".join(missing),
+                f"the Service {self.route.service} does not point to {GOALS[self.route.lead_to]} within `wait_timeout`: "
+                + "; ".join(missing),
                 url=self.route.path,
                 seen=lists.summary(view.targets),
                 wanted=lists.summary(self.route.wanted_targets(view)),

@@ -114,7 +114,9 @@ def _members(plan: Plan, view: Mapping[str, Any]) -> Iterator[Finding]:
         if number != str(port):
             yield Finding(host, "Raft address", name, f"port {port}", f"set migration.standard_ports.raft to {number}")
         if not member["voter"]:
-            yield Finding(host, "members", f"{name} has no vote", "a voter", "promote it, or remove it from the cluster")
+            yield Finding(
+                host, "members", f"{name} has no vote", "a voter", "promote it, or remove it from the cluster"
+            )
     for host in plan.hosts:
         if host not in present:
             yield Finding(

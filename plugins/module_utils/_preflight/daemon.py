@@ -33,7 +33,7 @@ def daemon_findings(
                 "true in the daemon's configuration file",
                 "a kubeconfig in the pod: the published daemon ends where it finds none",
                 "mount one (pi_controller_extra_volumes, pi_controller_extra_volume_mounts), or set "
-                f"{settings.variable_of(settings.LOOKED_AT['kubernetes'])}: \"false\" in migration.standard_env",
+                f'{settings.variable_of(settings.LOOKED_AT["kubernetes"])}: "false" in migration.standard_env',
                 WARNING,
             )
 
@@ -41,10 +41,17 @@ def daemon_findings(
 def _file(host: str, config: Mapping[str, Any], raft_dir_found: bool, owner: Mapping[str, Any]) -> Iterator[Finding]:
     if config["error"]:
         yield Finding(
-            host, "configuration file", config["error"], "a file that the pod's can be made from", "see the line it names"
+            host,
+            "configuration file",
+            config["error"],
+            "a file that the pod's can be made from",
+            "see the line it names",
         )
     if not raft_dir_found:
-        configured = config["raft_dir"] or "nothing, and the published daemon's default is ./data/raft below its working directory"
+        configured = (
+            config["raft_dir"]
+            or "nothing, and the published daemon's default is ./data/raft below its working directory"
+        )
         yield Finding(
             host,
             "Raft folder",
@@ -62,7 +69,12 @@ def _file(host: str, config: Mapping[str, Any], raft_dir_found: bool, owner: Map
             'set api.host to "::", one Pi at a time',
         )
         return
-    if listens is not None and listens not in EVERY_ADDRESS and owner["probe_host"] == "127.0.0.1" and listens != "127.0.0.1":
+    if (
+        listens is not None
+        and listens not in EVERY_ADDRESS
+        and owner["probe_host"] == "127.0.0.1"
+        and listens != "127.0.0.1"
+    ):
         yield Finding(
             host,
             "api.host",

@@ -81,7 +81,8 @@ def _space(host: str, seen: Mapping[str, Any], names: list[str], strategy: str) 
         f"disk for {', '.join(written)}",
         f"{size(place['free'])} free at {place['existing']}",
         f"{size(wanted)}: {', '.join(parts)}, and {size(SPARE_BYTES)} to spare",
-        f"free {size(wanted - place['free'])} there" + (f", or set {setting} to a larger file system" if setting else ""),
+        f"free {size(wanted - place['free'])} there"
+        + (f", or set {setting} to a larger file system" if setting else ""),
     )
 
 
@@ -104,7 +105,9 @@ def _peak(seen: Mapping[str, Any], names: list[str], strategy: str) -> tuple[str
             total, left = total + whole - there, left + there
         return total, left
 
-    phase, (total, left) = max(((phase, needed(copies)) for phase, copies in STEPS[strategy]), key=lambda step: step[1][0])
+    phase, (total, left) = max(
+        ((phase, needed(copies)) for phase, copies in STEPS[strategy]), key=lambda step: step[1][0]
+    )
     return phase, total, left
 
 

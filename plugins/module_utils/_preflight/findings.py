@@ -46,7 +46,8 @@ def table(findings: Sequence[Mapping[str, Any]]) -> str:
     """The findings as a text table; long texts are wrapped inside of their column."""
     rows = [[_cell(finding, column) for column in COLUMNS] for finding in findings]
     widths = [
-        max([len(column), *(len(line) for row in rows for line in row[number])]) for number, column in enumerate(COLUMNS)
+        max([len(column), *(len(line) for row in rows for line in row[number])])
+        for number, column in enumerate(COLUMNS)
     ]
     lines = [_line(COLUMNS, widths), _line(["-" * width for width in widths], widths)]
     for row in rows:

@@ -116,7 +116,11 @@ def _new_paths(plan: Plan, host: str, paths: Mapping[str, Any]) -> Iterator[Find
             "move it away, or set migration.backup_path to another folder",
         )
     # Left by an earlier try it is this migration's own, and the pods check that they know no member of the old cluster.
-    if plan.strategy == PARALLEL and plan.stage == FRESH and (pods["kind"] not in (None, "folder", "link") or pods["entries"]):
+    if (
+        plan.strategy == PARALLEL
+        and plan.stage == FRESH
+        and (pods["kind"] not in (None, "folder", "link") or pods["entries"])
+    ):
         content = f" with {pods['entries']} entries" if pods["entries"] else ""
         yield Finding(
             host,
@@ -197,7 +201,7 @@ def _database(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
             "database journal mode",
             f"not WAL: writes wait {database['writes_waited']:.2f} s whenever the database is copied or compared",
             "WAL, where no write waits for a reader",
-            "see that clients repeat a write that fails with \"database is locked\", or have the daemon use WAL",
+            'see that clients repeat a write that fails with "database is locked", or have the daemon use WAL',
             WARNING,
         )
 

@@ -68,7 +68,9 @@ def _unseen(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
         for name in TASKS:
             if plan.stage != BEYOND and not _good(name, results[name]):
                 output = results[name].get("module_stderr") or results[name].get("msg") or "it did not run"
-                yield Finding(host, TASKS[name], _last_line(output), "a check that finishes", "run preflight again with -vvv")
+                yield Finding(
+                    host, TASKS[name], _last_line(output), "a check that finishes", "run preflight again with -vvv"
+                )
     kubernetes = seen["kubernetes"]
     if plan.stage != BEYOND and not _good("kubernetes", kubernetes):
         yield Finding(
@@ -135,13 +137,23 @@ def _replicas(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
             # Without it, whether this Pi's rows would be dropped is unknown.
             if host not in data and _good("host", seen["host"].get(host)):
                 text = (looks.get(host) or {}).get("msg") or "it did not run"
-                yield Finding(host, "database content", _first_line(text), "a comparison with the other Pis", "run preflight again with -vvv")
+                yield Finding(
+                    host,
+                    "database content",
+                    _first_line(text),
+                    "a comparison with the other Pis",
+                    "run preflight again with -vvv",
+                )
 
 
 def _checks(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     hosts = {host: seen["host"][host] for host in plan.hosts if _good("host", seen["host"].get(host))}
     ports = {host: seen["ports"][host] for host in plan.hosts if _good("ports", seen["ports"].get(host))}
-    lost = {host for host in plan.hosts if any((seen[name].get(host) or {}).get("unreachable") for name in ("journal", *LOOKS))}
+    lost = {
+        host
+        for host in plan.hosts
+        if any((seen[name].get(host) or {}).get("unreachable") for name in ("journal", *LOOKS))
+    }
     down = lost | {host for host, result in hosts.items() if is_down(result)}
     for host, result in hosts.items():
         yield from host_findings(plan, host, result)

@@ -75,10 +75,16 @@ def _node(plan: Plan, host: str, node: Mapping[str, Any]) -> Iterator[Finding]:
     name, address = node["name"], plan.places[host].address
     if not node["ready"]:
         yield Finding(
-            host, "node", f"{name} is not Ready: {node['why_not_ready']}", "Ready", "start K3s there; journalctl -u k3s -u k3s-agent"
+            host,
+            "node",
+            f"{name} is not Ready: {node['why_not_ready']}",
+            "Ready",
+            "start K3s there; journalctl -u k3s -u k3s-agent",
         )
     for pressure in node["pressure"]:
-        yield Finding(host, "node", f"{name} has {pressure}", "no pressure", "the kubelet evicts pods: free what it lacks")
+        yield Finding(
+            host, "node", f"{name} has {pressure}", "no pressure", "the kubelet evicts pods: free what it lacks"
+        )
     if node["hostname"] != name:
         yield Finding(
             host,
@@ -139,7 +145,11 @@ def _image(plan: Plan, host: str, node: Mapping[str, Any], present: bool | None)
 def _objects(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     if not plan.image:
         yield Finding(
-            EVERYWHERE, "image", "none named", "the image the pods run", "set pi_controller_image, for example to pi-controller:1.4.0"
+            EVERYWHERE,
+            "image",
+            "none named",
+            "the image the pods run",
+            "set pi_controller_image, for example to pi-controller:1.4.0",
         )
     daemonset, service, namespace = seen["daemonset"], seen["service"], seen["namespace"]
     if daemonset and (plan.stage == FRESH or daemonset["managed_by"] != MANAGER):
@@ -160,7 +170,13 @@ def _objects(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
             "set pi_controller_service to the Service that pi-controller's clients use",
         )
     if namespace and namespace["phase"] != "Active":
-        yield Finding(EVERYWHERE, "namespace", namespace["phase"], "Active", "wait until it is gone, or set pi_controller_namespace")
+        yield Finding(
+            EVERYWHERE,
+            "namespace",
+            namespace["phase"],
+            "Active",
+            "wait until it is gone, or set pi_controller_namespace",
+        )
     # Where the pod itself was tried, the API server's own words say more.
     if namespace and namespace["enforce"] not in HOST_NETWORK_ALLOWED and not seen["tried"]:
         yield Finding(

@@ -41,7 +41,11 @@ def _reach(
             f"it belongs to {peer}",
             f"correct ansible_host or pi_controller_address of {peer}",
         )
-    for port in sorted(int(text) for text, seen in ports.items() if seen["result"] == CONNECTED and int(text) in plan.new_ports.values()):
+    for port in sorted(
+        int(text)
+        for text, seen in ports.items()
+        if seen["result"] == CONNECTED and int(text) in plan.new_ports.values()
+    ):
         # On its own Pi the port is free, so what answers is reached by an address translation (a hostPort, a Service, a rule by hand).
         if other is not None and port in other["listened"]:
             yield Finding(
@@ -67,7 +71,9 @@ def _reach(
         )
 
 
-def _explained(plan: Plan, port: int, seen: Mapping[str, Any], other: Mapping[str, Any] | None, peer_down: bool) -> bool:
+def _explained(
+    plan: Plan, port: int, seen: Mapping[str, Any], other: Mapping[str, Any] | None, peer_down: bool
+) -> bool:
     """Whether the peer itself has the finding that this one follows from."""
     if port in plan.standard_ports.values():
         return peer_down

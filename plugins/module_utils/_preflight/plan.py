@@ -66,7 +66,9 @@ class Plan:
     def reaches(self, path: str) -> bool:
         """Whether a pod sees this file of the host: the data and configuration folders, and the owner's own volumes."""
         folders = (self.data_dir, str(PurePosixPath(self.config_file).parent), *self.volumes)
-        return any(path == folder or PurePosixPath(folder) in PurePosixPath(path).parents for folder in folders if folder)
+        return any(
+            path == folder or PurePosixPath(folder) in PurePosixPath(path).parents for folder in folders if folder
+        )
 
     @property
     def hosts(self) -> list[str]:
@@ -77,8 +79,12 @@ class Plan:
 
     def setting_of(self, port: int) -> str:
         """The settings to change for another port, as the owner writes them."""
-        standard = [f"migration.standard_ports.{name}" for name, number in self.standard_ports.items() if number == port]
-        return " and ".join([*standard, *(f"migration.{name}" for name, number in self.new_ports.items() if number == port)])
+        standard = [
+            f"migration.standard_ports.{name}" for name, number in self.standard_ports.items() if number == port
+        ]
+        return " and ".join(
+            [*standard, *(f"migration.{name}" for name, number in self.new_ports.items() if number == port)]
+        )
 
     def port_names(self, port: int) -> str:
         names = [name for name, number in (*self.standard_ports.items(), *self.new_ports.items()) if number == port]
@@ -92,7 +98,11 @@ def new_listeners(config: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _env_ports(config: Mapping[str, Any], section: str) -> dict[str, int]:
-    return {f"{section}.{name}": int(value) for name, value in config[section].items() if name.endswith(settings.PORT_SUFFIX)}
+    return {
+        f"{section}.{name}": int(value)
+        for name, value in config[section].items()
+        if name.endswith(settings.PORT_SUFFIX)
+    }
 
 
 def make_plan(config: Mapping[str, Any], owner: Mapping[str, Any], journals: Mapping[str, Any]) -> Plan:
@@ -125,7 +135,9 @@ def make_plan(config: Mapping[str, Any], owner: Mapping[str, Any], journals: Map
             "groups": owner["supplemental_groups"],
         },
         cutover_timeout=config["timeouts_seconds"]["cutover_timeout"],
-        volumes=tuple(volume["hostPath"]["path"] for volume in owner["volumes"] if (volume.get("hostPath") or {}).get("path")),
+        volumes=tuple(
+            volume["hostPath"]["path"] for volume in owner["volumes"] if (volume.get("hostPath") or {}).get("path")
+        ),
     )
 
 

@@ -23,7 +23,9 @@ _ROLLING = (
 FEW = 3
 
 
-def followers_findings(data: Mapping[str, Mapping[str, Any]], leader: str | None, followers_write: bool) -> Iterator[Finding]:
+def followers_findings(
+    data: Mapping[str, Mapping[str, Any]], leader: str | None, followers_write: bool
+) -> Iterator[Finding]:
     """Whether a Pi's clients may be routed to a neighbour in its turn: a daemon with data of its own would keep their writes.
 
     A replica that lags has most rows in common with the leader.
@@ -82,7 +84,9 @@ def _ca(host: str, found: Mapping[str, Any], leader: str, first: Mapping[str, An
         yield Finding(
             host,
             "CA folder",
-            f"its content differs from that on {leader}" if found["ca"] and first["ca"] else f"only on {host if found['ca'] else leader}",
+            f"its content differs from that on {leader}"
+            if found["ca"] and first["ca"]
+            else f"only on {host if found['ca'] else leader}",
             f"the same CA on every Pi: with {PARALLEL} the leader's certificate is in every database, and its key on one Pi",
             f"{_ROLLING}, or give all Pis one CA first",
         )

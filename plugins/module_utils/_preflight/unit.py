@@ -25,7 +25,11 @@ def unit_findings(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Fi
         yield Finding(host, "unit", f"{name} is masked", "a unit that can be started", f"systemctl unmask {name}")
     elif unit["load"] != "loaded":
         yield Finding(
-            host, "unit", f"{name} is {unit['load'] or 'not there'}", "loaded", "install it, or correct pi_controller_unit"
+            host,
+            "unit",
+            f"{name} is {unit['load'] or 'not there'}",
+            "loaded",
+            "install it, or correct pi_controller_unit",
         )
         return
     if unit["active"] != "active":
@@ -125,7 +129,9 @@ def _process(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator[Find
 
 
 def _command_line(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator[Finding]:
-    missing = [flag for flag in process["flags"] if flag not in plan.flags] + [word for word in process["words"] if word not in plan.flags]
+    missing = [flag for flag in process["flags"] if flag not in plan.flags] + [
+        word for word in process["words"] if word not in plan.flags
+    ]
     if missing:
         yield Finding(
             host,
@@ -138,7 +144,9 @@ def _command_line(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator
         yield Finding(
             host,
             "unit command line",
-            f"--config {process['config']}" if process["config"] else "no --config: the daemon's own default file, or none",
+            f"--config {process['config']}"
+            if process["config"]
+            else "no --config: the daemon's own default file, or none",
             f"--config {plan.config_file}, which the pods get",
             f"set pi_controller_config_file to {process['config']}"
             if process["config"]
@@ -157,7 +165,11 @@ def _environment(plan: Plan, host: str, names: list[str]) -> Iterator[Finding]:
             "write them into the configuration file, or into migration.standard_env",
         )
     # What a port or the hardware is called differs on purpose while both run.
-    once = [name for name in names if name in plan.environment and not name.startswith(settings.PREFIX) and name not in plan.temporary_environment]
+    once = [
+        name
+        for name in names
+        if name in plan.environment and not name.startswith(settings.PREFIX) and name not in plan.temporary_environment
+    ]
     if once:
         yield Finding(
             host,
@@ -177,7 +189,11 @@ def _user(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator[Finding
     groups = process["groups"]
     given = plan.run_as.get("given", True)
     if uid and (user is None or (user != uid and not given)):
-        in_groups = f", and pi_controller_supplemental_groups to {sorted(groups.values())} ({', '.join(sorted(groups))})" if groups else ""
+        in_groups = (
+            f", and pi_controller_supplemental_groups to {sorted(groups.values())} ({', '.join(sorted(groups))})"
+            if groups
+            else ""
+        )
         yield Finding(
             host,
             "unit user",

@@ -43,7 +43,10 @@ class Carry:
         snapshot, _taken_by = take(self.client, self.raft_dir, self.timeout)
         if snapshot is None:
             raise MigrationError(
-                f"{self.client.url} took no snapshot", url=self.client.url, wanted="a snapshot", next_step="read the daemon's log"
+                f"{self.client.url} took no snapshot",
+                url=self.client.url,
+                wanted="a snapshot",
+                next_step="read the daemon's log",
             )
         sha256 = snapshots.copy(snapshot, self.dest)
         self.done("taken")

@@ -90,7 +90,9 @@ class Conditions:
             "term": view.term,
             "quorate": view.quorate,
             "rivals": list(view.rivals),
-            "members": [{**member.as_dict(view.leader), "behind": self.reason_behind(view, member)} for member in view.members],
+            "members": [
+                {**member.as_dict(view.leader), "behind": self.reason_behind(view, member)} for member in view.members
+            ],
             "voters": len(view.voters),
             "caught_up": not behind,
             "behind": behind,

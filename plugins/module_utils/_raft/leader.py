@@ -161,6 +161,8 @@ class LeaderSession:
 
         return wait_until(self.look, reached, timeout, POLL).met
 
-    def error(self, message: str, *, seen: Any = None, wanted: Any = None, next_step: str | None = None) -> MigrationError:
+    def error(
+        self, message: str, *, seen: Any = None, wanted: Any = None, next_step: str | None = None
+    ) -> MigrationError:
         url = self.leader.client.url if self.leader.client else None
         return MigrationError(message, url=url, seen=seen or self.view.describe(), wanted=wanted, next_step=next_step)

@@ -44,7 +44,9 @@ class SnapshotRequest:
             id=snapshot.id,
             index=snapshot.index,
             term=snapshot.term,
-            members=[{"id": member.id, "address": member.address, "voter": member.voter} for member in snapshot.members],
+            members=[
+                {"id": member.id, "address": member.address, "voter": member.voter} for member in snapshot.members
+            ],
             # Not `size`: beside a `path`, Ansible overwrites that with the size of the folder.
             state_size=snapshot.size,
             crc_ok=False,

@@ -80,7 +80,10 @@ def read_snapshot(folder: Path) -> Snapshot:
         )
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MigrationError(
-            f"{folder} holds no finished snapshot: it has no {META}", seen=str(error), wanted=META, next_step="take another snapshot"
+            f"{folder} holds no finished snapshot: it has no {META}",
+            seen=str(error),
+            wanted=META,
+            next_step="take another snapshot",
         ) from error
     except OSError as error:
         raise UnreadableSnapshot(

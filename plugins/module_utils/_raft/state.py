@@ -97,7 +97,12 @@ def settle(session: LeaderSession, timeout: float) -> None:
     between keeps a log that no other leader can continue (see `free`). The moment to see one coming is before: a member
     that was cut off comes back with a higher term, and deposes the leader as soon as it is heard.
     """
-    _all_applied(session, timeout, "not restored, since the cluster is not at rest", "bring the named members back, then run the same command again")
+    _all_applied(
+        session,
+        timeout,
+        "not restored, since the cluster is not at rest",
+        "bring the named members back, then run the same command again",
+    )
 
 
 def free(session: LeaderSession, patience: float, timeout: float) -> list[str]:
@@ -140,4 +145,6 @@ def restore(session: LeaderSession, src: Path, timeout: float) -> int:
     settle(session, timeout)
     session.client().restore(src, timeout=timeout)
     session.view, session.leader = session.find_leader()
-    return _all_applied(session, timeout, "restored, but not applied everywhere", "bring the named members back; they apply it then")
+    return _all_applied(
+        session, timeout, "restored, but not applied everywhere", "bring the named members back; they apply it then"
+    )

@@ -34,24 +34,52 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     serving = {"systemd": "old", "pods": "new"}.get(state["served_by"])
     served = f"served by {state['served_by']}"
-    check("state", "One kind of daemon serves all clients", serving is not None, served, "Not all clients are served by one cluster.")
+    check(
+        "state",
+        "One kind of daemon serves all clients",
+        serving is not None,
+        served,
+        "Not all clients are served by one cluster.",
+    )
     if serving:
         cluster = state["clusters"][serving]
         seen = f"leader {cluster['leader']}, term {cluster['term']}"
-        check("state", f"Quorum in {CLUSTER_NAMES[serving]}", cluster["quorate"], seen, "The cluster that serves has no quorum.")
+        check(
+            "state",
+            f"Quorum in {CLUSTER_NAMES[serving]}",
+            cluster["quorate"],
+            seen,
+            "The cluster that serves has no quorum.",
+        )
         answering = f"{cluster['answering']} of {words.plural(cluster['voters'], 'voter')}"
-        check("state", "All voters answer", cluster["answering"] == cluster["voters"] > 0, answering, f"Only {answering} answer.")
+        check(
+            "state",
+            "All voters answer",
+            cluster["answering"] == cluster["voters"] > 0,
+            answering,
+            f"Only {answering} answer.",
+        )
     if report["outcome"] in ("migrated", "rolled_back"):
         wanted = "pods" if report["outcome"] == "migrated" else "systemd"
-        check("state", f"Clients reach {wanted}", state["served_by"] == wanted, served, f"Not all clients reach {wanted}.")
+        check(
+            "state", f"Clients reach {wanted}", state["served_by"] == wanted, served, f"Not all clients reach {wanted}."
+        )
         led = [f"{name} {host['gate']}" for name, host in state["hosts"].items() if host["gate"] != "open"]
         listed = ", ".join(led)
-        check("state", "No client is redirected any more", not led, listed or "every gate is open", f"Gates are still set: {listed}.")
+        check(
+            "state",
+            "No client is redirected any more",
+            not led,
+            listed or "every gate is open",
+            f"Gates are still set: {listed}.",
+        )
 
     before = [member["id"] for member in report["members"]["before"]]
     after = [member["id"] for member in report["members"]["after"]]
     same = sorted(before) == sorted(after) if before and after else None
-    check("data", "The same members as before", same, _listed(after), f"The members differ from before: {_listed(after)}.")
+    check(
+        "data", "The same members as before", same, _listed(after), f"The members differ from before: {_listed(after)}."
+    )
     digests = {row["digest_after"] for row in report["content"] if row["digest_after"]}
     seen = f"{words.plural(len(digests), 'digest')} on {words.plural(len(report['content']), 'Pi')}"
     equal: bool | None = len(digests) == 1 if digests else None
@@ -69,23 +97,57 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
             # An election that was to be expected is no loss; the watch's own limit tells the two apart.
             longest = max((lost["to"] - lost["from"] for lost in watched["without_quorum"]), default=0.0)
             kept = longest == 0 or longest < grace
-            seen = f"in {watched['samples']} samples" if longest == 0 else f"an election of {words.seconds(longest)}" if kept else ""
+            seen = (
+                f"in {watched['samples']} samples"
+                if longest == 0
+                else f"an election of {words.seconds(longest)}"
+                if kept
+                else ""
+            )
             duration = words.seconds(watched["without_quorum_seconds"])
             fault = f"{CLUSTER_NAMES[name].capitalize()} was without a quorum for {duration}."
-            check("availability", f"Quorum all the time in {CLUSTER_NAMES[name]}", kept, seen or f"without it for {duration}", fault)
+            check(
+                "availability",
+                f"Quorum all the time in {CLUSTER_NAMES[name]}",
+                kept,
+                seen or f"without it for {duration}",
+                fault,
+            )
     if not figures["quorum_samples"]:
         check("availability", "Quorum all the time", None, "not watched")
     alerts = words.plural(len(report["alerts"]), "alert")
-    check("availability", "No alert", not report["alerts"], alerts, f"There was {alerts}." if len(report["alerts"]) == 1 else f"There were {alerts}.")
+    check(
+        "availability",
+        "No alert",
+        not report["alerts"],
+        alerts,
+        f"There was {alerts}." if len(report["alerts"]) == 1 else f"There were {alerts}.",
+    )
     restarts = words.plural(figures["pod_restarts"], "restart")
-    check("availability", "No pod was restarted", figures["pod_restarts"] == 0, restarts, f"Kubernetes counts {restarts} of pods.")
+    check(
+        "availability",
+        "No pod was restarted",
+        figures["pod_restarts"] == 0,
+        restarts,
+        f"Kubernetes counts {restarts} of pods.",
+    )
     witness = report["witness"]
     if witness:
         lost = words.plural(witness["lost_writes"], "acknowledged write")
-        check("availability", "No acknowledged write was lost", not witness["lost_writes"], f"of {witness['acknowledged_writes']}", f"Lost: {lost}.")
+        check(
+            "availability",
+            "No acknowledged write was lost",
+            not witness["lost_writes"],
+            f"of {witness['acknowledged_writes']}",
+            f"Lost: {lost}.",
+        )
         failed = words.plural(witness["failed_reads"], "read") + " failed"
         check("availability", "No read failed", not witness["failed_reads"], failed, f"{failed.capitalize()}.")
-        others = [finding["text"] for finding in witness["findings"] if finding["kind"] != "failed_read" and not finding["kind"].startswith("lost")]
+        others = [
+            finding["text"]
+            for finding in witness["findings"]
+            if finding["kind"] != "failed_read" and not finding["kind"].startswith("lost")
+        ]
         seen = words.plural(len(others), "other finding")
         check("availability", "The witness found nothing else", not others, seen, f"The witness has {seen}.")
     return found
@@ -115,7 +177,11 @@ def junit(report: Mapping[str, Any]) -> str:
         taken = {phase["title"]: phase["seconds"] for phase in report["phases"]} if group == "phases" else {}
         for check in own:
             case = ElementTree.SubElement(
-                suite, "testcase", classname=f"migration.{group}", name=check["title"], time=str(taken.get(check["title"]) or 0)
+                suite,
+                "testcase",
+                classname=f"migration.{group}",
+                name=check["title"],
+                time=str(taken.get(check["title"]) or 0),
             )
             if check["ok"] is False:
                 ElementTree.SubElement(case, "failure", message=check["seen"]).text = check["seen"]

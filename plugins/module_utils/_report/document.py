@@ -63,8 +63,13 @@ def gather(inputs: Inputs) -> dict[str, Any]:
     window = (began - LEAD, ended + LEAD)
     # Behind a gate a cluster cannot be seen from outside; such a look says nothing of it.
     samples = [sample for sample in series.within(inputs.samples, *window) if sample["quorum"] is not None]
-    watch = {cluster: series.watched([sample for sample in samples if sample["cluster"] == cluster], *window) for cluster in series.CLUSTERS}
-    alerts = series.alerts([alert for alert in inputs.alerts if window[0] <= float(alert.get("began") or alert["at"]) <= window[1]])
+    watch = {
+        cluster: series.watched([sample for sample in samples if sample["cluster"] == cluster], *window)
+        for cluster in series.CLUSTERS
+    }
+    alerts = series.alerts(
+        [alert for alert in inputs.alerts if window[0] <= float(alert.get("began") or alert["at"]) <= window[1]]
+    )
     report: dict[str, Any] = {
         "format": FORMAT,
         "generated": _iso(inputs.now),
@@ -83,7 +88,10 @@ def gather(inputs: Inputs) -> dict[str, Any]:
         "content": _content(inputs),
         "content_at_rest": _at_rest(inputs),
         "members": _members(inputs),
-        "pods": [{name: pod.get(name) for name in ("node", "pod", "ready", "restarts", "images")} for pod in inputs.status["pods"]],
+        "pods": [
+            {name: pod.get(name) for name in ("node", "pod", "ready", "restarts", "images")}
+            for pod in inputs.status["pods"]
+        ],
         "alerts": alerts,
         "versions": without_secrets(dict(inputs.versions)),
         "configuration": harmless_config(inputs.config),
@@ -109,7 +117,10 @@ def _iso(at: float) -> str:
 def _of_this_migration(inputs: Inputs) -> dict[str, dict[str, Any]]:
     """The Pis with the journal the report is about: a rollback puts it aside when it is done."""
     back = inputs.outcome == "rolled_back"
-    return {name: {**info, "journal": info.get("journal") or (info.get("last_journal") if back else None)} for name, info in inputs.hosts.items()}
+    return {
+        name: {**info, "journal": info.get("journal") or (info.get("last_journal") if back else None)}
+        for name, info in inputs.hosts.items()
+    }
 
 
 def _migration_id(hosts: Mapping[str, Mapping[str, Any]]) -> str | None:
@@ -183,7 +194,9 @@ def _hardware(hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         turn = (phases.get("cutover") or {}).get("facts") or {}
         if turn.get("away_from") not in (None, "") and turn.get("away_seconds") not in (None, ""):
             away_from, seconds = float(turn["away_from"]), float(turn["away_seconds"])
-            found.append({"host": name, "from": away_from, "to": round(away_from + seconds, 3), "seconds": round(seconds, 1)})
+            found.append(
+                {"host": name, "from": away_from, "to": round(away_from + seconds, 3), "seconds": round(seconds, 1)}
+            )
             continue
         began = moment((phases.get("systemd_shutdown") or {}).get("started"))
         ended = moment((phases.get("port_migration") or {}).get("finished"))
@@ -237,11 +250,15 @@ def _members(inputs: Inputs) -> dict[str, list[dict[str, Any]]]:
     recorded = [(info.get("manifest") or {}).get("members") for info in inputs.hosts.values()]
     before: list[dict[str, Any]] = next((members for members in recorded if members), [])
     clusters = inputs.status["clusters"]
-    after = clusters["new"]["members"] if inputs.status["traffic"]["served_by"] == "pods" else clusters["old"]["members"]
+    after = (
+        clusters["new"]["members"] if inputs.status["traffic"]["served_by"] == "pods" else clusters["old"]["members"]
+    )
     after = after or clusters["new"]["members"] or clusters["old"]["members"]
     keep = ("id", "address", "voter", "role", "term", "last_index", "applied_index", "lag")
     return {
-        "before": sorted(({key: member.get(key) for key in keep} for member in before), key=lambda member: str(member["id"])),
+        "before": sorted(
+            ({key: member.get(key) for key in keep} for member in before), key=lambda member: str(member["id"])
+        ),
         "after": [{key: member.get(key) for key in keep} for member in after],
     }
 

@@ -27,7 +27,9 @@ def holders(ports: Collection[int], unit: str, proc: Path = PROC) -> dict[int, d
     found: dict[int, dict[str, Any]] = {}
     # The last one counts: of several sockets on a port (of several addresses) one whose process can be seen, and of these one
     # that is neither the unit's nor a pod's, since that may be the one that answers.
-    for listener in sorted(listeners(ports, unit, proc), key=lambda seen: (seen.pid is not None, seen.owner not in TRUSTED)):
+    for listener in sorted(
+        listeners(ports, unit, proc), key=lambda seen: (seen.pid is not None, seen.owner not in TRUSTED)
+    ):
         # A port whose process cannot be seen is held all the same.
         held_by = listener.owner if listener.pid is not None else OTHER
         found[listener.port] = {"held_by": held_by, "pid": listener.pid, "command": listener.command or None}

@@ -136,7 +136,12 @@ class Progress:
         lines = [("title", f"pi-controller migration  {words.seconds(at - self.began)}")]
         kinds = {"done": "good", "failed": "bad", "started": "active", "rolled_back": "bad", "pending": "dim"}
         for phase, state in self.states().items():
-            lines.append((kinds[state], f"  {MARKS[state]} {words.PHASE_TITLES[phase]:<18} {self._took(phase, state, at)}".rstrip()))
+            lines.append(
+                (
+                    kinds[state],
+                    f"  {MARKS[state]} {words.PHASE_TITLES[phase]:<18} {self._took(phase, state, at)}".rstrip(),
+                )
+            )
         if over:
             return lines
         lines.append(("dim", ""))
@@ -172,7 +177,11 @@ class Progress:
             return []
         if self.status is None:
             # It ended before its last play, as when no Pi answers any more; then nothing has looked.
-            return as_lines(Outcome(command=STATUS, goal="To see the current state", why="and the commands to continue or to roll back"))
+            return as_lines(
+                Outcome(
+                    command=STATUS, goal="To see the current state", why="and the commands to continue or to roll back"
+                )
+            )
         return as_lines(Outcome(state=current_state(state_of(self.status)), **self.status["next"]))
 
 

@@ -28,15 +28,23 @@ _SECRET = re.compile(
 # Values by the form they have to have; the name decides by its last words.
 _HARMLESS: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
     (re.compile(r"_(?:PORT|SIZE|LIMIT|COUNT|THRESHOLD|WORKERS|RETRIES)$"), re.compile(r"\d{1,12}")),
-    (re.compile(r"_(?:ENABLED?|DEBUG|MOCK_MODE|BOOTSTRAP|ENABLE_[A-Z0-9]+)$"), re.compile(r"true|false|yes|no|on|off|0|1", re.I)),
+    (
+        re.compile(r"_(?:ENABLED?|DEBUG|MOCK_MODE|BOOTSTRAP|ENABLE_[A-Z0-9]+)$"),
+        re.compile(r"true|false|yes|no|on|off|0|1", re.I),
+    ),
     (re.compile(r"_(?:TIMEOUT|INTERVAL|TTL|PERIOD)$"), re.compile(r"(?:\d+(?:\.\d+)?(?:h|m|s|ms|us|ns)?){1,4}")),
     (re.compile(r"_(?:LOG_LEVEL|LEVEL)$"), re.compile(r"trace|debug|info|warn|warning|error|fatal|panic", re.I)),
     (re.compile(r"_ENVIRONMENT$"), re.compile(r"development|production|staging|test(?:ing)?", re.I)),
-    (re.compile(r"_(?:HOST|BIND_ADDR)$"), re.compile(r"[0-9.]{7,15}(?::\d{1,5})?|localhost|\[?[0-9a-f:]{2,39}\]?(?::\d{1,5})?", re.I)),
+    (
+        re.compile(r"_(?:HOST|BIND_ADDR)$"),
+        re.compile(r"[0-9.]{7,15}(?::\d{1,5})?|localhost|\[?[0-9a-f:]{2,39}\]?(?::\d{1,5})?", re.I),
+    ),
 )
 # `scheme://user:password@host`, and a query parameter that names a secret.
 _USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*://)[^\s/?#\"'<>]*@")
-_PARAMETER = re.compile(r"(?P<name>[?&;][^=&\s]*(?:token|passw|secret|key|auth|sig)[^=&\s]*=)[^&\s\"'<>]+", re.IGNORECASE)
+_PARAMETER = re.compile(
+    r"(?P<name>[?&;][^=&\s]*(?:token|passw|secret|key|auth|sig)[^=&\s]*=)[^&\s\"'<>]+", re.IGNORECASE
+)
 
 
 def harmless_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,7 +54,11 @@ def harmless_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _section(name: str, value: Any) -> Any:
     if name in ENV_SECTIONS:
-        return {str(key): _variable(str(key), inner) for key, inner in value.items()} if isinstance(value, Mapping) else HIDDEN
+        return (
+            {str(key): _variable(str(key), inner) for key, inner in value.items()}
+            if isinstance(value, Mapping)
+            else HIDDEN
+        )
     if name in _TEXTS:
         return without_passwords(value) if isinstance(value, str) else HIDDEN
     known = DEFAULTS["timeouts"] if name == CALCULATED else DEFAULTS.get(name)
@@ -76,7 +88,11 @@ def without_secrets(value: Any, name: str = "") -> Any:
 def without_passwords(value: Any) -> Any:
     """The structure with user, password and secret parameters left out of every URL in it."""
     if isinstance(value, str):
-        return _PARAMETER.sub(rf"\g<name>{HIDDEN}", _USERINFO.sub(rf"\g<scheme>{HIDDEN}@", value)) if "://" in value else value
+        return (
+            _PARAMETER.sub(rf"\g<name>{HIDDEN}", _USERINFO.sub(rf"\g<scheme>{HIDDEN}@", value))
+            if "://" in value
+            else value
+        )
     if isinstance(value, Mapping):
         return {key: without_passwords(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

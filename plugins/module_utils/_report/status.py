@@ -87,7 +87,10 @@ def cluster(hosts: Mapping[str, Info], held_by: str, one_cluster: bool = False) 
             homes[client.url] = (name, daemon)
             answers.append(_answer(client, daemon["status"]))
     view = assemble(tuple(answers))
-    members = [{**member.as_dict(view.leader), "host": homes[member.url][0] if member.url in homes else None} for member in view.members]
+    members = [
+        {**member.as_dict(view.leader), "host": homes[member.url][0] if member.url in homes else None}
+        for member in view.members
+    ]
     return {
         "exists": bool(answers),
         "leader": view.leader.id if view.leader else None,
@@ -104,7 +107,9 @@ def _answer(client: Daemon, status: Any) -> Answer:
     try:
         return Answer(client, read_report(status) if status else None)
     except Unreadable as error:
-        return Answer(client, error=MigrationError(f"{client.url} gave an unreadable answer: {error}", url=client.url, status=200))
+        return Answer(
+            client, error=MigrationError(f"{client.url} gave an unreadable answer: {error}", url=client.url, status=200)
+        )
 
 
 def way(name: str, hosts: Mapping[str, Info], config: Info, port: int | None = None, hops: int = 0) -> str:
@@ -158,7 +163,9 @@ def traffic(hosts: Mapping[str, Info], kube: Info, config: Info) -> dict[str, An
             "temporary_port": _holder(info, config["temporary_ports"]["rest"]),
         }
     sides = {target["reaches"].split(" ")[0] for target in [*leads_to, *per_host.values()]} - {"unknown"}
-    served_by = {frozenset({"unit"}): "systemd", frozenset({"pod"}): "pods"}.get(frozenset(sides), "mixed" if sides else "unknown")
+    served_by = {frozenset({"unit"}): "systemd", frozenset({"pod"}): "pods"}.get(
+        frozenset(sides), "mixed" if sides else "unknown"
+    )
     return {"served_by": served_by, "service": {"mode": service["mode"], "leads_to": leads_to}, "hosts": per_host}
 
 
@@ -171,7 +178,9 @@ def owner(kube: Info, now: float) -> dict[str, Any] | None:
     age = None if renewed is None else round(max(0.0, now - renewed), 1)
     expired = age is not None and lock["duration_seconds"] is not None and age > lock["duration_seconds"]
     # See Held.expired: a time that no living owner has written holds nothing.
-    expired = expired or (renewed is not None and (renewed - now > MAX_SKEW or (lock["duration_seconds"] or 0) > MAX_DURATION))
+    expired = expired or (
+        renewed is not None and (renewed - now > MAX_SKEW or (lock["duration_seconds"] or 0) > MAX_DURATION)
+    )
     return {**lock, "renewed_seconds_ago": age, "expired": expired}
 
 
@@ -190,7 +199,9 @@ def newest_backups(hosts: Mapping[str, Info]) -> dict[str, Any]:
     """The newest database backup of each Pi, and the age of the oldest of these."""
     found = {}
     for name, info in hosts.items():
-        databases = [backup for backup in info.get("backups") or [] if backup["path"].endswith(".db")] if _seen(info) else []
+        databases = (
+            [backup for backup in info.get("backups") or [] if backup["path"].endswith(".db")] if _seen(info) else []
+        )
         found[name] = databases[-1] if databases else None
     ages = [backup["age_seconds"] for backup in found.values() if backup]
     return {"hosts": found, "oldest_age_seconds": max(ages) if ages else None}
@@ -255,7 +266,11 @@ def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: fl
     if state == "not_started" and any(_came_back(info) for info in hosts.values()):
         state = "rolled_back"
     events = sorted(
-        ({**event, "host": name} for name, info in hosts.items() for event in (info.get("journal") or {}).get("events") or []),
+        (
+            {**event, "host": name}
+            for name, info in hosts.items()
+            for event in (info.get("journal") or {}).get("events") or []
+        ),
         key=lambda event: event["at"],
     )
     clocks = [float(info["clock"] - now) for info in hosts.values() if _seen(info)]
@@ -274,7 +289,9 @@ def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: fl
         "last_event": events[-1] if events else None,
         "owner": held,
         "phases": states,
-        "clusters": {name: cluster(hosts, held_by, going != PARALLEL) for name, held_by in (("old", "unit"), ("new", "pod"))},
+        "clusters": {
+            name: cluster(hosts, held_by, going != PARALLEL) for name, held_by in (("old", "unit"), ("new", "pod"))
+        },
         "pods": kube.get("pods") or [],
         "traffic": traffic(hosts, kube, config),
         "backups": newest_backups(hosts),

@@ -35,7 +35,10 @@ def render(status: Mapping[str, Any]) -> list[str]:
     lines += [f"Owner:     {_owner(status['owner'])}", f"Served by: {status['traffic']['served_by']}", ""]
     for title, part in (
         ("PHASES", _phases(status)),
-        *((f"CLUSTER OF {name.upper()}", _cluster(status["clusters"][which], status["state"] != "unknown")) for which, name in CLUSTERS),
+        *(
+            (f"CLUSTER OF {name.upper()}", _cluster(status["clusters"][which], status["state"] != "unknown"))
+            for which, name in CLUSTERS
+        ),
         ("TRAFFIC", _traffic(status)),
         ("BACKUPS", _backups(status)),
         ("COULD NOT BE READ", [f"  {one_line(fault, 2000)}" for fault in status["faults"]]),
@@ -102,11 +105,20 @@ def _traffic(status: Mapping[str, Any]) -> list[str]:
     traffic = status["traffic"]
     rows: list[Sequence[Any]] = [("CLIENTS OF", "GATE", "REACH", "STANDARD PORT", "TEMPORARY PORT", "UNIT")]
     rows += [
-        (name, host["gate"], host["reaches"], host["standard_port"] or "free", host["temporary_port"] or "free", host["unit"])
+        (
+            name,
+            host["gate"],
+            host["reaches"],
+            host["standard_port"] or "free",
+            host["temporary_port"] or "free",
+            host["unit"],
+        )
         for name, host in traffic["hosts"].items()
     ]
     service = traffic["service"]
-    led = columns(((target["endpoint"], target["reaches"]) for target in service["leads_to"]), "    ") or ["    nowhere"]
+    led = columns(((target["endpoint"], target["reaches"]) for target in service["leads_to"]), "    ") or [
+        "    nowhere"
+    ]
     return [*columns(rows), f"  the Service, which points by {service['mode']} to", *led]
 
 

@@ -79,7 +79,10 @@ def stopped(failures: list[dict[str, Any]], opening: bool, rollback: str, strate
         return Outcome(
             headline="Migrated; the archive was not made",
             happened=happened,
-            state=(serving(opening, phase), "Nothing was rolled back: all that is missing is the archive of the units' data.",),
+            state=(
+                serving(opening, phase),
+                "Nothing was rolled back: all that is missing is the archive of the units' data.",
+            ),
             command=play("complete"),
             goal="To make the archive",
             why="fix the cause first",
@@ -95,7 +98,9 @@ def stopped(failures: list[dict[str, Any]], opening: bool, rollback: str, strate
             back=ROLLBACK,
         )
     return Outcome(
-        headline="The rollback stopped" if phase == "rollback" else "The migration stopped and its rollback stopped too",
+        headline="The rollback stopped"
+        if phase == "rollback"
+        else "The migration stopped and its rollback stopped too",
         happened=(*happened, f"Rollback: {rollback}"),
         state=(
             "nothing was deleted. What the pods had taken is in their data folders, in those of units that have taken over, or in "

@@ -41,7 +41,11 @@ def _happened(report: Mapping[str, Any]) -> tuple[str, ...]:
         pause = figures["write_pause_seconds"]
         seen = figures["client_write_pause_seconds"]
         by_clients = f", {words.seconds(seen)} as clients saw it" if seen is not None else ""
-        paused = (f"Write pause at the cutover: {words.seconds(pause)} behind the fence{by_clients}.",) if pause is not None else ()
+        paused = (
+            (f"Write pause at the cutover: {words.seconds(pause)} behind the fence{by_clients}.",)
+            if pause is not None
+            else ()
+        )
         return f"The Raft cluster of {pis} moved from systemd to pods in {took}.", *paused
     if outcome == "rolled_back":
         return *_stopped(report), f"The cluster was rolled back to systemd, {took} after the migration began."

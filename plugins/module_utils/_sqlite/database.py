@@ -40,9 +40,7 @@ def uri(path: Path, parameters: str) -> str:
 
 
 @contextlib.contextmanager
-def opened(
-    path: Path, parameters: str, busy_timeout: float, shown: Path | None = None
-) -> Iterator[sqlite3.Connection]:
+def opened(path: Path, parameters: str, busy_timeout: float, shown: Path | None = None) -> Iterator[sqlite3.Connection]:
     """A connection in autocommit mode; an error of SQLite's becomes a SqliteError about `shown`, which is `path` itself
     where that is not a copy. Raises UnsafePath as well.
 

@@ -54,7 +54,9 @@ def _sha256(lines: Iterable[str]) -> str:
 
 def _schema(connection: sqlite3.Connection, exclude: frozenset[str]) -> list[tuple[str, str, str, str]]:
     """What the application declared: (type, name, table, sql), without SQLite's own and without excluded tables."""
-    rows = connection.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM main.sqlite_master ORDER BY type, name")
+    rows = connection.execute(
+        "SELECT type, name, tbl_name, coalesce(sql, '') FROM main.sqlite_master ORDER BY type, name"
+    )
     return [row for row in rows if not row[1].lower().startswith("sqlite_") and row[2].lower() not in exclude]
 
 
@@ -161,7 +163,12 @@ def _hash(values: tuple[Any, ...]) -> bytes:
 
 
 def _compare_rows(
-    here: sqlite3.Connection, there: sqlite3.Connection, ours: Table, theirs: Table, exclude: frozenset[str], kept: list[int]
+    here: sqlite3.Connection,
+    there: sqlite3.Connection,
+    ours: Table,
+    theirs: Table,
+    exclude: frozenset[str],
+    kept: list[int],
 ) -> dict[str, int]:
     """Rows of one side weigh +1, of the other -1; what does not cancel out is the difference, duplicates included."""
     # A database without a name is a temporary file of SQLite's own.

@@ -18,7 +18,12 @@ from .rows import SEQUENCE
 
 
 def look_at(
-    path: Path, exclude: Sequence[str], busy_timeout: float, integrity: bool, against: Path | None, volatile: Sequence[str] = ()
+    path: Path,
+    exclude: Sequence[str],
+    busy_timeout: float,
+    integrity: bool,
+    against: Path | None,
+    volatile: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The result of sqlite_info but for `elapsed`. Raises SqliteError, and OSError where a file cannot be read."""
     with isolated(path, busy_timeout) as (connection, waited):
@@ -36,7 +41,11 @@ def look_at(
 
 
 def difference(
-    connection: sqlite3.Connection, against: Path, exclude: Sequence[str], busy_timeout: float, volatile: Sequence[str] = ()
+    connection: sqlite3.Connection,
+    against: Path,
+    exclude: Sequence[str],
+    busy_timeout: float,
+    volatile: Sequence[str] = (),
 ) -> dict[str, Any]:
     with isolated(against, busy_timeout) as (other, _waited):
         tables = compare(connection, other, exclude, volatile)

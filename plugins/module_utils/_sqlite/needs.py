@@ -90,7 +90,9 @@ def _in_words(error: str, *, virtual: bool) -> str | None:
     # that could not be declared adds nothing to what was reported of that table.
     if "already exists" in error or "no such table" in error or "reserved for internal use" in error:
         return None
-    return f"something this SQLite refuses ({error})" if not virtual else f"a virtual table this SQLite refuses ({error})"
+    return (
+        f"something this SQLite refuses ({error})" if not virtual else f"a virtual table this SQLite refuses ({error})"
+    )
 
 
 def in_words(missing: list[dict[str, str]]) -> str:

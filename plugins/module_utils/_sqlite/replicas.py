@@ -33,7 +33,9 @@ _SHORT = 16
 Hashes = dict[str, set[str]]
 
 
-def read_twice(path: Path, exclude: Iterable[str], volatile: Iterable[str], pause: float, busy_timeout: float) -> dict[str, Any]:
+def read_twice(
+    path: Path, exclude: Iterable[str], volatile: Iterable[str], pause: float, busy_timeout: float
+) -> dict[str, Any]:
     """By table `rows` (hashes of all that were seen), `unsteady` (those seen once) and `up_to` (the largest one, None for all).
 
     `volatile` has columns that the daemon writes by itself, as `table.column`. Raises SqliteError, and OSError.
@@ -42,10 +44,14 @@ def read_twice(path: Path, exclude: Iterable[str], volatile: Iterable[str], paus
     first = _hashes(path, left_out, columns, busy_timeout)
     time.sleep(pause)
     second = _hashes(path, left_out, columns, busy_timeout)
-    return {name: _both(first.get(name, set()), second.get(name, set())) for name in sorted(first.keys() | second.keys())}
+    return {
+        name: _both(first.get(name, set()), second.get(name, set())) for name in sorted(first.keys() | second.keys())
+    }
 
 
-def first_rows(path: Path, exclude: Iterable[str], volatile: Iterable[str], busy_timeout: float) -> dict[str, list[str]]:
+def first_rows(
+    path: Path, exclude: Iterable[str], volatile: Iterable[str], busy_timeout: float
+) -> dict[str, list[str]]:
     """By table, the hashes of its first rows: enough to tell a replica that lags from data of its own, at the cost of a moment.
 
     Raises SqliteError, and OSError.
@@ -60,10 +66,14 @@ def _hashes(path: Path, exclude: frozenset[str], volatile: frozenset[str], busy_
         return _hashes_of(connection, exclude, volatile, None)
 
 
-def _hashes_of(connection: sqlite3.Connection, exclude: frozenset[str], volatile: frozenset[str], limit: int | None) -> Hashes:
+def _hashes_of(
+    connection: sqlite3.Connection, exclude: frozenset[str], volatile: frozenset[str], limit: int | None
+) -> Hashes:
     names = [
         row[0]
-        for row in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'")
+        for row in connection.execute(
+            "SELECT name FROM main.sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'"
+        )
         if row[0].lower() not in exclude and row[0] != SEQUENCE and not row[0].lower().startswith("sqlite_")
     ]
     found: Hashes = {}

@@ -185,7 +185,9 @@ def _large_row(connection: sqlite3.Connection, table: Table, rowid: int) -> Row:
         return found
 
     # Two statements: SQLite has as many results in one as columns in a table.
-    kinds = [bytes(kind).decode() for kind in select(", ".join(f"typeof({quoted(column)})" for column in table.columns))]
+    kinds = [
+        bytes(kind).decode() for kind in select(", ".join(f"typeof({quoted(column)})" for column in table.columns))
+    ]
     small = "CASE WHEN typeof({0}) NOT IN ('text', 'blob') THEN {0} END"
     row = list(select(", ".join(small.format(quoted(column)) for column in table.columns)))
     for number, kind in enumerate(kinds):

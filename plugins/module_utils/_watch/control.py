@@ -125,7 +125,9 @@ class WatchControl:
             lambda: self.about().get("order"), lambda number: number == order["number"], TAKEN_UP_WITHIN, interval=0.02
         )
         if not taken_up.met:
-            self.warn(f"the quorum watch ({process.pid}) has not taken up phase {self.params['phase']} for {taken_up.elapsed:.1f} s")
+            self.warn(
+                f"the quorum watch ({process.pid}) has not taken up phase {self.params['phase']} for {taken_up.elapsed:.1f} s"
+            )
 
     def _plan(self) -> dict[str, Expectation]:
         urls = {STANDARD: self.params["standard_urls"], TEMPORARY: self.params["temporary_urls"]}

@@ -4,10 +4,10 @@
 
 """The folder through which the quorum watch, the playbook and its readers speak to each other.
 
-    samples.jsonl  what was seen, one line a sample
-    alerts.jsonl   what was wrong, one line when an alert is raised and a second one when it ends; missing while all is well
-    watch.json     the watching process about itself
-    order.json     what the playbook wants to be watched now
+samples.jsonl  what was seen, one line a sample
+alerts.jsonl   what was wrong, one line when an alert is raised and a second one when it ends; missing while all is well
+watch.json     the watching process about itself
+order.json     what the playbook wants to be watched now
 """
 
 from __future__ import annotations

@@ -180,7 +180,11 @@ class ClusterJudge:
 
     def _leader_troubles(self, sample: Sample, expectation: Expectation, patience: float) -> list[Trouble]:
         silent = self._silent_leader(sample)
-        if self._leadership is not None and expectation.replaced == self._leadership[0] and not (silent and self._silent):
+        if (
+            self._leadership is not None
+            and expectation.replaced == self._leadership[0]
+            and not (silent and self._silent)
+        ):
             # Its going is the plan, if it was there until then.
             self._leadership, silent = None, []
         self._silent = bool(silent)
@@ -204,7 +208,9 @@ class ClusterJudge:
 
         def text(seconds: float) -> str:
             leads = "no member leads" if sample.leader_at is None else f"{_name(sample)} leads"
-            return f"the leader of the {self.cluster} cluster, {name}, has not answered for {seconds:.1f} s; {leads} now"
+            return (
+                f"the leader of the {self.cluster} cluster, {name}, has not answered for {seconds:.1f} s; {leads} now"
+            )
 
         return [Trouble(seen, self.limits.leader, text)]
 
@@ -249,7 +255,11 @@ class PhaseJudge:
         troubles = []
         if phase is not None and timeout is not None and at - began > timeout:
             troubles = [
-                Trouble(began, timeout, lambda seconds: f"phase {phase} has run for {seconds:.0f} s, its limit is {timeout:.0f} s")
+                Trouble(
+                    began,
+                    timeout,
+                    lambda seconds: f"phase {phase} has run for {seconds:.0f} s, its limit is {timeout:.0f} s",
+                )
             ]
         return self._alarm.hear(at, troubles)
 

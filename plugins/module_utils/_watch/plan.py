@@ -75,7 +75,12 @@ class Expectation:
 
 
 def expectations(
-    phase: str, urls: Mapping[str, list[str]], *, replaced: str | None, foreign_port: int | None, strategy: str = PARALLEL
+    phase: str,
+    urls: Mapping[str, list[str]],
+    *,
+    replaced: str | None,
+    foreign_port: int | None,
+    strategy: str = PARALLEL,
 ) -> dict[str, Expectation]:
     """The clusters to watch in `phase`; `urls` has those of the standard and of the temporary ports."""
     plan = {}

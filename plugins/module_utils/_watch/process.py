@@ -230,7 +230,9 @@ class Watch:
             return
         self._order_stamp = (stat.st_ino, stat.st_mtime_ns)
         self._order = self.folder.read(ORDER) or {}
-        wanted = {name: Expectation.from_dict(expectation) for name, expectation in self._order.get("watch", {}).items()}
+        wanted = {
+            name: Expectation.from_dict(expectation) for name, expectation in self._order.get("watch", {}).items()
+        }
         for cluster, judge in self._judges.items():
             if wanted.get(cluster) != self._expectations.get(cluster):
                 self._tell(judge.renew(self.clock()) if cluster in wanted else judge.stop(self.clock()))
@@ -244,7 +246,9 @@ class Watch:
             elif url not in asked:
                 poller.wanted.clear()
         self._about.update(
-            phase=self._order.get("phase"), phase_started=self._order.get("phase_started"), order=self._order.get("number")
+            phase=self._order.get("phase"),
+            phase_started=self._order.get("phase_started"),
+            order=self._order.get("number"),
         )
         self.folder.write(ABOUT, self._about)
 
@@ -260,7 +264,9 @@ class Watch:
             self.folder.append(SAMPLES, sample.record())
             self._tell(self._judges[cluster].hear(sample, expectation))
         phase = self._order.get("phase")
-        self._tell(self._phase_judge.hear(at, phase, self._order.get("phase_started") or at, self._order.get("phase_timeout")))
+        self._tell(
+            self._phase_judge.hear(at, phase, self._order.get("phase_started") or at, self._order.get("phase_timeout"))
+        )
         if self._lost_lock is not None:
             self._tell([Alert(LOCK_LOST, None, self._lost_lock, at, at)])
             self._lost_lock = None

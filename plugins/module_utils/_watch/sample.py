@@ -12,7 +12,16 @@ from typing import Any
 
 from .._core.failures import MigrationError
 from .._daemon.interface import Daemon, NodeStatus
-from .._raft.cluster import FRESH_CONTACT, Answer, ClusterView, MemberView, assemble, host_of, same_host, speaks_for_itself
+from .._raft.cluster import (
+    FRESH_CONTACT,
+    Answer,
+    ClusterView,
+    MemberView,
+    assemble,
+    host_of,
+    same_host,
+    speaks_for_itself,
+)
 from .plan import GATED, MOVING, Expectation
 
 
@@ -79,7 +88,9 @@ def take(
     view = assemble(tuple(_answer(reading) for reading in own))
     members = view.members or tuple(MemberView(member.member, member.url, None) for member in known)
     if expectation.mode == MOVING and not _others_can_decide(members, expectation.replaced):
-        return Sample(at, cluster, watched=False, why="without the Pi that is being replaced there is no majority"), members
+        return Sample(
+            at, cluster, watched=False, why="without the Pi that is being replaced there is no majority"
+        ), members
     leader_at, agreeing = _at_work(view, expectation, latencies, at)
     voters = [voter for voter in members if voter.member.voter]
     if leader_at is not None and view.leader and view.leader.client is None:
@@ -119,7 +130,9 @@ def _own_words(expectation: Expectation, readings: list[Reading]) -> tuple[list[
         return [], "the gate routes clients to the pods, the units cannot be seen from here"
     if len(readings) == 1 and readings[0].status is None:
         return [], "the gate may hide the only unit"
-    return [reading if not _is_neighbour(reading) else Reading(reading.client, reading.at) for reading in readings], None
+    return [
+        reading if not _is_neighbour(reading) else Reading(reading.client, reading.at) for reading in readings
+    ], None
 
 
 def _foreign(status: NodeStatus, port: int | None) -> bool:
@@ -161,7 +174,10 @@ def _at_work(
     heard = [
         latencies[voter.url].at
         for voter in agreeing
-        if voter.url and voter.status and voter.status.last_contact is not None and voter.status.last_contact < FRESH_CONTACT
+        if voter.url
+        and voter.status
+        and voter.status.last_contact is not None
+        and voter.status.last_contact < FRESH_CONTACT
     ]
     return (max(heard) if hidden and heard else None), len(agreeing)
 

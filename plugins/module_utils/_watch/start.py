@@ -21,7 +21,9 @@ LOG = "watch.log"
 class WatchStart(WatchControl):
     """All that WatchControl does, and starting the process, which holds `lock` where there is one."""
 
-    def __init__(self, params: Mapping[str, Any], check_mode: bool, warn: Callable[[str], None], lock: Lock | None) -> None:
+    def __init__(
+        self, params: Mapping[str, Any], check_mode: bool, warn: Callable[[str], None], lock: Lock | None
+    ) -> None:
         super().__init__(params, check_mode, warn)
         self.lock = lock
 

@@ -33,7 +33,9 @@ def value_at(report: Any, path: str) -> Any:
 def pairs(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     """A nested structure as flat pairs."""
     if isinstance(value, Mapping):
-        return [pair for key, member in value.items() for pair in pairs(member, f"{prefix}.{key}" if prefix else str(key))]
+        return [
+            pair for key, member in value.items() for pair in pairs(member, f"{prefix}.{key}" if prefix else str(key))
+        ]
     if isinstance(value, (list, tuple)):
         value = ", ".join(str(member) for member in value)
     return [(prefix, "–" if value in (None, "") else str(value))]
@@ -50,7 +52,9 @@ def render(report: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(unbroken=unbroken, clock=words.clock, seconds=words.seconds, offset=charts.offset, pairs=pairs)
+    environment.filters.update(
+        unbroken=unbroken, clock=words.clock, seconds=words.seconds, offset=charts.offset, pairs=pairs
+    )
     return environment.get_template("page.html.j2").render(
         report=report,
         at=lambda path: value_at(report, path),

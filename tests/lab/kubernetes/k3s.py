@@ -57,18 +57,28 @@ class K3s(Provider):
                        "--disable=traefik,servicelb,metrics-server,coredns,local-storage"]  # fmt: skip
         else:
             command = [BINARY, "agent", *common, f"--server=https://{settings.with_port(server.address, 6443)}"]
-        return [token, Unit("k3s.service", service("k3s", command, after="pi-lab-setup.service", more="KillMode=process\nDelegate=yes\n"))]
+        return [
+            token,
+            Unit(
+                "k3s.service",
+                service("k3s", command, after="pi-lab-setup.service", more="KillMode=process\nDelegate=yes\n"),
+            ),
+        ]
 
     def write_kubeconfig(self, state: State) -> None:
         server = state.nodes[0]
         wait_for(
             "K3s has written its kubeconfig",
-            lambda: None if machines.execute(server, ["test", "-s", KUBECONFIG], check=False).returncode == 0 else "no file",
+            lambda: (
+                None if machines.execute(server, ["test", "-s", KUBECONFIG], check=False).returncode == 0 else "no file"
+            ),
             timeout=120,
             advice=f"journalctl -u k3s on {server.name}",
         )
         text = machines.execute(server, ["cat", KUBECONFIG]).stdout
-        write_private(settings.STATE / "kubeconfig", text.replace("127.0.0.1:6443", settings.with_port(server.address, 6443)))
+        write_private(
+            settings.STATE / "kubeconfig", text.replace("127.0.0.1:6443", settings.with_port(server.address, 6443))
+        )
 
     def units(self, node: Node) -> tuple[str, ...]:
         return ("k3s.service",)

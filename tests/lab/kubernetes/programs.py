@@ -46,15 +46,25 @@ def build(options: Options, progress: Progress) -> None:
         version = "k8s.io/component-base/version"
         stamps = {"gitVersion": f"v{options.version}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
         ldflags = " ".join(["-s", "-w", *(f"-X {version}.{key}={value}" for key, value in stamps.items())])
-        golang.build(KUBERNETES, target / "bin/kubernetes", progress, name=name, modfile=options.module_file, ldflags=ldflags)
+        golang.build(
+            KUBERNETES, target / "bin/kubernetes", progress, name=name, modfile=options.module_file, ldflags=ldflags
+        )
         for program in NAMES:
             (target / "bin" / program).symlink_to("kubernetes")
 
     def make_kine(target: Path) -> None:
         (target / "bin").mkdir()
         packages.ensure(packages.BUILD, progress)
-        golang.build(KINE, target / "bin/kine", progress, name="kine", ldflags=golang.STATIC, tags="netgo osusergo", cgo=True)
+        golang.build(
+            KINE, target / "bin/kine", progress, name="kine", ldflags=golang.STATIC, tags="netgo osusergo", cgo=True
+        )
 
-    cache.obtain("kubernetes", kubernetes_key(options), make, progress, f"building {options.version} from its Go modules, about 5 minutes")
+    cache.obtain(
+        "kubernetes",
+        kubernetes_key(options),
+        make,
+        progress,
+        f"building {options.version} from its Go modules, about 5 minutes",
+    )
     if options.datastore == "kine":
         cache.obtain("kine", kine_key(), make_kine, progress, "building K3s's datastore, about 3 minutes")

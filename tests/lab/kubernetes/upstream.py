@@ -49,7 +49,15 @@ AUDIT_POLICY = {
     "omitStages": ["RequestReceived"],
     "rules": [
         {"level": "None", "userGroups": ["system:nodes", "system:serviceaccounts"]},
-        {"level": "None", "users": ["system:kube-controller-manager", "system:kube-scheduler", "system:kube-proxy", "system:apiserver"]},
+        {
+            "level": "None",
+            "users": [
+                "system:kube-controller-manager",
+                "system:kube-scheduler",
+                "system:kube-proxy",
+                "system:apiserver",
+            ],
+        },
         {"level": "Metadata"},
     ],
 }
@@ -93,7 +101,11 @@ class Upstream(Provider):
                  "IP:127.0.0.1", f"IP:{server.addresses.api_service}", f"IP:{server.address}")  # fmt: skip
         self.authority.issue("apiserver", "/CN=kube-apiserver", names)
         for node in state.nodes:
-            self.authority.issue(f"kubelet-{node.name}", f"/O=system:nodes/CN=system:node:{node.name}", (f"DNS:{node.name}", f"IP:{node.address}"))
+            self.authority.issue(
+                f"kubelet-{node.name}",
+                f"/O=system:nodes/CN=system:node:{node.name}",
+                (f"DNS:{node.name}", f"IP:{node.address}"),
+            )
         self.write_kubeconfig(state)
 
     def write_kubeconfig(self, state: State) -> None:
@@ -121,7 +133,12 @@ class Upstream(Provider):
 
     def units(self, node: Node) -> tuple[str, ...]:
         common = ("containerd.service", "kubelet.service", "kube-proxy.service")
-        control = (f"{self.options.datastore}.service", "kube-apiserver.service", "kube-controller-manager.service", "kube-scheduler.service")
+        control = (
+            f"{self.options.datastore}.service",
+            "kube-apiserver.service",
+            "kube-controller-manager.service",
+            "kube-scheduler.service",
+        )
         return (*control, *common) if node.is_server else common
 
     def host_files(self, node: Node, state: State) -> list[File | Unit]:
@@ -135,7 +152,11 @@ class Upstream(Provider):
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
             "address": node.addresses.everywhere,
-            "authentication": {"anonymous": {"enabled": False}, "webhook": {"enabled": True}, "x509": {"clientCAFile": f"{ETC}/ca.crt"}},
+            "authentication": {
+                "anonymous": {"enabled": False},
+                "webhook": {"enabled": True},
+                "x509": {"clientCAFile": f"{ETC}/ca.crt"},
+            },
             "authorization": {"mode": "Webhook"},
             "cgroupDriver": "cgroupfs",
             # Machines whose own hierarchy is cgroup v1 have hosts with v1.
@@ -148,7 +169,12 @@ class Upstream(Provider):
             "syncFrequency": "10s",
             "fileCheckFrequency": "20s",
             # A full disk is a fault that tests put there themselves: evictions would be a second one.
-            "evictionHard": {"memory.available": "0%", "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
+            "evictionHard": {
+                "memory.available": "0%",
+                "nodefs.available": "0%",
+                "nodefs.inodesFree": "0%",
+                "imagefs.available": "0%",
+            },
             "imageGCHighThresholdPercent": 100,
             "tlsCertFile": f"{ETC}/kubelet.crt",
             "tlsPrivateKeyFile": f"{ETC}/kubelet.key",
@@ -208,8 +234,14 @@ class Upstream(Provider):
         path = f"Environment=PATH={rootfs.OWN_IPTABLES}:/usr/sbin:/usr/bin:/sbin:/bin\n"
         runtime = f"KillMode=process\nDelegate=yes\n{path}"
         return [
-            Unit("containerd.service", service("containerd", ["/usr/bin/containerd"], after=SETUP, kind="notify", more=runtime)),
-            Unit("kubelet.service", service("kubelet", kubelet, after="containerd.service", more=f"KillMode=process\n{path}")),
+            Unit(
+                "containerd.service",
+                service("containerd", ["/usr/bin/containerd"], after=SETUP, kind="notify", more=runtime),
+            ),
+            Unit(
+                "kubelet.service",
+                service("kubelet", kubelet, after="containerd.service", more=f"KillMode=process\n{path}"),
+            ),
             Unit("kube-proxy.service", service("kube-proxy", proxy, after=SETUP, more=path)),
         ]
 
@@ -217,7 +249,10 @@ class Upstream(Provider):
         files: list[File | Unit] = [File(f"{ETC}/audit-policy.yaml", json.dumps(AUDIT_POLICY, indent=2) + "\n")]
         for name in ("apiserver", "apiserver-kubelet"):
             certificate, key = self.authority.issue(name, "")
-            files += [File(f"{ETC}/{name}.crt", certificate.read_bytes()), File(f"{ETC}/{name}.key", key.read_bytes(), 0o600)]
+            files += [
+                File(f"{ETC}/{name}.crt", certificate.read_bytes()),
+                File(f"{ETC}/{name}.key", key.read_bytes(), 0o600),
+            ]
         for name in ("service-account.key", "service-account.pub"):
             files.append(File(f"{ETC}/{name}", (self.authority.folder / name).read_bytes(), 0o600))
         for name in ("controller-manager", "scheduler"):
@@ -283,7 +318,13 @@ class Upstream(Provider):
             store = Unit("etcd.service", service("etcd", etcd, after=SETUP, kind="notify"))
         return [
             store,
-            Unit("kube-apiserver.service", service("kube-apiserver", apiserver, after=store.name, kind="notify", more="TimeoutStartSec=120\n")),
-            Unit("kube-controller-manager.service", service("kube-controller-manager", manager, after="kube-apiserver.service")),
+            Unit(
+                "kube-apiserver.service",
+                service("kube-apiserver", apiserver, after=store.name, kind="notify", more="TimeoutStartSec=120\n"),
+            ),
+            Unit(
+                "kube-controller-manager.service",
+                service("kube-controller-manager", manager, after="kube-apiserver.service"),
+            ),
             Unit("kube-scheduler.service", service("kube-scheduler", scheduler, after="kube-apiserver.service")),
         ]

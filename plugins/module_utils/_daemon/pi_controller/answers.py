@@ -26,7 +26,16 @@ _LONGEST = 256
 _ADDRESS = re.compile(r"[!-~]{1,256}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 # What is read of `raft_stats`; it has the whole configuration as text, too.
-STATS = ("state", "term", "last_log_index", "commit_index", "applied_index", "last_snapshot_index", "last_contact", "num_peers")
+STATS = (
+    "state",
+    "term",
+    "last_log_index",
+    "commit_index",
+    "applied_index",
+    "last_snapshot_index",
+    "last_contact",
+    "num_peers",
+)
 _MAX_INDEX = 1 << 64
 _DURATION_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)")
@@ -148,7 +157,11 @@ def _index(value: Any, where: str) -> int | None:
 
 
 def _scalar(value: Any) -> bool:
-    return value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= _LONGEST and value.isprintable())
+    return (
+        value is None
+        or isinstance(value, (bool, int, float))
+        or (isinstance(value, str) and len(value) <= _LONGEST and value.isprintable())
+    )
 
 
 def _statistic(value: Any) -> Any:
@@ -192,7 +205,9 @@ def parse_duration(text: Any) -> float | None:
 
 def parse_members(found: Any) -> tuple[Member, ...]:
     """Members from their Go field names; raises Unreadable where it is not a list of members."""
-    return tuple(Member(id=member["ID"], address=member["Address"], voter=member["Voter"]) for member in members_answer(found))
+    return tuple(
+        Member(id=member["ID"], address=member["Address"], voter=member["Voter"]) for member in members_answer(found)
+    )
 
 
 def parse_status(found: Any) -> NodeStatus:

@@ -93,7 +93,9 @@ def environment(ports: Mapping[str, int], bootstrap: bool, address: str = "") ->
     }
 
 
-def file_settings(ports: Mapping[str, int], address: str, bootstrap: bool, folders: Mapping[str, str]) -> dict[str, Any]:
+def file_settings(
+    ports: Mapping[str, int], address: str, bootstrap: bool, folders: Mapping[str, str]
+) -> dict[str, Any]:
     """The keys of one state in a configuration file, for the daemon at `address`.
 
     `folders` has `data_dir`, and `raft_dir` and `database` relative to it. They are written out: a release's own default may be

@@ -47,7 +47,13 @@ def arguments(tmp_path: Path) -> dict[str, Any]:
     (watch / "alerts.jsonl").write_text("".join(json.dumps(alert) + "\n" for alert in given.alert()))
     hosts = given.migrated()
     status = status_of.assemble_status(hosts, given.kube(mode="pods"), given.CONFIG, given.BEGAN + 140)
-    return {"status": status, "hosts": hosts, "config": given.CONFIG, "watch_dir": str(watch), "dest": str(tmp_path / "state" / "reports")}
+    return {
+        "status": status,
+        "hosts": hosts,
+        "config": given.CONFIG,
+        "watch_dir": str(watch),
+        "dest": str(tmp_path / "state" / "reports"),
+    }
 
 
 def test_report_and_json_are_private_and_say_the_same(write: Write, arguments: dict[str, Any]) -> None:
@@ -113,7 +119,9 @@ def test_an_invalid_verdict_is_refused(write: Write, arguments: dict[str, Any], 
     assert not Path(arguments["dest"]).exists()
 
 
-def test_a_report_that_cannot_be_written_says_where_and_what_to_do(write: Write, arguments: dict[str, Any], tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_says_where_and_what_to_do(
+    write: Write, arguments: dict[str, Any], tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     result = write({**arguments, "dest": str(tmp_path / "file" / "reports")})
     assert result["failed"]
@@ -121,23 +129,38 @@ def test_a_report_that_cannot_be_written_says_where_and_what_to_do(write: Write,
     assert "run the same command again" in result["msg"]
 
 
-def test_ansible_runs_it_on_the_control_node_without_a_connection(arguments: dict[str, Any], tmp_path: Path, ansible_playbook: str) -> None:
+def test_ansible_runs_it_on_the_control_node_without_a_connection(
+    arguments: dict[str, Any], tmp_path: Path, ansible_playbook: str
+) -> None:
     task = {"pi_controller.raft_migration.migration_report": {**arguments, "versions": {"a": "<b>{{ 1 + 1 }}</b>"}}}
     (tmp_path / "play.json").write_text(json.dumps([{"hosts": "pi-1", "gather_facts": False, "tasks": [task]}]))
     command = [ansible_playbook, "play.json", "-i", "pi-1,", "-e", "ansible_host=192.0.2.1"]
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections")}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = Path(arguments["dest"]).iterdir()
     assert "&lt;b&gt;2&lt;/b&gt;" in (folder / "migration-report.html").read_text()
 
 
-def test_the_tasks_of_the_role_write_it_from_what_each_pi_says(arguments: dict[str, Any], tmp_path: Path, ansible_playbook: str) -> None:
-    look, write = (yaml.safe_load((CHECKOUT / f"roles/run/tasks/{name}.yml").read_text()) for name in ("look", "report"))
-    tasks = [task for task in (*look, *write[0]["block"]) if task["name"] in ("Status | Assemble the status", "Report | Write the report")]
+def test_the_tasks_of_the_role_write_it_from_what_each_pi_says(
+    arguments: dict[str, Any], tmp_path: Path, ansible_playbook: str
+) -> None:
+    look, write = (
+        yaml.safe_load((CHECKOUT / f"roles/run/tasks/{name}.yml").read_text()) for name in ("look", "report")
+    )
+    tasks = [
+        task
+        for task in (*look, *write[0]["block"])
+        if task["name"] in ("Status | Assemble the status", "Report | Write the report")
+    ]
     assert len(tasks) == 2
     (tmp_path / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
-    content = {"raft_migration_report_content": {"digest": "9a", "tables": {"nodes": 3}}, "raft_migration_report_again": {}}
+    content = {
+        "raft_migration_report_content": {"digest": "9a", "tables": {"nodes": 3}},
+        "raft_migration_report_again": {},
+    }
     hosts = {name: {"raft_migration_seen": info, **content} for name, info in given.migrated().items()}
     variables = {
         "ansible_host": "192.0.2.1",
@@ -153,7 +176,9 @@ def test_the_tasks_of_the_role_write_it_from_what_each_pi_says(arguments: dict[s
     (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}))
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections")}
     command = [ansible_playbook, "play.json", "-i", "hosts.json"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = (tmp_path / "control" / "reports").iterdir()
     report = json.loads((folder / "migration-report.json").read_text())

@@ -26,7 +26,11 @@ journals = import_plugin("module_utils._core.journal")
 def modes(folder: Path) -> dict[str, str]:
     """Every file and folder below, and the folder itself, that others may read."""
     found = [folder, *folder.rglob("*")]
-    return {str(path): oct(stat.S_IMODE(path.lstat().st_mode)) for path in found if stat.S_IMODE(path.lstat().st_mode) & 0o077}
+    return {
+        str(path): oct(stat.S_IMODE(path.lstat().st_mode))
+        for path in found
+        if stat.S_IMODE(path.lstat().st_mode) & 0o077
+    }
 
 
 @pytest.fixture
@@ -38,15 +42,30 @@ def run(tmp_path: Path, ansible_playbook: str):
     def play(args: dict, *options: str, **more) -> subprocess.CompletedProcess:
         task = {"name": "Copy it", "pi_controller.raft_migration.private_fetch": args, **more}
         (tmp_path / "play.json").write_text(json.dumps([{"hosts": "pi-1", "gather_facts": False, "tasks": [task]}]))
-        command = [ansible_playbook, "play.json", "-i", "pi-1,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}", *options]
+        command = [
+            ansible_playbook,
+            "play.json",
+            "-i",
+            "pi-1,",
+            "-c",
+            "local",
+            "-e",
+            f"ansible_python_interpreter={sys.executable}",
+            *options,
+        ]
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"), "ANSIBLE_NOCOLOR": "1"}
-        return subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=60, check=False, umask=0o022)
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=60, check=False, umask=0o022
+        )
 
     return play
 
 
 def test_m1_a_copy_and_its_folders_are_private(tmp_path: Path, run):
-    args = {"src": f"{tmp_path}/pi/{{{{ item }}}}", "dest": f"{tmp_path}/state/control/{{{{ inventory_hostname }}}}/{{{{ item }}}}"}
+    args = {
+        "src": f"{tmp_path}/pi/{{{{ item }}}}",
+        "dest": f"{tmp_path}/state/control/{{{{ inventory_hostname }}}}/{{{{ item }}}}",
+    }
     done = run(args, loop=["pi-controller.db", "manifest.json"])
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "state/control/pi-1/pi-controller.db").read_bytes() == b"state" * 1000
@@ -74,7 +93,10 @@ def test_m1_a_copy_does_not_follow_a_link(tmp_path: Path, run):
     assert (tmp_path / "target").read_text() == "kept"
 
 
-@pytest.mark.parametrize("args", [{"src": "/etc/hostname"}, {"src": "/etc/hostname", "dest": "here"}, {"src": "/x", "dest": "/x", "flat": False}])
+@pytest.mark.parametrize(
+    "args",
+    [{"src": "/etc/hostname"}, {"src": "/etc/hostname", "dest": "here"}, {"src": "/x", "dest": "/x", "flat": False}],
+)
 def test_m1_anything_else_is_refused(run, args: dict):
     done = run(args)
     assert done.returncode != 0
@@ -115,7 +137,11 @@ def test_m1_the_folders_of_watch_and_journal_are_private(tmp_path: Path):
 @pytest.mark.parametrize("taken", [b"state" * 1000, b"something else"])
 def test_a_copy_that_is_not_what_was_taken_fails(tmp_path: Path, run, taken: bytes):
     expected = hashlib.sha256(taken).hexdigest()
-    args = {"src": f"{tmp_path}/pi/pi-controller.db", "dest": f"{tmp_path}/control/pi-controller.db", "expected_sha256": expected}
+    args = {
+        "src": f"{tmp_path}/pi/pi-controller.db",
+        "dest": f"{tmp_path}/control/pi-controller.db",
+        "expected_sha256": expected,
+    }
     done = run(args)
     assert (done.returncode == 0) == (taken == b"state" * 1000), done.stdout + done.stderr
     if done.returncode:

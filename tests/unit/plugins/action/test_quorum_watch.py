@@ -74,8 +74,21 @@ def played(tmp_path: Path, ansible_playbook: str) -> tuple[str, dict, dict]:
     (tasks / "after.yml").write_text(AFTER)
     (tmp_path / "play.yml").write_text(PLAY)
     folder = tmp_path / "watch"
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
-    options = ["-i", "pi-1,pi-2,", "-c", "local", "-e", f"folder={folder}", "-e", f"ansible_python_interpreter={sys.executable}"]
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
+    }
+    options = [
+        "-i",
+        "pi-1,pi-2,",
+        "-c",
+        "local",
+        "-e",
+        f"folder={folder}",
+        "-e",
+        f"ansible_python_interpreter={sys.executable}",
+    ]
     done = subprocess.run(
         [ansible_playbook, str(tmp_path / "play.yml"), *options], cwd=CHECKOUT, env={**environment, "ANSIBLE_NOCOLOR": "1"},
         capture_output=True, text=True, timeout=120, check=False,

@@ -81,7 +81,9 @@ ENVIRONMENT = {
 
 
 def piped(command: list[str], *more: str) -> tuple[int, str]:
-    done = subprocess.run([*command, *more], cwd=CHECKOUT, env=ENVIRONMENT, text=True, capture_output=True, timeout=120, check=False)
+    done = subprocess.run(
+        [*command, *more], cwd=CHECKOUT, env=ENVIRONMENT, text=True, capture_output=True, timeout=120, check=False
+    )
     return done.returncode, done.stdout
 
 
@@ -92,7 +94,9 @@ def on_a_terminal(command: list[str]) -> str:
 
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    with subprocess.Popen(command, cwd=CHECKOUT, env=ENVIRONMENT, stdin=follower, stdout=follower, stderr=follower) as process:
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, env=ENVIRONMENT, stdin=follower, stdout=follower, stderr=follower
+    ) as process:
         os.close(follower)
         written = b""
         # Reading from a terminal whose other end is closed is an error.
@@ -125,7 +129,10 @@ def test_a_failure_is_shown_and_v_shows_ansibles_output(command: list[str]) -> N
     assert "FAILED pi-2: Break: iptables-restore failed" in out
     assert "-v shows Ansible's own output" in out
     # No play came any more that would have looked.
-    assert "To see the current state (and the commands to continue or to roll back)\n  ansible-playbook pi_controller.raft_migration.status " in out
+    assert (
+        "To see the current state (and the commands to continue or to roll back)\n  ansible-playbook pi_controller.raft_migration.status "
+        in out
+    )
     _code, out = piped(command, "-v")
     assert "TASK [Record that the phase has started]" in out
     assert "PLAY RECAP" in out
@@ -147,7 +154,9 @@ def test_a_terminal_shows_the_phases_and_keeps_messages(command: list[str]) -> N
 
 
 def test_m4_a_structure_stays_json_whatever_is_in_it(command: list[str], tmp_path: Path) -> None:
-    (tmp_path / "status.yml").write_text(TABLE.replace('["Migration: not started", "  Prepare"]', "{leader: \"a\\x9bb\\u202ec\"}"))
+    (tmp_path / "status.yml").write_text(
+        TABLE.replace('["Migration: not started", "  Prepare"]', '{leader: "a\\x9bb\\u202ec"}')
+    )
     code, out = piped([*command[:-1], command[-1].replace("play.yml", "status.yml")])
     assert (code, json.loads(out)) == (0, {"leader": "a\\x9bb\\u202ec"})
 

@@ -15,11 +15,18 @@ from conftest import CHECKOUT, import_plugin
 
 by_host = import_plugin("filter.by_host").FilterModule().filters()["by_host"]
 members_at = import_plugin("filter.members_at").FilterModule().filters()["members_at"]
-HOSTVARS = {"pi-1": {"address": "10.77.0.11", "seen": {"versions": {"os": "12"}}}, "pi-2": {"address": "10.77.0.12", "seen": {}}, "pi-3": {}}
+HOSTVARS = {
+    "pi-1": {"address": "10.77.0.11", "seen": {"versions": {"os": "12"}}},
+    "pi-2": {"address": "10.77.0.12", "seen": {}},
+    "pi-3": {},
+}
 
 
 def test_values_come_by_host_in_the_order_of_the_hosts() -> None:
-    assert list(by_host(["pi-2", "pi-1"], HOSTVARS, "address").items()) == [("pi-2", "10.77.0.12"), ("pi-1", "10.77.0.11")]
+    assert list(by_host(["pi-2", "pi-1"], HOSTVARS, "address").items()) == [
+        ("pi-2", "10.77.0.12"),
+        ("pi-1", "10.77.0.11"),
+    ]
 
 
 def test_a_place_inside_a_variable_can_be_named() -> None:
@@ -60,13 +67,20 @@ PLAY = """
 
 def test_a_variable_is_evaluated_for_its_own_host(tmp_path: Path, ansible_playbook: str) -> None:
     (tmp_path / "play.yml").write_text(PLAY)
-    variables = {"templated": "{{ inventory_hostname }}!", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    variables = {
+        "templated": "{{ inventory_hostname }}!",
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+    }
     (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": {"pi-1": {}, "pi-2": {}}, "vars": variables}}))
     command = [ansible_playbook, "play.yml", "-i", "hosts.json", "-c", "local"]
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections")}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    found = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("own", "templated", "inventory_hostname")}
+    found = {
+        name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("own", "templated", "inventory_hostname")
+    }
     assert found == {
         "own": {"pi-1": "pi-1", "pi-2": "none"},
         "templated": {"pi-1": "pi-1!", "pi-2": "pi-2!"},
@@ -78,7 +92,14 @@ def test_a_variable_is_evaluated_for_its_own_host(tmp_path: Path, ansible_playbo
 def test_only_members_on_exactly_that_host_are_found(host: str) -> None:
     """An address is no pattern: 10.77.0.1 matches neither 10.77.0.11 nor 10x77.0.1."""
     written = f"[{host.strip('[]')}]" if ":" in host else host
-    lookalikes = ["10.77.0.11:9091", "110.77.0.1:9091", "10x77.0.1:9091", "pixexample:9091", "[fd00::11]:9091", "[fd00::1:1]:9091"]
+    lookalikes = [
+        "10.77.0.11:9091",
+        "110.77.0.1:9091",
+        "10x77.0.1:9091",
+        "pixexample:9091",
+        "[fd00::11]:9091",
+        "[fd00::1:1]:9091",
+    ]
     members = [{"address": address} for address in (*lookalikes, f"{written}:9091", f"{written}:9092")]
     assert members_at(members, host) == members[-2:]
 

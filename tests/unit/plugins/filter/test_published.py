@@ -47,7 +47,11 @@ def test_d12_the_owners_own_ports_are_gated_too():
 @pytest.mark.parametrize(
     ("owners", "context", "wanted"),
     [
-        ({"pi-1": {"uid": 1001, "gid": 1002}, "pi-2": {"uid": 1001, "gid": 1002}}, {}, {"runAsUser": 1001, "runAsGroup": 1002}),
+        (
+            {"pi-1": {"uid": 1001, "gid": 1002}, "pi-2": {"uid": 1001, "gid": 1002}},
+            {},
+            {"runAsUser": 1001, "runAsGroup": 1002},
+        ),
         ({"pi-1": {"uid": 0, "gid": 0}, "pi-2": {}}, {"privileged": True}, {"runAsUser": 0, "runAsGroup": 0}),
         ({"pi-1": {"uid": 1001, "gid": 1001}, "pi-2": {"uid": 0, "gid": 0}}, {}, {}),
         ({"pi-1": {"uid": 1001, "gid": 1001}}, {"runAsUser": 0}, {}),

@@ -55,7 +55,10 @@ def test_an_alert_fails_the_task_with_its_message(folder, look):
     folder.append("alerts.jsonl", FROZEN)
     with pytest.raises(AnsibleError) as stopped:
         look()
-    assert "leader_lost in phase validate: the leader of the old cluster, pi-1 (10.77.0.11:9091), has not answered" in str(stopped.value)
+    assert (
+        "leader_lost in phase validate: the leader of the old cluster, pi-1 (10.77.0.11:9091), has not answered"
+        in str(stopped.value)
+    )
     assert "(it lasts)" in str(stopped.value)
 
 
@@ -74,7 +77,9 @@ def test_l4_only_a_lost_lock_stops_a_rollback(folder):
 
     folder.append("alerts.jsonl", FROZEN)
     assert look() == [{}]
-    folder.append("alerts.jsonl", {**FROZEN, "kind": "lock_lost", "cluster": None, "message": "the lock is not ours any more"})
+    folder.append(
+        "alerts.jsonl", {**FROZEN, "kind": "lock_lost", "cluster": None, "message": "the lock is not ours any more"}
+    )
     with pytest.raises(AnsibleError, match="lock_lost in phase validate: the lock is not ours any more"):
         look()
 
@@ -88,7 +93,9 @@ def waiting(folder: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple
     variables = {"ansible_play_hosts": ["pi-1", "pi-2"], "inventory_hostname": "pi-1"}
 
     def look(seconds: float, host: str = "pi-1") -> tuple[Any, list[str]]:
-        return lookup.LookupModule().run([str(folder.path)], {**variables, "inventory_hostname": host}, wait_out=seconds), shown
+        return lookup.LookupModule().run(
+            [str(folder.path)], {**variables, "inventory_hostname": host}, wait_out=seconds
+        ), shown
 
     return look
 

@@ -7,7 +7,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.addresses import in_one_spelling, normal, with_port, without_port
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.addresses import (
+    in_one_spelling,
+    normal,
+    with_port,
+    without_port,
+)
 from conftest import CHECKOUT, import_plugin
 
 
@@ -43,5 +48,9 @@ def test_a4_no_role_joins_an_address_and_a_port_by_itself():
     joined = re.compile(r"""(address\w*|\bip|\bhost)\]?\s*(\}\}:\{\{|~\s*['"]:)|map\('join', ':'\)|rpartition\(':'\)""")
     roles = sorted((CHECKOUT / "roles").glob("**/*.yml")) + sorted((CHECKOUT / "playbooks").glob("*.yml"))
     assert len(roles) > 80
-    found = [f"{path.relative_to(CHECKOUT)}: {match[0]}" for path in roles for match in joined.finditer(path.read_text(encoding="utf-8"))]
+    found = [
+        f"{path.relative_to(CHECKOUT)}: {match[0]}"
+        for path in roles
+        for match in joined.finditer(path.read_text(encoding="utf-8"))
+    ]
     assert found == []

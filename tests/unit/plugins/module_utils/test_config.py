@@ -46,9 +46,21 @@ def test_a_partial_override_keeps_its_neighbours():
     )
 
     assert whole["temporary_ports"] == {"raft": 9092, "grpc": 9093, "rest": 18082}
-    kept = {"transfer_timeout": "2m", "health_timeout": "60s", "phase_timeout": "10m", "quorum_lost_after": "2s", "leader_lost_after": "3s"}
+    kept = {
+        "transfer_timeout": "2m",
+        "health_timeout": "60s",
+        "phase_timeout": "10m",
+        "quorum_lost_after": "2s",
+        "leader_lost_after": "3s",
+    }
     assert whole["timeouts"] == {"snapshot_timeout": 7, "cutover_timeout": "1m30s", **kept}
-    calculated = {"transfer_timeout": 120, "health_timeout": 60, "phase_timeout": 600, "quorum_lost_after": 2, "leader_lost_after": 3}
+    calculated = {
+        "transfer_timeout": 120,
+        "health_timeout": 60,
+        "phase_timeout": 600,
+        "quorum_lost_after": 2,
+        "leader_lost_after": 3,
+    }
     assert whole["timeouts_seconds"] == {"snapshot_timeout": 7, "cutover_timeout": 90, **calculated}
     assert whole["safety"] == {
         "require_confirmation": False,
@@ -221,7 +233,9 @@ def test_the_owners_paths_are_part_of_it(override, beside, error):
     assert refused.value.errors == [error]
 
 
-@pytest.mark.parametrize("path", ["", None, "/srv/with a blank/pi-controller", "/var/lib/pi-controller/raft", "/..data"])
+@pytest.mark.parametrize(
+    "path", ["", None, "/srv/with a blank/pi-controller", "/var/lib/pi-controller/raft", "/..data"]
+)
 def test_a_path_for_one_run_may_lie_anywhere(path):
     assert config.resolve({}, BESIDE, {"restore_from": path}) == config.resolve({})
 
@@ -296,15 +310,23 @@ def test_m3_a_configuration_file_in_a_system_folder_is_refused(path: str) -> Non
         config.resolve({}, {"pi_controller_config_file": path})
 
 
-@pytest.mark.parametrize("folder", ["/var/lib/pi-controller", "/srv/pi", "/mnt/ssd/pi", "/home/pi/controller", "/opt/pi/data", "/data"])
+@pytest.mark.parametrize(
+    "folder", ["/var/lib/pi-controller", "/srv/pi", "/mnt/ssd/pi", "/home/pi/controller", "/opt/pi/data", "/data"]
+)
 def test_m3_a_folder_of_its_own_is_accepted(folder: str) -> None:
-    config.resolve({}, {"pi_controller_data_dir": folder, "pi_controller_config_file": "/etc/pi-controller/config.yaml"})
+    config.resolve(
+        {}, {"pi_controller_data_dir": folder, "pi_controller_config_file": "/etc/pi-controller/config.yaml"}
+    )
 
 
 def test_the_strategy_is_one_of_two_and_parallel_by_default():
     assert config.resolve({})["strategy"] == "parallel"
     assert config.resolve({"strategy": "rolling"})["strategy"] == "rolling"
-    for wrong, hint in (("roling", "; did you mean rolling?"), (True, "not the boolean true."), (["rolling"], "not a list.")):
+    for wrong, hint in (
+        ("roling", "; did you mean rolling?"),
+        (True, "not the boolean true."),
+        (["rolling"], "not a list."),
+    ):
         with pytest.raises(config.ConfigError) as refused:
             config.resolve({"strategy": wrong})
         (error,) = refused.value.errors

@@ -11,7 +11,15 @@ findings = import_plugin("module_utils._preflight.findings")
 
 
 def finding(**changes):
-    return {"host": "pi-1", "check": "unit", "seen": "masked", "wanted": "loaded", "fix": "unmask it", "level": "error", **changes}
+    return {
+        "host": "pi-1",
+        "check": "unit",
+        "seen": "masked",
+        "wanted": "loaded",
+        "fix": "unmask it",
+        "level": "error",
+        **changes,
+    }
 
 
 def test_a_table_has_a_line_of_names_a_rule_and_a_line_a_finding():
@@ -58,7 +66,14 @@ def test_errors_first_then_hosts_as_the_inventory_has_them_each_once():
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (16384, "16 KiB"), (1.5 * 1024**2, "1.5 MiB"), (104 * 1024**2, "104 MiB"), (3 * 1024**4, "3072 GiB")],
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (16384, "16 KiB"),
+        (1.5 * 1024**2, "1.5 MiB"),
+        (104 * 1024**2, "104 MiB"),
+        (3 * 1024**4, "3072 GiB"),
+    ],
 )
 def test_bytes_for_people(number, text):
     assert findings.size(number) == text

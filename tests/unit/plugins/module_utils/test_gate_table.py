@@ -54,7 +54,9 @@ def as_json(wanted: Any) -> str:
     for name, elements in seen.sets.items():
         kind = "inet_service" if name == "fenced" else "ipv4_addr"
         shown = [
-            {"prefix": {"addr": element.partition("/")[0], "len": int(element.partition("/")[2])}} if "/" in element else element
+            {"prefix": {"addr": element.partition("/")[0], "len": int(element.partition("/")[2])}}
+            if "/" in element
+            else element
             for element in elements
         ]
         entries.append({"set": {**where, "name": name, "type": kind, "elem": shown}})

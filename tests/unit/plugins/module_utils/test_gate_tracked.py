@@ -20,7 +20,10 @@ LED = tracked.Led([OTHER], [8080], [PI])
 
 
 def ends(source: str, destination: str, port: int) -> bytes:
-    addresses = (netlink.attribute(1 + n, ipaddress.ip_address(address).packed) for n, address in enumerate((source, destination)))
+    addresses = (
+        netlink.attribute(1 + n, ipaddress.ip_address(address).packed)
+        for n, address in enumerate((source, destination))
+    )
     ports = netlink.attribute(1, bytes([socket.IPPROTO_TCP])) + netlink.attribute(3, struct.pack("!H", port))
     return netlink.nested(1, *addresses) + netlink.nested(2, ports)
 
@@ -29,7 +32,11 @@ def connection(state: int, asked: str = PI, port: int = 8080, answering: str = O
     """One message of the kernel's list."""
     tcp = netlink.nested(1, netlink.attribute(1, bytes([state])))
     return bytes(4) + b"".join(
-        [netlink.nested(1, ends(CLIENT, asked, port)), netlink.nested(2, ends(answering, CLIENT, 40000)), netlink.nested(4, tcp)]
+        [
+            netlink.nested(1, ends(CLIENT, asked, port)),
+            netlink.nested(2, ends(answering, CLIENT, 40000)),
+            netlink.nested(4, tcp),
+        ]
     )
 
 

@@ -140,7 +140,9 @@ def test_what_lies_at_a_path(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/one").write_text("x")
     (tmp_path / "link").symlink_to(tmp_path / "folder")
-    kinds = {name: paths.describe(str(tmp_path / name))["kind"] for name in ("file", "folder", "link", "none", "file/none")}
+    kinds = {
+        name: paths.describe(str(tmp_path / name))["kind"] for name in ("file", "folder", "link", "none", "file/none")
+    }
 
     assert kinds == {"file": "file", "folder": "folder", "link": "link", "none": None, "file/none": None}
     assert paths.describe(str(tmp_path / "folder"))["entries"] == 1
@@ -218,7 +220,12 @@ def test_a_systemd_that_says_nothing():
 
 def test_drop_ins_that_systemd_has_not_read(tmp_path):
     """On Debian /lib is a link to /usr/lib: one file is one drop-in under either name."""
-    for name in ("usr/x.service.d/a.conf", "usr/x.service.d/b.conf", "usr/x.service.d/README", "usr/y.service.d/c.conf"):
+    for name in (
+        "usr/x.service.d/a.conf",
+        "usr/x.service.d/b.conf",
+        "usr/x.service.d/README",
+        "usr/y.service.d/c.conf",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "lib").symlink_to(tmp_path / "usr")

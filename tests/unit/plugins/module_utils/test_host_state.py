@@ -36,7 +36,10 @@ def test_the_holder_of_a_port_is_known_by_its_cgroup(tmp_path: Path) -> None:
     process(tmp_path, 40, f"0::/system.slice/{UNIT}\n", 111, 222)
     process(tmp_path, 50, "0::/kubepods/burstable/pod1234/abcd\n", 333)
     found = host.holders([8080, 8082, 9999], UNIT, tmp_path)
-    assert {port: (value["held_by"], value["pid"]) for port, value in found.items()} == {8080: ("unit", 40), 8082: ("pod", 50)}
+    assert {port: (value["held_by"], value["pid"]) for port, value in found.items()} == {
+        8080: ("unit", 40),
+        8082: ("pod", 50),
+    }
 
 
 def test_h1_of_two_holders_of_a_port_the_stranger_counts(tmp_path: Path) -> None:
@@ -100,7 +103,10 @@ def test_backups_have_an_age_and_the_newest_is_last(tmp_path: Path) -> None:
         (folder / "else.txt").write_text("no backup")
         os.utime(folder / "pi-controller.db", (1000 + number * 100, 1000 + number * 100))
     found = host.backups(tmp_path, 1300)
-    assert [(backup["phase"], backup["age_seconds"], backup["bytes"]) for backup in found] == [("prepare", 300, 10), ("cutover", 200, 10)]
+    assert [(backup["phase"], backup["age_seconds"], backup["bytes"]) for backup in found] == [
+        ("prepare", 300, 10),
+        ("cutover", 200, 10),
+    ]
     assert host.backups(tmp_path / "none", 1300) == []
 
 

@@ -14,18 +14,42 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import MigrationError
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.answers import MAX_MEMBERS
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.client import PiController
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.answers import (
+    MAX_MEMBERS,
+)
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.client import (
+    PiController,
+)
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft import cluster as cluster_file
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.cluster import look_at
 from hostile import HostileDaemon, Script, drip, echo_token, fixed, forever, http, saying, took
 
 TIMEOUT = 0.4
 MEMBER = {"ID": "n1", "Address": "127.0.0.1:9091", "Voter": True}
-GOOD = {"state": "Leader", "leader": "127.0.0.1:9091", "is_leader": True, "members": [MEMBER], "raft_stats": {"term": "3"}}
+GOOD = {
+    "state": "Leader",
+    "leader": "127.0.0.1:9091",
+    "is_leader": True,
+    "members": [MEMBER],
+    "raft_stats": {"term": "3"},
+}
 # Visible ASCII that means something to JSON, URLs, regular expressions, YAML, Jinja or base64.
-AWKWARD = ["pl4nted\"quote'", "pl4nted%0a%s%20", "cGw0bnRlZA==", "pl4nted\\u0041{{x}}", "pl4nted&<b>$HOME", "(pl4nted+)[a-z]*"]
-UNSENDABLE = ["pl4nted\nX-More: yes", "pl4nted\r\n\r\n.", "pl4ntéd-secret", "pl4nted\x00secret", "pl4nted secret", "pl4nted\u20acsecret"]
+AWKWARD = [
+    "pl4nted\"quote'",
+    "pl4nted%0a%s%20",
+    "cGw0bnRlZA==",
+    "pl4nted\\u0041{{x}}",
+    "pl4nted&<b>$HOME",
+    "(pl4nted+)[a-z]*",
+]
+UNSENDABLE = [
+    "pl4nted\nX-More: yes",
+    "pl4nted\r\n\r\n.",
+    "pl4ntéd-secret",
+    "pl4nted\x00secret",
+    "pl4nted secret",
+    "pl4nted\u20acsecret",
+]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +58,9 @@ UNSENDABLE = ["pl4nted\nX-More: yes", "pl4nted\r\n\r\n.", "pl4ntéd-secret", "pl
         pytest.param(drip(http(200, json.dumps(GOOD).encode() * 20)), id="drips_bytes"),
         pytest.param(drip(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 5000), id="drips_a_header"),
         pytest.param(forever(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.01), id="repeats_100_continue"),
-        pytest.param(forever(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", 0.01), id="drips_chunks"),
+        pytest.param(
+            forever(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", 0.01), id="drips_chunks"
+        ),
         pytest.param(forever(b"", b"", 0.1), id="says_nothing"),
     ],
 )
@@ -52,7 +78,10 @@ def test_h2_a_call_ends_at_its_deadline(script: Script):
         pytest.param(forever(b"HTTP/1.1 200 OK\r\nContent-Length: 41943040\r\n\r\n", b" " * 65536), id="40_mib"),
         pytest.param(forever(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536), id="without_a_length"),
         pytest.param(forever(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100), id="continue_flood"),
-        pytest.param(forever(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b" " * 65536 + b"\r\n"), id="chunks"),
+        pytest.param(
+            forever(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b" " * 65536 + b"\r\n"),
+            id="chunks",
+        ),
     ],
 )
 def test_h2_an_answer_is_read_up_to_a_limit(script: Script):
@@ -78,7 +107,9 @@ def test_h2_a_body_is_sent_within_the_deadline(tmp_path: Path, pace: float):
         began = time.monotonic()
         try:
             with pytest.raises(MigrationError, match="did not answer POST"):
-                PiController(f"http://127.0.0.1:{listener.getsockname()[1]}").restore(tmp_path / "state.bin", timeout=TIMEOUT)
+                PiController(f"http://127.0.0.1:{listener.getsockname()[1]}").restore(
+                    tmp_path / "state.bin", timeout=TIMEOUT
+                )
             assert took(began) < TIMEOUT + 0.5
         finally:
             over.set()
@@ -215,10 +246,18 @@ def test_m7_members_up_to_the_limit_are_read():
 
 
 def test_m7_a_number_that_makes_no_sense_is_not_sent():
-    stats = {"term": "9" * 5000, "commit_index": -1, "applied_index": True, "last_log_index": "٣", "last_contact": "9" * 400}
+    stats = {
+        "term": "9" * 5000,
+        "commit_index": -1,
+        "applied_index": True,
+        "last_log_index": "٣",
+        "last_contact": "9" * 400,
+    }
     with HostileDaemon(saying({**GOOD, "raft_stats": stats})) as daemon:
         status = PiController(daemon.url).status()
-    assert (status.term, status.commit_index, status.applied_index, status.last_index, status.last_contact) == (None,) * 5
+    assert (status.term, status.commit_index, status.applied_index, status.last_index, status.last_contact) == (
+        None,
+    ) * 5
 
 
 @pytest.mark.parametrize("name", ["../../etc", "..", "", "a/b", "a\x00b", 7, None, "x" * 300])

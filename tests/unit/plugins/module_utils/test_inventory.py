@@ -13,7 +13,9 @@ NODES = {host: host for host in ADDRESSES}
 
 
 def found(addresses=None, nodes=None, played=tuple(ADDRESSES)):
-    return faults(ADDRESSES if addresses is None else addresses, "k3s_cluster", NODES if nodes is None else nodes, list(played))
+    return faults(
+        ADDRESSES if addresses is None else addresses, "k3s_cluster", NODES if nodes is None else nodes, list(played)
+    )
 
 
 def test_a_group_that_fits():

@@ -16,7 +16,9 @@ def journal(done: int, started: int = 0, migration_id: str = "m-1") -> dict[str,
     """The first `done` phases are done, the next `started` are begun."""
     journal: dict[str, Any] = {}
     for number, phase in enumerate(journals.PHASES[: done + started]):
-        journal = journals.marked(journal or None, phase, "done" if number < done else "started", {}, migration_id, "now")
+        journal = journals.marked(
+            journal or None, phase, "done" if number < done else "started", {}, migration_id, "now"
+        )
     return journal
 
 
@@ -60,7 +62,10 @@ def test_a_strategy_has_its_own_phases():
     assert journals.current_phase(journal) == "cleanup"
     assert journals.current_phase(rolling("prepare", "transfer", "validate", "cutover", "cleanup")) is None
     assert journals.conflicts({"a": journal, "b": rolling("prepare", "transfer", "validate")}) == []
-    assert "phase validate is not done everywhere" in journals.conflicts({"a": journal, "b": rolling("prepare", "transfer")})[0]
+    assert (
+        "phase validate is not done everywhere"
+        in journals.conflicts({"a": journal, "b": rolling("prepare", "transfer")})[0]
+    )
 
 
 def test_a_journal_of_before_strategies_is_parallel():
@@ -69,7 +74,9 @@ def test_a_journal_of_before_strategies_is_parallel():
 
 
 def test_two_strategies_are_reported():
-    assert journals.conflicts({"a": journal(1), "b": rolling("prepare")}) == ["the journals have different strategies: a parallel, b rolling"]
+    assert journals.conflicts({"a": journal(1), "b": rolling("prepare")}) == [
+        "the journals have different strategies: a parallel, b rolling"
+    ]
 
 
 def test_a_migration_keeps_its_strategy():
@@ -81,5 +88,7 @@ def test_a_migration_keeps_its_strategy():
 def test_a_journal_with_an_unknown_strategy_is_refused(tmp_path):
     path = tmp_path / "journal.json"
     journals.save(path, {**rolling("prepare"), "strategy": "sideways"})
-    with pytest.raises(journals.JournalError, match="its strategy is 'sideways', this collection knows parallel and rolling"):
+    with pytest.raises(
+        journals.JournalError, match="its strategy is 'sideways', this collection knows parallel and rolling"
+    ):
         journals.load(path)

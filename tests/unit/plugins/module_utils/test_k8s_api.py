@@ -88,7 +88,12 @@ POOL: Any = None
 
 @pytest.mark.parametrize("write", ["create", "replace", "delete"])
 @pytest.mark.parametrize(
-    "away", [MaxRetryError(POOL, "/p", NewConnectionError(POOL, "refused")), ConnectionRefusedError("refused"), ConnectTimeoutError("away")]
+    "away",
+    [
+        MaxRetryError(POOL, "/p", NewConnectionError(POOL, "refused")),
+        ConnectionRefusedError("refused"),
+        ConnectTimeoutError("away"),
+    ],
 )
 def test_an_unsent_write_waits_for_a_restarting_api_server(write, away):
     client = Scripted(away, {})
@@ -99,7 +104,9 @@ def test_an_unsent_write_waits_for_a_restarting_api_server(write, away):
 
 
 @pytest.mark.parametrize("write", ["create", "replace"])
-@pytest.mark.parametrize("cut_off", [OSError("away"), ProtocolError("cut off"), api_error(503, "ServiceUnavailable", "starting")])
+@pytest.mark.parametrize(
+    "cut_off", [OSError("away"), ProtocolError("cut off"), api_error(503, "ServiceUnavailable", "starting")]
+)
 def test_a_write_that_may_have_arrived_is_never_repeated(write, cut_off):
     client = Scripted(cut_off, {})
 

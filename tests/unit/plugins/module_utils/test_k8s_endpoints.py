@@ -44,7 +44,9 @@ def test_addresses_of_an_owner_that_are_not_ready_do_not_count():
 
 
 def test_an_owners_address_keeps_the_form_kubernetes_gives_it():
-    assert lists.of_subsets([{"addresses": [{"ip": "FD00:0::1"}], "ports": [{"port": 80}]}]) == {Target("fd00::1", "", 80)}
+    assert lists.of_subsets([{"addresses": [{"ip": "FD00:0::1"}], "ports": [{"port": 80}]}]) == {
+        Target("fd00::1", "", 80)
+    }
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,9 @@ def test_k2_the_owners_ports_keep_all_but_their_target():
     assert wanted["spec"] == {"ports": [{**ports[0], "targetPort": "rest"}, ports[1]]}
     assert present == before
     assert k8s_service.differs(present, wanted)
-    assert not k8s_service.differs(wanted, k8s_service.wanted_service(wanted, "ns", "svc", PORTS, {"http": "rest"}, None))
+    assert not k8s_service.differs(
+        wanted, k8s_service.wanted_service(wanted, "ns", "svc", PORTS, {"http": "rest"}, None)
+    )
     assert k8s_service.owners_service(wanted) == before
 
 

@@ -12,7 +12,17 @@ facts = import_plugin("module_utils._kube.facts")
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("250m", 0.25), ("4", 4), ("64Mi", 64 * 1024**2), ("1G", 1e9), ("3880Ki", 3880 * 1024), ("1e3", 1000), (2, 2), (None, 0), ("x", 0)],
+    [
+        ("250m", 0.25),
+        ("4", 4),
+        ("64Mi", 64 * 1024**2),
+        ("1G", 1e9),
+        ("3880Ki", 3880 * 1024),
+        ("1e3", 1000),
+        (2, 2),
+        (None, 0),
+        ("x", 0),
+    ],
 )
 def test_quantities(text, number):
     assert facts.quantity(text) == pytest.approx(number)
@@ -22,7 +32,10 @@ def pod(node="pi-1", phase="Running", containers=(), init=()):
     def of(requests):
         return [{"resources": {"requests": request}} if request else {} for request in requests]
 
-    return {"spec": {"nodeName": node, "containers": of(containers), "initContainers": of(init)}, "status": {"phase": phase}}
+    return {
+        "spec": {"nodeName": node, "containers": of(containers), "initContainers": of(init)},
+        "status": {"phase": phase},
+    }
 
 
 def node(**status):
@@ -59,7 +72,12 @@ def test_a_node_and_what_its_pods_have_asked_for():
 
 def test_a_node_that_is_lost():
     conditions = [
-        {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."},
+        {
+            "type": "Ready",
+            "status": "Unknown",
+            "reason": "NodeStatusUnknown",
+            "message": "Kubelet stopped posting node status.",
+        },
         {"type": "MemoryPressure", "status": "True"},
     ]
     seen = facts.node_facts(node(conditions=conditions), [])

@@ -22,14 +22,21 @@ def node(name: str, *addresses: str) -> dict[str, Any]:
     return {"metadata": {"name": name}, "status": {"addresses": [*listed, {"type": "Hostname", "address": name}]}}
 
 
-NODES = [node("raspberrypi1", "192.16.35.11"), node("raspberrypi2", "192.16.35.12", "fd00::2"), node("pi-3", "192.16.35.13")]
+NODES = [
+    node("raspberrypi1", "192.16.35.11"),
+    node("raspberrypi2", "192.16.35.12", "fd00::2"),
+    node("pi-3", "192.16.35.13"),
+]
 
 
 @pytest.mark.parametrize(
     ("addresses", "names"),
     [
         # The sample inventory of k3s-ansible.
-        ({"192.16.35.11": "192.16.35.11", "192.16.35.12": "192.16.35.12"}, {"192.16.35.11": "raspberrypi1", "192.16.35.12": "raspberrypi2"}),
+        (
+            {"192.16.35.11": "192.16.35.11", "192.16.35.12": "192.16.35.12"},
+            {"192.16.35.11": "raspberrypi1", "192.16.35.12": "raspberrypi2"},
+        ),
         ({"pi-3": "192.16.35.13"}, {"pi-3": "pi-3"}),
         # A name of the inventory that is another than the node's.
         ({"kitchen": "192.16.35.12"}, {"kitchen": "raspberrypi2"}),

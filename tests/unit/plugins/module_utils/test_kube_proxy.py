@@ -134,7 +134,11 @@ def test_a_dump_that_was_disturbed_is_read_again():
     ("info", "revision", "destination"),
     [
         (struct.pack("=II", 1, 3) + bytes([10, 0, 0, 1] * 2) + struct.pack(">HH", 80, 80), 0, "10.0.0.1:80"),
-        (struct.pack("=I", 3) + bytes([10, 0, 0, 1]) + bytes(12) + bytes(16) + struct.pack(">HH", 80, 80), 1, "10.0.0.1:80"),
+        (
+            struct.pack("=I", 3) + bytes([10, 0, 0, 1]) + bytes(12) + bytes(16) + struct.pack(">HH", 80, 80),
+            1,
+            "10.0.0.1:80",
+        ),
         (struct.pack("=I", 3) + (b"\xfd" + bytes(14) + b"\1") * 2 + struct.pack(">HHH", 80, 80, 0), 2, "[fd00::1]:80"),
         (b"", 2, None),
     ],
@@ -153,7 +157,11 @@ class Kernel:
         (self.proc / "net").mkdir(parents=True)
         monkeypatch.setattr(look, "_run", self.run)
         monkeypatch.setattr(look.nat_dump, "nat_rules", lambda: list(self.rules))
-        monkeypatch.setattr(look.shutil, "which", lambda name, path: name if any(name == command[0] for command in self.answers) else None)
+        monkeypatch.setattr(
+            look.shutil,
+            "which",
+            lambda name, path: name if any(name == command[0] for command in self.answers) else None,
+        )
         self.answers[("nft", "-j", "list", "tables")] = '{"nftables": []}'
 
     def run(self, command: list[str]) -> str:
@@ -176,7 +184,9 @@ def test_k4_without_a_proxy_there_is_nothing(kernel):
 
 
 def test_k4_nftables_is_recognised_by_its_table(kernel):
-    kernel.answers[("nft", "-j", "list", "tables")] = '{"nftables": [{"table": {"family": "ip6", "name": "kube-proxy"}}]}'
+    kernel.answers[("nft", "-j", "list", "tables")] = (
+        '{"nftables": [{"table": {"family": "ip6", "name": "kube-proxy"}}]}'
+    )
     kernel.answers[("nft", "-j", "list", "table", "ip6", "kube-proxy")] = (FIXTURES / "nft-table-ip6.json").read_text()
 
     seen = kernel.look()
@@ -230,7 +240,9 @@ def test_tools_of_a_proxy_count_only_where_root_alone_can_write(tmp_path, monkey
         (process / "comm").write_text(f"{name}\n")
         (process / "environ").write_text(f"A=1\0PATH={roots}:{anyones}:relative\0")
         (process / "ns/mnt").symlink_to("mnt:[1]")
-    monkeypatch.setattr(look, "_is_roots", lambda folder: not folder.stat().st_mode & 0o022 if folder.exists() else False)
+    monkeypatch.setattr(
+        look, "_is_roots", lambda folder: not folder.stat().st_mode & 0o022 if folder.exists() else False
+    )
     root = tmp_path.stat().st_uid == 0
 
     found = look._folders_of_proxies(tmp_path / "proc")

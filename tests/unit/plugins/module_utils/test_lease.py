@@ -96,7 +96,10 @@ def test_taking_it_again_renews_it_and_changes_nothing_else(kube, lock, clock):
     clock.now += timedelta(seconds=20)
     _before, changed = lock().take()
     assert changed is False
-    assert (spec(kube)["acquireTime"], spec(kube)["renewTime"]) == ("2026-11-25T12:00:00.000000Z", "2026-11-25T12:00:20.000000Z")
+    assert (spec(kube)["acquireTime"], spec(kube)["renewTime"]) == (
+        "2026-11-25T12:00:00.000000Z",
+        "2026-11-25T12:00:20.000000Z",
+    )
 
 
 def test_a_second_run_is_refused_with_the_owners_name(kube, lock, clock, other_process):
@@ -308,7 +311,9 @@ def test_a_failed_release_does_not_keep_the_watch_running(kube, lock, monkeypatc
     settings = watch.Settings(judge.AlertLimits(), timeout=1.0, lifetime=10.0)
     held = watch.Lock(take=mine.take, renew=mine.renew, release=release)
     # In a process of its own, since it sets signal handlers; the run that it watches is gone, so it ends at once.
-    process = multiprocessing.get_context("fork").Process(target=watch.Watch(folder, {}, settings, GONE, held).watch, args=(lambda: None,))
+    process = multiprocessing.get_context("fork").Process(
+        target=watch.Watch(folder, {}, settings, GONE, held).watch, args=(lambda: None,)
+    )
     process.start()
     process.join(30)
     assert process.exitcode == 0

@@ -46,7 +46,11 @@ def test_p6_a_bind_mount_and_a_mount_inside_are_seen():
             "/ is an overlay (boot=overlay on the kernel's command line)",
         ),
         (OVERLAY.format(source="x", upper="/u"), "overlayroot=disabled", None),
-        (MEMORY + OVERLAY.format(source="x", upper="/media/root-rw/up"), "", "/ is an overlay that writes to /media/root-rw/up (tmpfs)"),
+        (
+            MEMORY + OVERLAY.format(source="x", upper="/media/root-rw/up"),
+            "",
+            "/ is an overlay that writes to /media/root-rw/up (tmpfs)",
+        ),
         ("23 1 0:21 / / rw - tmpfs none rw\n", "", "/ is tmpfs"),
         # A container has an overlay, too, and keeps what is written.
         (OVERLAY.format(source="overlay", upper="/var/lib/x/up"), "", None),

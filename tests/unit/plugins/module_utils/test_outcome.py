@@ -11,7 +11,9 @@ run = import_plugin("module_utils._report.stopped")
 stopped = import_plugin("filter.stopped").FilterModule().filters()["stopped"]
 
 
-def failure(host: str, task: str = "Join | Add it", message: str = "no leader", phase: str = "transfer") -> dict[str, str]:
+def failure(
+    host: str, task: str = "Join | Add it", message: str = "no leader", phase: str = "transfer"
+) -> dict[str, str]:
     return {"host": host, "phase": phase, "task": task, "message": message}
 
 
@@ -28,9 +30,18 @@ def test_a_pause_says_what_is_true_and_both_commands():
 
 def test_one_outcome_reads_the_same_in_all_three_places():
     outcome = outcome_of.Outcome(
-        headline="The migration stopped", happened=("It failed.",), state=("Pods serve.", "pods: quorum."), command="go", why="fix it", back="return"
+        headline="The migration stopped",
+        happened=("It failed.",),
+        state=("Pods serve.", "pods: quorum."),
+        command="go",
+        why="fix it",
+        back="return",
     )
-    message, lines, verdict = outcome_of.as_message(outcome), outcome_of.as_lines(outcome), outcome_of.as_verdict(outcome)
+    message, lines, verdict = (
+        outcome_of.as_message(outcome),
+        outcome_of.as_lines(outcome),
+        outcome_of.as_verdict(outcome),
+    )
     terminal = "\n".join(line for _kind, line in lines)
     for text in ("To continue (fix it)", "go", "To roll back", "return", "Current state", *outcome.state):
         assert text in message
@@ -49,7 +60,10 @@ def test_a_failed_loop_has_the_message_of_its_item():
     message_of = run.failure_message
     assert message_of({"msg": "no leader"}) == "no leader"
     assert message_of({}) == ""
-    items = [{"item": "pi-1", "msg": "fine"}, {"ansible_loop_var": "item", "item": "pi-3", "failed": True, "msg": "no leader"}]
+    items = [
+        {"item": "pi-1", "msg": "fine"},
+        {"ansible_loop_var": "item", "item": "pi-3", "failed": True, "msg": "no leader"},
+    ]
     assert message_of({"msg": "One or more items failed", "results": items}) == "pi-3: no leader"
     away = {"ansible_loop_var": "peer", "peer": {"name": "pi-3"}, "unreachable": True, "msg": "no route"}
     assert message_of({"msg": "One or more items failed", "results": [away]}) == "no route"
@@ -68,7 +82,9 @@ def test_a_failure_on_all_hosts_is_reported_once():
 
 
 def test_a_pi_that_does_not_answer_is_named():
-    text = stopped([failure("pi-1", task="", message=""), failure("pi-2", task="", message="does not answer")], False, "none")
+    text = stopped(
+        [failure("pi-1", task="", message=""), failure("pi-2", task="", message="does not answer")], False, "none"
+    )
     assert text.splitlines()[:2] == ["The migration is paused: phase transfer stopped", "pi-2: does not answer"]
 
 
@@ -93,9 +109,13 @@ def test_a_stopped_rollback_is_reported():
 
 
 def test_p6_a_failed_archive_still_counts_as_migrated():
-    text = stopped([failure("pi-1", task="Cleanup | Archive the data folder", message="both exist", phase="cleanup")], True, "none")
+    text = stopped(
+        [failure("pi-1", task="Cleanup | Archive the data folder", message="both exist", phase="cleanup")], True, "none"
+    )
     lines = text.splitlines()
-    assert lines[0] == 'Migrated; the archive was not made: phase cleanup stopped at "Cleanup | Archive the data folder"'
+    assert (
+        lines[0] == 'Migrated; the archive was not made: phase cleanup stopped at "Cleanup | Archive the data folder"'
+    )
     assert lines[1] == "pi-1: both exist"
     assert "Nothing was rolled back" in text
     assert f"To make the archive (fix the cause first): {run.play('complete')}" in lines

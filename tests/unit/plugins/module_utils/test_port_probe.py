@@ -98,9 +98,7 @@ def test_every_peer_reaches_every_port(ports):
 
 
 def test_a_clock_that_is_off_is_measured_from_both_sides(ports):
-    results = together(
-        probe("pi-1", ports), probe("pi-2", ports, clock=lambda: time.time() - 7), probe("pi-3", ports)
-    )
+    results = together(probe("pi-1", ports), probe("pi-2", ports, clock=lambda: time.time() - 7), probe("pi-3", ports))
 
     assert results["pi-1"]["clocks"]["pi-2"]["offset"] == pytest.approx(-7, abs=0.5)
     assert results["pi-2"]["clocks"]["pi-1"]["offset"] == pytest.approx(7, abs=0.5)
@@ -111,7 +109,8 @@ def test_a_clock_that_is_off_is_measured_from_both_sides(ports):
 def test_an_address_of_another_pi_is_found_by_its_name(ports):
     crossed = {**ADDRESSES, "pi-2": ADDRESSES["pi-3"], "pi-3": ADDRESSES["pi-2"]}
     results = together(
-        probe("pi-1", ports, addresses=crossed, patience=1), *(probe(name, ports, patience=1) for name in ("pi-2", "pi-3"))
+        probe("pi-1", ports, addresses=crossed, patience=1),
+        *(probe(name, ports, patience=1) for name in ("pi-2", "pi-3")),
     )
 
     assert {answer["name"] for answer in results["pi-1"]["reached"]["pi-2"].values()} == {"pi-3"}
@@ -138,9 +137,7 @@ def test_nothing_is_sent_to_another_programs_listener(ports, silent, monkeypatch
 def test_a_closed_port_of_a_known_peer_costs_only_the_grace(ports, monkeypatch):
     monkeypatch.setattr(port_probe, "GRACE", 0.3)
     both = {"pi-1", "pi-2"}
-    results = together(
-        probe("pi-1", ports, peers=both, patience=30), probe("pi-2", ports[:2], peers=both, patience=30)
-    )
+    results = together(probe("pi-1", ports, peers=both, patience=30), probe("pi-2", ports[:2], peers=both, patience=30))
 
     assert results["pi-1"]["reached"]["pi-2"][str(ports[2])]["result"] == "refused"
     assert results["pi-1"]["reached"]["pi-2"][str(ports[0])]["result"] == "answered"

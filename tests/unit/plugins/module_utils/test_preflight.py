@@ -64,27 +64,57 @@ HOST_CASES = {
         "error",
     ),
     "no database": (lambda host: set_path(host, "database", kind=None), "path database", "is not there", "error"),
-    "no configuration": (lambda host: set_path(host, "config_file", kind="folder"), "path config_file", "is a folder", "error"),
+    "no configuration": (
+        lambda host: set_path(host, "config_file", kind="folder"),
+        "path config_file",
+        "is a folder",
+        "error",
+    ),
     "archive there": (
         lambda host: set_path(host, "archive_path", kind="folder", entries=3),
         "archive_path",
         "exists with 3 entries",
         "error",
     ),
-    "backup path a file": (lambda host: set_path(host, "backup_path", kind="file"), "backup_path", "is a file", "error"),
+    "backup path a file": (
+        lambda host: set_path(host, "backup_path", kind="file"),
+        "backup_path",
+        "is a file",
+        "error",
+    ),
     "pods have state": (
         lambda host: set_path(host, "pod_data_dir", kind="folder", entries=2),
         "pod_data_dir",
         "exists with 2 entries",
         "error",
     ),
-    "read-only": (lambda host: set_path(host, "backup_path", read_only=True), "disk for backup_path", "read-only", "error"),
-    "no inodes": (lambda host: set_path(host, "backup_path", free_files=3), "inodes for backup_path, pod_data_dir", "3 free", "error"),
+    "read-only": (
+        lambda host: set_path(host, "backup_path", read_only=True),
+        "disk for backup_path",
+        "read-only",
+        "error",
+    ),
+    "no inodes": (
+        lambda host: set_path(host, "backup_path", free_files=3),
+        "inodes for backup_path, pod_data_dir",
+        "3 free",
+        "error",
+    ),
     "masked": (lambda host: host["unit"].update(load="masked"), "unit", "is masked", "error"),
     "stopped": (lambda host: host["unit"].update(active="failed", sub="failed"), "unit", "is failed (failed)", "error"),
-    "another unit file": (lambda host: host["unit"].update(file="/lib/systemd/system/x"), "unit file", "/lib/systemd/system/x", "error"),
+    "another unit file": (
+        lambda host: host["unit"].update(file="/lib/systemd/system/x"),
+        "unit file",
+        "/lib/systemd/system/x",
+        "error",
+    ),
     "edited": (lambda host: host["unit"].update(needs_reload=True), "unit file", "edited since", "error"),
-    "drop-in not read": (lambda host: host["unit"].update(unread_drop_ins=["/etc/x.conf"]), "unit file", "(/etc/x.conf)", "error"),
+    "drop-in not read": (
+        lambda host: host["unit"].update(unread_drop_ins=["/etc/x.conf"]),
+        "unit file",
+        "(/etc/x.conf)",
+        "error",
+    ),
     "not enabled": (lambda host: host["unit"].update(enabled="disabled"), "unit enabled", "disabled", "warning"),
     "drop-in": (
         lambda host: host["unit"].update(drop_ins=["/etc/systemd/system/pi-controller.service.d/override.conf"]),
@@ -118,7 +148,12 @@ HOST_CASES = {
         "held by nginx (pid 7)",
         "error",
     ),
-    "no process on a standard port": (lambda host: host["listeners"].pop(), "port 9091 (raft)", "no process listens", "error"),
+    "no process on a standard port": (
+        lambda host: host["listeners"].pop(),
+        "port 9091 (raft)",
+        "no process listens",
+        "error",
+    ),
 }
 
 
@@ -339,9 +374,18 @@ KUBERNETES_CASES = {
         lambda k8s: k8s["nodes"][1].update(ready=False, why_not_ready="NodeStatusUnknown"),
         ("pi-2", "node", "pi-2 is not Ready: NodeStatusUnknown", "error"),
     ),
-    "pressure": (lambda k8s: k8s["nodes"][1].update(pressure=["DiskPressure"]), ("pi-2", "node", "DiskPressure", "error")),
-    "label": (lambda k8s: k8s["nodes"][1].update(hostname="raspberrypi"), ("pi-2", "node", "hostname=raspberrypi", "error")),
-    "address": (lambda k8s: k8s["nodes"][1].update(addresses=["192.168.9.9"]), ("pi-2", "node address", "192.168.9.9", "error")),
+    "pressure": (
+        lambda k8s: k8s["nodes"][1].update(pressure=["DiskPressure"]),
+        ("pi-2", "node", "DiskPressure", "error"),
+    ),
+    "label": (
+        lambda k8s: k8s["nodes"][1].update(hostname="raspberrypi"),
+        ("pi-2", "node", "hostname=raspberrypi", "error"),
+    ),
+    "address": (
+        lambda k8s: k8s["nodes"][1].update(addresses=["192.168.9.9"]),
+        ("pi-2", "node address", "192.168.9.9", "error"),
+    ),
     "no CPU": (
         lambda k8s: k8s["nodes"][1].update(requested={"cpu": 3.97, "memory": 0.0}),
         ("pi-2", "node cpu", "30m of 4000m", "error"),
@@ -407,7 +451,9 @@ def test_the_image(in_runtime, listed, policy, level):
     seen["kubernetes"]["nodes"][1]["images"] = listed
     findings = found(seen, owner=owner_of(pull_policy=policy))
 
-    assert [(finding["host"], finding["check"], finding["level"]) for finding in findings] == ([("pi-2", "image", level)] if level else [])
+    assert [(finding["host"], finding["check"], finding["level"]) for finding in findings] == (
+        [("pi-2", "image", level)] if level else []
+    )
 
 
 def test_no_image_named_is_one_finding():
@@ -440,7 +486,9 @@ def test_a_crashed_check_is_a_finding_with_its_last_line():
     seen["host"]["pi-2"] = {"msg": "MODULE FAILURE", "module_stderr": "Traceback\n  File x\nValueError: odd\n"}
     findings = found(seen)
 
-    assert ("pi-2", "check of this Pi", "ValueError: odd") in [(finding["host"], finding["check"], finding["seen"]) for finding in findings]
+    assert ("pi-2", "check of this Pi", "ValueError: odd") in [
+        (finding["host"], finding["check"], finding["seen"]) for finding in findings
+    ]
 
 
 def test_an_api_that_does_not_answer():
@@ -519,7 +567,11 @@ def test_h1_a_token_that_others_could_get_is_a_warning(sent, seen):
 
 def test_a4_daemons_of_two_address_families_are_refused():
     addresses = {name: address(name) for name in HOSTS} | {"pi-2": "fd00::2"}
-    findings = [finding for finding in found(healthy(), owner=owner_of(addresses=addresses)) if finding["check"] == "address family"]
+    findings = [
+        finding
+        for finding in found(healthy(), owner=owner_of(addresses=addresses))
+        if finding["check"] == "address family"
+    ]
     assert [(finding["host"], finding["level"]) for finding in findings] == [("(all)", "error")]
     assert "pi_controller_address" in findings[0]["fix"]
 
@@ -539,7 +591,9 @@ def test_a4_daemons_with_ipv6_addresses_are_as_good_as_any():
     assert found(seen, owner=owner_of(addresses=addresses)) == []
 
 
-@pytest.mark.parametrize(("listens", "good"), [("::", True), ("", True), (None, True), ("0.0.0.0", False), ("fd00::2", False)])
+@pytest.mark.parametrize(
+    ("listens", "good"), [("::", True), ("", True), (None, True), ("0.0.0.0", False), ("fd00::2", False)]
+)
 def test_a4_a_daemon_of_ipv6_has_to_listen_on_loopback_too(listens, good):
     config = {"rest_host": listens, "kubernetes": "", "error": "", "raft_dir": "raft"}
     owner = {"addresses": {"pi-2": "fd00::2"}, "probe_host": "127.0.0.1", "raft_dir": "/r"}

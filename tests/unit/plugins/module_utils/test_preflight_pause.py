@@ -20,7 +20,9 @@ speed = import_plugin("module_utils._core.write_speed")
 MIB = world.MIB
 
 
-def found(size: float, rate: float | None, digest: float | None, *, strategy: str | None = None, **timeouts: str) -> list[Any]:
+def found(
+    size: float, rate: float | None, digest: float | None, *, strategy: str | None = None, **timeouts: str
+) -> list[Any]:
     seen = world.healthy()
     pi = seen["host"]["pi-3"]
     pi["database"].update(bytes=int(size * MIB), digest_seconds=digest)

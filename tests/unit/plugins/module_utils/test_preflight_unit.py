@@ -20,7 +20,9 @@ facts = import_plugin("module_utils._core.unit_process")
 preflight = import_plugin("module_utils._preflight.judge")
 
 
-def found(process: dict[str, Any] | None = None, unit: dict[str, Any] | None = None, *, config: Any = None, **owner: Any) -> list[Any]:
+def found(
+    process: dict[str, Any] | None = None, unit: dict[str, Any] | None = None, *, config: Any = None, **owner: Any
+) -> list[Any]:
     """What is found of pi-2. All Pis are set up alike, as those of one owner are."""
     seen = world.healthy()
     for host in seen["host"].values():
@@ -49,7 +51,9 @@ def test_p8_a_real_process_is_read(tmp_path: Path):
     code = "import sys; file = open('state.db', 'w'); log = open('/dev/null', 'w'); print('open', flush=True); sys.stdin.read()"
     command = ["sh", "-c", 'ulimit -Sn 77; exec "$0" -c "$1" --config /etc/x.yaml --level=debug', sys.executable, code]
     environment = {"PATH": os.environ["PATH"], "ENVIRONMENT": "development", "LANG": "C", "API_TOKEN": "s3cret"}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout
         process.stdout.readline()
         seen = facts.process(process.pid)
@@ -83,7 +87,13 @@ PROCESS_CASES = {
     "another file": ({"config": "/opt/x.yaml"}, {}, "unit command line", "--config /opt/x.yaml", "error"),
     "no file": ({"config": None}, {}, "unit command line", "no --config", "error"),
     "a variable": ({"environment": ["ENVIRONMENT"]}, {}, "unit environment", "ENVIRONMENT", "error"),
-    "a user": ({"uid": 1000, "gid": 1000, "user": "pi", "groups": {"gpio": 997}}, {}, "unit user", "pi (uid 1000, gid 1000)", "error"),
+    "a user": (
+        {"uid": 1000, "gid": 1000, "user": "pi", "groups": {"gpio": 997}},
+        {},
+        "unit user",
+        "pi (uid 1000, gid 1000)",
+        "error",
+    ),
     "another user": (
         {"uid": 1000, "gid": 1000, "user": "pi"},
         {"security_context": {"runAsUser": 1001}},
@@ -91,7 +101,13 @@ PROCESS_CASES = {
         "pi (uid 1000",
         "error",
     ),
-    "a root unit and pods of a user": ({}, {"security_context": {"runAsUser": 1001}}, "unit user", "root (uid 0", "error"),
+    "a root unit and pods of a user": (
+        {},
+        {"security_context": {"runAsUser": 1001}},
+        "unit user",
+        "root (uid 0",
+        "error",
+    ),
     "a group": (
         {"uid": 1000, "gid": 1000, "user": "pi", "groups": {"gpio": 997, "i2c": 998}},
         {"security_context": {"runAsUser": 1000}, "supplemental_groups": [997]},
@@ -99,7 +115,13 @@ PROCESS_CASES = {
         "i2c (998)",
         "error",
     ),
-    "relative paths": ({"cwd": "/opt/pi", "relative_settings": ["data_dir"]}, {}, "unit working directory", "/opt/pi", "error"),
+    "relative paths": (
+        {"cwd": "/opt/pi", "relative_settings": ["data_dir"]},
+        {},
+        "unit working directory",
+        "/opt/pi",
+        "error",
+    ),
     "a file elsewhere": ({"written_files": ["/srv/extra.db"]}, {}, "unit writes to", "/srv/extra.db", "error"),
     "many files": ({"open_files_limit": 2000000}, {}, "open files", "containers 1048576", "warning"),
 }
@@ -173,7 +195,11 @@ HOSTS = ("pi-1", "pi-2", "pi-3")
     ("process", "owners", "fix"),
     [
         (PI, dict.fromkeys(HOSTS, {"uid": 1000, "gid": 1000}), None),
-        (PI, {**dict.fromkeys(HOSTS, {"uid": 1000, "gid": 1000}), "pi-3": {"uid": 1001, "gid": 1001}}, "set runAsUser: 1000"),
+        (
+            PI,
+            {**dict.fromkeys(HOSTS, {"uid": 1000, "gid": 1000}), "pi-3": {"uid": 1001, "gid": 1001}},
+            "set runAsUser: 1000",
+        ),
         (PI, dict.fromkeys(HOSTS, {"uid": 0, "gid": 0}), "or runAsUser: 0 there"),
         ({}, dict.fromkeys(HOSTS, {"uid": 1000, "gid": 1000}), "set runAsUser in pi_controller_security_context to 0"),
     ],

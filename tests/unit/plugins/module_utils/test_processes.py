@@ -100,7 +100,9 @@ def test_without_proc_ps_reports_the_same(monkeypatch, tmp_path):
     assert processes.machine() == ""
 
 
-@pytest.mark.parametrize("words", [("-m", "ansible", "playbook"), ("-B", "-m", "ansible", "playbook"), ("-mansible", "playbook")])
+@pytest.mark.parametrize(
+    "words", [("-m", "ansible", "playbook"), ("-B", "-m", "ansible", "playbook"), ("-mansible", "playbook")]
+)
 def test_a6_python_m_ansible_playbook_is_a_run(words):
     # What such a process shows as its command line, without running it: the words after `-c …` are only arguments.
     assert processes._is_playbook(("/usr/bin/python3", *words, "site.yml"))
@@ -114,11 +116,17 @@ def test_a6_a_module_finds_the_run_that_python_m_ansible_started(tmp_path: Path)
     ask = tmp_path / "ask.py"
     ask.write_text(ASK.format(collections=str(Path(processes.__file__).parents[6])))
     ask_task = {"ansible.builtin.command": f"{sys.executable} {ask}", "changed_when": False, "register": "asked"}
-    show_task = {"ansible.builtin.copy": {"content": "{{ asked.stdout }}", "dest": str(tmp_path / "answer"), "mode": "0600"}}
-    (tmp_path / "play.json").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [ask_task, show_task]}]))
+    show_task = {
+        "ansible.builtin.copy": {"content": "{{ asked.stdout }}", "dest": str(tmp_path / "answer"), "mode": "0600"}
+    }
+    (tmp_path / "play.json").write_text(
+        json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [ask_task, show_task]}])
+    )
     command = [sys.executable, "-m", "ansible", "playbook", "play.json", "-i", "localhost,", "-c", "local"]
     environment = {**os.environ, "ANSIBLE_PYTHON_INTERPRETER": sys.executable}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as run:
         output, _none = run.communicate(timeout=60)
     assert run.returncode == 0, output
     assert int((tmp_path / "answer").read_text()) == run.pid

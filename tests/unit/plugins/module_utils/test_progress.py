@@ -14,7 +14,9 @@ from conftest import import_plugin
 progress_of = import_plugin("module_utils._report.progress")
 tail_of = import_plugin("module_utils._core.tail")
 status_of = import_plugin("module_utils._report.status")
-PENDING = dict.fromkeys(("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup"), "pending")
+PENDING = dict.fromkeys(
+    ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup"), "pending"
+)
 
 
 def begun() -> Any:
@@ -63,9 +65,13 @@ def test_a_running_phase_shows_its_time_against_its_limit() -> None:
 
 def test_only_changes_of_quorum_leader_and_term_are_events() -> None:
     progress = begun()
-    assert texts(progress.sample(given.sample(1, "old", "pi-1", 2))) == ["systemd: quorum, 3 of 3 answer, leader pi-1, term 2"]
+    assert texts(progress.sample(given.sample(1, "old", "pi-1", 2))) == [
+        "systemd: quorum, 3 of 3 answer, leader pi-1, term 2"
+    ]
     assert progress.sample(given.sample(2, "old", "pi-1", 2)) == []
-    assert progress.sample(given.sample(2, "old", "pi-1", 2, silent="pi-3")) == [], "a silent member is in the list, and no event"
+    assert progress.sample(given.sample(2, "old", "pi-1", 2, silent="pi-3")) == [], (
+        "a silent member is in the list, and no event"
+    )
     lost = progress.sample(given.sample(3, "old", None, 3, quorum=False))
     assert (lost[0].kind, lost[0].text) == ("bad", "systemd: NO QUORUM, 3 of 3 answer, no leader, term 3")
 
@@ -114,7 +120,10 @@ def test_many_short_tasks_are_no_silence_either() -> None:
 
 def test_a_failure_ends_with_what_is_true_and_both_commands() -> None:
     progress = begun()
-    hosts = {name: given.host(name, temporary="pod", written=given.journal("cutover", failed="cutover")) for name in given.NAMES}
+    hosts = {
+        name: given.host(name, temporary="pod", written=given.journal("cutover", failed="cutover"))
+        for name in given.NAMES
+    }
     progress.status = status_of.assemble_status(hosts, given.kube(), given.CONFIG, at(140))
     assert progress.closing() == [], "a run that ends well says no such thing"
     progress.failed("pi-2", "Flip", "iptables-restore failed", at(70))
@@ -149,4 +158,6 @@ def test_the_phases_shown_are_those_of_the_strategy() -> None:
     written.configured({"strategy": "parallel"})
     done = {"prepare": "done", "transfer": "done", "validate": "pending", "cutover": "pending", "cleanup": "pending"}
     written.journal("pi-1", done, at(0), first=True)
-    assert list(written.states()) == ["prepare", "transfer", "validate", "cutover", "cleanup"], "a journal says more than a setting"
+    assert list(written.states()) == ["prepare", "transfer", "validate", "cutover", "cleanup"], (
+        "a journal says more than a setting"
+    )

@@ -17,8 +17,13 @@ from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.operator import OPERATOR_ADDRESS
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon import rest as rest_file
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.interface import Member
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.answers import parse_duration, parse_status
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.client import PiController
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.answers import (
+    parse_duration,
+    parse_status,
+)
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.client import (
+    PiController,
+)
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.rest import is_local
 from fake_raft import FULL, FakeCluster
 

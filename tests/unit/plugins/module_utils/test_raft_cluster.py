@@ -9,7 +9,9 @@ import dataclasses
 import pytest
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import MigrationError
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.interface import Member, NodeStatus
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.client import PiController
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.client import (
+    PiController,
+)
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.cluster import (
     Answer,
     ClusterView,

@@ -170,7 +170,11 @@ def test_m8_a_state_that_grows_while_it_is_read_is_read_no_further(folder, tmp_p
             read.append(len(chunk))
             return chunk
 
-        source_read = type("Counted", (), {"read": staticmethod(counted), "__enter__": lambda self: self, "__exit__": lambda *_: source.close()})
+        source_read = type(
+            "Counted",
+            (),
+            {"read": staticmethod(counted), "__enter__": lambda self: self, "__exit__": lambda *_: source.close()},
+        )
         return source_read()
 
     monkeypatch.setattr(snapshots, "open_state", grows)
@@ -191,7 +195,9 @@ def test_m8_a_disk_without_room_is_noticed_before_the_first_byte(folder, tmp_pat
 
 
 def answers(raft_dir: Path, name: Any, path: Any) -> Callable[..., Any]:
-    return lambda _node, _method, call: (200, {"id": name, "index": 9, "term": 7, "size": 1003, "path": path}) if call == "snapshot" else None
+    return lambda _node, _method, call: (
+        (200, {"id": name, "index": 9, "term": 7, "size": 1003, "path": path}) if call == "snapshot" else None
+    )
 
 
 @pytest.fixture
@@ -233,7 +239,9 @@ def test_m2_a_state_to_restore_is_a_regular_file(run_module, cluster, tmp_path):
     link.symlink_to(REAL / "snapshots" / REAL_ID / "state.bin")
     os.mkfifo(tmp_path / "fifo")
     for src in (link, tmp_path / "fifo"):
-        result = run_module("raft_snapshot", {"state": "restored", "urls": cluster.urls, "src": str(src), "wait_leader": 1})
+        result = run_module(
+            "raft_snapshot", {"state": "restored", "urls": cluster.urls, "src": str(src), "wait_leader": 1}
+        )
         assert result["failed"] is True
         assert "is a " in result["msg"]
     assert cluster.changes == []

@@ -83,7 +83,11 @@ def test_an_opening_needs_proof_unless_all_recorded_it(journals: list[Any], unpr
 
 def test_what_a_rollback_has_written_down_on_any_pi_counts() -> None:
     state = recorded(
-        {"pi-1": with_rollback({"id": "x", "way": "turns", "turn": "started"}), "pi-2": with_rollback({"opening": True}), "pi-3": STARTED}
+        {
+            "pi-1": with_rollback({"id": "x", "way": "turns", "turn": "started"}),
+            "pi-2": with_rollback({"opening": True}),
+            "pi-3": STARTED,
+        }
     )
     assert state["rollback_begun"]
     assert state["rollback"] == {"id": "x", "way": "turns", "turn": "started", "opening": True}
@@ -113,8 +117,12 @@ def test_the_first_journal_with_a_name_names_the_migration() -> None:
         ({}, False, []),
     ],
 )
-def test_a7_p6_one_journal_is_enough_for_what_became_of_an_archive(facts: dict[str, Any], removed: bool, kept: list[str]) -> None:
-    state = recorded({"pi-1": states(cleanup="started"), "pi-2": result(("cleanup", "started", facts)), "pi-3": UNREACHABLE})
+def test_a7_p6_one_journal_is_enough_for_what_became_of_an_archive(
+    facts: dict[str, Any], removed: bool, kept: list[str]
+) -> None:
+    state = recorded(
+        {"pi-1": states(cleanup="started"), "pi-2": result(("cleanup", "started", facts)), "pi-3": UNREACHABLE}
+    )
     assert (state["archive_removed"], state["archive_kept"]) == (removed, kept)
 
 
@@ -128,7 +136,9 @@ def rolling(turn: str | None, *steps: tuple[str, str, dict[str, Any]]) -> dict[s
 
 
 def test_the_turns_of_a_migration_are_those_of_each_pi() -> None:
-    state = recorded({"pi-1": rolling("done"), "pi-2": rolling("started"), "pi-3": rolling(None), "pi-4": rolling("waiting")})
+    state = recorded(
+        {"pi-1": rolling("done"), "pi-2": rolling("started"), "pi-3": rolling(None), "pi-4": rolling("waiting")}
+    )
     assert state["strategy"] == "rolling"
     assert state["handovers"] == {"pi-1": "done", "pi-2": "started", "pi-3": "waiting", "pi-4": "waiting"}
     assert state["handed_over"] == ["pi-1", "pi-2"]

@@ -14,9 +14,16 @@ from typing import Any
 
 import pytest
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._preflight.daemon import daemon_findings
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._preflight.replicas import followers_findings, replica_findings
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._preflight.replicas import (
+    followers_findings,
+    replica_findings,
+)
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite import replicas
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite.replicas import first_rows, only_in, read_twice
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite.replicas import (
+    first_rows,
+    only_in,
+    read_twice,
+)
 
 VOLATILE = ["nodes.last_seen", "NODES.status"]
 SAME: dict[str, Any] = {"ca": None, "program": "p"}
@@ -37,7 +44,9 @@ def without_rows(**found: Any) -> dict[str, Any]:
     return {"tables": {}, "ca": None, "program": None, **found}
 
 
-def read(path: Path, between: Callable[[], None] = lambda: None, monkeypatch: pytest.MonkeyPatch | None = None) -> dict[str, Any]:
+def read(
+    path: Path, between: Callable[[], None] = lambda: None, monkeypatch: pytest.MonkeyPatch | None = None
+) -> dict[str, Any]:
     if monkeypatch:
         monkeypatch.setattr(replicas.time, "sleep", lambda _seconds: between())
     return read_twice(path, ["raft_applied"], VOLATILE, 0, 1.0)
@@ -116,26 +125,41 @@ def test_d9_only_digests_leave_the_pi(tmp_path: Path, run_module: Callable[..., 
     assert len(result["tables"]["nodes"]["rows"]) == 1
     assert "planted-secret" not in str({key: value for key, value in result.items() if key != "invocation"})
     (tmp_path / "ca" / "key.pem").write_text("another")
-    assert run_module("preflight_data", {"database": str(path), "ca_dir": str(tmp_path / "ca"), "pause": 0})["ca"] != result["ca"]
+    assert (
+        run_module("preflight_data", {"database": str(path), "ca_dir": str(tmp_path / "ca"), "pause": 0})["ca"]
+        != result["ca"]
+    )
 
 
 def file_findings(
-    run_module: Callable[..., dict[str, Any]], folder: Path, text: str, raft: bool = True, env: dict[str, str] | None = None
+    run_module: Callable[..., dict[str, Any]],
+    folder: Path,
+    text: str,
+    raft: bool = True,
+    env: dict[str, str] | None = None,
 ) -> list[Any]:
     """What pre-flight says of a configuration file."""
     (folder / "config.yaml").write_text(text)
     if raft:
         (folder / "raft").mkdir(exist_ok=True)
-    given = {"database": "/none", "compare": False, "config_file": str(folder / "config.yaml"), "raft_dir": str(folder / "raft")}
+    given = {
+        "database": "/none",
+        "compare": False,
+        "config_file": str(folder / "config.yaml"),
+        "raft_dir": str(folder / "raft"),
+    }
     result = run_module("preflight_data", given)
     owner = {"probe_host": "127.0.0.1", "addresses": {"pi-1": "10.77.0.11"}, "raft_dir": given["raft_dir"]}
     return list(daemon_findings({"pi-1": result}, env or {}, owner))
 
 
 @pytest.mark.parametrize(
-    "text", ["api:\n  host: 0.0.0.0 # all\n", "api:\n  port: 1\nkubernetes:\n  enabled: false\n", '{"api": {"host": ""}}']
+    "text",
+    ["api:\n  host: 0.0.0.0 # all\n", "api:\n  port: 1\nkubernetes:\n  enabled: false\n", '{"api": {"host": ""}}'],
 )
-def test_d1_an_ordinary_file_has_no_findings(run_module: Callable[..., dict[str, Any]], tmp_path: Path, text: str) -> None:
+def test_d1_an_ordinary_file_has_no_findings(
+    run_module: Callable[..., dict[str, Any]], tmp_path: Path, text: str
+) -> None:
     assert file_findings(run_module, tmp_path, text) == []
 
 
@@ -146,7 +170,9 @@ def test_d1_a_file_no_pod_can_have_is_found_before(run_module: Callable[..., dic
     assert "planted-secret" not in str(finding)
 
 
-def test_d8_kubernetes_without_a_kubeconfig_is_reported(run_module: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+def test_d8_kubernetes_without_a_kubeconfig_is_reported(
+    run_module: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     text = "kubernetes:\n  enabled: true\n"
     (finding,) = file_findings(run_module, tmp_path, text)
     assert (finding.check, finding.level) == ("kubernetes.enabled", "warning")
@@ -160,7 +186,9 @@ def test_d10_a_raft_folder_elsewhere_is_found(run_module: Callable[..., dict[str
     assert "./data/raft" in finding.seen
 
 
-def test_d10_a_daemon_at_one_address_needs_probes_there(run_module: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+def test_d10_a_daemon_at_one_address_needs_probes_there(
+    run_module: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     (finding,) = file_findings(run_module, tmp_path, "api:\n  host: '10.0.0.1' # one\n")
     assert finding.seen.startswith("10.0.0.1,")
     assert "pi_controller_probe_host" in finding.fix

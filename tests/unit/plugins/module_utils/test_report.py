@@ -45,7 +45,9 @@ def test_a_run_with_findings_is_not_called_good() -> None:
     found = VARIANTS["with findings"]()
     assert not found["verdict"]["good"]
     assert "with findings" in found["verdict"]["headline"]
-    assert any("without a quorum for 3.0 s" in doubt for doubt in found["verdict"]["doubts"]), found["verdict"]["doubts"]
+    assert any("without a quorum for 3.0 s" in doubt for doubt in found["verdict"]["doubts"]), found["verdict"][
+        "doubts"
+    ]
     assert any("2 reads failed" in doubt for doubt in found["verdict"]["doubts"])
 
 
@@ -78,7 +80,11 @@ def test_a_short_election_is_reported_but_no_lost_quorum() -> None:
 def test_hardware_has_no_owner_from_unit_stop_to_pod_start() -> None:
     hosts = given.migrated()
     hosts["pi-2"]["journal"]["phases"]["port_migration"]["finished"] = given.iso(99)
-    assert {gap["host"]: gap["seconds"] for gap in report(hosts=hosts)["hardware"]} == {"pi-1": 59, "pi-2": 30, "pi-3": 59}
+    assert {gap["host"]: gap["seconds"] for gap in report(hosts=hosts)["hardware"]} == {
+        "pi-1": 59,
+        "pi-2": 30,
+        "pi-3": 59,
+    }
     assert back()["hardware"] == []
 
 
@@ -90,18 +96,34 @@ def test_after_a_rollback_the_archived_journal_is_reported() -> None:
     hosts = {name: given.host(name) for name in given.NAMES}
     for info in hosts.values():
         aside = given.journal("port_migration")
-        aside["phases"]["rollback"] = {"state": "done", "started": given.iso(130), "finished": given.iso(139), "facts": {}}
+        aside["phases"]["rollback"] = {
+            "state": "done",
+            "started": given.iso(130),
+            "finished": given.iso(139),
+            "facts": {},
+        }
         info["last_journal"] = aside
     assert status_of.assemble_status(hosts, given.kube(), given.CONFIG, given.BEGAN + 140)["state"] == "rolled_back"
     found = report("rolled_back", hosts, given.kube())
-    assert [phase["name"] for phase in found["phases"] if phase["state"] == "done"][-2:] == ["port_migration", "rollback"]
-    assert (found["migration_id"], found["figures"]["duration_seconds"], found["figures"]["phases_done"]) == ("m1", 139, 6)
+    assert [phase["name"] for phase in found["phases"] if phase["state"] == "done"][-2:] == [
+        "port_migration",
+        "rollback",
+    ]
+    assert (found["migration_id"], found["figures"]["duration_seconds"], found["figures"]["phases_done"]) == (
+        "m1",
+        139,
+        6,
+    )
     assert report("failed", hosts, given.kube())["migration_id"] is None, "a later run is not that migration"
 
 
 def test_leaders_terms_and_lost_quorum_come_from_the_samples() -> None:
     watch = report(samples=given.samples(3.0))["watch"]["new"]
-    assert [(leadership["leader"], leadership["term"]) for leadership in watch["leaderships"]] == [("pi-2", 4), (None, 5), ("pi-1", 5)]
+    assert [(leadership["leader"], leadership["term"]) for leadership in watch["leaderships"]] == [
+        ("pi-2", 4),
+        (None, 5),
+        ("pi-1", 5),
+    ]
     assert watch["leader_changes"] == 1
     assert watch["without_quorum_seconds"] == 3.0
     assert watch["unanswered"] == 18
@@ -114,12 +136,17 @@ def test_a_cluster_behind_the_gate_has_not_lost_its_quorum() -> None:
 
 def test_a_hole_between_samples_is_no_leadership() -> None:
     looks = [given.sample(at, "old", "pi-1", 2) for at in (0, 1, 30, 31)]
-    assert [(leadership["from"] - given.BEGAN, leadership["to"] - given.BEGAN) for leadership in series.leaderships(looks)] == [(0, 1), (30, 31)]
+    assert [
+        (leadership["from"] - given.BEGAN, leadership["to"] - given.BEGAN) for leadership in series.leaderships(looks)
+    ] == [(0, 1), (30, 31)]
 
 
 def test_an_alert_and_its_end_are_one() -> None:
     assert series.alerts(given.alert()) == [
-        {**{key: given.alert()[0][key] for key in ("kind", "cluster", "phase", "message", "began")}, "ended": given.BEGAN + 112}
+        {
+            **{key: given.alert()[0][key] for key in ("kind", "cluster", "phase", "message", "began")},
+            "ended": given.BEGAN + 112,
+        }
     ]
     assert series.alerts(given.alert(ended=None)[:1])[0]["ended"] is None
 
@@ -141,7 +168,9 @@ def test_the_witness_history_becomes_series(tmp_path: Path) -> None:
 
 def test_the_report_has_the_write_pause_of_fence_and_clients() -> None:
     found = report(witness=given.verdict(failed_reads=0))
-    assert "Write pause at the cutover: 842 ms behind the fence, 806 ms as clients saw it." in found["verdict"]["happened"]
+    assert (
+        "Write pause at the cutover: 842 ms behind the fence, 806 ms as clients saw it." in found["verdict"]["happened"]
+    )
     assert "pi_controller_migration_client_write_pause_seconds 0.806\n" in metrics.prometheus(found)
     alone = report()
     assert "Write pause at the cutover: 842 ms behind the fence." in alone["verdict"]["happened"]

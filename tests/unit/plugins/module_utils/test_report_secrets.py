@@ -41,12 +41,21 @@ def test_m6_a_harmless_name_does_not_make_a_value_harmless():
 def test_m6_what_the_collection_sets_itself_is_shown():
     whole = config_of.resolve({})
     assert secrets.harmless_config(whole) == whole
-    env = {"PI_CONTROLLER_LOG_LEVEL": "debug", "PI_CONTROLLER_CLUSTER_HEARTBEAT_TIMEOUT": "1m30s", "PI_CONTROLLER_API_HOST": "10.77.0.11"}
+    env = {
+        "PI_CONTROLLER_LOG_LEVEL": "debug",
+        "PI_CONTROLLER_CLUSTER_HEARTBEAT_TIMEOUT": "1m30s",
+        "PI_CONTROLLER_API_HOST": "10.77.0.11",
+    }
     assert secrets.harmless_config({"standard_env": env}) == {"standard_env": env}
 
 
 def test_m6_an_unknown_section_is_not_shown():
-    odd = {"pi_controller_vault": {"a": [PLANTED]}, "timeouts": {"new": PLANTED}, "safety": {"watch": [PLANTED]}, "backup_path": [PLANTED]}
+    odd = {
+        "pi_controller_vault": {"a": [PLANTED]},
+        "timeouts": {"new": PLANTED},
+        "safety": {"watch": [PLANTED]},
+        "backup_path": [PLANTED],
+    }
     shown = secrets.harmless_config(odd)
     assert PLANTED not in json.dumps(shown)
 

@@ -108,7 +108,10 @@ def test_s3_what_a_table_needs_is_named(database, case):
 def test_s3_no_module_ends_in_a_traceback(run_module, database, tmp_path, case, module):
     """It works, or the message says what is in the way; never that the file is damaged or may not be read."""
     path = database(CASES[case][0])
-    args = {"path": str(path), **({"integrity": True} if module == "sqlite_info" else {"dest": str(tmp_path / "copy.db")})}
+    args = {
+        "path": str(path),
+        **({"integrity": True} if module == "sqlite_info" else {"dest": str(tmp_path / "copy.db")}),
+    }
     result = run_module(module, args)
     if result.get("failed"):
         assert any(words in result["failure"]["next_step"] for words in ("preflight", "rename it")), result
@@ -155,7 +158,11 @@ def test_s3_what_every_sqlite_has_is_no_need(database, statements):
 
 
 @pytest.mark.parametrize(
-    "sql", ["ATTACH '/etc/passwd' AS other", "CREATE TABLE t AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT i FROM n"]
+    "sql",
+    [
+        "ATTACH '/etc/passwd' AS other",
+        "CREATE TABLE t AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT i FROM n",
+    ],
 )
 def test_s3_a_schema_that_was_tampered_with_does_nothing(database, sql):
     (entry,) = needs_of(database(rewritten(b"t", sql)), 5)
@@ -167,7 +174,14 @@ def test_s3_a_schema_that_was_tampered_with_does_nothing(database, sql):
 
 def findings(**changes: Any) -> list[Any]:
     seen = world.host("pi-1")
-    seen["database"] = {"integrity": "ok", "seconds": 0.01, "sqlite": "3.34.1", "needs": [], "writes_waited": None, **changes}
+    seen["database"] = {
+        "integrity": "ok",
+        "seconds": 0.01,
+        "sqlite": "3.34.1",
+        "needs": [],
+        "writes_waited": None,
+        **changes,
+    }
     return list(host_findings("pi-1", seen))
 
 

@@ -57,7 +57,11 @@ def test_pods_without_a_cluster_are_not_called_one() -> None:
     for info in hosts.values():
         info["daemons"][1]["status"] = {"state": "Follower", "members": [], "raft_stats": {"term": "0"}}
     status = reported(hosts)
-    assert (status["clusters"]["new"]["exists"], status["clusters"]["new"]["members"], status["clusters"]["new"]["quorate"]) == (True, [], False)
+    assert (
+        status["clusters"]["new"]["exists"],
+        status["clusters"]["new"]["members"],
+        status["clusters"]["new"]["quorate"],
+    ) == (True, [], False)
     assert "  3 daemons without a cluster yet" in text_of.render(status)
 
 
@@ -73,7 +77,11 @@ def test_redirected_routes_to_the_pod_forwarded_to_a_neighbour() -> None:
         "pi-2": "pod on pi-1",
         "pi-3": "nothing",
     }
-    assert [target["reaches"] for target in status["traffic"]["service"]["leads_to"]] == ["pod on pi-1", "pod on pi-1", "nothing"]
+    assert [target["reaches"] for target in status["traffic"]["service"]["leads_to"]] == [
+        "pod on pi-1",
+        "pod on pi-1",
+        "nothing",
+    ]
     assert status["traffic"]["served_by"] == "mixed"
 
 
@@ -82,7 +90,9 @@ def test_k2_the_rest_port_is_found_whatever_the_owner_names_it() -> None:
     for endpoint in kube["service"]["endpoints"]:
         endpoint["ports"] = {"api": 9090, "http": 8080}
     status = reported(everywhere(), kube)
-    assert [target["endpoint"] for target in status["traffic"]["service"]["leads_to"]] == [f"{given.address(name)}:8080" for name in given.NAMES]
+    assert [target["endpoint"] for target in status["traffic"]["service"]["leads_to"]] == [
+        f"{given.address(name)}:8080" for name in given.NAMES
+    ]
 
 
 def test_two_pis_that_forward_to_each_other_end_somewhere() -> None:
@@ -105,7 +115,9 @@ def test_two_pis_that_forward_to_each_other_end_somewhere() -> None:
         ("cleanup", None, None, "migrated", None, None),
     ],
 )
-def test_the_next_command(until: str, failed: str | None, held: float | None, state: str, phase: str | None, command: str | None) -> None:
+def test_the_next_command(
+    until: str, failed: str | None, held: float | None, state: str, phase: str | None, command: str | None
+) -> None:
     status = reported(everywhere(written=given.journal(until, failed)), given.kube(lock=lease(held) if held else None))
     assert (status["state"], status["phase"]) == (state, phase)
     found = status["next"]["command"]
@@ -165,7 +177,12 @@ def test_nothing_at_all_can_be_seen() -> None:
 def test_a_rollback_that_stopped_comes_first() -> None:
     hosts = everywhere(written=given.journal("cutover"))
     for info in hosts.values():
-        info["journal"]["phases"]["rollback"] = {"state": "failed", "started": given.iso(90), "finished": given.iso(99), "facts": {}}
+        info["journal"]["phases"]["rollback"] = {
+            "state": "failed",
+            "started": given.iso(90),
+            "finished": given.iso(99),
+            "facts": {},
+        }
     status = reported(hosts)
     command = "ansible-playbook pi_controller.raft_migration.rollback -i INVENTORY"
     assert (status["state"], status["next"]["command"]) == ("rollback_unfinished", command)
@@ -176,7 +193,9 @@ def test_the_newest_backup_and_its_age() -> None:
 
 
 def test_the_table_fits_a_terminal() -> None:
-    lines = text_of.render(reported(everywhere(temporary="pod", written=given.journal("validate")), given.kube(lock=lease(50))))
+    lines = text_of.render(
+        reported(everywhere(temporary="pod", written=given.journal("validate")), given.kube(lock=lease(50)))
+    )
     assert max(map(len, lines)) <= 120
     assert "Owner:     anna@laptop (expired, renewed 50.0 s ago)" in lines
 
@@ -206,7 +225,11 @@ def test_pi_by_pi_units_and_pods_are_one_cluster() -> None:
     assert list(status["phases"]) == ["prepare", "transfer", "validate", "cutover", "cleanup"]
     for cluster in status["clusters"].values():
         assert (cluster["quorate"], cluster["answering"], len(cluster["members"])) == (True, 3, 3)
-    assert [host["reaches"] for host in status["traffic"]["hosts"].values()] == ["pod on pi-1", "pod on pi-2", "unit on pi-3"]
+    assert [host["reaches"] for host in status["traffic"]["hosts"].values()] == [
+        "pod on pi-1",
+        "pod on pi-2",
+        "unit on pi-3",
+    ]
 
 
 def test_pi_by_pi_a_side_without_a_daemon_does_not_exist() -> None:

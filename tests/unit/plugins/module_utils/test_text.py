@@ -67,7 +67,9 @@ def test_m4_an_error_is_clean_where_it_is_made():
 
 def test_m4_the_journal_keeps_no_control_character(tmp_path: Path):
     path = tmp_path / "journal.json"
-    journal = journals.marked(None, "prepare", "failed", {"task": HOSTILE, "message": HOSTILE, "list": [HOSTILE]}, "m1", journals.now())
+    journal = journals.marked(
+        None, "prepare", "failed", {"task": HOSTILE, "message": HOSTILE, "list": [HOSTILE]}, "m1", journals.now()
+    )
     journals.save(path, journal)
     facts = journals.load(path)["phases"]["prepare"]["facts"]
     assert "\\x1b[2J" in facts["message"]
@@ -76,7 +78,10 @@ def test_m4_the_journal_keeps_no_control_character(tmp_path: Path):
 
 def test_m4_the_message_of_a_failed_task_is_clean():
     assert not UNFIT.search(stopped.failure_message({"msg": HOSTILE}))
-    looped = {"msg": "One or more items failed", "results": [{"failed": True, "msg": HOSTILE, "ansible_loop_var": "item", "item": "pi-1"}]}
+    looped = {
+        "msg": "One or more items failed",
+        "results": [{"failed": True, "msg": HOSTILE, "ansible_loop_var": "item", "item": "pi-1"}],
+    }
     assert not UNFIT.search(stopped.failure_message(looped))
 
 
@@ -128,7 +133,10 @@ def test_a6_facts_of_a_journal_may_be_null(tmp_path: Path, facts):
     path.write_text(json.dumps({"format": 1, "migration_id": "m1", "phases": {"prepare": entry}, "events": []}))
     journal = journals.load(path)
     assert journal["phases"]["prepare"]["facts"] == (facts or {})
-    assert journals.marked(journal, "prepare", "done", {"a": 1}, "m1", "now")["phases"]["prepare"]["facts"] == {**(facts or {}), "a": 1}
+    assert journals.marked(journal, "prepare", "done", {"a": 1}, "m1", "now")["phases"]["prepare"]["facts"] == {
+        **(facts or {}),
+        "a": 1,
+    }
 
 
 @pytest.mark.parametrize(

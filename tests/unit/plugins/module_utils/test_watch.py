@@ -38,14 +38,18 @@ PODS = members(9092)
 
 def leads(number: int = 1, term: int = 5, all_members=UNITS, **changes):
     address = all_members[number - 1].address
-    made = types.NodeStatus("leader", address, True, all_members, term=term, last_index=40, commit_index=40, applied_index=40)
+    made = types.NodeStatus(
+        "leader", address, True, all_members, term=term, last_index=40, commit_index=40, applied_index=40
+    )
     return dataclasses.replace(made, **changes)
 
 
 def follows(number: int | None = 1, term: int = 5, all_members=UNITS, contact: float = 0.05, **changes):
     address = all_members[number - 1].address if number else None
     role = "follower" if number else "candidate"
-    made = types.NodeStatus(role, address, False, all_members, term=term, last_index=40, commit_index=40, applied_index=40)
+    made = types.NodeStatus(
+        role, address, False, all_members, term=term, last_index=40, commit_index=40, applied_index=40
+    )
     return dataclasses.replace(made, last_contact=contact, **changes)
 
 
@@ -96,7 +100,9 @@ class Watched:
 
 def test_a_sample_has_the_leader_and_each_members_own_status():
     sample = Watched().see(leads(), follows(applied_index=38), SILENT).sample
-    assert {name: sample[name] for name in ("quorum", "leader", "leader_address", "term", "voters", "answering", "watched")} == {
+    assert {
+        name: sample[name] for name in ("quorum", "leader", "leader_address", "term", "voters", "answering", "watched")
+    } == {
         "quorum": True,
         "leader": "pi-1",
         "leader_address": "10.77.0.11:9091",
@@ -320,7 +326,11 @@ def test_a_leader_behind_a_gate_left_shut_is_alive(moving):
         watched.see(follow, follow, follow, follow, SILENT, follow, seconds=seconds)
         if contact < 1:
             assert watched.alerts == []
-            assert (watched.sample["leader"], watched.sample["answering"], watched.sample["quorum"]) == ("pi-2", 2, True)
+            assert (watched.sample["leader"], watched.sample["answering"], watched.sample["quorum"]) == (
+                "pi-2",
+                2,
+                True,
+            )
     assert watched.kinds == ["leader_lost"]
 
 
@@ -386,7 +396,15 @@ def test_a_short_freeze_before_its_own_turn_raises_no_alert(moving):
     watched.begin("port_migration", "10.77.0.11")
     watched.see(SILENT, follow, follow, SILENT, follow, follow, seconds=0.4)
     watched.see(follow, follow, follow, lead, follow, follow, seconds=2)
-    watched.see(leads(2, 4, PODS), leads(2, 4, PODS), follows(2, 4, PODS), SILENT, leads(2, 4, PODS), follows(2, 4, PODS), seconds=12)
+    watched.see(
+        leads(2, 4, PODS),
+        leads(2, 4, PODS),
+        follows(2, 4, PODS),
+        SILENT,
+        leads(2, 4, PODS),
+        follows(2, 4, PODS),
+        seconds=12,
+    )
     assert watched.alerts == []
 
 

@@ -11,7 +11,11 @@ import copy
 import pytest
 import yaml
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import MigrationError
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.yaml_edit import Value, keys_in, set_keys
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.yaml_edit import (
+    Value,
+    keys_in,
+    set_keys,
+)
 
 ALIASES = {"cluster": "clustering"}
 WANTED: dict[str, Value] = {

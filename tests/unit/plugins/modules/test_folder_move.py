@@ -105,7 +105,9 @@ def test_m2_a_link_in_any_part_of_a_path_is_not_followed(move, src, tmp_path, en
 
 
 # A bind mount of the same file system: its device number gives nothing away.
-BIND = 'mkdir -p "$1/elsewhere" "$1/data/inner" && mount --bind "$1/elsewhere" "$1/{}" && exec "$2" -m "$3" "$1/args.json"'
+BIND = (
+    'mkdir -p "$1/elsewhere" "$1/data/inner" && mount --bind "$1/elsewhere" "$1/{}" && exec "$2" -m "$3" "$1/args.json"'
+)
 
 
 @pytest.fixture
@@ -116,7 +118,15 @@ def move_mounted(src, tmp_path):
         given = {"src": str(src), "dest": str(tmp_path / "archive"), **args}
         (tmp_path / "args.json").write_text(json.dumps({"ANSIBLE_MODULE_ARGS": given}))
         (tmp_path / "parent").mkdir(exist_ok=True)
-        script = ["sh", "-c", BIND.format(where), "sh", str(tmp_path), sys.executable, f"{COLLECTION}.plugins.modules.folder_move"]
+        script = [
+            "sh",
+            "-c",
+            BIND.format(where),
+            "sh",
+            str(tmp_path),
+            sys.executable,
+            f"{COLLECTION}.plugins.modules.folder_move",
+        ]
         command = ["unshare", "--mount", "--propagation", "private", *script]
         environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / ".collections")}
         done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=60, check=False)
@@ -127,7 +137,9 @@ def move_mounted(src, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
-@pytest.mark.parametrize(("where", "seen"), [("data", "data is a mount point"), ("data/inner", "contains the mount point")])
+@pytest.mark.parametrize(
+    ("where", "seen"), [("data", "data is a mount point"), ("data/inner", "contains the mount point")]
+)
 def test_p6_a_mounted_folder_is_refused_or_kept_where_it_is(move_mounted, src, where, seen):
     refused = move_mounted(where)
     assert refused["failed"] is True

@@ -181,7 +181,12 @@ def of_owner(kube: FakeKube) -> dict[str, Any]:
 
 def named(endpoints: list[dict[str, Any]]) -> Any:
     """The targets by the owner's port names."""
-    return lists.of_option([{"ip": item["ip"], "ports": {"http": item["ports"]["rest"], "api": item["ports"]["grpc"]}} for item in endpoints])
+    return lists.of_option(
+        [
+            {"ip": item["ip"], "ports": {"http": item["ports"]["rest"], "api": item["ports"]["grpc"]}}
+            for item in endpoints
+        ]
+    )
 
 
 def three_pods(kube: FakeKube, **options) -> None:
@@ -230,7 +235,9 @@ def test_k2_k3_k7_a_round_trip_restores_the_owners_objects(world, swap):
     before, followers = of_owner(world), SYSTEMD[1:]
     three_pods(world)
 
-    def step(lead_to: str, wanted: list[dict[str, Any]], allowed: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
+    def step(
+        lead_to: str, wanted: list[dict[str, Any]], allowed: list[dict[str, Any]], **options: Any
+    ) -> dict[str, Any]:
         world.history.clear()
         result = swap(lead_to, **options)
         world.settle()
@@ -314,7 +321,9 @@ def test_a_selector_of_the_owner_is_taken_over_and_given_back(kube, swap):
     add_pod(kube, other)
     three_pods(kube)
     kube.settle()
-    before = copy.deepcopy((kube.service["spec"], kube.service["metadata"]["labels"], lists.of_slices(kube.read_slices)))
+    before = copy.deepcopy(
+        (kube.service["spec"], kube.service["metadata"]["labels"], lists.of_slices(kube.read_slices))
+    )
     kube.history.clear()
 
     swap("endpoints", endpoints=SYSTEMD)
@@ -385,8 +394,12 @@ def test_a_service_port_with_another_number_is_matched_by_its_target(kube, swap)
     kube.put(f"{kube.slices_path}/by-hand-1", item)
     three_pods(kube)
 
-    assert swap("endpoints", endpoints=SYSTEMD)["after"]["endpoints"] == [{"ip": item["ip"], "ports": {"web": 8080}} for item in SYSTEMD]
-    assert swap("pods", selector=LABELS, expected=3)["after"]["endpoints"] == [{"ip": item["ip"], "ports": {"web": 8082}} for item in SYSTEMD]
+    assert swap("endpoints", endpoints=SYSTEMD)["after"]["endpoints"] == [
+        {"ip": item["ip"], "ports": {"web": 8080}} for item in SYSTEMD
+    ]
+    assert swap("pods", selector=LABELS, expected=3)["after"]["endpoints"] == [
+        {"ip": item["ip"], "ports": {"web": 8082}} for item in SYSTEMD
+    ]
     assert swap("endpoints", endpoints=SYSTEMD)["after"]["ports"] == {"web": 80}
 
 

@@ -54,12 +54,16 @@ def test_k4_without_a_proxy_there_is_nothing_to_forget(read):
 
 
 def test_a_proxy_that_comes_late_is_waited_for(read):
-    result = read([rules("none"), rules("iptables", UNIT), rules("iptables", POD)], leads_to=[POD], wait_timeout=30, grace=30)
+    result = read(
+        [rules("none"), rules("iptables", UNIT), rules("iptables", POD)], leads_to=[POD], wait_timeout=30, grace=30
+    )
 
     assert (result["mode"], result["endpoints"]) == ("iptables", [POD])
 
 
-@pytest.mark.parametrize("seen", [proxy.ProxyRules("none"), proxy.ProxyRules("unknown", unreadable="iptables: no iptables-legacy-save")])
+@pytest.mark.parametrize(
+    "seen", [proxy.ProxyRules("none"), proxy.ProxyRules("unknown", unreadable="iptables: no iptables-legacy-save")]
+)
 def test_what_cannot_be_seen_gets_the_grace(read, seen):
     result = read([seen], leads_to=[POD])
 

@@ -25,7 +25,12 @@ def pi(tmp_path: Path) -> Path:
     for name in ("data", *ASIDE, *COPIES):
         (root / name).mkdir(parents=True)
         (root / name / "pi-controller.db").write_bytes(b"x" * 10000)
-    for name in ("backup/journal.m-1.json", "backup/pi-controller.service", "backup/rollback.state", "backup/cutover.pi-controller.db"):
+    for name in (
+        "backup/journal.m-1.json",
+        "backup/pi-controller.service",
+        "backup/rollback.state",
+        "backup/cutover.pi-controller.db",
+    ):
         (root / name).write_text("{}")
     return root
 
@@ -34,14 +39,20 @@ def pi(tmp_path: Path) -> Path:
 def clean(run_module: Any, pi: Path) -> Callable[..., dict[str, Any]]:
     def run(check_mode: bool = False) -> dict[str, Any]:
         names = {"data_dir": "data", "pod_data_dir": "pods", "backup_path": "backup", "archive_path": "archive"}
-        return run_module("migration_leftovers", {option: str(pi / name) for option, name in names.items()}, check_mode=check_mode)
+        return run_module(
+            "migration_leftovers", {option: str(pi / name) for option, name in names.items()}, check_mode=check_mode
+        )
 
     return run
 
 
 def journal(pi: Path, **phases: str) -> None:
-    entries: dict[str, Any] = {name: {"state": state, "started": None, "finished": None, "facts": {}} for name, state in phases.items()}
-    (pi / "backup/journal.json").write_text(json.dumps({"format": 1, "migration_id": "m-2", "phases": entries, "events": []}))
+    entries: dict[str, Any] = {
+        name: {"state": state, "started": None, "finished": None, "facts": {}} for name, state in phases.items()
+    }
+    (pi / "backup/journal.json").write_text(
+        json.dumps({"format": 1, "migration_id": "m-2", "phases": entries, "events": []})
+    )
 
 
 def everything(pi: Path) -> list[str]:

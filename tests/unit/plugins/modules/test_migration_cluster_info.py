@@ -27,7 +27,13 @@ def kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
 @pytest.fixture
 def look(run_module: Callable[..., dict[str, Any]]) -> Look:
     def run(**options: Any) -> dict[str, Any]:
-        args = {"namespace": NAMESPACE, "service": NAME, "daemonset": NAME, "lock_name": "pi-controller-raft-migration", **options}
+        args = {
+            "namespace": NAMESPACE,
+            "service": NAME,
+            "daemonset": NAME,
+            "lock_name": "pi-controller-raft-migration",
+            **options,
+        }
         return run_module("migration_cluster_info", args)
 
     return run
@@ -59,8 +65,15 @@ def test_the_holder_of_the_lock(kube: FakeKube, look: Look) -> None:
     }
     kube.put(LEASE, {"metadata": {"name": "pi-controller-raft-migration", "namespace": "default"}, "spec": spec})
     lock = look()["lock"]
-    assert (lock["holder"], lock["renewed"], lock["duration_seconds"]) == ("anna@laptop", "2026-01-31T10:00:20.000000Z", 60)
-    kube.put(LEASE, {"metadata": {"name": "pi-controller-raft-migration", "namespace": "default"}, "spec": {"holderIdentity": ""}})
+    assert (lock["holder"], lock["renewed"], lock["duration_seconds"]) == (
+        "anna@laptop",
+        "2026-01-31T10:00:20.000000Z",
+        60,
+    )
+    kube.put(
+        LEASE,
+        {"metadata": {"name": "pi-controller-raft-migration", "namespace": "default"}, "spec": {"holderIdentity": ""}},
+    )
     assert look()["lock"] is None
 
 

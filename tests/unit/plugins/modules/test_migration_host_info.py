@@ -26,7 +26,9 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str, str]]:
     reported = {name: (0, out, "") for name, out in TOOLS.items()}
     reported["nft"] = (1, "", "Error: No such file or directory")
     basic = "ansible.module_utils.basic.AnsibleModule"
-    monkeypatch.setattr(f"{basic}.get_bin_path", lambda _self, name, *_args, **_more: f"/sbin/{name}" if name in reported else None)
+    monkeypatch.setattr(
+        f"{basic}.get_bin_path", lambda _self, name, *_args, **_more: f"/sbin/{name}" if name in reported else None
+    )
     monkeypatch.setattr(f"{basic}.run_command", lambda _self, command, **_more: reported[Path(command[0]).name])
     return reported
 
@@ -42,7 +44,11 @@ def held_by(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 @pytest.fixture
 def arguments(tmp_path: Path, cluster: Any) -> dict[str, Any]:
-    return {"urls": cluster.urls[:1], "backup_path": str(tmp_path / "backups"), "paths": {"here": str(tmp_path), "gone": "/nowhere"}}
+    return {
+        "urls": cluster.urls[:1],
+        "backup_path": str(tmp_path / "backups"),
+        "paths": {"here": str(tmp_path), "gone": "/nowhere"},
+    }
 
 
 @pytest.mark.usefixtures("tools")
@@ -61,7 +67,9 @@ def test_an_untouched_pi(run_module: RunModule, arguments: dict[str, Any]) -> No
 
 
 @pytest.mark.usefixtures("tools")
-def test_h1_the_token_goes_to_the_unit_and_to_a_pod_only(run_module: RunModule, arguments: dict[str, Any], held_by: dict[str, Any]) -> None:
+def test_h1_the_token_goes_to_the_unit_and_to_a_pod_only(
+    run_module: RunModule, arguments: dict[str, Any], held_by: dict[str, Any]
+) -> None:
     for owner in ("other", "unit", "pod"):
         held_by["owner"] = owner
         with HostileDaemon(echo_token) as stranger:
@@ -101,7 +109,9 @@ def test_what_cannot_be_read_is_named_and_hides_nothing_else(run_module: RunModu
     assert result["unit"]["active"] == "active"
 
 
-def test_a_gate_that_cannot_be_read_is_unknown_and_not_open(run_module: RunModule, arguments: dict[str, Any], tools: dict[str, Any]) -> None:
+def test_a_gate_that_cannot_be_read_is_unknown_and_not_open(
+    run_module: RunModule, arguments: dict[str, Any], tools: dict[str, Any]
+) -> None:
     tools["nft"] = (1, "", "Operation not permitted (you must be root)")
     assert run_module("migration_host_info", arguments)["gate"]["state"] == "unknown"
     del tools["nft"]

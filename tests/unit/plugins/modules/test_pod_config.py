@@ -65,7 +65,9 @@ def test_d1_each_state_has_a_whole_file(run_module: Callable[..., dict[str, Any]
     assert run_module("pod_config", options)["changed"] is False
 
 
-def test_d1_the_files_are_private_and_shown_without_secrets(run_module: Callable[..., dict[str, Any]], options: dict[str, Any]) -> None:
+def test_d1_the_files_are_private_and_shown_without_secrets(
+    run_module: Callable[..., dict[str, Any]], options: dict[str, Any]
+) -> None:
     predicted = run_module("pod_config", options, check_mode=True)
     assert predicted["changed"] is True
     assert not Path(options["dest"]).exists()
@@ -80,19 +82,25 @@ def test_d1_the_files_are_private_and_shown_without_secrets(run_module: Callable
     assert "another-secret" not in shown
 
 
-def test_d1_a_file_that_others_can_read_is_written_again(run_module: Callable[..., dict[str, Any]], options: dict[str, Any]) -> None:
+def test_d1_a_file_that_others_can_read_is_written_again(
+    run_module: Callable[..., dict[str, Any]], options: dict[str, Any]
+) -> None:
     path = Path(run_module("pod_config", options)["files"][0])
     path.chmod(0o644)
     assert run_module("pod_config", options)["changed"] is True
     assert path.stat().st_mode & 0o7777 == 0o600
 
 
-def test_d10_an_address_of_ipv6_is_bracketed(run_module: Callable[..., dict[str, Any]], options: dict[str, Any]) -> None:
+def test_d10_an_address_of_ipv6_is_bracketed(
+    run_module: Callable[..., dict[str, Any]], options: dict[str, Any]
+) -> None:
     path = Path(run_module("pod_config", {**options, "address": "fd00::1"})["files"][0])
     assert yaml.safe_load(path.read_text())["cluster"]["bind_addr"] == "[fd00::1]:9092"
 
 
-def test_d1_a_file_that_cannot_be_changed_is_refused_unseen(run_module: Callable[..., dict[str, Any]], options: dict[str, Any]) -> None:
+def test_d1_a_file_that_cannot_be_changed_is_refused_unseen(
+    run_module: Callable[..., dict[str, Any]], options: dict[str, Any]
+) -> None:
     Path(options["src"]).write_text(f"api: {{port: 1, key: {SECRET}}}\n")
     result = run_module("pod_config", options)
     assert result["failed"] is True

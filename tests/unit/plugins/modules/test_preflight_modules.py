@@ -39,7 +39,9 @@ def bin_folder(tmp_path: Path, monkeypatch) -> Path:
         return str(folder / name) if (folder / name).exists() else None
 
     monkeypatch.setattr(module.AnsibleModule, "get_bin_path", found)
-    monkeypatch.setattr(module, "ProxyLook", lambda: lambda: proxy.ProxyRules("nftables", frozenset({"10.77.0.11:8080"})))
+    monkeypatch.setattr(
+        module, "ProxyLook", lambda: lambda: proxy.ProxyRules("nftables", frozenset({"10.77.0.11:8080"}))
+    )
     return folder
 
 
@@ -90,7 +92,11 @@ def test_all_of_a_pi_in_one_look(run_module, pi, bin_folder):
 
     assert result["changed"] is False
     assert result["privileged"] is (os.geteuid() == 0)
-    assert (result["unit"]["load"], result["unit"]["active"], result["unit"]["pid"]) == ("loaded", "active", os.getpid())
+    assert (result["unit"]["load"], result["unit"]["active"], result["unit"]["pid"]) == (
+        "loaded",
+        "active",
+        os.getpid(),
+    )
     assert result["unit"]["memory"] > 1024**2
     assert result["database"]["integrity"] == "ok"
     assert [(listener["port"], listener["pid"]) for listener in result["listeners"]] == [(port, os.getpid())]
@@ -106,7 +112,11 @@ def test_all_of_a_pi_in_one_look(run_module, pi, bin_folder):
 @pytest.mark.parametrize("name", ["pi-controller", "pi-controller.service", "controller.service"])
 def test_p7_a_unit_is_known_by_its_own_name(run_module, pi, bin_folder, name):
     """Its control group and drop-ins have that one, whatever the inventory calls it."""
-    command(bin_folder, "systemctl", "Id=pi-controller.service\nNames=controller.service pi-controller.service\nLoadState=loaded")
+    command(
+        bin_folder,
+        "systemctl",
+        "Id=pi-controller.service\nNames=controller.service pi-controller.service\nLoadState=loaded",
+    )
     assert look(run_module, pi, unit=name)["unit"]["id"] == "pi-controller.service"
 
 
@@ -151,7 +161,9 @@ def test_values_of_the_environment_stay_where_they_are(run_module, pi, bin_folde
     command(bin_folder, "systemctl", "LoadState=loaded\nMainPID=198")
     kernel = proc(tmp_path, b"PI_CONTROLLER_AUTH_TOKEN=s3cret\0")
     monkeypatch.setattr(module, "process", lambda pid: process_facts.process(pid, kernel))
-    monkeypatch.setattr(module, "environment_value", lambda pid, name: "pi-7" if name == module.settings.NODE_ID else None)
+    monkeypatch.setattr(
+        module, "environment_value", lambda pid, name: "pi-7" if name == module.settings.NODE_ID else None
+    )
     result = look(run_module, pi)
 
     assert result["unit"]["process"]["environment"] == ["PI_CONTROLLER_AUTH_TOKEN"]
@@ -197,7 +209,9 @@ def test_an_empty_kubernetes(run_module, kube):
     result = run_module("preflight_kubernetes", ARGS)
 
     assert result["version"] == "v1.35.2+k3s1"
-    assert [(node["name"], node["ready"], node["allocatable"]["cpu"]) for node in result["nodes"]] == [("pi-1", False, 4)]
+    assert [(node["name"], node["ready"], node["allocatable"]["cpu"]) for node in result["nodes"]] == [
+        ("pi-1", False, 4)
+    ]
     assert (result["daemonset"], result["service"], result["namespace"]) == (None, None, None)
     assert kube.writes == []
 
@@ -206,7 +220,10 @@ def test_existing_files_are_reported(run_module, kube):
     kube.objects[CORE] = {"metadata": {"labels": {}}, "status": {"phase": "Active"}}
     kube.objects[f"{CORE}/services/{NAME}"] = {"metadata": {}, "spec": {"selector": {"a": "b"}}}
     container = {"image": "x:1"}
-    kube.objects[f"{APPS}/daemonsets/{NAME}"] = {"metadata": {}, "spec": {"template": {"spec": {"containers": [container]}}}}
+    kube.objects[f"{APPS}/daemonsets/{NAME}"] = {
+        "metadata": {},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    }
     add_pod(kube, pod(1))
     kube.objects["/api/v1/pods"] = {"items": kube.pods}
     kube.pods[0]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1"}}
@@ -220,9 +237,15 @@ def test_existing_files_are_reported(run_module, kube):
 
 
 def test_k1_k5_k10_the_rest_of_the_cluster_is_read(run_module, kube):
-    annotations = {"objectset.rio.cattle.io/owner-gvk": "k3s.cattle.io/v1, Kind=Addon", "objectset.rio.cattle.io/owner-name": "pi"}
+    annotations = {
+        "objectset.rio.cattle.io/owner-gvk": "k3s.cattle.io/v1, Kind=Addon",
+        "objectset.rio.cattle.io/owner-name": "pi",
+    }
     own = {"metadata": {"namespace": NAMESPACE, "name": NAME, "annotations": annotations}, "spec": {"ports": []}}
-    other = {"metadata": {"namespace": "web", "name": "legacy"}, "spec": {"externalIPs": ["10.77.0.11"], "ports": [{"port": 8080}]}}
+    other = {
+        "metadata": {"namespace": "web", "name": "legacy"},
+        "spec": {"externalIPs": ["10.77.0.11"], "ports": [{"port": 8080}]},
+    }
     labels = {"kubernetes.io/service-name": "legacy"}
     item = {"addressType": "IPv4", "endpoints": [{"addresses": ["10.77.0.11"]}], "ports": [{"port": 8080}]}
     kube.objects[f"{CORE}/services/{NAME}"] = own
@@ -237,7 +260,9 @@ def test_k1_k5_k10_the_rest_of_the_cluster_is_read(run_module, kube):
     kube.objects["/api/v1/pods"] = {"items": [squatter]}
     result = run_module("preflight_kubernetes", ARGS)
 
-    assert [(claim["node"], claim["port"], claim["owner"]) for claim in result["host_ports"]] == [("pi-1", 8080, "DaemonSet squatter")]
+    assert [(claim["node"], claim["port"], claim["owner"]) for claim in result["host_ports"]] == [
+        ("pi-1", 8080, "DaemonSet squatter")
+    ]
     assert [claim["service"] for claim in result["service_ports"]] == ["web/legacy"]
     assert result["other_routes"] == [{"service": "web/legacy", "address": "10.77.0.11", "port": 8080, "ingresses": []}]
     assert result["targets"] == [{"address": "10.77.0.11", "port": 8080}]
@@ -245,7 +270,10 @@ def test_k1_k5_k10_the_rest_of_the_cluster_is_read(run_module, kube):
     assert (result["tried"], kube.writes) == (None, [])
 
 
-TEMPLATE = {"metadata": {"name": NAME}, "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {"hostNetwork": True}}}}
+TEMPLATE = {
+    "metadata": {"name": NAME},
+    "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {"hostNetwork": True}}},
+}
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -254,7 +282,9 @@ def test_k6_the_very_pod_is_tried_and_nothing_is_made(run_module, kube, there):
         kube.objects[CORE] = {"metadata": {"labels": {}}, "status": {"phase": "Active"}}
     asked = []
     post = kube._post
-    kube._post = lambda path, body, params: asked.append((path, body, params["dry_run"])) or post(path, {**body, "metadata": {"name": "x"}}, params)
+    kube._post = lambda path, body, params: (
+        asked.append((path, body, params["dry_run"])) or post(path, {**body, "metadata": {"name": "x"}}, params)
+    )
     objects = dict(kube.objects)
     result = run_module("preflight_kubernetes", {**ARGS, "pod": TEMPLATE, "try_in": "default"})
 
@@ -298,7 +328,9 @@ def test_from_what_was_seen_to_the_table():
     seen["host"]["pi-2"]["unit"]["load"] = "masked"
     findings = filters["preflight_findings"](seen, settings(), owner())
 
-    assert [(finding["host"], finding["check"], finding["level"]) for finding in findings] == [("pi-2", "unit", "error")]
+    assert [(finding["host"], finding["check"], finding["level"]) for finding in findings] == [
+        ("pi-2", "unit", "error")
+    ]
     lines = filters["findings_table"](findings).splitlines()
     assert lines[0].split() == ["host", "check", "seen", "wanted", "fix"]
     assert "is masked" in lines[2]

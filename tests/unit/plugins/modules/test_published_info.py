@@ -25,12 +25,16 @@ webui:
   enabled: false
   port: 3100
 """
-AS_JSON = json.dumps({"websocket": {"port": 8181}, "agent_server": {"enabled": True, "port": "9191"}, "webui": {"port": 3100}})
+AS_JSON = json.dumps(
+    {"websocket": {"port": 8181}, "agent_server": {"enabled": True, "port": "9191"}, "webui": {"port": 3100}}
+)
 FOUND = {"PI_CONTROLLER_WEBSOCKET_PORT": 8181, "PI_CONTROLLER_AGENT_SERVER_PORT": 9191}
 DEFAULT = {"PI_CONTROLLER_WEBSOCKET_PORT": 8081}
 
 
-@pytest.mark.parametrize(("text", "wanted"), [(YAML, FOUND), (AS_JSON, FOUND), ("", DEFAULT), (None, DEFAULT), ("{", DEFAULT)])
+@pytest.mark.parametrize(
+    ("text", "wanted"), [(YAML, FOUND), (AS_JSON, FOUND), ("", DEFAULT), (None, DEFAULT), ("{", DEFAULT)]
+)
 def test_d12_listeners_are_read_from_the_owners_file(run_module, tmp_path, text, wanted):
     config = tmp_path / "config.yaml"
     if text is not None:
@@ -44,7 +48,10 @@ def test_d7_the_owner_is_that_of_the_database_in_use(run_module, tmp_path):
     arguments = {"path": str(tmp_path / "journal.json"), "databases": [str(unit), str(pod)]}
     assert run_module("migration_journal_info", arguments)["data_owner"] == {}
     pod.touch()
-    assert run_module("migration_journal_info", arguments)["data_owner"] == {"uid": os.geteuid(), "gid": pod.stat().st_gid}
+    assert run_module("migration_journal_info", arguments)["data_owner"] == {
+        "uid": os.geteuid(),
+        "gid": pod.stat().st_gid,
+    }
 
 
 def database(path, *rows):
@@ -56,9 +63,13 @@ def database(path, *rows):
 
 
 @pytest.mark.parametrize(
-    ("volatile", "name", "equal"), [(["nodes.last_seen"], "a", True), (["nodes.last_seen"], "b", False), ([], "a", False)]
+    ("volatile", "name", "equal"),
+    [(["nodes.last_seen"], "a", True), (["nodes.last_seen"], "b", False), ([], "a", False)],
 )
 def test_d3_the_daemons_own_columns_make_no_difference(run_module, tmp_path, volatile, name, equal):
-    before, after = database(tmp_path / "before.db", (1, "a", "10:00")), database(tmp_path / "after.db", (1, name, "10:30"))
+    before, after = (
+        database(tmp_path / "before.db", (1, "a", "10:00")),
+        database(tmp_path / "after.db", (1, name, "10:30")),
+    )
     result = run_module("sqlite_info", {"path": after, "against": before, "volatile_columns": volatile})
     assert result["comparison"]["equal"] is equal

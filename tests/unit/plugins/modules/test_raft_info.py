@@ -225,7 +225,9 @@ def test_an_invalid_url_is_refused(run_module):
 
 def test_one_voter_has_caught_up_whatever_becomes_of_another(run_module, cluster):
     cluster.nodes["n3"].alive = False
-    result = run_module("raft_info", {"urls": cluster.urls, "wait_for": {"leader": True, "caught_up_at": ["127.0.2.2"]}})
+    result = run_module(
+        "raft_info", {"urls": cluster.urls, "wait_for": {"leader": True, "caught_up_at": ["127.0.2.2"]}}
+    )
 
     assert result["caught_up"] is False
     assert result["members"][1]["in_contact"] is True

@@ -180,14 +180,18 @@ def test_a_leader_that_cannot_see_the_others_may_restore_alone(run_module, clust
     src = raft_dir / "snapshots" / REAL_ID / "state.bin"
     for node in ("n2", "n3"):
         cluster.nodes[node].alive = False
-    result = run_module("raft_snapshot", {"state": "restored", "alone": True, "url": cluster.nodes["n1"].url, "src": str(src)})
+    result = run_module(
+        "raft_snapshot", {"state": "restored", "alone": True, "url": cluster.nodes["n1"].url, "src": str(src)}
+    )
     assert not result.get("failed"), result
     assert cluster.restored == src.read_bytes()
 
 
 def test_a_follower_does_not_restore_alone(run_module, cluster, raft_dir):
     src = raft_dir / "snapshots" / REAL_ID / "state.bin"
-    result = run_module("raft_snapshot", {"state": "restored", "alone": True, "url": cluster.nodes["n2"].url, "src": str(src)})
+    result = run_module(
+        "raft_snapshot", {"state": "restored", "alone": True, "url": cluster.nodes["n2"].url, "src": str(src)}
+    )
     assert result["failed"]
     assert "does not lead" in result["msg"]
     assert cluster.restored is None

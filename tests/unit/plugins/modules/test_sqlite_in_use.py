@@ -39,7 +39,9 @@ def busy(tmp_path: Path) -> Path:
     """25 MiB in journal mode delete, which the published daemon has."""
     path = make(tmp_path / "busy.db", wal=False)
     with session(path) as connection:
-        connection.executemany("INSERT INTO nodes (name, data) VALUES (?, ?)", ((f"n{i}", f"{i:0200}") for i in range(108_000)))
+        connection.executemany(
+            "INSERT INTO nodes (name, data) VALUES (?, ?)", ((f"n{i}", f"{i:0200}") for i in range(108_000))
+        )
     assert path.stat().st_size > 25 << 20
     return path
 

@@ -40,7 +40,10 @@ def test_a_module_says_what_an_error_of_the_system_interrupted(run_module, monke
     arguments, doing = MODULES[name]
     monkeypatch.setattr(import_plugin(f"modules.{name}"), "run", no_space)
     result = run_module(name, arguments)
-    assert result["msg"] == f"{doing}: [Errno 28] No space left on device. Next: fix the problem above and run the same command again"
+    assert (
+        result["msg"]
+        == f"{doing}: [Errno 28] No space left on device. Next: fix the problem above and run the same command again"
+    )
     assert result["failure"]["seen"] == "[Errno 28] No space left on device"
 
 
@@ -74,5 +77,7 @@ def test_a_boot_unit_that_cannot_be_read_is_not_called_unwritable(tmp_path: Path
     boot = import_plugin("module_utils._gate.boot")
     # Not a file: it cannot be read as one, by root neither.
     (tmp_path / f"{boot.NAME}.nft").mkdir()
-    with pytest.raises(import_plugin("module_utils._gate.nft").GateError, match="boot unit cannot be read: .*directory"):
+    with pytest.raises(
+        import_plugin("module_utils._gate.nft").GateError, match="boot unit cannot be read: .*directory"
+    ):
         boot.BootUnit("/usr/sbin/nft", None, tmp_path).write()

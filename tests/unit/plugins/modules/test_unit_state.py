@@ -64,7 +64,14 @@ class Systemd:
         path = self._file(own)
         masked = path is not None and path.is_symlink() and str(path.readlink()) == "/dev/null"
         load = "masked" if masked else "loaded" if path is not None and path.exists() else "not-found"
-        names = [own, *(link.name for link in self.etc.iterdir() if link.is_symlink() and link.name != own and self._id(link.name) == own)]
+        names = [
+            own,
+            *(
+                link.name
+                for link in self.etc.iterdir()
+                if link.is_symlink() and link.name != own and self._id(link.name) == own
+            ),
+        ]
         wants = [link.parent.name[: -len(".wants")] for link in self.etc.glob(f"*.wants/{own}")]
         fragment = "" if path is None else str(path)
         return (
@@ -79,7 +86,9 @@ def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemd:
     real = install.UnitInstall
     monkeypatch.setattr(module, "UnitInstall", lambda *args: real(*args, etc=fake.etc))
     monkeypatch.setattr(module.AnsibleModule, "get_bin_path", lambda *_args, **_options: "systemctl")
-    monkeypatch.setattr(module.AnsibleModule, "run_command", lambda _module, command, **options: fake(command, **options))
+    monkeypatch.setattr(
+        module.AnsibleModule, "run_command", lambda _module, command, **options: fake(command, **options)
+    )
     return fake
 
 
@@ -291,7 +300,8 @@ def test_p7_a_mask_of_an_earlier_release_is_taken_away(pi, put, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "name"), [("pi", "pi.service"), ("pi.service", "pi.service"), ("a.b@1", "a.b@1.service"), ("x.socket", "x.socket")]
+    ("given", "name"),
+    [("pi", "pi.service"), ("pi.service", "pi.service"), ("a.b@1", "a.b@1.service"), ("x.socket", "x.socket")],
 )
 def test_p7_a_name_without_its_type_is_a_service(given, name):
     assert systemd.unit_name(given) == name

@@ -80,7 +80,13 @@ def take(run_module, pi: Pi) -> Callable[..., dict[str, Any]]:
     def run(check_mode: bool = False, **options: Any) -> dict[str, Any]:
         args = {"unit": "pi.service", "unit_file": pi.unit_file, "saved_unit_file": pi.saved, "data_dir": pi.data,
                 "pod_data_dir": pi.pods, "archive_path": pi.archive, "aside": pi.aside}  # fmt: skip
-        given = {**{name: str(value) for name, value in args.items()}, "ports": PORTS, "wait_gone": 0, "wait_timeout": 0, **options}
+        given = {
+            **{name: str(value) for name, value in args.items()},
+            "ports": PORTS,
+            "wait_gone": 0,
+            "wait_timeout": 0,
+            **options,
+        }
         return run_module("unit_takeover", given, check_mode=check_mode)
 
     return run
@@ -238,7 +244,12 @@ def test_without_any_unit_file_it_says_so_beforehand(take, pi):
 
 def test_check_mode_predicts_the_steps_and_takes_none(take, pi):
     steps = [step["step"] for step in take(check_mode=True)["steps"]]
-    assert steps == [f"rename {pi.archive} to {pi.aside}", f"rename {pi.pods} to {pi.data}", f"put {pi.unit_file} back", "start pi.service"]
+    assert steps == [
+        f"rename {pi.archive} to {pi.aside}",
+        f"rename {pi.pods} to {pi.data}",
+        f"put {pi.unit_file} back",
+        "start pi.service",
+    ]
     assert pi.pods.exists()
     assert pi.calls == []
 
@@ -260,6 +271,9 @@ def test_files_a_pod_made_as_root_belong_to_the_unit(take, pi):
     (pi.pods / "owners").write_text("")
     os.chown(pi.pods / "owners", 4713, 4713)
     assert not take(archive_path=None).get("failed")
-    found = {path.name: path.stat().st_uid for path in (pi.data, pi.data / "raft", pi.data / "raft/raft.db", pi.data / "owners")}
+    found = {
+        path.name: path.stat().st_uid
+        for path in (pi.data, pi.data / "raft", pi.data / "raft/raft.db", pi.data / "owners")
+    }
     assert found == {"data": 4711, "raft": 4711, "raft.db": 4711, "owners": 4713}
     assert (pi.archive / "pi.db").read_text() == "old", "an archive that is not of this migration stays"

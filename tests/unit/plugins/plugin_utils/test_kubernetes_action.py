@@ -33,10 +33,14 @@ def run(tmp_path: Path, ansible_playbook: str) -> Run:
         (module, options), *keywords = task.items()
         given = {**options, "host": f"http://127.0.0.1:{port}", "api_key": "SECRET-token"}
         tasks = [{module: given, **dict(keywords), "register": "found"}, {"debug": {"var": "found"}}]
-        (tmp_path / "play.json").write_text(json.dumps([{"hosts": "pi-1", "gather_facts": False, "vars": variables, "tasks": tasks}]))
+        (tmp_path / "play.json").write_text(
+            json.dumps([{"hosts": "pi-1", "gather_facts": False, "vars": variables, "tasks": tasks}])
+        )
         command = [ansible_playbook, "-vvv", "play.json", "-i", "pi-1,", "-c", "local", *words]
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"), "ANSIBLE_NOCOLOR": "1"}
-        return subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False)
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False
+        )
 
     return play
 
@@ -58,7 +62,11 @@ def test_the_work_is_done_without_another_python(run: Run):
 
 @pytest.mark.parametrize(
     "different",
-    [{"environment": {"K8S_AUTH_CONTEXT": "other"}}, {"vars": {"ansible_python_interpreter": "/nowhere/bin/python3"}}, {"become": True}],
+    [
+        {"environment": {"K8S_AUTH_CONTEXT": "other"}},
+        {"vars": {"ansible_python_interpreter": "/nowhere/bin/python3"}},
+        {"become": True},
+    ],
     ids=str,
 )
 def test_where_it_could_make_a_difference_the_module_runs(run: Run, different: dict[str, Any]):
@@ -67,7 +75,9 @@ def test_where_it_could_make_a_difference_the_module_runs(run: Run, different: d
 
 
 def test_the_python_of_the_run_by_another_name_is_the_same(run: Run):
-    names = [path for path in Path(sys.executable).parent.glob("python*") if path.resolve() == Path(sys.executable).resolve()]
+    names = [
+        path for path in Path(sys.executable).parent.glob("python*") if path.resolve() == Path(sys.executable).resolve()
+    ]
     with served(FakeKube(lag=0)) as port:
         runs = [run(port, MAKE, ansible_python_interpreter=str(name)) for name in names]
     assert [started_a_module(done) for done in runs] == [False] * len(names)
@@ -84,7 +94,9 @@ def test_check_mode_and_diff_reach_the_work(run: Run):
 
 
 def test_a_failure_has_the_facts_that_the_module_gives(run: Run):
-    module = {"pi_controller.raft_migration.k8s_daemonset_pod_info": {"namespace": "pi-controller", "daemonset": "missing"}}
+    module = {
+        "pi_controller.raft_migration.k8s_daemonset_pod_info": {"namespace": "pi-controller", "daemonset": "missing"}
+    }
     with served(FakeKube(lag=0)) as port:
         done = run(port, {**module, "ignore_errors": True})
     assert "there is no DaemonSet missing in namespace pi-controller" in done.stdout, done.stdout

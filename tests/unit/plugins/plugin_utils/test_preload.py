@@ -23,7 +23,10 @@ class FilterModule:
         # Ansible's own plugins have a number behind their names.
         return {"loaded": lambda name: any(found == name or found.startswith(f"{name}_") for found in sys.modules)}
 """
-OWN = [f"{COLLECTION}.plugins.{name}" for name in ("filter.recorded", "filter.next_turn", "lookup.quorum_alert", "module_utils._core.journal")]
+OWN = [
+    f"{COLLECTION}.plugins.{name}"
+    for name in ("filter.recorded", "filter.next_turn", "lookup.quorum_alert", "module_utils._core.journal")
+]
 NAMES = [*OWN, "ansible.plugins.filter.core", "ansible.plugins.test.core"]
 
 
@@ -39,9 +42,24 @@ def test_workers_find_filters_lookup_and_client_loaded(tmp_path: Path, ansible_p
     ]
     (tmp_path / "filter_plugins").mkdir()
     (tmp_path / "filter_plugins/loaded.py").write_text(FILTER)
-    (tmp_path / "play.json").write_text(json.dumps([{"hosts": "pi-1", "gather_facts": False, "vars": {"names": names}, "tasks": tasks}]))
+    (tmp_path / "play.json").write_text(
+        json.dumps([{"hosts": "pi-1", "gather_facts": False, "vars": {"names": names}, "tasks": tasks}])
+    )
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"), "ANSIBLE_NOCOLOR": "1"}
-    command = [ansible_playbook, "play.json", "-i", "pi-1,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False)
+    command = [
+        ansible_playbook,
+        "play.json",
+        "-i",
+        "pi-1,",
+        "-c",
+        "local",
+        "-e",
+        f"ansible_python_interpreter={sys.executable}",
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert dict(zip(names, json.loads((tmp_path / "found.json").read_text()), strict=True)) == dict.fromkeys(names, True)
+    assert dict(zip(names, json.loads((tmp_path / "found.json").read_text()), strict=True)) == dict.fromkeys(
+        names, True
+    )
