@@ -67,12 +67,11 @@ test: packages ## Everything CI runs
 	@tests/run.sh
 
 .PHONY: test-longer
-test-longer: packages ## Tests on the lab that are left out of `make test`: the watch, status, the verbs, the lab's reset, a killed rollback of profile upstream, the published daemon with and without TLS
+test-longer: packages ## Tests on the lab that are left out of `make test`: the watch, status, the verbs, the lab's reset, owners' networks and setups, the published daemon, profile upstream; some again with IPv6
 	@venv=$(ENVIRONMENT)
 	trap '$(LAB) down' EXIT
 	$(LAB) up --nodes 3 --profile full
-	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 -m longer tests/e2e/test_rolling.py tests/e2e/test_published.py
-	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 tests/e2e/test_watch.py tests/e2e/test_status.py tests/e2e/test_verbs.py tests/e2e/test_lab_reset.py tests/e2e/test_rollback_killed_upstream.py tests/e2e/test_secured_published.py tests/e2e/test_preflight_twelve.py tests/e2e/test_owners_setups.py tests/e2e/test_owners_network.py
+	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 -m longer tests/e2e
 	FAMILY=ipv6 $(LAB) up --nodes 3 --profile full
 	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 -k 'a4_p1_p2_p3 or p6_p7_p8_a_linked_unit' tests/e2e
 

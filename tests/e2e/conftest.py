@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,13 @@ if str(REPOSITORY) not in sys.path:
     sys.path.insert(0, str(REPOSITORY))
 
 from tests.e2e import rehearsal  # noqa: E402
+
+BEGAN = time.monotonic()
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """A line for each test as it begins: some take minutes."""
+    print(f"\n[{time.monotonic() - BEGAN:4.0f} s] {nodeid}", flush=True)
 
 
 @pytest.fixture

@@ -8,7 +8,11 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.e2e import rehearsal
+
+pytestmark = pytest.mark.by_name
 
 
 def left_behind() -> list[str]:

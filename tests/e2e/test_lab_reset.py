@@ -7,9 +7,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
+
 from tests.e2e import hosts as on
 from tests.e2e import rehearsal
 from tests.lab import faults, kubernetes, machines, network, state
+
+pytestmark = pytest.mark.longer
 
 LEFT = (
     "/var/lib/pi-controller-pods.rolled-back.x/raft",

@@ -25,6 +25,8 @@ from tests.lab.shell import run as command
 from tests.lab.shell import wait_for
 from tests.lab.state import Node
 
+pytestmark = pytest.mark.longer
+
 # As Tailscale and people write them; iptables-save cannot show such a table.
 NATIVE = """
 table %(ip)s nat {

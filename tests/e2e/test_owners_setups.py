@@ -20,6 +20,8 @@ from tests.e2e.world import world
 from tests.lab import cluster
 from tests.lab import state as files
 
+pytestmark = pytest.mark.longer
+
 DATA = "/var/lib/pi-controller"
 ETC = "/etc/systemd/system"
 LINKED = "/opt/pi-controller/pi-controller.service"

@@ -10,11 +10,15 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.e2e import rehearsal
 from tests.e2e.test_preflight import DROP_IN, PODS, UNIT, broken, found, full_disk, in_kubernetes, neighbours, table
 from tests.e2e.world import world
 from tests.lab import cluster
 from tests.lab import state as files
+
+pytestmark = pytest.mark.longer
 
 DATABASE = "/var/lib/pi-controller/pi-controller.db"
 # As a daemon does that sorts names in a way of its own.

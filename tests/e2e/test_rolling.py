@@ -185,7 +185,10 @@ def test_a_pod_that_does_not_start_gives_its_data_back(
 ) -> None:
     names = old_world("full")
     unable = rehearsal.strategy_arguments(
-        "rolling", standard_env=NO_START, safety={"auto_rollback_on_error": auto_rollback}
+        "rolling",
+        standard_env=NO_START,
+        safety={"auto_rollback_on_error": auto_rollback},
+        timeouts={"health_timeout": "20s"},
     )
     with rehearsal.witnessed(tmp_path) as witness:
         run = rehearsal.run_playbook(

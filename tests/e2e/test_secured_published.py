@@ -23,6 +23,8 @@ from tests.e2e.test_secured import CONFIG, holds, put, readable_by_others
 from tests.lab.pki import Authority
 from tests.lab.shell import wait_for
 
+pytestmark = pytest.mark.longer
+
 # The same paths on the Pis and on the control node, which ask the daemons both.
 CA, CERT, KEY = (f"/run/pi-controller-test-{name}" for name in ("ca.crt", "client.crt", "client.key"))
 USER = "migration"

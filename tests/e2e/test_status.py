@@ -18,6 +18,8 @@ import pytest
 
 from tests.e2e import rehearsal
 
+pytestmark = pytest.mark.longer
+
 STANDARD, TEMPORARY = 8080, 8082
 JOURNAL = "/var/backups/pi-controller-migration/journal.json"
 

@@ -7,7 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.e2e import rehearsal
+
+pytestmark = pytest.mark.longer
 
 BACKUPS = "/var/backups/pi-controller-migration"
 

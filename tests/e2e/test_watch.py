@@ -17,6 +17,8 @@ import pytest
 from tests.e2e import hosts as on
 from tests.e2e import rehearsal
 
+pytestmark = pytest.mark.longer
+
 FROZEN_FOR = 5.0
 PAUSE = ["-e", json.dumps({"migration": {"safety": {"auto_rollback_on_error": False}}})]
 STANDARD, TEMPORARY = 8080, 8082
