@@ -63,7 +63,10 @@ options:
     elements: str
     default: []
   wait_timeout:
-    description: Seconds for each of snapshot, restore, and applying it everywhere.
+    description:
+      - Seconds for each of snapshot, restore, and applying it everywhere, and for the other cluster to be at rest before writes
+        wait.
+      - A member of it that goes away while writes wait is waited for a third as long.
     type: float
     default: 60
   wait_leader:
@@ -129,6 +132,7 @@ from ..module_utils._core.modules import run_module
 from ..module_utils._daemon.drivers import clients_of, rest_options
 from ..module_utils._raft.carry import Carry
 from ..module_utils._raft.leader import LeaderSession, TimeLimits
+from ..module_utils._raft.state import settle
 from ..module_utils._sqlite.proof import digest_of
 
 
@@ -138,8 +142,9 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     carry = Carry(
         clients_of(params)[0], params["raft_dir"], Path(params["dest"]), params["wait_timeout"], result["steps"]
     )
-    # Looked at first: a cluster that cannot take the state must not cost a write pause.
+    # Waited for first: a cluster that cannot take the state must not cost a write pause.
     session = LeaderSession(clients_of({**params, "urls": params["to_urls"]}), TimeLimits(leader=params["wait_leader"]))
+    settle(session, params["wait_timeout"])
     # From here on the nodes refuse writes.
     result["changed"] = True
     carry.fence(clients_of({**params, "urls": params["from_urls"]}))

@@ -15,7 +15,7 @@ from .._core.failures import MigrationError
 from .._daemon.interface import Daemon
 from . import snapshots
 from .leader import LeaderSession
-from .state import restore, take
+from .state import restore, settle, take
 
 
 class Carry:
@@ -63,6 +63,9 @@ class Carry:
                 wanted=sha256,
                 next_step="check the storage, then take another snapshot",
             )
+        # It was at rest before writes began to wait. A member that is gone since then may be away for long, and the old
+        # cluster would serve meanwhile.
+        settle(session, self.timeout / 3)
         index = restore(session, state, self.timeout)
         self.done("restored")
         return index

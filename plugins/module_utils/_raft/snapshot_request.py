@@ -16,7 +16,7 @@ from .._core.safe_open import open_file
 from .._daemon.drivers import clients_of
 from . import snapshots
 from .leader import LeaderSession, TimeLimits
-from .state import free, newest, restore, take
+from .state import free, newest, restore, settle, take
 
 
 class SnapshotRequest:
@@ -83,6 +83,7 @@ class SnapshotRequest:
             )
         self.result.update(changed=True, leader=session.leader.as_dict(), index=before, elapsed=0.0)
         if not self.check_mode:
+            settle(session, self.wanted["wait_timeout"])
             self.result["index"] = restore(session, src, self.wanted["wait_timeout"])
             self.result["elapsed"] = round(time.monotonic() - began, 3)
         self._diff({"state": f"as of index {before}"}, {"state": f"of {src}"})

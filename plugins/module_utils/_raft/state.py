@@ -141,8 +141,10 @@ def free(session: LeaderSession, patience: float, timeout: float) -> list[str]:
 
 
 def restore(session: LeaderSession, src: Path, timeout: float) -> int:
-    """Send a state to the leader and wait until every member, learners too, has applied it; returns the index."""
-    settle(session, timeout)
+    """Send a state to the leader of a cluster at rest and wait until every member, learners too, has applied it.
+
+    Returns the leader's index.
+    """
     session.client().restore(src, timeout=timeout)
     session.view, session.leader = session.find_leader()
     return _all_applied(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from fake_raft import FakeCluster
 
 REAL = Path(__file__).parents[1] / "module_utils" / "fixtures" / "filesnapshotstore"
 REAL_ID = "7-1234-1795591827688"
+WAIT_TIMEOUT = 3
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def carry(run_module, old: FakeCluster, new: FakeCluster, raft_dir: Path, tmp_pa
                 "dest": str(tmp_path / "copy"),
                 "database": str(database),
                 "exclude_tables": ["raft_applied"],
-                "wait_timeout": 2,
+                "wait_timeout": WAIT_TIMEOUT,
                 "wait_leader": 1,
             },
         )
@@ -126,12 +128,31 @@ def test_a_member_that_does_not_apply_it_is_named(carry, old, new):
     assert "n3" in result["msg"]
 
 
-def test_nothing_is_restored_during_an_election(carry, old, new):
+def test_writes_do_not_wait_for_a_cluster_in_an_election(carry, old, new):
     """It comes back from behind a partition at this very moment: the leader will be deposed, and a restore with it."""
     old.before_change = fenced_when_asked(old, [])
     new.sends_to["n3"] = "127.0.2.3:1"
     result = carry()
     assert result["failed"]
     assert "not restored, since the cluster is not at rest" in result["msg"]
+    assert new.restored is None
+    assert (result["changed"], result["steps"]) == (False, {})
+    assert not any(node.read_only for node in old.nodes.values())
+
+
+def test_writes_do_not_wait_long_for_a_member_that_goes_away(carry, old, new):
+    """The kubelet starts a container again at once, or only after many seconds where it has ended before."""
+    fenced = fenced_when_asked(old, [])
+
+    def goes_away(node, method, call):
+        if call == "read-only":
+            new.sends_to["n3"] = "127.0.2.3:1"
+        return fenced(node, method, call)
+
+    old.before_change = goes_away
+    result = carry()
+    assert result["failed"]
+    (waited,) = re.findall(r"not restored, since the cluster is not at rest after ([0-9.]+) s", result["msg"])
+    assert float(waited) < WAIT_TIMEOUT
     assert new.restored is None
     assert list(result["steps"]) == ["fenced", "taken"]
