@@ -12,6 +12,10 @@ LAB := python3 -m tests.lab
 ENVIRONMENT = $$(tests/lab/environment.sh)
 # What kind of lab: see tests/lab/options.py.
 export KUBERNETES SUITE PROXY DATASTORE CPU BACKENDS FAMILY
+# Every run of a tool would compile all that it imports, longer than most of them work otherwise: what is compiled is kept, outside
+# the checkout, also on machines that turn this off.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(abspath $(or $(PI_LAB_CACHE),/var/cache/pi-lab)/bytecode)
 
 .PHONY: help
 help: ## Show what can be made
