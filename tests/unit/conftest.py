@@ -28,6 +28,19 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(Path(__file__).parent), str(CHECKOUT / ".collections")]
 
 
+# `copy` would start two Pythons for it, which takes longer than the rest of a short run.
+KEEP = """
+from __future__ import annotations
+from pathlib import Path
+from ansible.plugins.action import ActionBase
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        Path(self._task.args["dest"]).write_text(self._task.args["content"])
+        return {"changed": True}
+"""
+
+
 def import_plugin(path: str) -> Any:
     """`import_plugin("module_utils._daemon.pi_controller.client")` is that file of the collection."""
     return importlib.import_module(f"{COLLECTION}.plugins.{path}")
@@ -50,11 +63,24 @@ def ansible_playbook() -> str:
 
 
 @pytest.fixture
-def evaluate(tmp_path: Path, ansible_playbook: str) -> Callable[..., list[Any]]:
+def keep(tmp_path: Path) -> Callable[[str, Path], dict[str, Any]]:
+    """`keep(text, file)` is a task that writes a text to a file of this machine, in a play that is in the test's folder.
+
+    It runs in the worker that Ansible forks for it; no module is started.
+    """
+    (tmp_path / "action_plugins").mkdir()
+    (tmp_path / "action_plugins/keep.py").write_text(KEEP)
+    return lambda content, dest: {"name": f"Write {dest.name}", "keep": {"content": content, "dest": str(dest)}}
+
+
+@pytest.fixture
+def evaluate(
+    tmp_path: Path, ansible_playbook: str, keep: Callable[[str, Path], dict[str, Any]]
+) -> Callable[..., list[Any]]:
     """What an expression comes to with the variables of a role, in a real run, once for each case.
 
-    `evaluate("cutover", "{{ raft_migration_proof }}", [{"raft_migration_carried": {...}}, ...])`; a case gives the same
-    variables as every other one. With a `task` its own variables are there as well.
+    `evaluate("cutover", "{{ raft_migration_proof }}", [{"raft_migration_carried": {...}}, ...])`; a variable that a case does not
+    give is undefined in it. With a `task` its own variables are there as well.
     """
 
     def run(
@@ -67,17 +93,11 @@ def evaluate(tmp_path: Path, ansible_playbook: str) -> Callable[..., list[Any]]:
                 "vars": {
                     "came_to": expression,
                     **(task or {}).get("vars", {}),
-                    **{name: f"{{{{ item.{name} }}}}" for name in cases[0]},
+                    **{name: f"{{{{ item.{name} }}}}" for name in sorted({name for case in cases for name in case})},
                 },
                 "loop": cases,
             },
-            {
-                "ansible.builtin.copy": {
-                    "content": "{{ found | to_json }}",
-                    "dest": "{{ playbook_dir }}/found.json",
-                    "mode": "0600",
-                }
-            },
+            keep("{{ found | to_json }}", tmp_path / "found.json"),
         ]
         (tmp_path / "play.json").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
         command = [

@@ -67,24 +67,27 @@ def test_p6_a_finished_migration_is_not_rolled_back_for_its_archive(
     assert ("GOES BACK" in output) is goes_back
 
 
-@pytest.mark.parametrize(
-    ("removed", "looked", "obstacles", "refused"),
-    [
+def test_a7_without_an_archive_rollback_is_pi_by_pi_only(evaluate: Any):
+    variables = yaml.safe_load((CHECKOUT / "roles/rollback/vars/main.yml").read_text())
+    given: list[
+        tuple[bool, bool, list[str], bool]
+    ] = [  # whether it is removed, the Pis looked at, obstacles, and what it comes to
         (True, True, [], False),
         (True, True, ["pi-2 is missing"], True),
         (True, False, [], True),
         (False, True, ["pi-2 is missing"], False),
         (False, False, [], False),
-    ],
-)
-def test_a7_without_an_archive_rollback_is_pi_by_pi_only(
-    evaluate: Any, removed: bool, looked: bool, obstacles: list[str], refused: bool
-):
-    variables = yaml.safe_load((CHECKOUT / "roles/rollback/vars/main.yml").read_text())
-    case = {"raft_migration_recorded": {"archive_removed": removed}, "raft_migration_not_by_turns": obstacles}
-    if looked:
-        case["raft_migration_standing"] = {"members": []}
-    assert evaluate("preflight", variables["raft_migration_needs_removed_archive"], [case]) == [refused]
+    ]
+    cases = [
+        {
+            "raft_migration_recorded": {"archive_removed": removed},
+            "raft_migration_not_by_turns": obstacles,
+            **({"raft_migration_standing": {"members": []}} if looked else {}),
+        }
+        for removed, looked, obstacles, _refused in given
+    ]
+    found = evaluate("preflight", variables["raft_migration_needs_removed_archive"], cases)
+    assert found == [refused for *_case, refused in given]
 
 
 def test_a7_the_archive_goes_last_and_only_where_its_owner_says_so():

@@ -53,12 +53,10 @@ def test_d11_a_pod_has_time_to_stop_gracefully(longest: int) -> None:
     assert defaults["pi_controller_termination_grace_period"] > longest
 
 
-@pytest.mark.parametrize(("certificate", "kind"), [("", "httpGet"), ("/etc/pi-controller/client.pem", "tcpSocket")])
-def test_d6_probes_need_no_client_certificate(evaluate: Callable[..., list[Any]], certificate: str, kind: str) -> None:
+def test_d6_probes_need_no_client_certificate(evaluate: Callable[..., list[Any]]) -> None:
     render = tasks()[0]
     given = {
         **{name: "x" for name in ("pi_controller_daemonset", "pi_controller_namespace", "raft_migration_address")},
-        "pi_controller_client_cert": certificate,
         "raft_migration_port_set": "temporary",
         "raft_migration": {
             "temporary_ports": {"rest": 8082, "grpc": 9093, "raft": 9092},
@@ -74,14 +72,16 @@ def test_d6_probes_need_no_client_certificate(evaluate: Callable[..., list[Any]]
         "'daemonset.yml.j2'",
         f"'{template}', template_vars={{'raft_migration_nodes': ['pi-1'], '_security_context': {{}}}}",
     )
-    (daemonset,) = evaluate("cluster", text, [given], render)
-    (container,) = daemonset["spec"]["template"]["spec"]["containers"]
-    assert {
-        probe
-        for name in ("readinessProbe", "livenessProbe")
-        for probe in container[name]
-        if probe in ("httpGet", "tcpSocket")
-    } == {kind}
+    kinds = {"": "httpGet", "/etc/pi-controller/client.pem": "tcpSocket"}
+    cases = [{**given, "pi_controller_client_cert": certificate} for certificate in kinds]
+    for daemonset, kind in zip(evaluate("cluster", text, cases, render), kinds.values(), strict=True):
+        (container,) = daemonset["spec"]["template"]["spec"]["containers"]
+        assert {
+            probe
+            for name in ("readinessProbe", "livenessProbe")
+            for probe in container[name]
+            if probe in ("httpGet", "tcpSocket")
+        } == {kind}
 
 
 def test_d7_the_derived_user_is_under_what_the_owner_sets(evaluate: Callable[..., list[Any]]) -> None:

@@ -54,10 +54,9 @@ PLAY = """
   tasks:
     - set_fact: {own: "{{ inventory_hostname }}"}
       when: inventory_hostname != 'pi-2'
-    - copy:
+    - keep:
         content: "{{ groups.all | pi_controller.raft_migration.by_host(hostvars, name, default='none') | to_json }}"
         dest: "{{ playbook_dir }}/{{ name }}.json"
-        mode: "0600"
       loop: [own, templated, inventory_hostname]
       loop_control: {loop_var: name}
       delegate_to: localhost
@@ -65,6 +64,7 @@ PLAY = """
 """
 
 
+@pytest.mark.usefixtures("keep")
 def test_a_variable_is_evaluated_for_its_own_host(tmp_path: Path, ansible_playbook: str) -> None:
     (tmp_path / "play.yml").write_text(PLAY)
     variables = {

@@ -59,21 +59,18 @@ def test_a5_the_module_asks_the_api(run_module, monkeypatch):
     assert fake.writes == []
 
 
-@pytest.mark.parametrize(
-    ("found", "given", "expected"),
-    [
-        ({"names": {"10.0.0.1": "pi-1"}}, {}, "pi-1"),
-        ({"failed": True, "msg": "no API"}, {}, "10.0.0.1"),
-        ({"names": {"10.0.0.1": "pi-1"}}, {"pi_controller_node_name": "mine"}, "mine"),
-    ],
-)
-def test_a5_discover_takes_the_node_that_was_found(evaluate, found, given, expected):
+def test_a5_discover_takes_the_node_that_was_found(evaluate):
     """As the tasks of discover.yml decide it; what the owner has set wins, and without the API the inventory's name stays."""
     tasks = {task["name"]: task for task in yaml.safe_load((CHECKOUT / "roles/run/tasks/discover.yml").read_text())}
     first = tasks["Read and check the configuration"]["ansible.builtin.set_fact"]["raft_migration_node"]
     know = tasks["Set each Pi's node"]
     later = know["ansible.builtin.set_fact"]["raft_migration_node"].strip("{} ")
     when = " and ".join(f"({condition})" for condition in know["when"])
-    case = {"raft_migration_found_nodes": found, "case_name": "10.0.0.1", **given}
+    found, name = {"names": {"10.0.0.1": "pi-1"}}, {"case_name": "10.0.0.1"}
+    cases = [
+        {**name, "raft_migration_found_nodes": found},
+        {**name, "raft_migration_found_nodes": {"failed": True, "msg": "no API"}},
+        {**name, "raft_migration_found_nodes": found, "pi_controller_node_name": "mine"},
+    ]
     expression = f"{{{{ {later} if {when} else {first.strip('{} ')} }}}}".replace("inventory_hostname", "case_name")
-    assert evaluate("run", expression, [case]) == [expected]
+    assert evaluate("run", expression, cases) == ["pi-1", "10.0.0.1", "mine"]

@@ -10,7 +10,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import CHECKOUT, COLLECTION
@@ -31,14 +33,16 @@ NAMES = [*OWN, "ansible.plugins.filter.core", "ansible.plugins.test.core"]
 
 
 @pytest.mark.parametrize("action", ["k8s_node_names", "quorum_watch"])
-def test_workers_find_filters_lookup_and_client_loaded(tmp_path: Path, ansible_playbook: str, action: str) -> None:
+def test_workers_find_filters_lookup_and_client_loaded(
+    tmp_path: Path, ansible_playbook: str, keep: Callable[[str, Path], dict[str, Any]], action: str
+) -> None:
     """The task itself is skipped: what counts is what is there before a worker is forked for it."""
     options = {"k8s_node_names": {"addresses": {}}, "quorum_watch": {"state": "stopped", "path": str(tmp_path)}}
     names = [*NAMES, "kubernetes.client"] if action == "k8s_node_names" else NAMES
     tasks = [
         {f"pi_controller.raft_migration.{action}": options[action], "when": False},
         {"set_fact": {"found": "{{ names | map('loaded') | list }}"}},
-        {"copy": {"content": "{{ found | to_json }}", "dest": str(tmp_path / "found.json"), "mode": "0600"}},
+        keep("{{ found | to_json }}", tmp_path / "found.json"),
     ]
     (tmp_path / "filter_plugins").mkdir()
     (tmp_path / "filter_plugins/loaded.py").write_text(FILTER)
