@@ -36,7 +36,9 @@ from ansible.plugins.action import ActionBase
 
 class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
-        Path(self._task.args["dest"]).write_text(self._task.args["content"])
+        path = Path(self._task.args["dest"])
+        path.touch(0o600)
+        path.write_text(self._task.args["content"])
         return {"changed": True}
 """
 

@@ -24,9 +24,28 @@ def tasks_of(path: str) -> list[dict[str, Any]]:
     return yaml.safe_load((ROLES / path).read_text())
 
 
+Keep = Callable[[str, Path], dict[str, Any]]
+
+# Writes what the watch's folder says of the run that this task is part of.
+NAME_THE_RUN = """
+import json
+from pathlib import Path
+from ansible.plugins.action import ActionBase
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.processes import playbook_run
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        path = Path(self._task.args["dest"])
+        path.touch(0o600)
+        path.write_text(json.dumps({"run": dict(playbook_run().as_dict())}))
+        return {"changed": False}
+"""
+
+
 @pytest.fixture
-def play(tmp_path: Path, ansible_playbook: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+def play(tmp_path: Path, ansible_playbook: str, keep: Keep) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs tasks on hosts of this machine, with variables of their own."""
+    (tmp_path / "action_plugins/name_the_run.py").write_text(NAME_THE_RUN)
 
     def run(
         tasks: list[dict[str, Any]], hosts: dict[str, dict[str, Any]], **more: Any
@@ -64,7 +83,9 @@ def journal(state: str, facts: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("claimed", ["what the units hold", "something else", "nothing"])
-def test_l1_an_opening_in_one_journal_is_proven_by_the_units(tmp_path: Path, play: Any, claimed: str) -> None:
+def test_l1_an_opening_in_one_journal_is_proven_by_the_units(
+    tmp_path: Path, play: Any, keep: Keep, claimed: str
+) -> None:
     digests = import_plugin("module_utils._sqlite.proof")
     databases = {name: tmp_path / name / "pi-controller.db" for name in ("pi-1", "pi-2", "pi-3")}
     for path in databases.values():
@@ -88,7 +109,7 @@ def test_l1_an_opening_in_one_journal_is_proven_by_the_units(tmp_path: Path, pla
         {"name": "Know", "ansible.builtin.include_vars": str(ROLES / f"{role}/vars/main.yml")}
         for role in ("cluster", "run")
     ]
-    reached = {"name": "Open", "ansible.builtin.copy": {"content": "", "dest": f"{tmp_path}/opened", "mode": "0600"}}
+    reached = keep("", tmp_path / "opened")
     done = play(
         [*variables, opened, reached], hosts, raft_migration_hosts="k3s_cluster", raft_migration={"backup_path": "/b"}
     )
@@ -100,19 +121,15 @@ def test_l1_an_opening_in_one_journal_is_proven_by_the_units(tmp_path: Path, pla
 
 
 @pytest.mark.parametrize("written", [True, False])
-def test_l1_a_journal_that_cannot_be_written_leaves_what_is_known(tmp_path: Path, play: Any, written: bool) -> None:
+def test_l1_a_journal_that_cannot_be_written_leaves_what_is_known(
+    tmp_path: Path, play: Any, keep: Keep, written: bool
+) -> None:
     (tmp_path / "file").write_text("in which there can be no folder")
     include = {"name": "pi_controller.raft_migration.cluster", "tasks_from": "record"}
     record: dict[str, Any] = {"ansible.builtin.include_role": include}
     record["vars"] = {"raft_migration_record": {"phase": "cutover", "state": "done", "facts": {"opening": True}}}
     know = {"ansible.builtin.include_vars": str(ROLES / "cluster/vars/main.yml")}
-    state = {
-        "ansible.builtin.copy": {
-            "content": "{{ raft_migration_recorded | to_json }}",
-            "dest": f"{tmp_path}/state",
-            "mode": "0600",
-        }
-    }
+    state = keep("{{ raft_migration_recorded | to_json }}", tmp_path / "state")
     block = {"block": [know, record], "rescue": [{"ansible.builtin.meta": "clear_host_errors"}]}
     known = {"raft_migration_journal": journal("started", {"fence": "network", "opening": True})}
     backups = {"raft_migration": {"backup_path": f"{tmp_path}/{'backups' if written else 'file/backups'}"}}
@@ -165,25 +182,9 @@ def test_l4_a_rollback_looks_at_the_lock_where_it_may_stop() -> None:
     assert found["finish"][0] == "pods_away.yml", "the units serve before it"
 
 
-def watched(folder: Path) -> list[dict[str, Any]]:
-    """Tasks that make the watch's folder one of the run they are in."""
-    about = (
-        "import json, os, sys; sys.path.insert(0, sys.argv[1]);"
-        "from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.processes import playbook_run;"
-        "print(json.dumps({'run': dict(playbook_run().as_dict())}))"
-    )
-    know = {
-        "name": "Know",
-        "ansible.builtin.command": {"argv": [sys.executable, "-c", about, str(CHECKOUT / ".collections")]},
-        "register": "run",
-    }
-    return [
-        know,
-        {
-            "name": "Write",
-            "ansible.builtin.copy": {"content": "{{ run.stdout }}", "dest": f"{folder}/watch.json", "mode": "0600"},
-        },
-    ]
+def watched(folder: Path) -> dict[str, Any]:
+    """A task that makes the watch's folder one of the run it is in."""
+    return {"name": "Name the run", "name_the_run": {"dest": f"{folder}/watch.json"}}
 
 
 @pytest.mark.parametrize("kind", ["lock_lost", "leader_lost", None])
@@ -204,7 +205,7 @@ def test_l4_a_lost_lock_stops_the_task_and_nothing_else_does(tmp_path: Path, pla
     if kind:
         (watch / "alerts.jsonl").write_text(json.dumps(alert) + "\n")
     done = play(
-        [*watched(watch), *tasks_of("rollback/tasks/lock_held.yml")], {"pi-1": {}}, raft_migration_watch_dir=str(watch)
+        [watched(watch), *tasks_of("rollback/tasks/lock_held.yml")], {"pi-1": {}}, raft_migration_watch_dir=str(watch)
     )
     assert (done.returncode != 0) == (kind == "lock_lost"), done.stdout + done.stderr
     if kind == "lock_lost":
@@ -247,7 +248,7 @@ def test_k11_past_the_opening_a_lost_leader_is_waited_out(
         "raft_migration_recorded": {"opening": opening},
         "raft_migration_outage_limit": 1,
     }
-    done = play([*watched(watch), known, {"ansible.builtin.set_fact": facts}, phase], {"pi-1": {}, "pi-2": {}})
+    done = play([watched(watch), known, {"ansible.builtin.set_fact": facts}, phase], {"pi-1": {}, "pi-2": {}})
     assert (done.returncode == 0) == goes_on, done.stdout + done.stderr
     assert shown in done.stdout
     assert ("it goes on" in done.stdout) == goes_on

@@ -51,7 +51,6 @@ def play(tmp_path: Path, ansible_playbook: str) -> Play:
             "pi_controller_data_dir": str(tmp_path / "data"),
             "pi_controller_pod_data_dir": str(tmp_path / "pods"),
             "ansible_python_interpreter": sys.executable,
-            "found": str(tmp_path / "found.json"),
         }
         (tmp_path / "hosts.json").write_text(json.dumps({"k3s_cluster": {"hosts": {"pi-1": {}}, "vars": variables}}))
         defaults = {"group/pi_controller.raft_migration.kubernetes": {"kubeconfig": str(tmp_path / "kubeconfig")}}
@@ -94,7 +93,7 @@ def test_k8_the_daemonset_is_made_once_from_its_template(play):
     assert {port["hostPort"] for port in spec["containers"][0]["ports"]} == {8082, 9092, 9093}
 
 
-def test_k6_pre_flight_tries_the_very_pod_that_prepare_makes(play):
+def test_k6_pre_flight_tries_the_very_pod_that_prepare_makes(play, keep, tmp_path):
     kube = FakeKube(lag=0)
     kube.objects["/version"] = {"gitVersion": "v1.35.2+k3s1"}
     kube.objects[CORE] = {"metadata": {"name": NAME, "labels": {}}, "status": {"phase": "Active"}}
@@ -114,13 +113,7 @@ def test_k6_pre_flight_tries_the_very_pod_that_prepare_makes(play):
                         "raft_migration_lock_namespace": "default",
                     },
                 },
-                {
-                    "copy": {
-                        "content": "{{ raft_migration_seen_kubernetes | to_json }}",
-                        "dest": "{{ found }}",
-                        "mode": "0600",
-                    }
-                },
+                keep("{{ raft_migration_seen_kubernetes | to_json }}", tmp_path / "found.json"),
             ],
         )
 
@@ -151,10 +144,9 @@ def test_k11_a_pod_leaves_the_service_by_its_label(play):
     assert kube.objects[f"{CORE}/pods/{NAME}-1a"]["metadata"]["labels"]["raft-migration/serving"] == "false"
 
 
-def after_failure(folder: Path) -> list[dict[str, Any]]:
+def after_failure(folder: Path, keep: Callable[[str, Path], dict[str, Any]]) -> list[dict[str, Any]]:
     """What the last play does after a phase that stopped, with a file in place of the rollback."""
-    began = {"name": "Go back", "ansible.builtin.copy": {"content": "", "dest": str(folder / "began"), "mode": "0600"}}
-    (folder / "back.yml").write_text(yaml.safe_dump([began]))
+    (folder / "back.yml").write_text(yaml.safe_dump([keep("", folder / "began")]))
     failure = {"phase": "port_migration", "host": "pi-1", "task": "Ports", "message": "it stopped"}
     known = {
         "raft_migration_failures": [failure],
@@ -166,7 +158,7 @@ def after_failure(folder: Path) -> list[dict[str, Any]]:
     return [{"set_fact": known}, *yaml.safe_load((CHECKOUT / "roles/run/tasks/after_failure.yml").read_text())]
 
 
-def test_k11_an_unreachable_api_is_one_sentence_and_a_pause(play, tmp_path):
+def test_k11_an_unreachable_api_is_one_sentence_and_a_pause(play, keep, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -181,7 +173,7 @@ def test_k11_an_unreachable_api_is_one_sentence_and_a_pause(play, tmp_path):
             [
                 {"block": [{**reading, "name": "First"}], "rescue": [reported]},
                 {"block": [role("cluster", "daemonset", raft_migration_port_set="temporary")], "rescue": [reported]},
-                *after_failure(tmp_path),
+                *after_failure(tmp_path, keep),
             ],
         )
         seconds = time.monotonic() - began
@@ -196,9 +188,9 @@ def test_k11_an_unreachable_api_is_one_sentence_and_a_pause(play, tmp_path):
     assert not (tmp_path / "began").exists()
 
 
-def test_k11_where_kubernetes_answers_a_rollback_begins(play, tmp_path):
+def test_k11_where_kubernetes_answers_a_rollback_begins(play, keep, tmp_path):
     with served(FakeKube(lag=0)) as port:
-        done = play(port, after_failure(tmp_path))
+        done = play(port, after_failure(tmp_path, keep))
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "began").exists()

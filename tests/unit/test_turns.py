@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role `turns`, run by Ansible on this machine with modules that only write down how they were called.
+"""The role `turns`, run by Ansible on this machine with actions in the modules' places that only write down how they were called.
 
 The journals are real files.
 """
@@ -38,35 +38,59 @@ REPLACED = (
     "unit_takeover",
     "quorum_watch",
 )
-# Not a Python module to Ansible, so it is given its arguments in a file. Which host it is, only the remote_tmp says.
-RECORDER = """#!{python}
-# WANT_JSON
-import json, sys
+# Action plugins in the places of the modules: they run in the worker that Ansible forks for a task. Three hosts with dozens of tasks would
+# start hundreds of processes otherwise. Each asks the connection first, as a module does, so that a Pi can be out of reach.
+RECORDER = """
+import json
 from pathlib import Path
+from ansible.plugins.action import ActionBase
 
-world = Path({world!r})
-args = json.loads(Path(sys.argv[1]).read_text())
-host, check = Path(args.get("_ansible_remote_tmp", "")).name, bool(args.get("_ansible_check_mode"))
-given = {{key: value for key, value in args.items() if not key.startswith("_ansible")}}
-with (world / "calls.jsonl").open("a") as log:
-    log.write(json.dumps({{"module": {name!r}, "host": host, "check": check, "args": given}}) + "\\n")
-state = json.loads((world / "state.json").read_text())
-if {name!r} == "raft_membership":
-    state["leader"] = given["node_id"]
-    (world / "state.json").write_text(json.dumps(state))
-if state.get("away_after") == [{name!r}, host] and not check:
-    (world / "away" / host).touch()
-addresses = {addresses!r}
-members = [{{"id": pi, "address": f"{{addresses[pi]}}:9091"}} for pi in addresses]
-leader = {{"id": state["leader"], "address": f"{{addresses[state['leader']]}}:9091"}}
-can = state.get("capabilities", ["transfer"])
-answers = {{
-    "raft_info": {{"leader": leader, "members": members, "capabilities": can, "unanswered": []}},
-    "unit_handover": {{"changed": True, "away": {{"from": 1767225600.5, "seconds": 1.25}}}},
-    "traffic_gate": {{"changed": True, "began": 1767225600.25, "ended": 1767225602.75}},
-}}
-fails = state["fails"].get({name!r} + ("" if not check else " --check"), {{}}).get(host)
-print(json.dumps({{"failed": True, "msg": fails}} if fails else answers.get({name!r}, {{"changed": True}})))
+NAME, WORLD, ADDRESSES = {name!r}, Path({world!r}), {addresses!r}
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        self._low_level_execute_command("true")
+        host, check = self._task.delegate_to or task_vars["inventory_hostname"], self._task.check_mode
+        given = json.loads(json.dumps(self._task.args))
+        with (WORLD / "calls.jsonl").open("a") as log:
+            log.write(json.dumps({{"module": NAME, "host": host, "check": check, "args": given}}) + "\\n")
+        state = json.loads((WORLD / "state.json").read_text())
+        if NAME == "raft_membership":
+            state["leader"] = given["node_id"]
+            (WORLD / "state.json").write_text(json.dumps(state))
+        if state.get("away_after") == [NAME, host] and not check:
+            (WORLD / "away" / host).touch()
+        members = [{{"id": pi, "address": f"{{ADDRESSES[pi]}}:9091"}} for pi in ADDRESSES]
+        leader = {{"id": state["leader"], "address": f"{{ADDRESSES[state['leader']]}}:9091"}}
+        can = state.get("capabilities", ["transfer"])
+        answers = {{
+            "raft_info": {{"leader": leader, "members": members, "capabilities": can, "unanswered": []}},
+            "unit_handover": {{"changed": True, "away": {{"from": 1767225600.5, "seconds": 1.25}}}},
+            "traffic_gate": {{"changed": True, "began": 1767225600.25, "ended": 1767225602.75}},
+        }}
+        fails = state["fails"].get(NAME + (" --check" if check else ""), {{}}).get(host)
+        return {{"failed": True, "msg": fails}} if fails else answers.get(NAME, {{"changed": True}})
+"""
+# The module itself, in this process.
+HERE = """
+import contextlib, io, json
+from ansible.module_utils.testing import patch_module_args
+from ansible.plugins.action import ActionBase
+from ansible_collections.pi_controller.raft_migration.plugins.modules import {name}
+from ansible_collections.pi_controller.raft_migration.plugins.plugin_utils import preload  # as the collection's own actions do
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        self._low_level_execute_command("true")
+        internal = {{
+            "_ansible_check_mode": self._task.check_mode,
+            "_ansible_diff": self._task.diff,
+            "_ansible_remote_tmp": {tmp!r},
+        }}
+        arguments, printed = {{**json.loads(json.dumps(self._task.args)), **internal}}, io.StringIO()
+        with patch_module_args(arguments), contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            {name}.main()
+        return json.loads(printed.getvalue())
 """
 
 
@@ -80,19 +104,18 @@ class World:
             (folder / name).mkdir()
         (folder / "connection_plugins/flaky.py").write_text(CONNECTION)
         ours = folder / "collections/ansible_collections/pi_controller/raft_migration"
-        (ours / "plugins/modules").mkdir(parents=True)
+        for name in ("modules", "action"):
+            (ours / "plugins" / name).mkdir(parents=True)
         for name in ("roles", "meta", "galaxy.yml"):
             (ours / name).symlink_to(CHECKOUT / name)
-        for name in ("filter", "lookup", "module_utils", "doc_fragments"):
+        for name in ("filter", "lookup", "module_utils", "plugin_utils", "doc_fragments"):
             (ours / "plugins" / name).symlink_to(CHECKOUT / "plugins" / name)
         for name in REAL:
             (ours / f"plugins/modules/{name}.py").symlink_to(CHECKOUT / f"plugins/modules/{name}.py")
+            (ours / f"plugins/action/{name}.py").write_text(HERE.format(name=name, tmp=str(folder / "tmp")))
         for name in REPLACED:
-            self._recorder(ours, name)
-
-    def _recorder(self, collection: Path, name: str) -> None:
-        text = RECORDER.format(python=sys.executable, world=str(self.folder), name=name, addresses=ADDRESSES)
-        (collection / f"plugins/modules/{name}.py").write_text(text)
+            text = RECORDER.format(world=str(folder), name=name, addresses=ADDRESSES)
+            (ours / f"plugins/action/{name}.py").write_text(text)
 
     def write(self, leader: str, fails: dict[str, dict[str, str]]) -> None:
         (self.folder / "state.json").write_text(json.dumps({"leader": leader, "fails": fails}))
@@ -123,7 +146,6 @@ class World:
     def run(self, peers: Sequence[str] = PIS, **more: Any) -> subprocess.CompletedProcess[str]:
         hosts = {
             pi: {
-                "ansible_remote_tmp": str(self.folder / "tmp" / pi),
                 "raft_migration_address": ADDRESSES[pi],
                 "raft_migration_node": f"node-{pi}",
                 "raft_migration": {
