@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,18 @@ def import_plugin(path: str) -> Any:
     return importlib.import_module(f"{COLLECTION}.plugins.{path}")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # pytest-xdist would begin with the files that have the most tests, and be left with one process that works on a slow one.
+    config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A run of ansible-playbook takes seconds, so each test that has one is `slow`."""
+    """A run of ansible-playbook takes seconds, so each test that has one is `slow`. Files with the most of these come first."""
     for item in items:
         if "ansible_playbook" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture
