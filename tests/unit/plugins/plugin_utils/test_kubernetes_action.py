@@ -75,12 +75,13 @@ def test_where_it_could_make_a_difference_the_module_runs(run: Run, different: d
 
 
 def test_the_python_of_the_run_by_another_name_is_the_same(run: Run):
-    names = [
-        path for path in Path(sys.executable).parent.glob("python*") if path.resolve() == Path(sys.executable).resolve()
-    ]
+    folder = Path(sys.executable).parent
+    names = [str(path) for path in folder.glob("python*") if path.resolve() == Path(sys.executable).resolve()]
+    each = {"loop": names, "vars": {"ansible_python_interpreter": "{{ item }}"}}
     with served(FakeKube(lag=0)) as port:
-        runs = [run(port, MAKE, ansible_python_interpreter=str(name)) for name in names]
-    assert [started_a_module(done) for done in runs] == [False] * len(names)
+        done = run(port, {**MAKE, **each})
+    assert [f"(item={name})" in done.stdout for name in names] == [True] * len(names)
+    assert not started_a_module(done)
 
 
 def test_check_mode_and_diff_reach_the_work(run: Run):
