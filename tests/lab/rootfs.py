@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -83,6 +84,8 @@ def _make(suite: str, folder: Path) -> None:
         ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, root, *sources(suite, entries)],
         cache.log_file("root"),
         timeout=1800,
+        # The packages' own scripts run with this environment: where Python keeps what it compiles here is not where a host of the lab does.
+        env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
         cwd=Path("/"),
     )
     adapt(root)

@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import os
 import re
 import tarfile
 import threading
@@ -99,6 +100,25 @@ def test_a_machine_without_an_entry_for_debian_is_refused(tmp_path: Path) -> Non
     (tmp_path / "sources.list.d").mkdir()
     with pytest.raises(LabError, match="has no entry for Debian"):
         rootfs.sources("trixie", tmp_path, tmp_path)
+
+
+def test_packages_of_a_host_compile_python_where_the_host_looks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mmdebstrap").write_text(f"#!/bin/sh\nenv >{tmp_path}/environment\n")
+    (tmp_path / "mmdebstrap").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", "/bytecode")
+    for module, name, replacement in (
+        (cache, "CACHE", tmp_path),
+        (rootfs, "sources", lambda *_: []),
+        (rootfs, "adapt", lambda _root: None),
+    ):
+        monkeypatch.setattr(module, name, replacement)
+    rootfs._make("trixie", tmp_path)
+    environment = (tmp_path / "environment").read_text()
+    assert f"PATH={tmp_path}" in environment
+    assert "PYTHON" not in environment
 
 
 def test_all_options_that_cannot_be_are_named_at_once() -> None:
