@@ -187,8 +187,10 @@ def test_the_innermost_wait_says_what_it_waits_for(capsys: pytest.CaptureFixture
     with progress.waiting("outer", every=0.01), progress.waiting(text, every=0.01):
         assert spoken.wait(10)
     lines = [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()]
-    assert lines[:3] == ["outer", "inner 1", "inner 2 ..."]
-    assert "outer ..." not in lines[: lines.index("inner 2 ...")]
+    # On a busy machine the outer one may wait for a while before the inner one begins.
+    inner = lines.index("inner 1")
+    assert lines[0] == "outer"
+    assert lines[inner : inner + 2] == ["inner 1", "inner 2 ..."]
 
 
 def test_the_inventory_has_the_groups_of_k3s_ansible() -> None:
