@@ -102,9 +102,7 @@ def test_a_machine_without_an_entry_for_debian_is_refused(tmp_path: Path) -> Non
         rootfs.sources("trixie", tmp_path, tmp_path)
 
 
-def test_packages_of_a_host_compile_python_where_the_host_looks_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_packages_of_a_host_compile_python_for_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mmdebstrap").write_text(f"#!/bin/sh\nenv >{tmp_path}/environment\n")
     (tmp_path / "mmdebstrap").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
