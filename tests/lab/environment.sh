@@ -65,4 +65,6 @@ if [ ! -e "$venv/.complete" ]; then
         touch "$venv/.complete"
     fi
 fi
+# What the Makefile has Python keep: of the folders that tests make there would be more with each run.
+rm -rf "$cache/bytecode/tmp" 2>/dev/null || true
 printf '%s\n' "$venv"
