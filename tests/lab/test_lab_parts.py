@@ -10,6 +10,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 import tarfile
 import threading
 from pathlib import Path
@@ -117,6 +119,19 @@ def test_packages_of_a_host_compile_python_for_the_host(tmp_path: Path, monkeypa
     environment = (tmp_path / "environment").read_text()
     assert f"PATH={tmp_path}" in environment
     assert "PYTHON" not in environment
+
+
+def test_make_has_python_keep_what_it_compiles(tmp_path: Path) -> None:
+    """Also on a machine that turns this off, as many container images do."""
+    checkout = Path(__file__).resolve().parents[2]
+    shown = "import sys; print(sys.dont_write_bytecode, sys.pycache_prefix)"
+    (tmp_path / "more").write_text(f"include {checkout}/Makefile\nshow:\n\t@{sys.executable} -c '{shown}'\n")
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PI_LAB_CACHE": str(tmp_path)}
+    command = ["make", "--no-print-directory", "--file", str(tmp_path / "more"), "show"]
+    done = subprocess.run(
+        command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == f"False {tmp_path}/bytecode\n"
 
 
 def test_all_options_that_cannot_be_are_named_at_once() -> None:
