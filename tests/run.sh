@@ -21,8 +21,11 @@ suites() {  # folders below tests/
     local suite parallel result=0
     for suite in "$@"; do
         parallel=()
-        # A file stays whole: some have listeners on addresses of their own.
-        [ "$suite" != unit ] || parallel=(-n 2 --dist loadfile)
+        case $suite in
+            # A file stays whole: some have listeners on addresses of their own.
+            unit) parallel=(-n 2 --dist loadfile) ;;
+            witness) parallel=(-n 2) ;;
+        esac
         part "$suite" fresh "$venv/bin/python" -m pytest -q "${parallel[@]}" "tests/$suite" || result=1
     done
     return "$result"

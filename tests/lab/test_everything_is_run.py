@@ -19,18 +19,12 @@ def test_every_folder_with_tests_is_run() -> None:
 
 
 def test_every_test_on_the_lab_is_run() -> None:
-    """Each file in one of the two; one with tests that are marked `longer` in both, which share them by that mark."""
-    longer = (TESTS.parent / "Makefile").read_text(encoding="utf-8")
-    files = {
-        path.name: "pytest.mark.longer" in path.read_text(encoding="utf-8") for path in TESTS.glob("e2e/test_*.py")
+    """By its marks: `longer` is for `make test-longer`; a file that is marked `by_name` is named, all others are not."""
+    makefile = (TESTS.parent / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r'^on_the_lab .*-m "not longer and not by_name" tests/e2e$', RUN, re.MULTILINE)
+    assert re.search(r" -m longer tests/e2e$", makefile, re.MULTILINE)
+    named = {
+        path.name for path in TESTS.glob("e2e/test_*.py") if "pytest.mark.by_name" in path.read_text(encoding="utf-8")
     }
-    shared = [name for name, marked in files.items() if marked]
-    assert len(files) > 8
-    named = re.findall(r"tests/e2e/(test_\w+\.py)", RUN + longer)
-    assert sorted(named) == sorted([*files, *shared])
-    for text, mark in ((RUN, '-m "not longer" '), (longer, "-m longer ")):
-        commands = [
-            command for command in text.replace("\\\n", "").splitlines() if any(name in command for name in shared)
-        ]
-        assert commands, mark
-        assert all(mark in command for command in commands), mark
+    assert named
+    assert set(re.findall(r"^on_the_lab .* tests/e2e/(test_\w+\.py)$", RUN, re.MULTILINE)) == named
