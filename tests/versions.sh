@@ -11,7 +11,7 @@ for controller in "${controllers[@]}"; do
     began=$SECONDS
     if venv=$(CONTROLLER=$controller tests/lab/environment.sh); then
         "$venv/bin/ansible" --version | sed -n '1p;s/^ *python version = \([0-9.]*\).*/Python \1/p' | paste -sd' '
-        "$venv/bin/python" -m pytest -q tests/unit "$@" || failed+=("$controller")
+        "$venv/bin/python" -m pytest -q -n 2 --dist loadfile tests/unit "$@" || failed+=("$controller")
     else
         failed+=("$controller")
     fi
