@@ -20,7 +20,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from tests.e2e import hosts as on
-from tests.e2e import rehearsal
+from tests.e2e import pace, rehearsal
 from tests.lab import state as states
 from tests.lab.shell import LabError
 
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(folder: Path, times: measure.Times, counts: dict[str, int], tasks: dict[str, int], short: bool) -> None:
     rehearsal.old_world("full")
-    times["noop"] = measure.noop(folder)
+    times["noop"] = pace.no_op(folder)
     measure.migration("parallel", "parallel", folder, times, counts, tasks, "--staleness", "2")
     times["floor"], times["restart"] = measure.restarts()
     manifest = measure.daemonset()

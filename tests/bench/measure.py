@@ -17,8 +17,6 @@ from tests.lab import kubernetes, machines, objects, settings
 from tests.lab import state as states
 from tests.lab.shell import wait_for
 
-PING = "- hosts: k3s_cluster\n  gather_facts: false\n  tasks:\n" + "    - ansible.builtin.ping:\n"
-PINGS = 6
 RESTARTS = 2
 POD_CONFIG = "/var/lib/pi-controller-pods.config/standard.yaml"
 # So wide that they convict nothing but a lost write or a wrong read: what a pause may be is what the table says.
@@ -31,15 +29,6 @@ class Times(dict[str, float]):
     def __setitem__(self, name: str, seconds: float) -> None:
         super().__setitem__(name, round(seconds, 3))
         print(f"bench: {name:<24} {seconds:8.2f} s", flush=True)
-
-
-def noop(folder: Path) -> float:
-    """One ping task on all Pis: what several of them take longer than one, so that the start of Ansible is left out."""
-    one, many = folder / "ping.yml", folder / "pings.yml"
-    one.write_text(PING)
-    many.write_text(PING + "    - ansible.builtin.ping:\n" * PINGS)
-    differences = [rehearsal.run_playbook(many).seconds - rehearsal.run_playbook(one).seconds for _ in range(3)]
-    return statistics.median(differences) / PINGS
 
 
 def _kubectl(*words: str, stdin: str | None = None) -> str:

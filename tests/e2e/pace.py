@@ -1,0 +1,35 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How fast this machine is, as limits in seconds need to know it."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import replace
+from pathlib import Path
+
+from tests.e2e import rehearsal
+from tests.witness.evidence import Limits
+
+PING = "- hosts: k3s_cluster\n  gather_facts: false\n  tasks:\n" + "    - ansible.builtin.ping:\n"
+PINGS = 6
+# Seconds of a no-op task on the machine of two cores that the limits were set on.
+REFERENCE = 0.32
+
+
+def no_op(folder: Path) -> float:
+    """Seconds of one ping task on all Pis: what several of them take longer than one, which leaves out the start of Ansible."""
+    one, many = folder / "ping.yml", folder / "pings.yml"
+    one.write_text(PING)
+    many.write_text(PING + "    - ansible.builtin.ping:\n" * PINGS)
+    differences = [rehearsal.run_playbook(many).seconds - rehearsal.run_playbook(one).seconds for _ in range(3)]
+    return statistics.median(differences) / PINGS
+
+
+def allowance(seconds: float) -> float:
+    """How many times as long as on the machine of the limits everything may take here, where a no-op task takes `seconds`."""
+    return max(1.0, seconds / REFERENCE)
+
+
+def scaled(limits: Limits, factor: float) -> Limits:
+    return replace(limits, **{name: limit * factor for name, limit in vars(limits).items()})
