@@ -11,21 +11,13 @@ version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
 description:
-  - Adds to what is known of both clusters what M(pi_controller.raft_migration.raft_info) has seen of one of them.
-  - A leader that is no host of the inventory is an error that names its address.
-positional: _input, side, seen, addresses
+  - Puts together what M(pi_controller.raft_migration.raft_info) has seen last of each cluster.
+positional: _input, addresses
 options:
   _input:
-    description: What is known, a result of this filter; empty at first.
-    type: dict
-    required: true
-  side:
-    description: V(old) for the units, V(new) for the pods.
-    type: str
-    choices: [old, new]
-    required: true
-  seen:
-    description: The result of M(pi_controller.raft_migration.raft_info).
+    description:
+      - C(old) for the units and C(new) for the pods, each the last result of M(pi_controller.raft_migration.raft_info) with
+        the option C(hosts). One that failed or was skipped says nothing.
     type: dict
     required: true
   addresses:
@@ -37,13 +29,13 @@ options:
 EXAMPLES = r"""
 - name: Show which Pi leads the pods
   ansible.builtin.debug:
-    msg: "{{ ({} | pi_controller.raft_migration.cluster_view('new', seen, {'pi-1': '10.77.0.11'})).new.leader.host }}"
+    msg: "{{ ({'new': seen} | pi_controller.raft_migration.cluster_view({'pi-1': '10.77.0.11'})).new.leader.host }}"
 """
 
 RETURN = r"""
 _value:
   description:
-    - C(old) and C(new), each what M(pi_controller.raft_migration.raft_info) returned, with the leader's C(host).
+    - C(old) and C(new), each what M(pi_controller.raft_migration.raft_info) returned.
     - Once both have a leader, each has C(detour), the C(state) and C(forward_to) of
       M(pi_controller.raft_migration.traffic_gate) on the leader's Pi while its daemon must not answer.
     - C(fence), V(read-only) or V(network), and C(carry), V(api) or V(sqlite), once both have a leader.
@@ -55,14 +47,12 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 
-from ..module_utils._raft.sides import with_side
+from ..module_utils._raft.sides import both_sides
 
 
-def cluster_view(
-    known: Mapping[str, Any], side: str, seen: Mapping[str, Any], addresses: Mapping[str, str]
-) -> dict[str, Any]:
+def cluster_view(seen: Mapping[str, Any], addresses: Mapping[str, str]) -> dict[str, Any]:
     try:
-        return with_side(known, side, seen, addresses)
+        return both_sides(seen, addresses)
     except ValueError as error:
         raise AnsibleFilterError(str(error)) from error
 

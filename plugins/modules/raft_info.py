@@ -56,6 +56,22 @@ options:
     description: Seconds to wait for O(wait_for); V(0) is one look.
     type: float
     default: 0
+  hosts:
+    description:
+      - Addresses by the names that the hosts have in the inventory.
+      - RV(leader.host) is the one that the leader is on then. A leader that is on none of them is a failure.
+    type: dict
+  same_members:
+    description: Once O(wait_for) holds, the members have to be these, or the module fails.
+    type: dict
+    suboptions:
+      members:
+        description: The address of each member by its ID. Empty allows any.
+        type: dict
+        required: true
+      next_step:
+        description: What the failure says is to be done next.
+        type: str
 seealso:
   - module: pi_controller.raft_migration.raft_membership
 """
@@ -88,6 +104,7 @@ leader:
     id: {type: str, description: Its member ID; null where no member has its address.}
     address: {type: str, description: Its Raft address.}
     url: {type: str, description: Its URL among O(urls).}
+    host: {type: str, description: Its name in O(hosts). Only where these are given.}
   sample: {"id": "pi-1", "address": "10.77.0.11:9091", "url": "http://10.77.0.11:8080"}
 term:
   description: The leader's term, or without a leader the newest one seen.
@@ -164,6 +181,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.modules import run_module
 from ..module_utils._daemon.drivers import clients_of, rest_options
 from ..module_utils._raft.conditions import Conditions
+from ..module_utils._raft.hosts import check_members, on_host
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
@@ -172,6 +190,11 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     result.update(conditions.result(waited.value, waited.elapsed))
     if not waited.met:
         raise conditions.not_met(waited)
+    same = module.params["same_members"]
+    if same:
+        check_members(result["members"], same["members"], same["next_step"])
+    if module.params["hosts"] and result["leader"]:
+        result["leader"] = on_host(result["leader"], module.params["hosts"])
     result["capabilities"] = conditions.capabilities(waited.value)
 
 
@@ -188,6 +211,11 @@ def define_module() -> AnsibleModule:
             **rest_options(),
             "wait_for": {"type": "dict", "options": conditions},
             "wait_timeout": {"type": "float", "default": 0},
+            "hosts": {"type": "dict"},
+            "same_members": {
+                "type": "dict",
+                "options": {"members": {"type": "dict", "required": True}, "next_step": {"type": "str"}},
+            },
         },
         supports_check_mode=True,
     )

@@ -39,6 +39,26 @@ def forwarder(host: str, url: str) -> Iterator[str]:
     server.server_close()
 
 
+def test_the_leader_has_the_name_of_its_host(run_module, cluster):
+    known = {"pi-1": "127.0.2.1", "pi-2": "127.0.2.2", "pi-3": "127.0.2.3"}
+    assert run_module("raft_info", {"urls": cluster.urls, "hosts": known})["leader"]["host"] == "pi-1"
+    del known["pi-1"]
+    failed = run_module("raft_info", {"urls": cluster.urls, "hosts": known})
+    assert "led from 127.0.2.1:9092, which is not an address of pi-2 (127.0.2.2)" in failed["msg"]
+
+
+def test_members_have_to_be_the_ones_of_before(run_module, cluster):
+    seen = run_module("raft_info", {"urls": cluster.urls})["members"]
+    before = {member["id"]: member["address"] for member in seen}
+    same = {"members": before, "next_step": "look at the file of the pod"}
+    assert "failed" not in run_module("raft_info", {"urls": cluster.urls, "same_members": same})
+    same["members"] = {**before, "n2": "127.0.2.2:9091"}
+    failed = run_module("raft_info", {"urls": cluster.urls, "same_members": same})
+    assert "127.0.2.2:9092" in failed["msg"] and failed["msg"].endswith("Next: look at the file of the pod")
+    # What was seen by then is returned as with every failure.
+    assert failed["members"] == seen
+
+
 def test_shows_the_leader_and_every_member(run_module, cluster):
     result = run_module("raft_info", {"urls": cluster.urls})
 
