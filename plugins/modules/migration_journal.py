@@ -19,6 +19,11 @@ author:
 extends_documentation_fragment:
   - pi_controller.raft_migration.attributes
 attributes:
+  action:
+    description: Whether it has an action on the control node.
+    support: partial
+    details:
+      - O(watch) is done by an action, all else by the module.
   check_mode:
     support: full
   diff_mode:
@@ -61,8 +66,15 @@ options:
       - A journal of a migration that goes another way is refused.
     type: str
     choices: [parallel, rolling]
+  watch:
+    description:
+      - What the quorum watch expects from now on, as the options of M(pi_controller.raft_migration.quorum_watch) with C(state=phase).
+      - It is set on the control node before the journal is written, by one host of those that the task runs for. Where that fails, this
+        host's journal is left as it is.
+    type: dict
 seealso:
   - module: pi_controller.raft_migration.migration_journal_info
+  - module: pi_controller.raft_migration.quorum_watch
 """
 
 EXAMPLES = r"""
@@ -94,6 +106,14 @@ archived:
   description: Where the journal lies now.
   returned: when O(state=archived) moved it
   type: str
+ansible_facts:
+  description: What later tasks go by. A task that is skipped or fails leaves what is known as it is.
+  returned: success, but for O(state=archived)
+  type: dict
+  contains:
+    raft_migration_journal:
+      description: RV(journal), RV(phase_states) and RV(current).
+      type: dict
 failure:
   description: What was seen, what was wanted, and the next step.
   returned: on failure
@@ -115,6 +135,7 @@ from ..module_utils._core.journal import (
     archive,
     archived_at,
     current_phase,
+    known_by,
     load,
     marked,
     now,
@@ -144,6 +165,8 @@ def mark(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             after = None
         if after is not None and after != before and not check_mode:
             save(path, after)
+    if params["state"] != "archived":
+        extra["ansible_facts"] = known_by(after)
     return {
         "changed": after != before,
         "journal": after,
@@ -167,6 +190,8 @@ def main() -> None:
             "facts": {"type": "dict", "default": {}},
             "migration_id": {"type": "str"},
             "strategy": {"type": "str", "choices": list(STRATEGIES)},
+            # Of the action on the control node, which does not pass it on.
+            "watch": {"type": "dict"},
         },
         required_if=[("state", state, ["phase"]) for state in STATES],
         supports_check_mode=True,

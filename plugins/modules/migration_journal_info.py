@@ -78,6 +78,14 @@ data_owner:
   returned: success
   type: dict
   sample: {"uid": 0, "gid": 0}
+ansible_facts:
+  description: What later tasks go by, until M(pi_controller.raft_migration.migration_journal) writes something else.
+  returned: success
+  type: dict
+  contains:
+    raft_migration_journal:
+      description: RV(journal), RV(phase_states) and RV(current).
+      type: dict
 failure:
   description: What was seen, what was wanted, and the next step.
   returned: on failure
@@ -89,7 +97,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.journal import current_phase, load, phase_states
+from ..module_utils._core.journal import current_phase, known_by, load, phase_states
 from ..module_utils._core.modules import run_module
 from ..module_utils._daemon.pod_files import listeners
 
@@ -107,7 +115,11 @@ def owner_of(paths: list[str]) -> dict[str, int]:
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     journal = load(Path(module.params["path"]))
     result.update(
-        exists=journal is not None, journal=journal, phase_states=phase_states(journal), current=current_phase(journal)
+        exists=journal is not None,
+        journal=journal,
+        phase_states=phase_states(journal),
+        current=current_phase(journal),
+        ansible_facts=known_by(journal),
     )
     result["data_owner"] = owner_of(module.params["databases"])
     if module.params["config_file"]:

@@ -49,6 +49,10 @@ options:
             in its place.
         type: list
         elements: str
+      answered:
+        description: Every URL answers.
+        type: bool
+        default: false
       leader_id_not:
         description: There is a leader, and it is another member than this one.
         type: str
@@ -61,6 +65,18 @@ options:
       - Addresses by the names that the hosts have in the inventory.
       - RV(leader.host) is the one that the leader is on then. A leader that is on none of them is a failure.
     type: dict
+  apart_from:
+    description: Once O(wait_for) holds, no node may know a member of this cluster, or the module fails.
+    type: dict
+    suboptions:
+      addresses:
+        description: Raft addresses of its members.
+        type: list
+        elements: str
+        required: true
+      next_step:
+        description: What the failure says is to be done next.
+        type: str
   same_members:
     description: Once O(wait_for) holds, the members have to be these, or the module fails.
     type: dict
@@ -181,7 +197,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.modules import run_module
 from ..module_utils._daemon.drivers import clients_of, rest_options
 from ..module_utils._raft.conditions import Conditions
-from ..module_utils._raft.hosts import check_members, on_host
+from ..module_utils._raft.hosts import check_apart, check_members, on_host
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
@@ -190,7 +206,9 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     result.update(conditions.result(waited.value, waited.elapsed))
     if not waited.met:
         raise conditions.not_met(waited)
-    same = module.params["same_members"]
+    apart, same = module.params["apart_from"], module.params["same_members"]
+    if apart:
+        check_apart(result["members"], apart["addresses"], apart["next_step"])
     if same:
         check_members(result["members"], same["members"], same["next_step"])
     if module.params["hosts"] and result["leader"]:
@@ -204,6 +222,7 @@ def define_module() -> AnsibleModule:
         "voters": {"type": "int"},
         "caught_up": {"type": "bool", "default": False},
         "caught_up_at": {"type": "list", "elements": "str"},
+        "answered": {"type": "bool", "default": False},
         "leader_id_not": {"type": "str"},
     }
     return AnsibleModule(
@@ -212,6 +231,13 @@ def define_module() -> AnsibleModule:
             "wait_for": {"type": "dict", "options": conditions},
             "wait_timeout": {"type": "float", "default": 0},
             "hosts": {"type": "dict"},
+            "apart_from": {
+                "type": "dict",
+                "options": {
+                    "addresses": {"type": "list", "elements": "str", "required": True},
+                    "next_step": {"type": "str"},
+                },
+            },
             "same_members": {
                 "type": "dict",
                 "options": {"members": {"type": "dict", "required": True}, "next_step": {"type": "str"}},

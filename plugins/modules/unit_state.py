@@ -47,6 +47,13 @@ options:
     type: str
     choices: [disabled, masked, started]
     required: true
+  freed:
+    description:
+      - With O(state=masked), where nothing may accept connections any more once it is stopped, each C(host:port).
+      - It fails where that still is so after 30 seconds. In check mode nothing is waited for.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: pi_controller.raft_migration.unit_takeover
   - module: ansible.builtin.systemd_service
@@ -84,9 +91,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core.freed import wait_freed
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.systemd import RUNNING, in_words
 from ..module_utils._core.unit_install import UnitInstall
+
+FREED_WITHIN = 30.0
 
 
 def predicted(install: UnitInstall, state: str) -> list[str]:
@@ -126,6 +136,8 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
             apply(install, params["state"], Path(params["unit_file"]))
         finally:
             result["changed"] = bool(steps)
+        if params["state"] == "masked":
+            wait_freed(params["freed"], FREED_WITHIN)
     result.update(changed=bool(steps), unit=in_words(install.state()))
 
 
@@ -136,6 +148,7 @@ def main() -> None:
             "unit_file": {"type": "path", "required": True},
             "saved": {"type": "path", "required": True},
             "state": {"type": "str", "choices": ["disabled", "masked", "started"], "required": True},
+            "freed": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

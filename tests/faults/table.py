@@ -36,7 +36,7 @@ CASES = [
     Case("validate",         "old-leader-killed", at="Validate | Compare the old leader", on="leader"),
     Case("cutover",          "old-leader-killed", at="Fence | Make the old cluster read-only", on="leader"),
     Case("systemd_shutdown", "old-leader-killed", at="Cluster | Wait for", on="leader"),
-    Case("port_migration",   "old-leader-killed", at="Step aside | Find this Pi's pod", on="leader"),
+    Case("port_migration",   "old-leader-killed", at="Step aside | Route the Service past", on="leader"),
     Case("cleanup",          "old-leader-killed", at="Cluster | Wait for", on="leader"),
 
     # One Pi's cable is pulled: it reaches neither the others nor the control node.
@@ -81,7 +81,7 @@ CASES = [
     Case("validate",         "api-down",          at="Validate | Read every pod's content", heal=20),
     Case("cutover",          "api-down",          at="Flip | Redirect each Pi to its pod", heal=20),
     Case("systemd_shutdown", "api-down",          at="Shutdown | Stop and mask", heal=20),
-    Case("port_migration",   "api-down",          at="Step aside | Route the Service past it", heal=20),
+    Case("port_migration",   "api-down",          at="Step aside | Route the Service past", heal=20),
     Case("cleanup",          "api-down",          at="Cluster | Wait for", heal=20),
 
     # As `systemctl stop k3s` on the server: API, kubelet, proxy and runtime of its Pi are away, containers run on.
@@ -90,7 +90,7 @@ CASES = [
     Case("validate",         "k3s-stopped",       at="Validate | Read every pod's content", on="server", heal=20),
     Case("cutover",          "k3s-stopped",       at="Flip | Redirect each Pi to its pod", on="server", heal=20),
     Case("systemd_shutdown", "k3s-stopped",       at="Shutdown | Stop and mask", on="server", heal=20),
-    Case("port_migration",   "k3s-stopped",       at="Step aside | Route the Service past it", on="server", heal=20),
+    Case("port_migration",   "k3s-stopped",       at="Step aside | Route the Service past", on="server", heal=20),
     Case("cleanup",          "k3s-stopped",       at="Cluster | Wait for", on="server", heal=20),
 
     # Power off and on again, of a Pi that does not carry the API server.

@@ -100,7 +100,13 @@ def test_a7_the_archive_goes_last_and_only_where_its_owner_says_so():
         str(task.get("ansible.builtin.import_role", {}).get("tasks_from") or next(key for key in task if "." in key))
         for task in remove
     ]
-    assert [name.rpartition(".")[2] for name in done] == ["sqlite_backup", "look_new", "record", "folder_remove", "debug"]
+    assert [name.rpartition(".")[2] for name in done] == [
+        "sqlite_backup",
+        "look_new",
+        "record",
+        "folder_remove",
+        "debug",
+    ]
     assert not any(task.get("failed_when") is False or task.get("ignore_errors") for task in remove)
 
 

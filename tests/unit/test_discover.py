@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,19 +31,38 @@ FAILED = {"failed": True, "msg": "the journal is not JSON"}
 def test_a_missing_journal_stops_the_run_unless_reported_later(
     tmp_path: Path, ansible_playbook: str, reported_later: bool, journals: dict[str, dict], named: list[str]
 ) -> None:
-    tasks = yaml.safe_load((CHECKOUT / "roles/run/tasks/discover.yml").read_text())
-    (task,) = (task for task in tasks if task["name"] == "Check that every Pi answers")
-    (tmp_path / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}]))
-    variables = {
-        "raft_migration_hosts": "pis",
-        "raft_migration_unreachable_reported_later": reported_later,
-        "ansible_python_interpreter": sys.executable,
-    }
-    hosts = {name: {"raft_migration_journal": journal} for name, journal in journals.items()}
-    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}))
-    command = [ansible_playbook, "play.json", "-i", "hosts.json", "-c", "local"]
-    done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=300, check=False)
+    done = run(tmp_path, ansible_playbook, journals, reported_later)
     assert bool(done.returncode) == bool(named), done.stdout + done.stderr
     if named:
         assert f"The journal of {', '.join(named)} could not be read" in done.stdout
         assert ("no route to host" in done.stdout) == ("pi-2" in named)
+
+
+def run(tmp_path: Path, tool: str, journals: dict[str, dict], reported_later: bool) -> subprocess.CompletedProcess[str]:
+    tasks = yaml.safe_load((CHECKOUT / "roles/run/tasks/discover.yml").read_text())
+    (task,) = (task for task in tasks if task["name"] == "Check that every Pi answers and the journals agree")
+    (tmp_path / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}]))
+    variables = {
+        "raft_migration_hosts": "pis",
+        "raft_migration_peers": list(journals),
+        "raft_migration": {"backup_path": "/var/backups/migration"},
+        "raft_migration_unreachable_reported_later": reported_later,
+        "ansible_python_interpreter": sys.executable,
+    }
+    hosts = {name: {"raft_migration_journal_read": journal} for name, journal in journals.items()}
+    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}))
+    command = [tool, "play.json", "-i", "hosts.json", "-c", "local"]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections")}
+    return subprocess.run(
+        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False
+    )
+
+
+def test_journals_that_disagree_stop_the_run(tmp_path: Path, ansible_playbook: str) -> None:
+    def read(name: str) -> dict:
+        return {"phase_states": {}, "journal": {"migration_id": name, "phases": {}, "events": []}}
+
+    done = run(tmp_path, ansible_playbook, {"pi-1": read("m-1"), "pi-2": read("m-2")}, reported_later=False)
+    assert done.returncode != 0
+    assert "Look at /var/backups/migration/journal.json on these Pis" in done.stdout
+    assert "could not be read" not in done.stdout

@@ -96,10 +96,10 @@ def test_l1_an_opening_in_one_journal_is_proven_by_the_units(
     if claimed == "nothing":
         del facts["content_digest"]
     hosts = {
-        name: {"pi_controller_data_dir": str(path.parent), "raft_migration_journal": journal("started")}
+        name: {"pi_controller_data_dir": str(path.parent), "raft_migration_journal_read": journal("started")}
         for name, path in databases.items()
     }
-    hosts["pi-3"]["raft_migration_journal"] = journal("started", facts)
+    hosts["pi-3"]["raft_migration_journal_read"] = journal("started", facts)
     opened = {
         "name": "Prove",
         "ansible.builtin.include_role": {"name": "pi_controller.raft_migration.run", "tasks_from": "opened"},
@@ -131,7 +131,7 @@ def test_l1_a_journal_that_cannot_be_written_leaves_what_is_known(
     know = {"ansible.builtin.include_vars": str(ROLES / "cluster/vars/main.yml")}
     state = keep("{{ raft_migration_recorded | to_json }}", tmp_path / "state")
     block = {"block": [know, record], "rescue": [{"ansible.builtin.meta": "clear_host_errors"}]}
-    known = {"raft_migration_journal": journal("started", {"fence": "network", "opening": True})}
+    known = {"raft_migration_journal_read": journal("started", {"fence": "network", "opening": True})}
     backups = {"raft_migration": {"backup_path": f"{tmp_path}/{'backups' if written else 'file/backups'}"}}
     done = play([block, state], {"pi-1": known}, raft_migration_hosts="k3s_cluster", **backups)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -152,8 +152,12 @@ def test_l1_an_alert_between_a_step_and_its_record_stops_nothing(tmp_path: Path,
     block = {"block": [know, record, late], "environment": alert, "vars": {"raft_migration_stoppable": True}}
     undo = {"msg": "undone at {{ ansible_failed_task.name }}, opening {{ raft_migration_recorded.opening }}"}
     block["rescue"] = [{"ansible.builtin.debug": undo, "vars": {"raft_migration_stoppable": False}}]
+    read = {"raft_migration_journal_read": {"journal": None, "phase_states": {}}}
     done = play(
-        [block], {"pi-1": {}}, raft_migration_hosts="k3s_cluster", raft_migration={"backup_path": f"{tmp_path}/backups"}
+        [block],
+        {"pi-1": read},
+        raft_migration_hosts="k3s_cluster",
+        raft_migration={"backup_path": f"{tmp_path}/backups"},
     )
     assert "undone at The next task, opening True" in done.stdout, done.stdout + done.stderr
 
@@ -265,7 +269,8 @@ RESTRICTED = {
 
 
 def test_l7_an_unprivileged_container_has_no_capabilities(evaluate: Callable[..., list[Any]]) -> None:
-    (apply,) = tasks_of("cluster/tasks/daemonset_template.yml")
+    known = yaml.safe_load((ROLES / "cluster/vars/main.yml").read_text())
+    restricted = {"vars": {name: known[name] for name in ("raft_migration_restricted_container",)}}
     given = [
         {},
         {"privileged": False},
@@ -274,12 +279,12 @@ def test_l7_an_unprivileged_container_has_no_capabilities(evaluate: Callable[...
         {"privileged": True},
     ]
     cases = [{"pi_controller_security_context": context, "raft_migration_run_as": {}} for context in given]
-    found = evaluate("cutover", "{{ _security_context }}", cases, apply)
+    found = evaluate("cutover", known["raft_migration_container_security"], cases, restricted)
     assert found[:2] == [RESTRICTED, RESTRICTED]
     assert found[2] == {**RESTRICTED, "runAsUser": 7}
     assert found[3] == {**RESTRICTED, "capabilities": {"drop": ["ALL"], "add": ["SYS_RAWIO"]}}
     assert found[4] == {"privileged": True}
-    assert "_security_context" in (ROLES / "cluster/templates/daemonset.yml.j2").read_text()
+    assert "raft_migration_container_security" in (ROLES / "cluster/templates/daemonset.yml.j2").read_text()
 
 
 # What the collection asks of the API, by reading its calls: KubeApi.items is `list`, read `get`, replace `update`. k8s_object looks with

@@ -109,7 +109,7 @@ def test_k6_pre_flight_tries_the_very_pod_that_prepare_makes(play, keep, tmp_pat
                 {
                     "import_role": {"name": "pi_controller.raft_migration.preflight", "tasks_from": "look"},
                     "vars": {
-                        "raft_migration_journal": {"unreachable": True},
+                        "raft_migration_journal_read": {"unreachable": True},
                         "raft_migration_lock_namespace": "default",
                     },
                 },

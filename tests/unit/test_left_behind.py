@@ -97,7 +97,7 @@ def variables(folder: Path) -> dict[str, object]:
             "timeouts_seconds": {"phase_timeout": 60},
             "safety": {"watch": False},
         },
-        "raft_migration_journal": {"current": "transfer", "phase_states": {"transfer": "pending"}},
+        "raft_migration_journal_read": {"current": "transfer", "phase_states": {"transfer": "pending"}},
         "raft_migration_watch_dir": str(folder / "watch"),
         "raft_migration_journal_path": str(folder / "journal-{{ inventory_hostname }}.json"),
         "raft_migration_standard_urls": ["http://127.0.0.1:1"],

@@ -16,23 +16,37 @@ from conftest import CHECKOUT
 ROLE = CHECKOUT / "roles/cluster"
 
 
-def tasks() -> list[dict[str, Any]]:
-    first, *others = yaml.safe_load((ROLE / "tasks/daemonset.yml").read_text(encoding="utf-8"))
-    imported: list[dict[str, Any]] = yaml.safe_load(
-        (ROLE / "tasks" / first["ansible.builtin.import_tasks"]).read_text(encoding="utf-8")
-    )
-    return imported + others
+def tasks(name: str = "daemonset") -> list[dict[str, Any]]:
+    read: list[dict[str, Any]] = yaml.safe_load((ROLE / f"tasks/{name}.yml").read_text(encoding="utf-8"))
+    found = []
+    for task in read:
+        imported = task.get("ansible.builtin.import_tasks", "")
+        found += tasks(imported.removesuffix(".yml")) if imported else [task]
+    return found
+
+
+def variables() -> dict[str, Any]:
+    return yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
 
 
 def test_d1_the_files_are_written_before_the_pods_read_them() -> None:
-    _render, write, apply = tasks()
+    write, apply = tasks()
     assert "pi_controller.raft_migration.pod_config" in write
     assert "run_once" not in write
-    assert "pi_controller.raft_migration.k8s_object" in apply
+    assert apply["pi_controller.raft_migration.k8s_object"] == {"definition": "{{ raft_migration_daemonset }}"}
     template = (ROLE / "templates/daemonset.yml.j2").read_text(encoding="utf-8")
-    assert "args: {{ (['--config', raft_migration_pod_config_mount ~ '/' ~ _config] + pi_controller_args)" in template
+    assert "['--config', raft_migration_pod_config_mount ~ '/' ~ raft_migration_pod_config_file]" in template
     assert "{name: pod-config, mountPath: {{ raft_migration_pod_config_mount }}, readOnly: true}" in template
     assert "{name: pod-config, hostPath: {path: {{ raft_migration_pod_config_dir }}, type: Directory}}" in template
+
+
+def test_d1_the_first_pod_finds_its_file_and_it_is_written_once() -> None:
+    bootstrap = yaml.safe_load((CHECKOUT / "roles/transfer/tasks/bootstrap.yml").read_text(encoding="utf-8"))
+    flat = [task for entry in bootstrap for task in entry.get("block", [entry])]
+    roles = [
+        task["ansible.builtin.import_role"]["tasks_from"] for task in flat if "ansible.builtin.import_role" in task
+    ]
+    assert roles == ["pod_config", "daemonset_apply", "look_new", "daemonset_apply", "look_new"]
 
 
 def test_d1_each_state_has_the_file_that_the_module_writes(evaluate: Callable[..., list[Any]]) -> None:
@@ -40,7 +54,7 @@ def test_d1_each_state_has_the_file_that_the_module_writes(evaluate: Callable[..
         {"raft_migration_port_set": port_set, "raft_migration_bootstrap": bootstrap}
         for port_set, bootstrap in (("temporary", False), ("temporary", True), ("standard", False))
     ]
-    assert evaluate("cluster", "{{ _config }}", cases, tasks()[0]) == [
+    assert evaluate("cluster", "{{ raft_migration_pod_config_file }}", cases) == [
         "temporary.yaml",
         "temporary-bootstrap.yaml",
         "standard.yaml",
@@ -54,10 +68,14 @@ def test_d11_a_pod_has_time_to_stop_gracefully(longest: int) -> None:
 
 
 def test_d6_probes_need_no_client_certificate(evaluate: Callable[..., list[Any]]) -> None:
-    render = tasks()[0]
-    given = {
+    defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8"))
+    known = {
+        **defaults,
         **{name: "x" for name in ("pi_controller_daemonset", "pi_controller_namespace", "raft_migration_address")},
         "raft_migration_port_set": "temporary",
+        "raft_migration_pods_on": ["pi-1"],
+        "raft_migration_hosts": "all",
+        "role_path": str(CHECKOUT / "roles/preflight"),
         "raft_migration": {
             "temporary_ports": {"rest": 8082, "grpc": 9093, "raft": 9092},
             "temporary_env": {},
@@ -65,16 +83,10 @@ def test_d6_probes_need_no_client_certificate(evaluate: Callable[..., list[Any]]
             "standard_env": {},
         },
     }
-    defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8"))
-    template = ROLE / "templates/daemonset.yml.j2"
-    render["vars"] = {**defaults, **render["vars"]}
-    text = render["ansible.builtin.set_fact"]["raft_migration_daemonset"].replace(
-        "'daemonset.yml.j2'",
-        f"'{template}', template_vars={{'raft_migration_nodes': ['pi-1'], '_security_context': {{}}}}",
-    )
     kinds = {"": "httpGet", "/etc/pi-controller/client.pem": "tcpSocket"}
-    cases = [{**given, "pi_controller_client_cert": certificate} for certificate in kinds]
-    for daemonset, kind in zip(evaluate("cluster", text, cases, render), kinds.values(), strict=True):
+    cases = [{"pi_controller_client_cert": certificate} for certificate in kinds]
+    found = evaluate("cluster", variables()["raft_migration_daemonset"], cases, {"vars": known})
+    for daemonset, kind in zip(found, kinds.values(), strict=True):
         (container,) = daemonset["spec"]["template"]["spec"]["containers"]
         assert {
             probe
@@ -85,13 +97,12 @@ def test_d6_probes_need_no_client_certificate(evaluate: Callable[..., list[Any]]
 
 
 def test_d7_the_derived_user_is_under_what_the_owner_sets(evaluate: Callable[..., list[Any]]) -> None:
-    render = tasks()[0]
     root = {"runAsUser": 0, "runAsGroup": 0}
     cases: list[dict[str, Any]] = [
         {"raft_migration_run_as": root, "pi_controller_security_context": {"privileged": True}},
         {"raft_migration_run_as": {}, "pi_controller_security_context": {"privileged": True, "runAsUser": 7}},
     ]
-    found = evaluate("cutover", "{{ _security_context }}", cases, render)
+    found = evaluate("cutover", variables()["raft_migration_container_security"], cases)
     assert found == [{**root, "privileged": True}, {"privileged": True, "runAsUser": 7}]
 
 
@@ -107,7 +118,7 @@ def test_d12_each_pi_gates_what_its_daemon_listens_on(evaluate: Callable[..., li
         for task in discover
         if "raft_migration_listeners" in task.get("ansible.builtin.set_fact", {})
     ]
-    assert facts["raft_migration_listeners"] == "{{ raft_migration_journal.listeners | default({}) }}"
+    assert facts["raft_migration_listeners"] == "{{ raft_migration_journal_read.listeners | default({}) }}"
     configured = {
         "standard_ports": {"rest": 8080, "grpc": 9090, "raft": 9091},
         "temporary_ports": {"rest": 8082, "grpc": 9093, "raft": 9092},

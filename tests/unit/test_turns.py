@@ -168,6 +168,7 @@ class World:
             "ansible_python_interpreter": sys.executable,
             "raft_migration_hosts": "k3s_cluster",
             "raft_migration_id": "m-1",
+            "raft_migration_control_dir": str(self.folder / "control"),
             **more,
         }
         inventory = {"all": {"children": {"k3s_cluster": {"hosts": hosts, "vars": common}}}}
@@ -176,7 +177,7 @@ class World:
                 "pi_controller.raft_migration.migration_journal_info": {
                     "path": "{{ raft_migration.backup_path }}/journal.json"
                 },
-                "register": "raft_migration_journal",
+                "register": "raft_migration_journal_read",
             },
             {
                 "ansible.builtin.import_role": {"name": "pi_controller.raft_migration.run", "tasks_from": "phase"},

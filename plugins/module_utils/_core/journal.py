@@ -198,6 +198,12 @@ def current_phase(journal: Journal | None) -> str | None:
     return next((phase for phase, state in phase_states(journal).items() if state != "done"), None)
 
 
+def known_by(journal: Journal | None) -> dict[str, Any]:
+    """The facts of a Pi that both journal modules return: the result of the one that has read or written it last."""
+    known = {"journal": journal, "phase_states": phase_states(journal), "current": current_phase(journal)}
+    return {"raft_migration_journal": known}
+
+
 def conflicts(journals: dict[str, Journal | None]) -> list[str]:
     """What the Pis' journals (host: journal) cannot all be right about, a sentence each; empty when they agree.
 

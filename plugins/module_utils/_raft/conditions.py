@@ -63,6 +63,8 @@ class Conditions:
         """One line for every condition that does not hold."""
         wanted = self.conditions
         reasons = []
+        if wanted.get("answered"):
+            reasons.extend(f"answered: {found['url']}: {found['error']}" for found in view.unanswered)
         if wanted.get("leader") and not view.quorate:
             reasons.append(f"leader: {view.describe()}")
         if wanted.get("voters") is not None and len(view.voters) != wanted["voters"]:

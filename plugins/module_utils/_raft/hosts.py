@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What was seen of a cluster against what is known of it: the host that its leader is on, and its members of before."""
+"""What was seen of a cluster against what is known: the host that its leader is on, and the members of before or of another one."""
 
 from __future__ import annotations
 
@@ -40,5 +40,17 @@ def check_members(members: Iterable[Mapping[str, Any]], before: Mapping[str, str
             f"the members are {now}; wanted: {dict(before)}, as before",
             seen=now,
             wanted=dict(before),
+            next_step=next_step,
+        )
+
+
+def check_apart(members: Iterable[Mapping[str, Any]], addresses: Iterable[str], next_step: str | None) -> None:
+    """Raise MigrationError where a member is at one of these `addresses`, which are those of another cluster."""
+    shared = sorted({str(member["address"]) for member in members} & set(addresses))
+    if shared:
+        raise MigrationError(
+            f"members of the other cluster are known here: {', '.join(shared)}",
+            seen=shared,
+            wanted="no member of the other cluster",
             next_step=next_step,
         )

@@ -63,14 +63,14 @@ def test_a5_discover_takes_the_node_that_was_found(evaluate):
     """As the tasks of discover.yml decide it; what the owner has set wins, and without the API the inventory's name stays."""
     tasks = {task["name"]: task for task in yaml.safe_load((CHECKOUT / "roles/run/tasks/discover.yml").read_text())}
     first = tasks["Read and check the configuration"]["ansible.builtin.set_fact"]["raft_migration_node"]
-    know = tasks["Set each Pi's node"]
-    later = know["ansible.builtin.set_fact"]["raft_migration_node"].strip("{} ")
-    when = " and ".join(f"({condition})" for condition in know["when"])
+    later = tasks["Set this Pi's node and endpoint"]
+    assert later["ansible.builtin.set_fact"]["raft_migration_node"] == "{{ _node }}"
+    known = {name: text.replace("inventory_hostname", "case_name") for name, text in later["vars"].items()}
+    known["raft_migration_node"] = first.replace("inventory_hostname", "case_name")
     found, name = {"names": {"10.0.0.1": "pi-1"}}, {"case_name": "10.0.0.1"}
     cases = [
         {**name, "raft_migration_found_nodes": found},
         {**name, "raft_migration_found_nodes": {"failed": True, "msg": "no API"}},
         {**name, "raft_migration_found_nodes": found, "pi_controller_node_name": "mine"},
     ]
-    expression = f"{{{{ {later} if {when} else {first.strip('{} ')} }}}}".replace("inventory_hostname", "case_name")
-    assert evaluate("run", expression, cases) == ["pi-1", "10.0.0.1", "mine"]
+    assert evaluate("run", "{{ _node }}", cases, {"vars": known}) == ["pi-1", "10.0.0.1", "mine"]

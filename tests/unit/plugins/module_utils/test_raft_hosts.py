@@ -43,3 +43,12 @@ def test_other_members_than_before_are_an_error(before: dict[str, str]) -> None:
         hosts.check_members(MEMBERS, before, "look at the file")
     assert (caught.value.failure["seen"], caught.value.failure["wanted"]) == (BEFORE, before)
     assert caught.value.full_message.endswith("Next: look at the file")
+
+
+def test_a_member_of_another_cluster_is_an_error() -> None:
+    hosts.check_apart(MEMBERS, ["10.77.0.11:9092"], None)
+    hosts.check_apart([], list(BEFORE.values()), None)
+    with pytest.raises(MigrationError, match="10.77.0.12:9091") as caught:
+        hosts.check_apart(MEMBERS, ["10.77.0.12:9091", "10.77.0.13:9091"], "move the folder away")
+    assert caught.value.failure["seen"] == ["10.77.0.12:9091"]
+    assert caught.value.full_message.endswith("Next: move the folder away")

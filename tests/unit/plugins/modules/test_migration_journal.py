@@ -86,6 +86,14 @@ def test_a_phase_from_start_to_end(mark, read, path, clock):
     assert [file.name for file in path.parent.iterdir()] == ["journal.json"]
 
 
+def test_what_it_says_is_a_fact_unless_it_is_archived(mark, read):
+    """Later tasks go by it: after a rollback, until its end, by the journal that was put aside."""
+    for result in (mark("started", migration_id="m-1"), read()):
+        known = result["ansible_facts"]["raft_migration_journal"]
+        assert known == {name: result[name] for name in ("journal", "phase_states", "current")}
+    assert "ansible_facts" not in mark("archived", None)
+
+
 @pytest.mark.parametrize("state", ["started", "done", "failed"])
 def test_saying_it_again_changes_nothing(mark, path, clock, state):
     mark(state, facts={"a": 1})

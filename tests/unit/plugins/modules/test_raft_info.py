@@ -47,6 +47,15 @@ def test_the_leader_has_the_name_of_its_host(run_module, cluster):
     assert "led from 127.0.2.1:9092, which is not an address of pi-2 (127.0.2.2)" in failed["msg"]
 
 
+def test_it_waits_until_every_url_answers(run_module, cluster):
+    given = {"urls": cluster.urls, "wait_for": {"answered": True}}
+    assert "failed" not in run_module("raft_info", given)
+    failed = run_module("raft_info", {**given, "urls": [*cluster.urls, "http://127.0.2.9:1"]})
+    assert "answered: http://127.0.2.9:1" in failed["msg"]
+    apart = {"addresses": ["127.0.2.3:9092"], "next_step": "move the folder away"}
+    assert "127.0.2.3:9092" in run_module("raft_info", {**given, "apart_from": apart})["msg"]
+
+
 def test_members_have_to_be_the_ones_of_before(run_module, cluster):
     seen = run_module("raft_info", {"urls": cluster.urls})["members"]
     before = {member["id"]: member["address"] for member in seen}
@@ -54,7 +63,8 @@ def test_members_have_to_be_the_ones_of_before(run_module, cluster):
     assert "failed" not in run_module("raft_info", {"urls": cluster.urls, "same_members": same})
     same["members"] = {**before, "n2": "127.0.2.2:9091"}
     failed = run_module("raft_info", {"urls": cluster.urls, "same_members": same})
-    assert "127.0.2.2:9092" in failed["msg"] and failed["msg"].endswith("Next: look at the file of the pod")
+    assert "127.0.2.2:9092" in failed["msg"]
+    assert failed["msg"].endswith("Next: look at the file of the pod")
     # What was seen by then is returned as with every failure.
     assert failed["members"] == seen
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,10 @@ def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemd:
 
 @pytest.fixture
 def put(run_module: Any, pi: Systemd, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    def run(state: str, unit: str = UNIT, check_mode: bool = False) -> dict[str, Any]:
+    def run(state: str, unit: str = UNIT, check_mode: bool = False, freed: Sequence[str] = ()) -> dict[str, Any]:
         file = pi.lib / UNIT if (pi.lib / UNIT).exists() else pi.etc / UNIT
         args = {"unit": unit, "unit_file": str(file), "saved": str(tmp_path / "backup" / UNIT), "state": state}
+        args["freed"] = list(freed)
         return run_module("unit_state", args, check_mode=check_mode)
 
     return run
@@ -276,6 +278,19 @@ def test_p7_a_full_disk_keeps_no_unit_from_coming_back(pi, put, monkeypatch):
     assert everything(pi) == before
     put("started")
     assert everything(pi) == before
+
+
+def test_a_port_that_stays_held_is_an_error_of_a_masked_unit(pi, put, monkeypatch):
+    linked(pi)
+    monkeypatch.setattr(module, "FREED_WITHIN", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        assert "failed" not in put("masked", check_mode=True, freed=[address])
+        failed = put("masked", freed=[address])
+    assert failed["msg"].startswith(f"{address} still accepts connections")
+    assert failed["changed"] is True
+    assert "LoadState=masked" in pi.show(UNIT)
+    assert put("masked", freed=[address])["changed"] is False
 
 
 def test_p7_check_mode_changes_nothing(pi, put):

@@ -1,0 +1,39 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a phase may begin, by the journals of all Pis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .journal import PENDING
+from .recorded import recorded
+
+
+def phase_obstacles(journals: Mapping[str, Any], phase: str, configured: str) -> dict[str, str]:
+    """Why `phase` may not begin, a sentence for each Pi with a reason; empty where it may.
+
+    `journals` has the result of a journal module of each host, as for `recorded`; `configured` is the strategy that the owner
+    has set. On a Pi that has the phase behind it, only another strategy is a reason.
+    """
+    known = recorded(journals)
+    strategy = known["strategy"] or configured
+    found = {}
+    for host, result in journals.items():
+        states, current = result.get("phase_states") or {}, result.get("current")
+        begins = states.get(phase, PENDING) != "done"
+        if begins and known["rollback_begun"]:
+            found[host] = f"{host}: a rollback is in progress; finish it first with the playbook rollback"
+        elif begins and current != phase:
+            found[host] = (
+                f"{host}: phase {phase} comes after {current}, which is {states.get(current, PENDING)}; run that first"
+            )
+        elif strategy != configured:
+            found[host] = (
+                f"The migration was begun with the strategy {strategy}, and migration.strategy is {configured}. "
+                f"Set it to {strategy} again, or roll back first"
+            )
+    return found

@@ -1,0 +1,69 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import import_plugin
+from fake_kube import CORE, NAME, NAMESPACE, FakeKube, add_daemonset, add_pod, pod
+
+api = import_plugin("module_utils._kube.api")
+LABEL = "raft-migration/serving"
+
+
+@pytest.fixture
+def kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
+    fake = FakeKube(lag=0)
+    monkeypatch.setattr(import_plugin("modules.k8s_daemonset_pod_aside"), "connect", lambda _module: api.KubeApi(fake))
+    add_daemonset(fake, {"old": 1, "new": 2})
+    return fake
+
+
+@pytest.fixture
+def aside(run_module: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    def run(**how: bool) -> dict[str, Any]:
+        args = {"namespace": NAMESPACE, "daemonset": NAME, "node": "pi-2", "labels": {LABEL: "false"}}
+        return run_module("k8s_daemonset_pod_aside", args, **how)
+
+    return run
+
+
+def labels(kube: FakeKube, node: int) -> dict[str, str]:
+    found: dict[str, str] = kube.objects[f"{CORE}/pods/{NAME}-{node}a"]["metadata"]["labels"]
+    return found
+
+
+def test_the_pod_gets_the_labels_and_no_other_pod_does(kube: FakeKube, aside: Callable[..., dict[str, Any]]) -> None:
+    for node in (1, 2):
+        add_pod(kube, pod(node, revision="old"))
+    before = dict(labels(kube, 2))
+    result = aside()
+    assert (result["changed"], result["pod"], result["current"], result["ready"]) == (True, f"{NAME}-2a", False, True)
+    assert labels(kube, 2) == {**before, LABEL: "false"}
+    assert LABEL not in labels(kube, 1)
+    assert aside()["changed"] is False
+
+
+def test_a_successor_stays_in_the_service(kube: FakeKube, aside: Callable[..., dict[str, Any]]) -> None:
+    add_pod(kube, pod(2, revision="new", ready=False))
+    result = aside()
+    assert (result["changed"], result["current"], result["ready"]) == (False, True, False)
+    assert LABEL not in labels(kube, 2)
+
+
+def test_between_two_pods_there_is_nothing_to_change(kube: FakeKube, aside: Callable[..., dict[str, Any]]) -> None:
+    result = aside()
+    assert (result["changed"], result["pod"], result["current"]) == (False, None, False)
+
+
+def test_check_mode_predicts_and_diff_shows_it(kube: FakeKube, aside: Callable[..., dict[str, Any]]) -> None:
+    add_pod(kube, pod(2, revision="old"))
+    result = aside(check_mode=True, diff=True)
+    assert result["changed"] is True
+    assert result["diff"]["after"]["labels"][LABEL] == "false"
+    assert LABEL not in result["diff"]["before"]["labels"]
+    assert LABEL not in labels(kube, 2)
