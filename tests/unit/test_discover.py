@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -38,9 +39,11 @@ def test_a_missing_journal_stops_the_run_unless_reported_later(
         assert ("no route to host" in done.stdout) == ("pi-2" in named)
 
 
-def run(tmp_path: Path, tool: str, journals: dict[str, dict], reported_later: bool) -> subprocess.CompletedProcess[str]:
+def run(
+    tmp_path: Path, tool: str, journals: dict[str, dict], reported_later: bool, **more: Any
+) -> subprocess.CompletedProcess[str]:
     tasks = yaml.safe_load((CHECKOUT / "roles/run/tasks/discover.yml").read_text())
-    (task,) = (task for task in tasks if task["name"] == "Check that every Pi answers and the journals agree")
+    (task,) = (task for task in tasks if task["name"] == "Check that the journals of all Pis are of this migration")
     (tmp_path / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}]))
     variables = {
         "raft_migration_hosts": "pis",
@@ -48,6 +51,8 @@ def run(tmp_path: Path, tool: str, journals: dict[str, dict], reported_later: bo
         "raft_migration": {"backup_path": "/var/backups/migration"},
         "raft_migration_unreachable_reported_later": reported_later,
         "ansible_python_interpreter": sys.executable,
+        "raft_migration_recorded": {"migration_id": next((read_id(journal) for journal in journals.values()), "")},
+        **more,
     }
     hosts = {name: {"raft_migration_journal_read": journal} for name, journal in journals.items()}
     (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}))
@@ -58,10 +63,33 @@ def run(tmp_path: Path, tool: str, journals: dict[str, dict], reported_later: bo
     )
 
 
-def test_journals_that_disagree_stop_the_run(tmp_path: Path, ansible_playbook: str) -> None:
-    def read(name: str) -> dict:
-        return {"phase_states": {}, "journal": {"migration_id": name, "phases": {}, "events": []}}
+def read_id(journal: dict) -> str:
+    return (journal.get("journal") or {}).get("migration_id", "")
 
+
+def read(name: str) -> dict:
+    return {"phase_states": {}, "journal": {"migration_id": name, "phases": {}, "events": []}}
+
+
+@pytest.mark.parametrize(
+    ("journal", "cluster_id", "stops"),
+    [
+        (read("home-20261129T010203Z"), "home", False),
+        (read("home-20261129T010203Z"), "home.", True),
+        (read("home-2-20261129T010203Z"), "home", True),
+        (READ, "home", False),
+        (READ, "../home", True),
+    ],
+)
+def test_cluster_id_names_the_migration(
+    tmp_path: Path, ansible_playbook: str, journal: dict, cluster_id: str, stops: bool
+) -> None:
+    done = run(tmp_path, ansible_playbook, {"pi-1": journal}, reported_later=False, cluster_id=cluster_id)
+    assert bool(done.returncode) == stops, done.stdout + done.stderr
+    assert ("Is this the inventory you meant?" in done.stdout) == stops
+
+
+def test_journals_that_disagree_stop_the_run(tmp_path: Path, ansible_playbook: str) -> None:
     done = run(tmp_path, ansible_playbook, {"pi-1": read("m-1"), "pi-2": read("m-2")}, reported_later=False)
     assert done.returncode != 0
     assert "Look at /var/backups/migration/journal.json on these Pis" in done.stdout

@@ -12,7 +12,7 @@ import yaml
 from conftest import CHECKOUT
 
 TEMPLATE = CHECKOUT / "roles/cluster/templates/daemonset.yml.j2"
-TURN = CHECKOUT / "roles/port_migration/tasks/one.yml"
+TURN = CHECKOUT / "roles/port_migration/tasks/move.yml"
 
 
 def probe(name: str) -> dict[str, int]:

@@ -31,6 +31,8 @@ REPLACED = (
     "k8s_object",
     "pod_config",
     "unit_state",
+    "k8s_daemonset_pod",
+    "k8s_daemonset_pod_aside",
     "k8s_daemonset_pod_info",
     "k8s_port_swap",
     "kube_proxy_info",
@@ -55,17 +57,21 @@ class ActionModule(ActionBase):
         with (WORLD / "calls.jsonl").open("a") as log:
             log.write(json.dumps({{"module": NAME, "host": host, "check": check, "args": given}}) + "\\n")
         state = json.loads((WORLD / "state.json").read_text())
-        if NAME == "raft_membership":
+        if NAME == "raft_membership" and given["state"] == "leader":
             state["leader"] = given["node_id"]
             (WORLD / "state.json").write_text(json.dumps(state))
         if state.get("away_after") == [NAME, host] and not check:
             (WORLD / "away" / host).touch()
-        members = [{{"id": pi, "address": f"{{ADDRESSES[pi]}}:9091"}} for pi in ADDRESSES]
-        leader = {{"id": state["leader"], "address": f"{{ADDRESSES[state['leader']]}}:9091"}}
+        ports = state.get("ports", {{}})
+        members = [
+            {{"id": pi, "address": f"{{ADDRESSES[pi]}}:{{ports.get(pi, 9091)}}", "in_contact": True}} for pi in ADDRESSES
+        ]
+        (leader,) = [{{**member, "host": member["id"]}} for member in members if member["id"] == state["leader"]]
         can = state.get("capabilities", ["transfer"])
         answers = {{
             "raft_info": {{"leader": leader, "members": members, "capabilities": can, "unanswered": []}},
             "unit_handover": {{"changed": True, "away": {{"from": 1767225600.5, "seconds": 1.25}}}},
+            "k8s_daemonset_pod_aside": {{"changed": True, "pod": "p", "current": False, "ready": True}},
             "traffic_gate": {{"changed": True, "began": 1767225600.25, "ended": 1767225602.75}},
         }}
         fails = state["fails"].get(NAME + (" --check" if check else ""), {{}}).get(host)
@@ -96,6 +102,9 @@ class ActionModule(ActionBase):
 
 class World:
     """Three Pis, the calls that were made, and what fails."""
+
+    strategy = "rolling"
+    phase = "cutover"
 
     def __init__(self, folder: Path, ansible_playbook: str) -> None:
         self.folder, self.tool = folder, ansible_playbook
@@ -151,7 +160,7 @@ class World:
                 "raft_migration": {
                     "backup_path": str(self.folder / pi),
                     "archive_path": "/archive",
-                    "strategy": "rolling",
+                    "strategy": self.strategy,
                     "standard_env": {},
                     "temporary_env": {},
                     "standard_ports": {"rest": 8080, "grpc": 9090, "raft": 9091},
@@ -181,7 +190,7 @@ class World:
             },
             {
                 "ansible.builtin.import_role": {"name": "pi_controller.raft_migration.run", "tasks_from": "phase"},
-                "vars": {"raft_migration_phase": "cutover"},
+                "vars": {"raft_migration_phase": self.phase},
             },
             {
                 "ansible.builtin.fail": {
@@ -285,6 +294,19 @@ def test_a_pi_that_was_left_in_its_turn_goes_first_though_it_leads(world: World)
     done = world.run()
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert world.called("unit_handover") == [("unit_handover", "pi-1"), ("unit_handover", "pi-3")]
+
+
+def test_a_phase_out_of_order_on_one_pi_begins_on_none(world: World) -> None:
+    world.begin({})
+    behind = journals.marked(None, "prepare", "done", {}, "m-1", journals.now(), "rolling")
+    journals.save(world.journal("pi-3"), behind)
+    before = [world.journal(pi).read_bytes() for pi in PIS]
+    done = world.run()
+    assert done.returncode != 0
+    text = done.stdout.replace("\n", " ")
+    assert "pi-3: phase cutover comes after transfer, which is pending; run that first. Nothing was changed." in text
+    assert not (world.folder / "calls.jsonl").exists(), "not even the cluster was looked at"
+    assert [world.journal(pi).read_bytes() for pi in PIS] == before
 
 
 def test_a_failed_pod_gives_its_data_back_and_ends_the_turns(world: World) -> None:

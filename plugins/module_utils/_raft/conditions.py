@@ -62,7 +62,7 @@ class Conditions:
     def unmet(self, view: ClusterView) -> list[str]:
         """One line for every condition that does not hold."""
         wanted = self.conditions
-        reasons = []
+        reasons: list[str] = []
         if wanted.get("answered"):
             reasons.extend(f"answered: {found['url']}: {found['error']}" for found in view.unanswered)
         if wanted.get("leader") and not view.quorate:

@@ -1,0 +1,120 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role `port_migration`, run by Ansible on this machine with modules that only write down how they were called."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_turns import PIS, World, journals
+
+BEFORE = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown")
+AT_WORK = ("raft_membership", "k8s_daemonset_pod_aside", "traffic_gate", "k8s_daemonset_pod")
+
+
+def at_work_on(call: dict[str, Any]) -> str | None:
+    """The Pi whose turn this call belongs to; what asks Kubernetes runs on the control node and names the node."""
+    host: str = call["args"].get("node", f"node-{call['host']}").removeprefix("node-")
+    return host if call["module"] in AT_WORK else None
+
+
+class PortWorld(World):
+    strategy = "parallel"
+    phase = "port_migration"
+
+    def write(self, leader: str, fails: dict[str, dict[str, str]], ports: dict[str, int] | None = None) -> None:
+        state = {"leader": leader, "fails": fails, "ports": {**dict.fromkeys(PIS, 9092), **(ports or {})}}
+        (self.folder / "state.json").write_text(json.dumps(state))
+
+    def begin(self, turns: dict[str, str]) -> None:
+        """All before the ports is done, and these Pis have the phase in this state in their journals."""
+        for pi in PIS:
+            known = None
+            for phase in BEFORE:
+                known = journals.marked(known, phase, "done", {}, "m-1", journals.now(), "parallel")
+            if pi in turns:
+                known = journals.marked(known, "port_migration", turns[pi], {}, "m-1", journals.now())
+            journals.save(self.journal(pi), known)
+
+    def of(self, pi: str) -> list[str]:
+        """What is done in this Pi's turn, in order."""
+        return [self._step(call) for call in self.calls if at_work_on(call) == pi]
+
+    @staticmethod
+    def _step(call: dict[str, Any]) -> str:
+        how = call["args"].get("state") or call["args"].get("wait_for") or ""
+        return f"{call['module']} {how}".strip()
+
+
+@pytest.fixture
+def world(tmp_path: Path, ansible_playbook: str) -> PortWorld:
+    return PortWorld(tmp_path, ansible_playbook)
+
+
+TURN = [
+    "k8s_daemonset_pod_aside",
+    "traffic_gate forwarded",
+    "k8s_daemonset_pod none",
+    "raft_membership present",
+    "traffic_gate open",
+    "k8s_daemonset_pod ready",
+]
+
+
+def test_one_pi_after_the_other_the_leader_last(world: PortWorld) -> None:
+    world.begin({})
+    done = world.run()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert [world.of(pi) for pi in PIS] == [["raft_membership leader", *TURN], TURN, TURN]
+    turns = [at_work_on(call) for call in world.calls if call["module"] == "k8s_daemonset_pod_aside"]
+    assert turns == ["pi-2", "pi-3", "pi-1"]
+    # A turn is over before the next one begins, and its end is recorded.
+    at_work = [host for call in world.calls if (host := at_work_on(call))]
+    assert at_work == sorted(at_work, key=turns.index)
+    for pi in PIS:
+        assert journals.load(world.journal(pi))["phases"]["port_migration"]["state"] == "done"
+
+
+def test_pods_and_proxies_are_waited_for_on_their_own_pis(world: PortWorld) -> None:
+    world.begin({"pi-1": "done", "pi-3": "done"})
+    done = world.run()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    proxies = [call for call in world.calls if call["module"] == "kube_proxy_info"]
+    assert sorted(call["host"] for call in proxies) == list(PIS)
+    assert {tuple(call["args"]["forgotten"]) for call in proxies} == {("10.77.0.12:8082",)}
+    asked = [
+        (call["host"], call["args"]["wait_for"]["caught_up_at"])
+        for call in world.calls
+        if call["module"] == "raft_info" and (call["args"].get("wait_for") or {}).get("caught_up_at")
+    ]
+    # Each of itself, and at last the Pi of both.
+    assert sorted(asked[:2]) == [("pi-1", ["10.77.0.11"]), ("pi-3", ["10.77.0.13"])]
+    assert asked[2:] == [("pi-2", ["10.77.0.11", "10.77.0.13"])]
+    order = [(call["module"], call["args"].get("state")) for call in world.calls]
+    assert order.index(("kube_proxy_info", None)) > order.index(("k8s_daemonset_pod_aside", None))
+    assert order.index(("traffic_gate", "forwarded")) > order.index(("kube_proxy_info", None))
+    assert not world.of("pi-1")
+    assert not world.of("pi-3")
+
+
+def test_a_proxy_that_does_not_follow_stops_the_turn(world: PortWorld) -> None:
+    world.begin({})
+    world.fails("kube_proxy_info", "pi-3", "a proxy still routes there")
+    done = world.run()
+    assert done.returncode != 0
+    assert "a proxy still routes there" in done.stdout
+    assert world.of("pi-2") == ["k8s_daemonset_pod_aside"]
+    assert not world.of("pi-1")
+    assert journals.load(world.journal("pi-2"))["phases"]["port_migration"]["state"] == "failed"
+
+
+def test_a_pod_that_has_moved_is_let_in_and_not_taken_away_again(world: PortWorld) -> None:
+    world.write(leader="pi-1", fails={}, ports={"pi-3": 9091})
+    world.begin({"pi-2": "done"})
+    done = world.run()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert world.of("pi-3") == TURN[3:]
+    assert next(filter(None, map(at_work_on, world.calls))) == "pi-3"
