@@ -162,10 +162,20 @@ def test_l1_an_alert_between_a_step_and_its_record_stops_nothing(tmp_path: Path,
     assert "undone at The next task, opening True" in done.stdout, done.stdout + done.stderr
 
 
-def test_l1_the_proof_comes_before_anything_is_opened_or_taken() -> None:
-    (play,) = yaml.safe_load((CHECKOUT / "playbooks/parts/cutover.yml").read_text())
-    phase = [task["name"] for task in play["tasks"]]
-    assert phase.index("Prove what the journal says of the opening") < phase.index("Cutover")
+def test_l1_the_proof_comes_before_anything_is_opened_or_taken(evaluate: Callable[..., list[Any]]) -> None:
+    unproven = {"opening": True, "opening_unproven": True, "strategy": "parallel"}
+    case = {
+        "raft_migration_phase": "cutover",
+        "raft_migration_recorded": unproven,
+        "raft_migration_peers": [],
+        "raft_migration": {"strategy": "parallel"},
+    }
+    proven = {**case, "raft_migration_recorded": {**unproven, "opening_unproven": False}}
+    other, refused = {**case, "raft_migration_phase": "cleanup"}, {**case, "raft_migration_peers": ["localhost"]}
+    found = evaluate("run", "{{ raft_migration_phase_files }}", [case, proven, other, refused])
+    assert found == [["opened.yml", "phase_begun.yml"], ["phase_begun.yml"], ["phase_begun.yml"], ["phase_refused.yml"]]
+    (include,) = tasks_of("run/tasks/phase.yml")
+    assert include["loop"] == "{{ raft_migration_phase_files }}"
     (back,) = tasks_of("run/tasks/back.yml")
     steps = [task["name"] for task in back["block"]]
     assert steps.index("Prove what the journal says of the opening") < steps.index("Run the rollback")
