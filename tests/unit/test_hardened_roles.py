@@ -152,7 +152,7 @@ def test_l1_an_alert_between_a_step_and_its_record_stops_nothing(tmp_path: Path,
     block = {"block": [know, record, late], "environment": alert, "vars": {"raft_migration_stoppable": True}}
     undo = {"msg": "undone at {{ ansible_failed_task.name }}, opening {{ raft_migration_recorded.opening }}"}
     block["rescue"] = [{"ansible.builtin.debug": undo, "vars": {"raft_migration_stoppable": False}}]
-    read = {"raft_migration_journal_read": {"journal": None, "phase_states": {}}}
+    read: dict[str, Any] = {"raft_migration_journal_read": {"journal": None, "phase_states": {}}}
     done = play(
         [block],
         {"pi-1": read},

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Iterator
 
 import pytest
 from conftest import import_plugin
@@ -15,7 +16,7 @@ MigrationError = import_plugin("module_utils._core.failures").MigrationError
 
 
 @pytest.fixture
-def held() -> socket.socket:
+def held() -> Iterator[socket.socket]:
     listener = socket.create_server(("127.0.0.1", 0))
     listener.listen(200)
     yield listener
