@@ -19,13 +19,11 @@ from typing import Any
 
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import (
-    extract_sensitive_values_from_kubeconfig,
-)
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import has_at_least
 
 from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import failure_result
+from ..module_utils._kube.kubeconfig import secrets_in
 from . import preload as _preload  # noqa: F401 - for the workers that are forked later
 
 # What `connect` needs: imported before the workers are forked, and not by each of them.
@@ -74,7 +72,7 @@ class KubernetesAction(ActionBase):
         validated, params = self.validate_argument_spec(**spec)
         secrets = set(validated._no_log_values)
         if isinstance(params.get("kubeconfig"), dict):
-            secrets |= extract_sensitive_values_from_kubeconfig(params["kubeconfig"])
+            secrets |= secrets_in(params["kubeconfig"])
         module = WorkerModule(params, self._task.check_mode, self._task.diff)
         found: dict[str, Any] = {"changed": False}
         try:
