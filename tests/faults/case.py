@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
+from tests.e2e.rehearsal import PHASES, STRATEGIES
+
+PARALLEL, ROLLING = STRATEGIES
 ROLLBACK = "rollback"  # instead of a phase: the rollback of a finished migration, Pi by Pi
 ORDER = (*PHASES, ROLLBACK)
 START = "start"  # instead of a phase's task: before the play begins
@@ -23,9 +25,11 @@ class Case:
     """One line of the table.
 
     `at` is part of the name of the task during which the fault strikes, the `nth` time the phase comes to it; without one
-    it strikes `after` seconds of the phase. `on` says whom: the leader of the cluster that serves, a follower of it, the
-    server that also carries Kubernetes' control plane, or in a rollback the Pi whose turn it is. What does not pass by
-    itself is taken back after `heal` seconds.
+    it strikes `after` seconds of the phase. `moment` is a word for when in the phase that is, where one fault strikes it
+    more than once; some lie within a task, see `MOMENTS` in moments.py. `on` says whom: the leader of the cluster that
+    serves, the old-leader among the units, a follower, the server that also carries Kubernetes' control plane, or, Pi by
+    Pi, the Pi whose turn it is or a follower other than that one. What does not pass by itself is taken back after `heal`
+    seconds. `chain` names the migration that it shares, where that is another than its fault's.
     Without `rollback` a run that fails stops where it is, and the case must end migrated by going on from there.
     `safe_within` and `pause_within` are the limits of what it may cost, in seconds.
     """
@@ -39,18 +43,27 @@ class Case:
     heal: float = 0.0
     ends: str = MIGRATED
     profile: str = "full"
+    strategy: str = PARALLEL
+    moment: str = ""
+    chain: str = ""
     rollback: bool = False  # with auto_rollback_on_error
     safe_within: float = 180.0  # from the strike until writes are acknowledged again and the play is where it should be
     pause_within: float = 60.0  # between two acknowledged writes
 
     @property
+    def label(self) -> str:
+        """The fault, and when in the phase where that is not clear without."""
+        return "-".join(filter(None, (self.fault, self.moment)))
+
+    @property
     def name(self) -> str:
-        return f"{self.phase}/{self.fault}" + (f"@{self.profile}" if self.profile != "full" else "")
+        way = f"{self.strategy}/" if self.strategy != PARALLEL else ""
+        return f"{way}{self.phase}/{self.label}" + (f"@{self.profile}" if self.profile != "full" else "")
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Cases that befall one migration, all of one profile and one setting of auto_rollback_on_error."""
+    """Cases that befall one migration, all of one strategy, one profile and one setting of auto_rollback_on_error."""
 
     name: str
     cases: tuple[Case, ...]
@@ -58,6 +71,10 @@ class Chain:
     @property
     def profile(self) -> str:
         return self.cases[0].profile
+
+    @property
+    def strategy(self) -> str:
+        return self.cases[0].strategy
 
     @property
     def rollback(self) -> bool:
@@ -70,15 +87,13 @@ class Chain:
 
 
 def chained(cases: Sequence[Case], together: bool = False) -> list[Chain]:
-    """The fewest migrations for these cases: one for each fault that strikes every phase and one for the others, or all `together`."""
+    """The fewest migrations for these cases: one for each that they name, one for each other fault that strikes every phase, and
+    one for all the rest; or all `together`, as far as the settings of a migration allow it.
+    """
     groups: dict[str, list[Case]] = {}
     for case in cases:
-        everywhere = {
-            other.phase for other in cases if other.fault == case.fault and _setting(other) == _setting(case)
-        } == set(PHASES)
-        groups.setdefault(
-            "-".join(filter(None, (case.fault if everywhere and not together else "mixed", _setting(case)))), []
-        ).append(case)
+        name = "mixed" if together else case.chain or (case.fault if _everywhere(case, cases) else "mixed")
+        groups.setdefault("-".join(filter(None, (name, _setting(case)))), []).append(case)
     # The order of the phases; what must be there before the play comes first.
     chains = [
         Chain(name, tuple(sorted(members, key=lambda case: (case.at != START, ORDER.index(case.phase)))))
@@ -87,6 +102,12 @@ def chained(cases: Sequence[Case], together: bool = False) -> list[Chain]:
     for chain in chains:
         refuse_collisions(chain)
     return chains
+
+
+def _everywhere(case: Case, cases: Sequence[Case]) -> bool:
+    """Whether its fault strikes every phase of the strategy."""
+    phases = {other.phase for other in cases if other.fault == case.fault and _setting(other) == _setting(case)}
+    return phases == set(STRATEGIES[case.strategy])
 
 
 def refuse_collisions(chain: Chain) -> None:
@@ -112,6 +133,7 @@ def task_names() -> tuple[str, ...]:
 
 def _setting(case: Case) -> str:
     words = (
+        case.strategy if case.strategy != PARALLEL else "",
         case.profile if case.profile != "full" else "",
         "rollback" if case.rollback else "",
         "turns" if case.phase == ROLLBACK else "",

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 from tests.e2e import rehearsal
 from tests.lab.shell import LabError
 
+from . import control
 from .case import ORDER, ROLLBACK, START, Case, Chain
 from .pis import Pis
 from .strike import Injection, strike
@@ -75,8 +75,9 @@ class Runner:
         self.killed = False
         self.ended = threading.Event()
         self.seen: dict[Case, int] = {}
+        self.frozen: set[int] = set()
         safety = {"auto_rollback_on_error": chain.rollback, "require_confirmation": False}
-        self.arguments = ["-e", json.dumps({"migration": {"safety": safety}})]
+        self.arguments = rehearsal.strategy_arguments(chain.strategy, safety=safety)
 
     def run(self) -> Course:
         for case in [case for case in self.pending if case.at == START]:
@@ -214,6 +215,14 @@ class Runner:
         assert self.play is not None
         self.killed = True
         self.play.kill()
+
+    def freeze(self) -> None:
+        assert self.play is not None
+        self.frozen = control.freeze(self.play.process.pid)
+
+    def thaw(self) -> None:
+        control.thaw(self.frozen)
+        self.frozen = set()
 
     def second_operator(self) -> tuple[int, str]:
         """Another client starts the same playbook meanwhile."""

@@ -18,21 +18,29 @@ from tests.lab.shell import LabError
 from tests.lab.state import Node
 from tests.witness.http import socket_in
 
+from .case import PARALLEL, ROLLBACK, ROLLING
+
 OPERATOR = "127.0.9.91"  # no gate closes for it
 UNIT_PORT, TEMPORARY_PORT = 8080, 8082
 EITHER = "daemon"
 BACKUPS = "var/backups/pi-controller-migration"
+UNIT_DATA, POD_DATA = "var/lib/pi-controller", "var/lib/pi-controller-pods"
 
 
 @dataclass
 class Pis:
     lab: state.State
     provider: Provider
+    strategy: str = PARALLEL
 
     @classmethod
-    def up(cls) -> Pis:
+    def up(cls, strategy: str = PARALLEL) -> Pis:
         lab = state.require()
-        return cls(lab, kubernetes.named(lab.provider, lab.options))
+        return cls(lab, kubernetes.named(lab.provider, lab.options), strategy)
+
+    @property
+    def rolling(self) -> bool:
+        return self.strategy == ROLLING
 
     @property
     def nodes(self) -> list[Node]:
@@ -83,16 +91,28 @@ class Pis:
             return None
 
     def by_turns(self) -> bool:
-        """Whether a rollback has begun in which the Pis go back one by one: pods and units are one cluster then."""
-        facts = [self.journal(node).get("phases", {}).get("rollback", {}) for node in self.nodes]
+        """Whether pods and units are one cluster: in a migration Pi by Pi, and from a rollback on in which the Pis go back one by one."""
+        return self.rolling or self._back_by_turns()
+
+    def _back_by_turns(self) -> bool:
+        facts = [self.journal(node).get("phases", {}).get(ROLLBACK, {}) for node in self.nodes]
         return any(found.get("state") != "done" and found.get("facts", {}).get("way") == "turns" for found in facts)
 
     def in_turn(self) -> Node:
-        """The Pi whose turn it is in a rollback."""
+        """The Pi whose turn it is, on the way there or back."""
+        phase = ROLLBACK if self._back_by_turns() else "cutover"
         for node in self.nodes:
-            if self.journal(node).get("phases", {}).get("rollback", {}).get("facts", {}).get("turn") == "started":
+            if self.journal(node).get("phases", {}).get(phase, {}).get("facts", {}).get("turn") == "started":
                 return node
         raise LabError("no journal says whose turn it is")
+
+    def unit_has_data(self, node: Node) -> bool:
+        """Whether the data folder is the unit's: it is renamed when the pod's turn comes, and only then."""
+        return machines.root(node).joinpath(UNIT_DATA).is_dir()
+
+    def read_only(self, node: Node) -> bool:
+        """Whether the unit's daemon on this Pi refuses writes."""
+        return bool((self.ask(node, UNIT_PORT, "/api/v1/raft/read-only") or {}).get("enabled"))
 
     def status(self, node: Node, of: str) -> dict[str, Any] | None:
         """Raft status of the unit or of the pod on this Pi, or of whichever of the two it has."""
@@ -120,12 +140,11 @@ class Pis:
                 raise TimeoutError(f"no leader of the {of or self.serving()}s within {timeout:.0f} s")
             time.sleep(0.1)
 
-    def follower(self, of: str | None = None) -> Node:
+    def follower(self, of: str | None = None, other_than: Node | None = None) -> Node:
         """One that does not carry the control plane of Kubernetes, where there is a choice."""
         leader = self.leader(of)
-        return sorted((node for node in self.nodes if node != leader), key=lambda node: (node.is_server, -node.number))[
-            0
-        ]
+        followers = [node for node in self.nodes if node not in (leader, other_than)]
+        return min(followers, key=lambda node: (node.is_server, -node.number))
 
     def led_to(self, node: Node) -> list[str]:
         """The other Pis whose clients a gate routes to this one, as while their own pod is replaced."""

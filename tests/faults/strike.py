@@ -16,10 +16,12 @@ from tests.lab.shell import LabError, wait_for
 from tests.lab.state import Node
 
 from .case import Case
-from .pis import TEMPORARY_PORT, Pis
+from .moments import await_moment
+from .pis import EITHER, TEMPORARY_PORT, Pis
 
 UNIT = "pi-controller.service"
 ROW = b"there before the migration"  # in every row the lab loads
+CUTOVER_TIMEOUT = 30.0  # seconds, the migration's default: without its control node a Pi serves again by then
 
 
 class Migration(Protocol):
@@ -29,6 +31,10 @@ class Migration(Protocol):
     folder: Path
 
     def kill(self) -> None: ...
+
+    def freeze(self) -> None: ...
+
+    def thaw(self) -> None: ...
 
     def second_operator(self) -> tuple[int, str]: ...
 
@@ -67,7 +73,9 @@ def _host(pis: Pis, injection: Injection, of: str | None = None) -> Node:
     whom = injection.case.on
     choices: dict[str, Callable[[], Node]] = {
         "turn": lambda: pis.in_turn(),
+        "other": lambda: pis.follower(of, other_than=pis.in_turn()),
         "leader": lambda: pis.leader(of),
+        "old-leader": lambda: pis.leader(faults.UNIT),
         "server": lambda: pis.nodes[0],
     }
     node = choices.get(whom, lambda: pis.follower(of))()
@@ -88,9 +96,11 @@ def _explains(injection: Injection, *routes: str, until: float | None = None, st
     ]
 
 
-def _recover(pis: Pis, injection: Injection, node: Node, of: str | None = None, service: bool = False) -> None:
+def _recover(
+    pis: Pis, injection: Injection, node: Node, of: str | None = None, service: bool = False, within: float = 60
+) -> None:
     """Wait until the Pi's daemon serves like the others: its pod, its unit, or the one clients meet, which the play may change."""
-    at = pis.wait_caught_up(node, of)
+    at = pis.wait_caught_up(node, of, timeout=within)
     # The play goes on meanwhile and may have begun to lead another Pi's clients here.
     injection.led_here = sorted({*injection.led_here, *pis.led_to(node)})
     if at is not None and service:
@@ -98,7 +108,7 @@ def _recover(pis: Pis, injection: Injection, node: Node, of: str | None = None, 
         if at is None:
             injection.wrong = f"{node.name}: the Service does not answer there 90 s after the fault"
     elif at is None:
-        injection.wrong = f"60 s after the fault: {pis.behind(node, of or pis.serving())}"
+        injection.wrong = f"{within:g} s after the fault: {pis.behind(node, of or pis.serving())}"
     injection.recovered = at or time.time()
 
 
@@ -106,16 +116,20 @@ def pod_killed(pis: Pis, injection: Injection, migration: Migration) -> None:
     of = pis.serving()
     node = _host(pis, injection, of)
     faults.kill(node, faults.DAEMON, owner=faults.POD)
-    _recover(pis, injection, node, faults.POD)
-    if of == faults.POD:  # clients meet a pod only from the cutover on
+    # Pi by Pi a pod beside its unit is on trial: it belongs to no cluster, and goes when it has been read.
+    _recover(pis, injection, node, None if pis.rolling else faults.POD)
+    # Clients meet a pod only from the cutover on, Pi by Pi from its Pi's turn on.
+    if of == faults.POD or (of == EITHER and not pis.unit_has_data(node)):
         # Any Pi's clients of the Service may have been routed to it.
         _explains(injection, node.name, "service")
 
 
 def old_leader_killed(pis: Pis, injection: Injection, migration: Migration) -> None:
     of = faults.UNIT if any(faults.processes(node, owner=faults.UNIT) for node in pis.nodes) else faults.POD
-    node = _host(pis, injection, of)
-    served = pis.serving() == of
+    node = _host(pis, injection, EITHER if pis.rolling else of)
+    if pis.rolling:  # where pods and units are one cluster, either may lead; beside a unit there may be a pod on trial
+        of = faults.UNIT if pis.unit_has_data(node) else faults.POD
+    served = pis.serving() in (of, EITHER)
     faults.kill(node, faults.DAEMON, owner=of)
     # Behind the cutover the play stops the units for good.
     _recover(pis, injection, node)
@@ -140,10 +154,16 @@ def partition(pis: Pis, injection: Injection, migration: Migration) -> None:
 
 
 def reboot(pis: Pis, injection: Injection, migration: Migration) -> None:
+    """It serves again by itself: at no moment of a turn, and at none of the write pause, may that need the next run."""
     node = _host(pis, injection)
+    await_moment(pis, node, injection.case.moment)
+    injection.struck = time.time()
     machines.power_off(node)
+    if pis.rolling:
+        injection.note = f"its data was the {'unit' if pis.unit_has_data(node) else 'pod'}'s"
     world.reboot(pis.lab, node, pis.provider)
-    _recover(pis, injection, node, service=True)
+    # No kubelet starts a pod before the API server is back, and that may be on this Pi.
+    _recover(pis, injection, node, service=True, within=120 if node.is_server else 60)
     _explains(injection, node.name, "service")
 
 
@@ -181,6 +201,29 @@ def play_killed(pis: Pis, injection: Injection, migration: Migration) -> None:
     injection.recovered = time.time()
 
 
+def control_cut_off(pis: Pis, injection: Injection, migration: Migration) -> None:
+    """Not killed: its run is frozen, and does not reach the Pis. Meanwhile they have to help themselves; then it goes on."""
+    turn = pis.in_turn() if pis.rolling else None
+    if turn:
+        injection.host = turn.name
+        await_moment(pis, turn, injection.case.moment)
+    injection.struck = time.time()
+    try:
+        migration.freeze()
+        for node in pis.nodes:
+            faults.cut_off_control(node)
+        time.sleep(max(0.0, injection.struck + CUTOVER_TIMEOUT - time.time()))
+        # Its unit or its pod, whichever has the data. That writes are taken again is for the witness to say.
+        if turn and pis.wait_caught_up(turn, timeout=1) is None:
+            injection.wrong = f"{CUTOVER_TIMEOUT:g} s after the control node: {pis.behind(turn, pis.serving())}"
+        time.sleep(max(0.0, injection.struck + injection.case.heal - time.time()))
+    finally:
+        for node in pis.nodes:
+            faults.reach_control(node)
+        migration.thaw()
+    injection.recovered = time.time()
+
+
 def api_down(pis: Pis, injection: Injection, migration: Migration) -> None:
     injection.host, injection.struck = pis.nodes[0].name, time.time()
     try:
@@ -212,10 +255,11 @@ def disk_full(pis: Pis, injection: Injection, migration: Migration) -> None:
         time.sleep(injection.case.heal)
     finally:
         faults.unfill(node)
-    if pis.serving() == faults.UNIT:
+    if pis.serving() == faults.UNIT or (pis.rolling and pis.unit_has_data(node)):
         # systemd has given up on a unit that failed again and again; its owner, having made room, starts it.
         machines.execute(node, ["systemctl", "reset-failed", UNIT], check=False)
-        machines.execute(node, ["systemctl", "start", UNIT])
+        # In its turn it may just have been masked, and then its pod is to come.
+        machines.execute(node, ["systemctl", "start", UNIT], check=not pis.rolling)
     # Where it cost the quorum no pod was Ready: the Service leads nowhere until the kubelets have asked again.
     _recover(pis, injection, node, service=True)
     # A daemon that cannot write ends; it is away like a killed one until it is back.
@@ -225,7 +269,8 @@ def disk_full(pis: Pis, injection: Injection, migration: Migration) -> None:
 def corrupt(pis: Pis, injection: Injection, migration: Migration) -> None:
     """Flip one bit of a row, in the phase's own files as soon as they are there, or in every copy kept so far."""
     phase = injection.case.phase
-    node = _host(pis, injection, faults.UNIT if phase in ("prepare", "transfer", "validate", "cutover") else None)
+    by_units = not pis.rolling and phase in ("prepare", "transfer", "validate", "cutover")
+    node = _host(pis, injection, faults.UNIT if by_units else None)
     folder = pis.backups(node)
     upstream = pis.lab.profile == "upstream"
     fresh = {
@@ -235,7 +280,7 @@ def corrupt(pis: Pis, injection: Injection, migration: Migration) -> None:
         if upstream
         else ["cutover/snapshot/.state.bin.part", "cutover/snapshot/state.bin"],
     }.get(phase)
-    if fresh is None:
+    if fresh is None or (pis.rolling and phase != "prepare"):  # Pi by Pi only prepare takes a copy
         kept = [*folder.glob("**/*.db"), *folder.glob("**/state.bin")]
         injection.note = f"{sum(map(flip, kept))} copies"
         if injection.note.startswith("0"):
@@ -416,6 +461,7 @@ FAULTS: dict[str, Callable[[Pis, Injection, Migration], None]] = {
     "play-killed-new-leader": play_killed_new_leader,
     "play-killed-usurper": play_killed_usurper,
     "random-kill": play_killed,
+    "control-cut-off": control_cut_off,
     "corrupt": corrupt,
     "disk-full": disk_full,
     "api-down": api_down,

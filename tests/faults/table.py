@@ -5,8 +5,12 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
-from .case import PHASES, ROLLBACK, SAFE, START, Case, Chain, refuse_collisions
+from tests.e2e.rehearsal import PHASES
+
+from .case import ROLLBACK, ROLLING, SAFE, START, Case, Chain, refuse_collisions
+from .strike import CUTOVER_TIMEOUT
 
 # Roughly how long a phase lasts, for faults that strike at a random moment of it.
 LASTS = {
@@ -20,7 +24,7 @@ LASTS = {
 }
 
 # fmt: off
-CASES = [
+IN_PARALLEL = [
     # The container's process ends; the kubelet starts it again.
     Case("prepare",          "pod-killed",        at="Wait until every pod answers"),
     Case("transfer",         "pod-killed",        at="Join | Add the other pods"),
@@ -102,6 +106,14 @@ CASES = [
     Case("port_migration",   "reboot",            at="Ports | Update the member's address"),
     Case("cleanup",          "reboot",            at="Cluster | Wait for"),
 
+    # The old leader's Pi loses power between fence and commit, and right after it. (Between the stop of a unit and the start of its pod
+    # there is no moment: the pods run first. In a rollback Pi by Pi there is one, see `turn-reboot`.)
+    Case("cutover",          "reboot",            moment="fenced", at="Fence | Record the start of the write pause", on="old-leader"),
+    Case("cutover",          "reboot",            moment="opened", at="Open | Make the pods writable", on="old-leader"),
+
+    # The control node is frozen, and reaches no Pi, while writes wait: they are taken again before it is back.
+    Case("cutover",          "control-cut-off",   at="Flip | Redirect each Pi to its pod", heal=60, pause_within=CUTOVER_TIMEOUT + 5),
+
     # What an owner may have before the play begins, or do during it. Once each: what pre-flight refuses, it refuses in one run.
     Case("prepare",          "follower-dead",     at=START),
     Case("prepare",          "wrong-image",       at=START),
@@ -142,6 +154,137 @@ CASES = [
 # fmt: on
 
 
+# A migration Pi by Pi promises more: no client waits for the control node, and with one Pi away the others have a quorum.
+# What a fault may cost at most, in seconds: an election, on a busy machine; and where none is due, the handing over of leadership.
+ELECTED, HANDED_OVER = 15.0, 5.0
+NO_ELECTION = ("play-killed", "control-cut-off", "corrupt", "api-down", "k3s-stopped", "turn-killed", "turn-killed-late", "turn-api-down")
+# Not more than a task that waits for a Pi to boot, or for kube-proxy to find an API server that was away.
+SAFE_WITHIN = 120.0
+
+# The moments of a turn, by the task that begins with them; those that lie within one are waited for from the task before it.
+SCHEDULED = "Handover | Schedule the pod, which waits for its data"
+TURN = {
+    "before-stop": "Handover | Route this Pi's clients to its neighbour",
+    "between": "Handover | Hand the unit's data over to the pod",
+    "unit-stopped": SCHEDULED,
+    "data-renamed": SCHEDULED,
+    "gate-shut": "Handover | Wait until the pod is the caught-up member",
+    "after": "Handover | Wait until the pod is Ready",
+}
+
+
+def rolling(phase: str, fault: str, chain: str = "", **more: Any) -> Case:
+    """A case of a migration Pi by Pi."""
+    pause = HANDED_OVER if fault in NO_ELECTION else ELECTED
+    return Case(phase, fault, strategy=ROLLING, chain=chain, **{"safe_within": SAFE_WITHIN, "pause_within": pause, **more})
+
+
+def turn(fault: str, moment: str, nth: int, chain: str = "", *, on: str = "turn", **more: Any) -> Case:
+    """One in the nth turn, at this moment of it; of the Pi whose turn it is, unless it is for another."""
+    return rolling("cutover", fault, chain, moment=moment, at=TURN[moment], nth=nth, on=on, **more)
+
+
+# In one migration two cases of a phase are a turn or a run apart, or one of them is over at once: more than one Pi that is away at a
+# time would cost the quorum. So each migration but that of kills has one case for each turn, and mostly one for every other phase.
+# fmt: off
+IN_TURNS = [
+    # SIGKILL to the whole run on the control node, at each moment of a turn and when all are over. A kill is followed by a run.
+    rolling("prepare",  "play-killed", "kills", at="Trial | Stop the pods"),
+    rolling("transfer", "play-killed", "kills", at="Transfer | Report that nothing is carried"),
+    rolling("validate", "play-killed", "kills", at="Validate | Read the backup"),
+    turn("play-killed", "before-stop", 1, "kills"),
+    turn("play-killed", "between",     2, "kills"),
+    turn("play-killed", "gate-shut",   3, "kills"),
+    turn("play-killed", "after",       3, "kills"),
+    rolling("cutover",  "play-killed", "kills", moment="settled", at="Settle | Point the Service to the pods"),
+    rolling("cleanup",  "play-killed", "kills", at="Cleanup | Find the saved unit file"),
+
+    # One bit of a row: in the backup before it is fetched, later in every copy kept so far, which no pod starts from. In transfer the
+    # phase after it has to notice, so that one is among those that roll back.
+    rolling("prepare",  "corrupt",     "kills", at="Backup | Write the manifest"),
+    rolling("validate", "corrupt",     "kills", at="Validate | Check that the trial pod has read the backup"),
+    turn("corrupt",     "between",     1, "kills"),
+    rolling("cleanup",  "corrupt",     "kills", at="Cluster | Wait for"),
+
+    # The container's process ends; the kubelet starts it again. In transfer and validate there is no pod.
+    rolling("prepare",  "pod-killed",  "daemons", at="Kubernetes | Wait until every pod answers"),
+    turn("pod-killed",  "gate-shut",   1, "daemons"),
+    turn("pod-killed",  "after",       2, "daemons"),
+    rolling("cleanup",  "pod-killed",  "daemons", at="Cluster | Wait for"),
+
+    # The leader's daemon: its unit, and from its turn on its pod. With a Pi in its turn there is no quorum until one of the two is back.
+    rolling("prepare",  "old-leader-killed", "daemons", at="Backup | Copy every Pi's database", on="leader"),
+    rolling("transfer", "old-leader-killed", "daemons", at="Transfer | Report that nothing is carried", on="leader"),
+    rolling("validate", "old-leader-killed", "daemons", at="Validate | Read the backup", on="leader"),
+    turn("old-leader-killed", "between",     3, "daemons", on="leader"),
+    turn("old-leader-killed", "before-stop", 1, "kubernetes", on="leader"),
+    rolling("cleanup",  "old-leader-killed", "daemons", at="Cleanup | Find the saved unit file", on="leader"),
+
+    # One Pi's cable is pulled: it reaches neither the others nor the control node.
+    rolling("prepare",  "partition",   at="Kubernetes | Wait for one running pod on every Pi", heal=6),
+    rolling("transfer", "partition",   at="Transfer | Report that nothing is carried", heal=6),
+    rolling("validate", "partition",   at="Validate | Read the backup", heal=6),
+    turn("partition",   "before-stop", 1, heal=6),
+    turn("partition",   "between",     2, heal=6, on="other"),
+    turn("partition",   "gate-shut",   3, heal=6),
+    rolling("cleanup",  "partition",   at="Cluster | Wait for", heal=6),
+
+    # Power off and on again. In its turn the Pi has its unit or its pod by then, without the next run.
+    rolling("prepare",  "reboot",      "power", at="Kubernetes | Wait until every pod answers"),
+    rolling("transfer", "reboot",      "power", at="Transfer | Report that nothing is carried"),
+    rolling("validate", "reboot",      "power", at="Validate | Read the backup"),
+    turn("reboot",      "before-stop", 1, "power"),
+    turn("reboot",      "unit-stopped", 2, "power"),
+    turn("reboot",      "gate-shut",   3, "power"),
+    rolling("cleanup",  "reboot",      "power", at="Cluster | Wait for"),
+    turn("reboot",      "data-renamed", 2, "disk"),
+    turn("reboot",      "after",       3, "disk"),
+
+    # No room on one Pi, for its daemons neither.
+    rolling("prepare",  "disk-full",   "disk", at="Backup | Copy every Pi's database", heal=6),
+    rolling("transfer", "disk-full",   "disk", at="Transfer | Report that nothing is carried", heal=6),
+    rolling("validate", "disk-full",   "disk", at="Validate | Read the backup", heal=6),
+    turn("disk-full",   "before-stop", 1, "disk", heal=6),
+    turn("disk-full",   "between",     2, "kubernetes", heal=6),
+    rolling("cleanup",  "disk-full",   "disk", at="Cluster | Wait for", heal=6),
+
+    # The API server is away. Transfer asks nothing of Kubernetes, and is over at once: an outage that begins there is one of validate,
+    # and that one lasts until the first turn needs the API.
+    rolling("prepare",  "api-down",    "control", at="DaemonSet | Apply it on the ports", heal=12),
+    rolling("validate", "api-down",    "control", at="Validate | Report the cluster", heal=12),
+    turn("api-down",    "before-stop", 1, "control", heal=12),
+    turn("api-down",    "after",       3, "control", heal=12),
+    rolling("cleanup",  "api-down",    "control", at="Cluster | Wait for", heal=12),
+
+    # The control node is frozen, and reaches no Pi: the one in its turn has its unit or its pod before it is back.
+    turn("control-cut-off", "unit-stopped", 2, "control", heal=60),
+
+    # As `systemctl stop k3s` on the server. Where that Pi has its turn its pod can only start afterwards.
+    rolling("prepare",  "k3s-stopped", "kubernetes", at="DaemonSet | Apply it on the ports", on="server", heal=12),
+    rolling("validate", "k3s-stopped", "kubernetes", at="Validate | Report the cluster", on="server", heal=12),
+    turn("k3s-stopped", "between",     3, "kubernetes", on="server", heal=12),
+    rolling("cleanup",  "k3s-stopped", "kubernetes", at="Cluster | Wait for", on="server", heal=12),
+
+    # With auto_rollback_on_error: what a trial pod has read is not what there is, and a Pi is lost in its turn.
+    rolling("transfer", "corrupt-back", "back", at="Transfer | Report that nothing is carried", ends=SAFE, rollback=True),
+    turn("reboot-back", "gate-shut",   2, "back", ends=SAFE, rollback=True),
+
+    # In the rollback of a migration that is finished.
+    rolling(ROLLBACK,   "turn-killed",      at="Takeover | Stop this Pi's pod for good", ends=SAFE),
+    rolling(ROLLBACK,   "turn-reboot",      at="Takeover | Start the unit with the pod's data", nth=2, on="turn", ends=SAFE),
+    rolling(ROLLBACK,   "turn-killed-late", at="Takeover | Wait until the unit is the caught-up member", nth=2, ends=SAFE),
+    rolling(ROLLBACK,   "turn-api-down",    at="Takeover | Stop this Pi's pod for good", nth=6, heal=20, ends=SAFE),
+
+    # Where the daemon cannot hand leadership over, each turn of a leader costs an election.
+    turn("play-killed", "between",     1, profile="upstream", pause_within=ELECTED),
+    turn("old-leader-killed", "gate-shut", 2, on="leader", profile="upstream"),
+    turn("reboot",      "data-renamed", 3, profile="upstream"),
+]
+# fmt: on
+
+CASES = [*IN_PARALLEL, *IN_TURNS]
+
+
 def random_kills(seed: int = 12, number: int = 12) -> list[Case]:
     """SIGKILL at random moments: every phase is hit once, the rest where chance has it."""
     dice = random.Random(seed)
@@ -151,11 +294,13 @@ def random_kills(seed: int = 12, number: int = 12) -> list[Case]:
 
 EVERYTHING = [*CASES, *random_kills()]
 
-# What `make test` runs: every phase, eight kinds of faults, two migrations.
+# What `make test` runs: every phase, eight kinds of faults, two migrations in parallel and one Pi by Pi.
 CHOSEN = {
     "chosen-1": ("prepare/play-killed", "transfer/pod-killed", "validate/old-leader-killed", "cutover/corrupt", "systemd_shutdown/reboot",
                  "port_migration/partition", "cleanup/play-killed"),
     "chosen-2": ("prepare/disk-full", "transfer/api-down", "cutover/play-killed", "systemd_shutdown/pod-killed", "port_migration/play-killed"),
+    "chosen-rolling": ("rolling/prepare/pod-killed", "rolling/validate/corrupt", "rolling/cutover/play-killed-between",
+                       "rolling/cutover/reboot-gate-shut", "rolling/cleanup/old-leader-killed"),
 }  # fmt: skip
 
 

@@ -12,23 +12,29 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from tests.e2e import hosts as on
-from tests.e2e import rehearsal
-from tests.e2e.test_migration import assert_migrated, restarts
+from tests.e2e import rehearsal, test_migration, test_rolling
+from tests.e2e.test_migration import restarts
 from tests.lab import faults, machines
 from tests.lab.shell import LabError
+from tests.witness.evidence import Limits
 from tests.witness.history import OK, WRITES, History, load
 
-from .case import MIGRATED, Case
+from .case import MIGRATED, PARALLEL, ROLLING, Case, Chain
 from .chain import Course
 from .pis import Pis
 from .strike import Injection
 
 PAUSE_COUNTS = 1.0
+# What of a stretch no fault explains. Pi by Pi neither writes nor reads ever wait for the control node, so an election is the longest.
+LIMITS = {PARALLEL: rehearsal.FAULTS, ROLLING: Limits(write_pause=15, read_gap=10, recovery=30)}
+ASSERT_MIGRATED = {PARALLEL: test_migration.assert_migrated, ROLLING: test_rolling.assert_migrated}
+# After these no container was ever started a second time: a run that goes on does not do again what was done.
+NO_RESTART = {PARALLEL: {"play-killed", "random-kill"}, ROLLING: {"play-killed", "corrupt", "control-cut-off"}}
 LAGS = 1.0  # seconds by which followers may lag while faults strike; in calm runs the witness gives them less
 AFTERMATH = 5.0
 UNLED = 0.5  # seconds; a shorter time without a leader keeps the others within the witness's second
@@ -69,7 +75,7 @@ def judge(course: Course, witness: rehearsal.Witness, pis: Pis) -> list[Line]:
     allowances.write_text(json.dumps(explained, indent=1))
     lags = rehearsal.UPSTREAM_LAGS if course.chain.profile == "upstream" else ["--staleness", str(LAGS)]
     verdict, summary = witness.judge(
-        rehearsal.FAULTS, "--allowances", str(allowances), *rehearsal.FAULTS_UNKNOWN, *lags
+        limits_of(course.chain), "--allowances", str(allowances), *rehearsal.FAULTS_UNKNOWN, *lags
     )
     (course.folder / "summary.txt").write_text(summary)
     acknowledged = acknowledgements(history)
@@ -85,6 +91,13 @@ def judge(course: Course, witness: rehearsal.Witness, pis: Pis) -> list[Line]:
         line.faults += state
         line.outcome = "FAILED" if line.failed else line.outcome
     return lines
+
+
+def limits_of(chain: Chain) -> Limits:
+    """The witness's: those of the strategy, and where the control node is cut off in the write pause the time until its end."""
+    limits = LIMITS[chain.strategy]
+    lasting = [case.pause_within for case in chain.cases if case.fault == "control-cut-off"]
+    return replace(limits, write_pause=max(limits.write_pause, *lasting)) if lasting else limits
 
 
 def headless(course: Course, pis: Pis, history: History) -> list[dict[str, Any]]:
@@ -132,11 +145,14 @@ def ended(injection: Injection, course: Course) -> float:
 
 
 def way_back(course: Course, pis: Pis) -> list[dict[str, Any]]:
-    """Where only some pods are on the standard ports, all stop before a unit starts: in a rollback from there reads wait, too."""
+    """Where only some pods are on the standard ports, all stop before a unit starts: in a rollback from there reads wait, too.
+
+    In place there are no other ports, and no such rollback.
+    """
     return [
         {"route": route, "from": injection.struck, "to": attempt.ended, "why": f"{injection.case.name}: the rollback"}
         for number, attempt in enumerate(course.attempts, 1)
-        if attempt.went_back and attempt.together
+        if attempt.went_back and attempt.together and course.chain.strategy == PARALLEL
         for injection in course.injections
         if injection.run == number and injection.case.phase in ("port_migration", "cleanup")
         for route in (*(node.name for node in pis.nodes), "service")
@@ -215,14 +231,13 @@ def standing(course: Course, pis: Pis) -> list[str]:
     names = [node.name for node in pis.nodes]
     try:
         if course.done:
-            assert_migrated(names)
+            ASSERT_MIGRATED[course.chain.strategy](names)
             for node in pis.nodes:
                 left = [
                     path.name for path in (machines.root(node) / "etc/systemd/system").glob("pi-controller-migration*")
                 ]
                 assert left == [], f"{node.name}: {left} would put the gate back at the next boot"
-            if {injection.case.fault for injection in course.injections} <= {"play-killed", "random-kill"}:
-                # A run that goes on does not do again what was done: no container was ever started a second time.
+            if {injection.case.fault for injection in course.injections} <= NO_RESTART[course.chain.strategy]:
                 assert restarts() == [0] * len(names), f"restarts of the pods: {restarts()}"
             for injection in course.injections:
                 if injection.case.fault == "hand-edited-unit":

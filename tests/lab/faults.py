@@ -11,12 +11,13 @@ import json
 import os
 import signal as signals
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from . import cgroups, machines, network, settings
 from .kubernetes.provider import Provider
 from .objects import kubectl
-from .shell import LabError
+from .shell import LabError, run
 from .state import Node, State, write_private
 
 BALLAST = ".pi-lab-ballast"
@@ -24,6 +25,9 @@ BALLAST_FOLDERS = "ballast.json"
 KEPT_FREE = 16 * 1024
 DAEMON = "pi-controller"
 UNIT, POD = "unit", "pod"
+# By which the control node reaches a Pi. The witness's clients are on the same machine, and go to other ports.
+CONTROL_PORTS = {"ssh": 22, "API server": 6443}
+CONTROL_TABLE = "inet pi-lab-control"
 
 
 def processes(node: Node, name: str = DAEMON, owner: str | None = None) -> list[int]:
@@ -129,9 +133,37 @@ def _note_ballast(node: Node, folders: set[str]) -> None:
     write_private(node.folder / BALLAST_FOLDERS, json.dumps(sorted(folders)))
 
 
+def cut_off_control(node: Node) -> None:
+    """Nothing of ssh and of the API passes between the control node and this host, without a word to either of them."""
+    _nft(node, control_rules(settings.FAMILIES.values()))
+
+
+def reach_control(node: Node) -> None:
+    _nft(node, f"table {CONTROL_TABLE}\ndelete table {CONTROL_TABLE}\n")
+
+
+def control_rules(families: Collection[settings.Family]) -> str:
+    """What drops it, for nft; before conntrack and every other table, and instead of what there was of it."""
+    ports = f"{{ {', '.join(map(str, CONTROL_PORTS.values()))} }}"
+    found = [f"table {CONTROL_TABLE}", f"delete table {CONTROL_TABLE}", f"table {CONTROL_TABLE} {{"]
+    for hook, whose, port in (("prerouting", "saddr", "dport"), ("output", "daddr", "sport")):
+        rules = [
+            f"    {'ip6' if ':' in family.machine else 'ip'} {whose} {family.machine} tcp {port} {ports} drop"
+            for family in families
+        ]
+        found += [f"  chain {hook} {{", f"    type filter hook {hook} priority -500;", *rules, "  }"]
+    return "\n".join([*found, "}", ""])
+
+
+def _nft(node: Node, rules: str) -> None:
+    """By the host's own nft, and also in a host that is off: its namespace outlives it."""
+    run(["ip", "netns", "exec", node.name, "chroot", machines.root(node), "nft", "-f", "-"], stdin=rules)
+
+
 def heal(node: Node) -> None:
-    """Take back what a test did to this host and does not pass by itself: cable, frozen processes, a full disk."""
+    """Take back what a test did to this host and does not pass by itself: cables, frozen processes, a full disk."""
     network.heal(node)
+    reach_control(node)
     thaw(node)
     unfill(node)
 
