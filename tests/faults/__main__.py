@@ -80,9 +80,7 @@ def choose(options: argparse.Namespace) -> list[Chain]:
             raise ValueError(f"there is no case {', '.join(unknown)}; --list shows them all")
         cases = [case for case in cases if case.name in options.only or case.fault in options.fault]
     cases = [
-        case
-        for case in cases
-        if options.profile in (None, case.profile) and options.strategy in (None, case.strategy)
+        case for case in cases if options.profile in (None, case.profile) and options.strategy in (None, case.strategy)
     ]
     return chained(cases, together=bool(options.only))
 
@@ -125,7 +123,9 @@ def _matrix(strategy: str, lines: Sequence[Line]) -> str:
         out += [f"    {fault}" for fault in line.faults[:8]]
     failed = sum(line.failed for line in lines)
     worst = max((line.safety for line in lines if line.safety is not None), default=0.0)
-    return "\n".join([*out, "", f"{strategy}: {len(lines)} cases, {failed} failed; safe again after at most {worst:.1f} s"])
+    return "\n".join(
+        [*out, "", f"{strategy}: {len(lines)} cases, {failed} failed; safe again after at most {worst:.1f} s"]
+    )
 
 
 def _seconds(value: float | None) -> str:

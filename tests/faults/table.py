@@ -157,7 +157,16 @@ IN_PARALLEL = [
 # A migration Pi by Pi promises more: no client waits for the control node, and with one Pi away the others have a quorum.
 # What a fault may cost at most, in seconds: an election, on a busy machine; and where none is due, the handing over of leadership.
 ELECTED, HANDED_OVER = 15.0, 5.0
-NO_ELECTION = ("play-killed", "control-cut-off", "corrupt", "api-down", "k3s-stopped", "turn-killed", "turn-killed-late", "turn-api-down")
+NO_ELECTION = (
+    "play-killed",
+    "control-cut-off",
+    "corrupt",
+    "api-down",
+    "k3s-stopped",
+    "turn-killed",
+    "turn-killed-late",
+    "turn-api-down",
+)
 # Not more than a task that waits for a Pi to boot, or for kube-proxy to find an API server that was away.
 SAFE_WITHIN = 120.0
 
@@ -176,7 +185,9 @@ TURN = {
 def rolling(phase: str, fault: str, chain: str = "", **more: Any) -> Case:
     """A case of a migration Pi by Pi."""
     pause = HANDED_OVER if fault in NO_ELECTION else ELECTED
-    return Case(phase, fault, strategy=ROLLING, chain=chain, **{"safe_within": SAFE_WITHIN, "pause_within": pause, **more})
+    return Case(
+        phase, fault, strategy=ROLLING, chain=chain, **{"safe_within": SAFE_WITHIN, "pause_within": pause, **more}
+    )
 
 
 def turn(fault: str, moment: str, nth: int, chain: str = "", *, on: str = "turn", **more: Any) -> Case:
