@@ -50,16 +50,22 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+def wait_states(pids: set[int], stopped: bool) -> None:
+    def probe() -> str | None:
+        others = {pid: found for pid in pids if ((found := state(pid)) == "T") is not stopped}
+        return str(others) if others else None
+
+    wait_for("they are stopped" if stopped else "they go on", probe, timeout=5, advice="look at them with ps")
+
+
 def test_a_frozen_run_stops_with_all_its_workers_and_goes_on(run: subprocess.Popen[str]) -> None:
     everything = control.family(run.pid)
     frozen = control.freeze(run.pid)
     assert frozen == everything
     assert len(frozen) == 3
-    for pid in frozen:
-        wait_for(f"{pid} is stopped", lambda pid=pid: None if state(pid) == "T" else state(pid), timeout=5, advice="")
+    wait_states(frozen, stopped=True)
     control.thaw(frozen)
-    for pid in frozen:
-        wait_for(f"{pid} goes on", lambda pid=pid: state(pid) if state(pid) == "T" else None, timeout=5, advice="")
+    wait_states(frozen, stopped=False)
 
 
 def test_the_watch_of_another_run_is_let_alone(tmp_path: Path) -> None:

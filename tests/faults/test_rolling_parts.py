@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -164,9 +165,11 @@ def test_a_run_gets_the_strategy_of_its_chain(tmp_path: Path, strategy: str) -> 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_end_to_expect_is_that_of_the_strategy(monkeypatch: pytest.MonkeyPatch, strategy: str) -> None:
-    asked = []
+    asked: list[str] = []
     for name in STRATEGIES:
-        monkeypatch.setitem(verdict.ASSERT_MIGRATED, name, lambda names, name=name: asked.append(name))
+        monkeypatch.setitem(
+            verdict.ASSERT_MIGRATED, name, functools.partial(lambda name, _names: asked.append(name), name)
+        )
     chain = Chain("one", (Case("cutover", "reboot", strategy=strategy),))
     done = Course(chain, Path(), [], [Attempt("playbooks/migrate.yml", 0.0, 1.0, 0, False, False, "")])
     monkeypatch.setattr(verdict, "restarts", lambda: [])
@@ -257,7 +260,12 @@ def test_a_pod_on_trial_excuses_no_read(
 ) -> None:
     monkeypatch.setattr(faults, "kill", lambda *_arguments, **_options: [1])
     waited: list[str | None] = []
-    monkeypatch.setattr(three, "wait_caught_up", lambda node, of=None, timeout=60: waited.append(of) or 1.0)
+
+    def wait_caught_up(node: Node, of: str | None = None, timeout: float = 60) -> float:
+        waited.append(of)
+        return 1.0
+
+    monkeypatch.setattr(three, "wait_caught_up", wait_caught_up)
     if handed_over:
         (tmp_path / "pi-3" / UNIT_DATA).rename(tmp_path / "pi-3" / POD_DATA)
     injection = Injection(table.rolling("prepare", "pod-killed"), 0.0, "task")
