@@ -38,10 +38,17 @@ def _fenced(pis: Pis, node: Node) -> Ahead:
     return lambda: not late and pis.read_only(node)
 
 
+def _opened(pis: Pis, node: Node) -> Ahead:
+    """It has just been written down that the pods may take writes."""
+    late = pis.pods_serve()
+    return lambda: not late and pis.pods_serve()
+
+
 MOMENTS: dict[str, Callable[[Pis, Node], Ahead]] = {
     "unit-stopped": _unit_stopped,
     "data-renamed": _data_renamed,
     "fenced": _fenced,
+    "opened": _opened,
 }
 
 

@@ -186,9 +186,16 @@ class Pis:
 
     def wait_service(self, node: Node, timeout: float = 90) -> float | None:
         """When the Service's address answered on this Pi again: its own proxy needs the API to know where to lead."""
+        return self._wait_answer(node, self.lab.service_address, timeout)
+
+    def wait_gate(self, node: Node, timeout: float = 180) -> float | None:
+        """When clients of this Pi's own address were answered again, by whatever its gate routes them to."""
+        return self._wait_answer(node, node.address, timeout)
+
+    def _wait_answer(self, node: Node, host: str, timeout: float) -> float | None:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if self.ask(node, UNIT_PORT, "/health", host=self.lab.service_address) is not None:
+            if self.ask(node, UNIT_PORT, "/health", host=host) is not None:
                 return time.time()
             time.sleep(0.1)
         return None

@@ -165,6 +165,10 @@ def reboot(pis: Pis, injection: Injection, migration: Migration) -> None:
     # No kubelet starts a pod before the API server is back, and that may be on this Pi.
     _recover(pis, injection, node, service=True, within=120 if node.is_server else 60)
     _explains(injection, node.name, "service")
+    if injection.case.moment == "opened":
+        # Neither its unit nor its gate outlives that: the pod serves, and the next run routes this Pi's own clients there.
+        injection.over.set()
+        _explains(injection, node.name, f"service@{node.name}", until=pis.wait_gate(node), stale=False)
 
 
 def turn_reboot(pis: Pis, injection: Injection, migration: Migration) -> None:

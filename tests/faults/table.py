@@ -109,7 +109,7 @@ IN_PARALLEL = [
     # The old leader's Pi loses power between fence and commit, and right after it. (Between the stop of a unit and the start of its pod
     # there is no moment: the pods run first. In a rollback Pi by Pi there is one, see `turn-reboot`.)
     Case("cutover",          "reboot",            moment="fenced", at="Fence | Record the start of the write pause", on="old-leader"),
-    Case("cutover",          "reboot",            moment="opened", at="Open | Make the pods writable", on="old-leader"),
+    Case("cutover",          "reboot",            moment="opened", at="Flip | Redirect each Pi to its pod", on="old-leader"),
 
     # The control node is frozen, and reaches no Pi, while writes wait: they are taken again before it is back.
     Case("cutover",          "control-cut-off",   at="Flip | Redirect each Pi to its pod", heal=60, pause_within=CUTOVER_TIMEOUT + 5),
@@ -208,7 +208,7 @@ IN_TURNS = [
     turn("play-killed", "gate-shut",   3, "kills"),
     turn("play-killed", "after",       3, "kills"),
     rolling("cutover",  "play-killed", "kills", moment="settled", at="Settle | Point the Service to the pods"),
-    rolling("cleanup",  "play-killed", "kills", at="Cleanup | Find the saved unit file"),
+    rolling("cleanup",  "play-killed", "kills", at="Cleanup | Check that the unit file is saved"),
 
     # One bit of a row: in the backup before it is fetched, later in every copy kept so far, which no pod starts from. In transfer the
     # phase after it has to notice, so that one is among those that roll back.
@@ -229,7 +229,7 @@ IN_TURNS = [
     rolling("validate", "old-leader-killed", "daemons", at="Validate | Read the backup", on="leader"),
     turn("old-leader-killed", "between",     3, "daemons", on="leader"),
     turn("old-leader-killed", "before-stop", 1, "kubernetes", on="leader"),
-    rolling("cleanup",  "old-leader-killed", "daemons", at="Cleanup | Find the saved unit file", on="leader"),
+    rolling("cleanup",  "old-leader-killed", "daemons", at="Cleanup | Check that the unit file is saved", on="leader"),
 
     # One Pi's cable is pulled: it reaches neither the others nor the control node.
     rolling("prepare",  "partition",   at="Kubernetes | Wait for one running pod on every Pi", heal=6),
