@@ -174,14 +174,13 @@ class Runner:
             return
         self.task = found[2]
         self._moved_on(time.time(), self.phase)
-        for case in list(self.pending):
-            if case.phase == self.phase and (case.at or BEGINS) in self.task:
-                self.seen[case] = self.seen.get(case, 0) + 1
-                if self.seen[case] == case.nth:
-                    self.pending.remove(case)
-                    threading.Thread(target=self._strike, args=(case, self.task), daemon=True).start()
-                    # One at a time: two faults on one task are two cases only when the second finds the phase again.
-                    break
+        here = [case for case in self.pending if case.phase == self.phase and (case.at or BEGINS) in self.task]
+        for case in here:
+            self.seen[case] = self.seen.get(case, 0) + 1
+        # One at a time: two faults on one task are two cases only when the second finds the phase again.
+        for case in [case for case in here if self.seen[case] >= case.nth][:1]:
+            self.pending.remove(case)
+            threading.Thread(target=self._strike, args=(case, self.task), daemon=True).start()
 
     def _strike(self, case: Case, task: str) -> None:
         if case.after and self.ended.wait(case.after):

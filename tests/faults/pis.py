@@ -92,15 +92,15 @@ class Pis:
 
     def by_turns(self) -> bool:
         """Whether pods and units are one cluster: in a migration Pi by Pi, and from a rollback on in which the Pis go back one by one."""
-        return self.rolling or self._back_by_turns()
+        return self.rolling or self._rollback_in_turns()
 
-    def _back_by_turns(self) -> bool:
+    def _rollback_in_turns(self) -> bool:
         facts = [self.journal(node).get("phases", {}).get(ROLLBACK, {}) for node in self.nodes]
         return any(found.get("state") != "done" and found.get("facts", {}).get("way") == "turns" for found in facts)
 
     def in_turn(self) -> Node:
         """The Pi whose turn it is, on the way there or back."""
-        phase = ROLLBACK if self._back_by_turns() else "cutover"
+        phase = ROLLBACK if self._rollback_in_turns() else "cutover"
         for node in self.nodes:
             if self.journal(node).get("phases", {}).get(phase, {}).get("facts", {}).get("turn") == "started":
                 return node

@@ -288,7 +288,7 @@ IN_TURNS = [
 
     # Where the daemon cannot hand leadership over, each turn of a leader costs an election.
     turn("play-killed", "between",     1, profile="upstream", pause_within=ELECTED),
-    turn("old-leader-killed", "gate-shut", 2, on="leader", profile="upstream"),
+    turn("old-leader-killed", "gate-shut", 3, on="leader", profile="upstream"),
     turn("reboot",      "data-renamed", 3, profile="upstream"),
 ]
 # fmt: on

@@ -128,7 +128,7 @@ def test_the_pi_in_its_turn_serves_while_the_control_node_is_cut_off(monkeypatch
     assert injection.recovered - injection.struck >= 0.1
 
 
-def test_a_pi_without_a_daemon_is_a_failure_and_the_control_node_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pi_without_a_daemon_meanwhile_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = CutOff(monkeypatch, ROLLING, catches_up=False)
     assert "the daemon on pi-2 does not answer" in lab.strike().wrong
     assert lab.done[-3:] == REACH

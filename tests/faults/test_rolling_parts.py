@@ -8,8 +8,10 @@ import functools
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,6 +75,59 @@ def test_one_pi_at_a_time_is_struck_in_a_migration() -> None:
         for case, other in itertools.combinations(chain.cases, 2):
             if (case.phase, case.nth) == (other.phase, other.nth):
                 assert {case.fault, other.fault} & AT_ONCE, f"{chain.name}: {case.name} and {other.name}"
+
+
+def names_in(role_file: str) -> list[str]:
+    lines = (Path(__file__).parents[2] / "roles/turns/tasks" / role_file).read_text().partition("\n  rescue:")[0]
+    return re.findall(r'- name: "(.+)"', lines)
+
+
+def struck_in_turns(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, folder: Path, stops: Callable[[Case], bool]
+) -> list[tuple[int, int, str]]:
+    """Run, turn and case, in the order of a cutover of three Pis in which every kill ends the run, and so does what `stops`."""
+    struck: list[Case] = []
+    found: list[tuple[int, int, str]] = []
+    monkeypatch.setattr(
+        "tests.faults.chain.threading.Thread",
+        lambda target, args, daemon: SimpleNamespace(start=lambda: struck.append(args[0])),
+    )
+    runner = Runner(None, chain, folder, print)  # type: ignore[arg-type]
+    turn, run = 0, 1
+    while turn < 4:
+        runner._line("PLAY [(3/6) CUTOVER: x] *")
+        for name in names_in("handover.yml") if turn < 3 else names_in("settle.yml"):
+            known = len(struck)
+            runner._line(f"TASK [{name}] *")
+            found += [(run, turn, case.name) for case in struck[known:]]
+            if any(case.fault.startswith("play-killed") or stops(case) for case in struck[known:]):
+                run += 1
+                break
+        else:
+            turn += 1
+    assert [case.name for case in runner.pending if case.phase == "cutover"] == [], chain.name
+    return found
+
+
+@pytest.mark.parametrize("stops", [lambda case: False, lambda case: True], ids=["they go on", "they stop"])
+def test_every_moment_comes_whether_or_not_faults_stop_a_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stops: Callable[[Case], bool]
+) -> None:
+    """And no two of them in one turn of one run."""
+    for chain in [*chained(table.IN_TURNS), *table.chosen_chains()]:
+        if chain.strategy == ROLLING and not chain.goes_back:
+            found = struck_in_turns(chain, monkeypatch, tmp_path, stops)
+            turns = [(run, turn) for run, turn, _name in found]
+            assert len(turns) == len(set(turns)), f"{chain.name}: {found}"
+
+
+def test_a_case_counts_the_times_at_which_another_one_strikes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = Chain("one", (table.turn("partition", "between", 1), table.turn("disk-full", "between", 2)))
+    found = struck_in_turns(chain, monkeypatch, tmp_path, lambda case: False)
+    assert [(turn, name.partition("cutover/")[2]) for _run, turn, name in found] == [
+        (0, "partition-between"),
+        (1, "disk-full-between"),
+    ]
 
 
 def test_each_case_of_a_turn_has_its_moment_when_it_is_run_alone() -> None:
@@ -349,9 +404,7 @@ def test_the_pods_are_opened_when_a_journal_says_so(three: Pis) -> None:
     assert not moments.MOMENTS["opened"](three, three.nodes[0])()
 
 
-def test_reads_of_a_pi_without_a_gate_are_excused_until_the_next_run_has_routed_them(
-    three: Pis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pi_that_has_lost_its_gate_is_excused_until_the_next_run(three: Pis, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next run does not wait for that: it is what brings the gate back."""
     injection = Injection(Case("cutover", "reboot", moment="opened", on="server"), 0.0, "task")
     monkeypatch.setattr(strike, "await_moment", lambda *_arguments: None)
