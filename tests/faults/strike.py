@@ -160,7 +160,10 @@ def reboot(pis: Pis, injection: Injection, migration: Migration) -> None:
     injection.struck = time.time()
     machines.power_off(node)
     if pis.rolling:
-        injection.note = f"its data was the {'unit' if pis.unit_has_data(node) else 'pod'}'s"
+        masked = machines.root(node).joinpath("etc/systemd/system", UNIT).is_symlink()
+        injection.note = (
+            f"data: the {'unit' if pis.unit_has_data(node) else 'pod'}'s; unit: {'' if masked else 'not '}masked"
+        )
     world.reboot(pis.lab, node, pis.provider)
     # No kubelet starts a pod before the API server is back, and that may be on this Pi.
     _recover(pis, injection, node, service=True, within=120 if node.is_server else 60)

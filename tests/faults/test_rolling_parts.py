@@ -367,7 +367,7 @@ def test_the_power_goes_when_the_moment_within_the_task_has_come(three: Pis, mon
     injection = Injection(table.turn("reboot", "data-renamed", 1), 0.0, "task")
     strike.reboot(three, injection, None)  # type: ignore[arg-type]
     assert order == ["data-renamed on pi-2", "off", "on"]
-    assert injection.note == "its data was the unit's"
+    assert injection.note == "data: the unit's; unit: not masked"
 
 
 def test_the_unit_has_stopped_when_its_process_is_gone(three: Pis, monkeypatch: pytest.MonkeyPatch) -> None:
