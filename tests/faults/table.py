@@ -196,40 +196,40 @@ def turn(fault: str, moment: str, nth: int, chain: str = "", *, on: str = "turn"
 
 
 # In one migration two cases of a phase are a turn or a run apart, or one of them is over at once: more than one Pi that is away at a
-# time would cost the quorum. So each migration but that of kills has one case for each turn, and mostly one for every other phase.
+# time would cost the quorum. So a migration has one case for each turn, and mostly one for every other phase. That of kills has more: the
+# run that follows a kill comes to what the phase does after it.
 # fmt: off
 IN_TURNS = [
     # SIGKILL to the whole run on the control node, at each moment of a turn and when all are over. A kill is followed by a run.
     rolling("prepare",  "play-killed", "kills", at="Trial | Stop the pods"),
-    rolling("transfer", "play-killed", "kills", at="Transfer | Report that nothing is carried"),
+    rolling("transfer", "play-killed", "kills"),  # when it begins
     rolling("validate", "play-killed", "kills", at="Validate | Read the backup"),
     turn("play-killed", "before-stop", 1, "kills"),
     turn("play-killed", "between",     2, "kills"),
     turn("play-killed", "gate-shut",   3, "kills"),
     turn("play-killed", "after",       3, "kills"),
     rolling("cutover",  "play-killed", "kills", moment="settled", at="Settle | Point the Service to the pods"),
-    rolling("cleanup",  "play-killed", "kills", at="Cleanup | Check that the unit file is saved"),
+    rolling("cleanup",  "play-killed", "kills", at="Cluster | Wait for"),
 
     # One bit of a row: in the backup before it is fetched, later in every copy kept so far, which no pod starts from. In transfer the
     # phase after it has to notice, so that one is among those that roll back.
     rolling("prepare",  "corrupt",     "kills", at="Backup | Write the manifest"),
     rolling("validate", "corrupt",     "kills", at="Validate | Check that the trial pod has read the backup"),
     turn("corrupt",     "between",     1, "kills"),
-    rolling("cleanup",  "corrupt",     "kills", at="Cluster | Wait for"),
+    rolling("cleanup",  "corrupt",     "kills"),
 
     # The container's process ends; the kubelet starts it again. In transfer and validate there is no pod.
-    rolling("prepare",  "pod-killed",  "daemons", at="Kubernetes | Wait until every pod answers"),
-    turn("pod-killed",  "gate-shut",   1, "daemons"),
-    turn("pod-killed",  "after",       2, "daemons"),
-    rolling("cleanup",  "pod-killed",  "daemons", at="Cluster | Wait for"),
+    rolling("prepare",  "pod-killed",  "kills", at="Kubernetes | Wait until every pod answers"),
+    turn("pod-killed",  "gate-shut",   1, "kills"),
+    turn("pod-killed",  "after",       2, "kills"),
+    rolling("cleanup",  "pod-killed",  "kills", at="Cleanup | Check that the unit file is saved"),
 
     # The leader's daemon: its unit, and from its turn on its pod. With a Pi in its turn there is no quorum until one of the two is back.
-    rolling("prepare",  "old-leader-killed", "daemons", at="Backup | Copy every Pi's database", on="leader"),
-    rolling("transfer", "old-leader-killed", "daemons", at="Transfer | Report that nothing is carried", on="leader"),
-    rolling("validate", "old-leader-killed", "daemons", at="Validate | Read the backup", on="leader"),
-    turn("old-leader-killed", "between",     3, "daemons", on="leader"),
-    turn("old-leader-killed", "before-stop", 1, "kubernetes", on="leader"),
-    rolling("cleanup",  "old-leader-killed", "daemons", at="Cleanup | Check that the unit file is saved", on="leader"),
+    rolling("prepare",  "old-leader-killed", "kills", at="Backup | Copy every Pi's database", on="leader"),
+    rolling("transfer", "old-leader-killed", "kills", at="Transfer | Report that nothing is carried", on="leader"),
+    rolling("validate", "old-leader-killed", "kills", at="Validate | Report the cluster", on="leader"),
+    turn("old-leader-killed", "between",     1, "kubernetes", on="leader"),
+    rolling("cleanup",  "old-leader-killed", "control", at="Cleanup | Check that the unit file is saved", on="leader"),
 
     # One Pi's cable is pulled: it reaches neither the others nor the control node.
     rolling("prepare",  "partition",   at="Kubernetes | Wait for one running pod on every Pi", heal=6),
@@ -261,20 +261,20 @@ IN_TURNS = [
 
     # The API server is away. Transfer asks nothing of Kubernetes, and is over at once: an outage that begins there is one of validate,
     # and that one lasts until the first turn needs the API.
-    rolling("prepare",  "api-down",    "control", at="DaemonSet | Apply it on the ports", heal=12),
-    rolling("validate", "api-down",    "control", at="Validate | Report the cluster", heal=12),
-    turn("api-down",    "before-stop", 1, "control", heal=12),
-    turn("api-down",    "after",       3, "control", heal=12),
-    rolling("cleanup",  "api-down",    "control", at="Cluster | Wait for", heal=12),
+    rolling("prepare",  "api-down",    "control", at="DaemonSet | Apply it on the ports", heal=8),
+    rolling("validate", "api-down",    "control", at="Validate | Report the cluster", heal=8),
+    turn("api-down",    "before-stop", 1, "control", heal=8),
+    turn("api-down",    "after",       3, "control", heal=8),
+    rolling("cleanup",  "api-down",    "control", at="Cluster | Wait for", heal=8),
 
     # The control node is frozen, and reaches no Pi: the one in its turn has its unit or its pod before it is back.
     turn("control-cut-off", "unit-stopped", 2, "control", heal=60),
 
     # As `systemctl stop k3s` on the server. Where that Pi has its turn its pod can only start afterwards.
-    rolling("prepare",  "k3s-stopped", "kubernetes", at="DaemonSet | Apply it on the ports", on="server", heal=12),
-    rolling("validate", "k3s-stopped", "kubernetes", at="Validate | Report the cluster", on="server", heal=12),
-    turn("k3s-stopped", "between",     3, "kubernetes", on="server", heal=12),
-    rolling("cleanup",  "k3s-stopped", "kubernetes", at="Cluster | Wait for", on="server", heal=12),
+    rolling("prepare",  "k3s-stopped", "kubernetes", at="DaemonSet | Apply it on the ports", on="server", heal=8),
+    rolling("validate", "k3s-stopped", "kubernetes", at="Validate | Report the cluster", on="server", heal=8),
+    turn("k3s-stopped", "between",     3, "kubernetes", on="server", heal=8),
+    rolling("cleanup",  "k3s-stopped", "kubernetes", at="Cluster | Wait for", on="server", heal=8),
 
     # With auto_rollback_on_error: what a trial pod has read is not what there is, and a Pi is lost in its turn.
     rolling("transfer", "corrupt-back", "back", at="Transfer | Report that nothing is carried", ends=SAFE, rollback=True),
@@ -284,7 +284,7 @@ IN_TURNS = [
     rolling(ROLLBACK,   "turn-killed",      at="Takeover | Stop this Pi's pod for good", ends=SAFE),
     rolling(ROLLBACK,   "turn-reboot",      at="Takeover | Start the unit with the pod's data", nth=2, on="turn", ends=SAFE),
     rolling(ROLLBACK,   "turn-killed-late", at="Takeover | Wait until the unit is the caught-up member", nth=2, ends=SAFE),
-    rolling(ROLLBACK,   "turn-api-down",    at="Takeover | Stop this Pi's pod for good", nth=6, heal=20, ends=SAFE),
+    rolling(ROLLBACK,   "turn-api-down",    at="Takeover | Stop this Pi's pod for good", nth=6, heal=8, ends=SAFE),
 
     # Where the daemon cannot hand leadership over, each turn of a leader costs an election.
     turn("play-killed", "between",     1, profile="upstream", pause_within=ELECTED),

@@ -117,7 +117,8 @@ def test_every_moment_comes_whether_or_not_faults_stop_a_run(
     for chain in [*chained(table.IN_TURNS), *table.chosen_chains()]:
         if chain.strategy == ROLLING and not chain.goes_back:
             found = struck_in_turns(chain, monkeypatch, tmp_path, stops)
-            turns = [(run, turn) for run, turn, _name in found]
+            # A corrupt copy takes no Pi away.
+            turns = [(run, turn) for run, turn, name in found if "/corrupt" not in name]
             assert len(turns) == len(set(turns)), f"{chain.name}: {found}"
 
 
@@ -135,10 +136,10 @@ def test_each_case_of_a_turn_has_its_moment_when_it_is_run_alone() -> None:
     assert {case.nth for case in table.IN_TURNS if case.at in table.TURN.values()} == {1, 2, 3}
 
 
-def test_rolling_takes_ten_migrations_none_shared_with_parallel() -> None:
+def test_rolling_takes_nine_migrations_none_shared_with_parallel() -> None:
     chains = chained(table.EVERYTHING)
     assert all(len({case.strategy for case in chain.cases}) == 1 for chain in chains)
-    assert len([chain for chain in chains if chain.strategy == ROLLING]) == 10
+    assert len([chain for chain in chains if chain.strategy == ROLLING]) == 9
     assert len({chain.name for chain in chains}) == len(chains)
 
 
