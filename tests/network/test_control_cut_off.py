@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.lab import faults, settings
+from tests.lab.state import Node
 
 # Not a conftest: the unit tests import from theirs by that name.
 pytest_plugins = ["namespaces"]
@@ -40,25 +41,22 @@ def test_ssh_and_the_api_are_cut_off_until_they_are_let_through_again(client, pi
     pi.run("nft", "-f", "-", data=REACH)
 
 
-def test_a_connection_that_is_open_falls_silent_in_both_directions(client, pi, rules):
+def test_an_answer_that_is_under_way_does_not_arrive(client, pi, rules):
+    """As of a module that ends on the Pi meanwhile."""
     machine = settings.FAMILIES["ipv4"].machine
     client.run("ip", "address", "add", f"{machine}/24", "dev", "eth0")
-    pi.serve(22, "control")
+    server = pi.serve(22, "control")
     connection = client.start("talk", pi.address, "22", machine, "3")
-
-    def answer() -> str:
-        connection.stdin.write("x\n")
-        connection.stdin.flush()
-        return connection.stdout.readline().strip()
-
-    assert answer() == f"control {machine}"
+    connection.stdin.write("hold\n")
+    connection.stdin.flush()
+    assert server.stdout.readline().strip() == "holding"
     pi.run("nft", "-f", "-", data=rules)
-    assert answer() == "timeout"
+    server.stdin.write("go on\n")
+    server.stdin.flush()
+    assert connection.stdout.readline().strip() == "timeout"
 
 
 def test_reach_is_what_the_lab_does(monkeypatch):
-    from tests.lab.state import Node
-
     sent = []
     monkeypatch.setattr(faults, "run", lambda argv, stdin: sent.append(stdin))
     faults.reach_control(Node(1))
