@@ -80,11 +80,11 @@ test-longer: packages ## Tests on the lab that are left out of `make test`: the 
 	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 -k 'a4_p1_p2_p3 or p6_p7_p8_a_linked_unit' tests/e2e
 
 .PHONY: test-faults
-test-faults: packages ## The whole matrix phase x fault; ONLY="phase/fault ..." runs some of it
+test-faults: packages ## The whole matrix phase x fault of both strategies; STRATEGY=rolling or ONLY="phase/fault ..." runs some of it
 	@venv=$(ENVIRONMENT)
 	trap '$(LAB) down' EXIT
 	$(LAB) up --nodes 3 --profile full
-	"$$venv/bin/python" -m tests.faults $(addprefix --only ,$(ONLY))
+	"$$venv/bin/python" -m tests.faults $(addprefix --only ,$(ONLY)) $(addprefix --strategy ,$(STRATEGY))
 
 .PHONY: matrix
 matrix: packages ## Migration and rollback on each combination of versions that is supported; ONLY="name ..." runs some of them

@@ -17,12 +17,12 @@ PINGS = 6
 REFERENCE = 0.32
 
 
-def no_op(folder: Path) -> float:
+def no_op(folder: Path, times: int = 3) -> float:
     """Seconds of one ping task on all Pis: what several of them take longer than one, which leaves out the start of Ansible."""
     one, many = folder / "ping.yml", folder / "pings.yml"
     one.write_text(PING)
     many.write_text(PING + "    - ansible.builtin.ping:\n" * PINGS)
-    differences = [rehearsal.run_playbook(many).seconds - rehearsal.run_playbook(one).seconds for _ in range(3)]
+    differences = [rehearsal.run_playbook(many).seconds - rehearsal.run_playbook(one).seconds for _ in range(times)]
     return statistics.median(differences) / PINGS
 
 

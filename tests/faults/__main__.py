@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.e2e import rehearsal
+from tests.e2e import pace, rehearsal
 from tests.lab.shell import LabError
 
 from . import table
@@ -56,8 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="pi-migration-faults-"))
     lines: list[Line] = []
     try:
+        factor = paced(folder)
         for chain in chains:
-            lines += run(chain, folder / chain.name)
+            lines += run(chain, folder / chain.name, factor)
     except LabError as error:
         print(f"faults: {error}", file=sys.stderr)
         return 2
@@ -85,7 +86,19 @@ def choose(options: argparse.Namespace) -> list[Chain]:
     return chained(cases, together=bool(options.only))
 
 
-def run(chain: Chain, folder: Path) -> list[Line]:
+def paced(folder: Path) -> float:
+    """What limits in seconds are multiplied with, so that a slow machine breaks none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    seconds = pace.no_op(folder, times=1)
+    factor = pace.allowance(seconds)
+    print(
+        f"faults: a task that does nothing takes {seconds:.2f} s on all Pis, so limits are {factor:.2f} times theirs",
+        flush=True,
+    )
+    return factor
+
+
+def run(chain: Chain, folder: Path, factor: float) -> list[Line]:
     folder.mkdir(parents=True)
     began = time.monotonic()
 
@@ -97,7 +110,7 @@ def run(chain: Chain, folder: Path) -> list[Line]:
     with rehearsal.witnessed(folder) as witness:
         runner = Runner(pis, chain, folder, say)
         course = runner.run()
-    lines = judge(course, witness, pis)
+    lines = judge(course, witness, pis, factor)
     for line in lines:
         say(f"{line.case.name}: {line.outcome}" + "".join(f"\n          {fault}" for fault in line.faults[:6]))
     return lines

@@ -79,23 +79,24 @@ IN_PARALLEL = [
     Case("port_migration",   "disk-full",         at="Ports | Replace the pod", heal=8),
     Case("cleanup",          "disk-full",         at="Cleanup | Archive the data folder", heal=8),
 
-    # The API server is away; the cluster of pi-controller does not need it.
-    Case("prepare",          "api-down",          at="Apply it on the ports", heal=20),
-    Case("transfer",         "api-down",          at="Bootstrap | Replace the pod on the old leader's Pi", heal=20),
-    Case("validate",         "api-down",          at="Validate | Read every pod's content", heal=20),
+    # The API server is away; the cluster of pi-controller does not need it. Once for as long as K3s takes to start on a slow Pi: what
+    # watches it asks at growing intervals, so then Kubernetes needs a minute to be itself again.
+    Case("prepare",          "api-down",          at="Apply it on the ports", heal=8),
+    Case("transfer",         "api-down",          at="Bootstrap | Replace the pod on the old leader's Pi", heal=8),
+    Case("validate",         "api-down",          at="Validate | Read every pod's content", heal=8),
     Case("cutover",          "api-down",          at="Flip | Redirect each Pi to its pod", heal=20),
-    Case("systemd_shutdown", "api-down",          at="Shutdown | Stop and mask", heal=20),
-    Case("port_migration",   "api-down",          at="Step aside | Route the Service past", heal=20),
-    Case("cleanup",          "api-down",          at="Cluster | Wait for", heal=20),
+    Case("systemd_shutdown", "api-down",          at="Shutdown | Stop and mask", heal=8),
+    Case("port_migration",   "api-down",          at="Step aside | Route the Service past", heal=8),
+    Case("cleanup",          "api-down",          at="Cluster | Wait for", heal=8),
 
     # As `systemctl stop k3s` on the server: API, kubelet, proxy and runtime of its Pi are away, containers run on.
-    Case("prepare",          "k3s-stopped",       at="Apply it on the ports", on="server", heal=20),
-    Case("transfer",         "k3s-stopped",       at="Bootstrap | Replace the pod on the old leader's Pi", on="server", heal=20),
-    Case("validate",         "k3s-stopped",       at="Validate | Read every pod's content", on="server", heal=20),
+    Case("prepare",          "k3s-stopped",       at="Apply it on the ports", on="server", heal=8),
+    Case("transfer",         "k3s-stopped",       at="Bootstrap | Replace the pod on the old leader's Pi", on="server", heal=8),
+    Case("validate",         "k3s-stopped",       at="Validate | Read every pod's content", on="server", heal=8),
     Case("cutover",          "k3s-stopped",       at="Flip | Redirect each Pi to its pod", on="server", heal=20),
-    Case("systemd_shutdown", "k3s-stopped",       at="Shutdown | Stop and mask", on="server", heal=20),
-    Case("port_migration",   "k3s-stopped",       at="Step aside | Route the Service past", on="server", heal=20),
-    Case("cleanup",          "k3s-stopped",       at="Cluster | Wait for", on="server", heal=20),
+    Case("systemd_shutdown", "k3s-stopped",       at="Shutdown | Stop and mask", on="server", heal=8),
+    Case("port_migration",   "k3s-stopped",       at="Step aside | Route the Service past", on="server", heal=8),
+    Case("cleanup",          "k3s-stopped",       at="Cluster | Wait for", on="server", heal=8),
 
     # Power off and on again, of a Pi that does not carry the API server.
     Case("prepare",          "reboot",            at="Wait until every pod answers"),
@@ -140,7 +141,7 @@ IN_PARALLEL = [
     Case(ROLLBACK,           "turn-killed",            at="Takeover | Stop this Pi's pod for good", ends=SAFE),
     Case(ROLLBACK,           "turn-reboot",            at="Takeover | Start the unit with the pod's data", nth=2, on="turn", ends=SAFE),
     Case(ROLLBACK,           "turn-killed-late",       at="Takeover | Wait until the unit is the caught-up member", nth=2, ends=SAFE),
-    Case(ROLLBACK,           "turn-api-down",          at="Takeover | Stop this Pi's pod for good", nth=6, heal=20, ends=SAFE),
+    Case(ROLLBACK,           "turn-api-down",          at="Takeover | Stop this Pi's pod for good", nth=6, heal=8, ends=SAFE),
 
     # Alone: one that is dead besides would cost the quorum.
     Case("prepare",          "follower-lagging",  at=START, heal=8, profile="upstream"),

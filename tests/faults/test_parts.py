@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e import pace
 from tests.e2e.rehearsal import PHASES
 from tests.faults import strike, table
 from tests.faults.__main__ import main, matrix
@@ -21,6 +22,7 @@ from tests.faults.chain import BEGINS, PLAYS, Attempt, Course, Runner
 from tests.faults.strike import Injection, flip
 from tests.faults.verdict import headless, line_of, way_back
 from tests.lab.state import Node
+from tests.witness.evidence import Limits
 from tests.witness.history import History, Operation
 
 EVERY_PHASE = (
@@ -91,6 +93,18 @@ def test_what_a_fault_costs_has_a_limit() -> None:
     assert line_of(one, course(one), NOTHING, acknowledged((51.0, 55.0))).faults == [
         "safe after 5.0 s, wanted at most 4.5 s"
     ]
+
+
+def test_a_slow_machine_may_take_longer_and_a_fast_one_no_less() -> None:
+    one = injection("transfer", 50.0)
+    one.case = replace(one.case, pause_within=3.9, safe_within=4.5)
+    assert line_of(one, course(one), NOTHING, acknowledged((51.0, 55.0))).failed
+    assert not line_of(one, course(one), NOTHING, acknowledged((51.0, 55.0)), factor=1.5).failed
+    assert pace.allowance(pace.REFERENCE / 2) == 1.0
+    assert pace.allowance(pace.REFERENCE * 2) == 2.0
+    assert pace.scaled(Limits(write_pause=15, read_gap=5, recovery=20), 2.0) == Limits(
+        write_pause=30, read_gap=10, recovery=40
+    )
 
 
 def test_a_flipped_bit_leaves_a_sound_database_with_another_row(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.e2e import hosts as on
-from tests.e2e import rehearsal, test_migration, test_rolling
+from tests.e2e import pace, rehearsal, test_migration, test_rolling
 from tests.e2e.test_migration import restarts
 from tests.lab import faults, machines
 from tests.lab.shell import LabError
@@ -64,7 +64,8 @@ class Line:
         return bool(self.faults)
 
 
-def judge(course: Course, witness: rehearsal.Witness, pis: Pis) -> list[Line]:
+def judge(course: Course, witness: rehearsal.Witness, pis: Pis, factor: float) -> list[Line]:
+    """`factor` is how many times its limits everything may take on this machine."""
     allowances = course.folder / "allowances.json"
     history = load([witness.history])
     explained = (
@@ -73,14 +74,14 @@ def judge(course: Course, witness: rehearsal.Witness, pis: Pis) -> list[Line]:
         + way_back(course, pis)
     )
     allowances.write_text(json.dumps(explained, indent=1))
-    lags = rehearsal.UPSTREAM_LAGS if course.chain.profile == "upstream" else ["--staleness", str(LAGS)]
+    lags = rehearsal.UPSTREAM_LAGS if course.chain.profile == "upstream" else ["--staleness", str(LAGS * factor)]
     verdict, summary = witness.judge(
-        limits_of(course.chain), "--allowances", str(allowances), *rehearsal.FAULTS_UNKNOWN, *lags
+        pace.scaled(limits_of(course.chain), factor), "--allowances", str(allowances), *rehearsal.FAULTS_UNKNOWN, *lags
     )
     (course.folder / "summary.txt").write_text(summary)
     acknowledged = acknowledgements(history)
     state = standing(course, pis)
-    lines = [line_of(injection, course, verdict, acknowledged) for injection in course.injections]
+    lines = [line_of(injection, course, verdict, acknowledged, factor) for injection in course.injections]
     struck = {injection.case for injection in course.injections}
     lines += [
         Line(case, "not struck", faults=["its moment never came: the task has another name, or the phase was over"])
@@ -159,7 +160,9 @@ def way_back(course: Course, pis: Pis) -> list[dict[str, Any]]:
     ]
 
 
-def line_of(injection: Injection, course: Course, verdict: dict, acknowledged: list[float]) -> Line:
+def line_of(
+    injection: Injection, course: Course, verdict: dict, acknowledged: list[float], factor: float = 1.0
+) -> Line:
     until = ended(injection, course)
     gaps = stretches(injection, course, acknowledged)
     caused = [
@@ -189,10 +192,11 @@ def line_of(injection: Injection, course: Course, verdict: dict, acknowledged: l
         line.faults.append("no write was acknowledged after it")
     if injection.moved_on is None:
         line.faults.append("the play never got on")
-    if line.safety is not None and line.safety > injection.case.safe_within:
-        line.faults.append(f"safe after {line.safety} s, wanted at most {injection.case.safe_within:g} s")
-    if line.pause > injection.case.pause_within:
-        line.faults.append(f"write pause of {line.pause} s, wanted at most {injection.case.pause_within:g} s")
+    safe_within, pause_within = injection.case.safe_within * factor, injection.case.pause_within * factor
+    if line.safety is not None and line.safety > safe_within:
+        line.faults.append(f"safe after {line.safety} s, wanted at most {safe_within:g} s")
+    if line.pause > pause_within:
+        line.faults.append(f"write pause of {line.pause} s, wanted at most {pause_within:g} s")
     line.faults += [
         f"run {course.attempts.index(attempt) + 1} ended without the migration status: {attempt.message[:300]}"
         for attempt in after

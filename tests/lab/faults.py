@@ -100,14 +100,20 @@ def fill(node: Node, path: str, provider: Provider) -> int:
     _note_ballast(node, {*_ballast(node), path})
     deadline = time.monotonic() + 5
     while True:
-        size = max(0, _free(node) - KEPT_FREE)
-        done = machines.execute(node, ["fallocate", "-l", str(size), f"{path}/{BALLAST}"], check=False)
-        # What daemons write meanwhile may take the room, and give it back: then it is full all the same, or there is another size to take.
-        if done.returncode == 0 or _free(node) <= KEPT_FREE:
+        # From here, since a command on the host takes so long that daemons have written meanwhile.
+        with (folder / BALLAST).open("ab") as ballast:
+            size = max(0, _free(node) - KEPT_FREE)
+            refused = ""
+            try:
+                os.posix_fallocate(ballast.fileno(), 0, size + os.fstat(ballast.fileno()).st_size)
+            except OSError as error:
+                refused = error.strerror or str(error)
+        # What daemons write may take the room all the same, and give it back: then it is full, or there is another size to take.
+        if not refused or _free(node) <= KEPT_FREE:
             return size
         if time.monotonic() > deadline:
             unfill(node)
-            raise LabError(f"{node.name}: {path} cannot be filled: {done.stderr.strip()}")
+            raise LabError(f"{node.name}: {path} cannot be filled: {refused}")
 
 
 def _free(node: Node) -> int:
