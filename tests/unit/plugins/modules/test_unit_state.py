@@ -97,8 +97,8 @@ def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemd:
 def put(run_module: Any, pi: Systemd, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     def run(state: str, unit: str = UNIT, check_mode: bool = False, freed: Sequence[str] = ()) -> dict[str, Any]:
         file = pi.lib / UNIT if (pi.lib / UNIT).exists() else pi.etc / UNIT
-        args = {"unit": unit, "unit_file": str(file), "saved": str(tmp_path / "backup" / UNIT), "state": state}
-        args["freed"] = list(freed)
+        saved = str(tmp_path / "backup" / UNIT)
+        args = {"unit": unit, "unit_file": str(file), "saved": saved, "state": state, "freed": list(freed)}
         return run_module("unit_state", args, check_mode=check_mode)
 
     return run
