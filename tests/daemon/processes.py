@@ -39,6 +39,12 @@ def wait_for(what: str, probe: Callable[[], T], timeout: float = 10.0) -> T:
     raise AssertionError(f"waited {timeout:g} s for: {what}; last seen: {seen!r}")
 
 
+def stopped(process: int) -> bool:
+    """Whether every thread of it is."""
+    threads = Path(f"/proc/{process}/task").glob("*/stat")
+    return {thread.read_text().rpartition(")")[2].split()[0] for thread in threads} == {"T"}
+
+
 def free_ports(number: int) -> list[int]:
     """Below the range the kernel gives to outgoing connections, so that they stay free while a node is down."""
     found: list[int] = []
@@ -142,6 +148,10 @@ class Node:
     def signal(self, number: int) -> None:
         assert self.process
         self.process.send_signal(number)
+        # On another processor it goes on for a moment, long enough to answer.
+        if number == signal.SIGSTOP:
+            process = self.process.pid
+            wait_for(f"process {process} has stopped", lambda: stopped(process))
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
