@@ -45,7 +45,8 @@ _value:
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
-READ, FACT = "raft_migration_journal_read", "raft_migration_journal"
+READ = "raft_migration_journal_read"
+FACT = "raft_migration_journal"
 
 
 def known_journals(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
