@@ -58,16 +58,16 @@ say "tests without the lab, about 5 minutes, and linters beside them; their logs
 set -m
 linters &
 linting=$!
-suites network browser &
+suites network browser witness &
 routes=$!
 # The daemons' tests wait for elections most of the time.
-suites raft &
+suites raft daemon lab structure faults bench &
 elections=$!
 every_minute "tests without the lab" &
 reminder=$!
 set +m
 beside=("$linting" "$routes" "$elections" "$reminder")
-suites unit lab daemon witness structure faults bench
+suites unit
 passed=$?
 wait "$elections" || passed=1
 wait "$routes" || passed=1
