@@ -81,9 +81,11 @@ def migrated(profile: str, log: Path, installed: Path | None = None) -> list[str
 
 
 def is_migrated(name: str) -> bool:
-    """Whether this Pi's journal says that its last phase is done."""
-    kept = JOURNAL in on_host(name, "find", "/var/backups", "-path", JOURNAL).splitlines()
-    return kept and journal(name)["phases"].get(PHASES[-1], {}).get("state") == "done"
+    """Whether this Pi's journal says that the last phase of `parallel` is done."""
+    if JOURNAL not in on_host(name, "find", "/var/backups", "-path", JOURNAL).splitlines():
+        return False
+    kept = journal(name)
+    return kept.get("strategy", "parallel") == "parallel" and kept["phases"].get(PHASES[-1], {}).get("state") == "done"
 
 
 def on_host(name: str, *command: str) -> str:

@@ -308,11 +308,11 @@ EVERYTHING = [*CASES, *random_kills()]
 
 # What `make test` runs: every phase, eight kinds of faults, two migrations in parallel and one Pi by Pi.
 CHOSEN = {
+    "chosen-rolling": ("rolling/prepare/pod-killed", "rolling/validate/corrupt", "rolling/cutover/play-killed-between",
+                       "rolling/cutover/reboot-gate-shut", "rolling/cleanup/old-leader-killed"),
     "chosen-1": ("prepare/play-killed", "transfer/pod-killed", "validate/old-leader-killed", "cutover/corrupt", "systemd_shutdown/reboot",
                  "port_migration/partition", "cleanup/play-killed"),
     "chosen-2": ("prepare/disk-full", "transfer/api-down", "cutover/play-killed", "systemd_shutdown/pod-killed", "port_migration/play-killed"),
-    "chosen-rolling": ("rolling/prepare/pod-killed", "rolling/validate/corrupt", "rolling/cutover/play-killed-between",
-                       "rolling/cutover/reboot-gate-shut", "rolling/cleanup/old-leader-killed"),
 }  # fmt: skip
 
 
