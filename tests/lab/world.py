@@ -123,6 +123,7 @@ def _boot(node: Node, state: State, provider: Provider, boot: machines.Boot, pro
 def _old_world(state: State, provider: Provider, progress: Progress) -> None:
     cluster.start(state, progress)
     cluster.load_data(state, progress)
+    objects.wait_namespace_gone(provider)
     state.service_address = objects.apply(state, provider)
     objects.wait_service(state, state.service_address)
     state.save()
