@@ -15,7 +15,7 @@ from ansible.plugins.action import ActionBase
 from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import failure_result
 from ..module_utils._watch.control import WatchControl
-from ..module_utils._watch.options import OPTIONS
+from ..module_utils._watch.options import OPTIONS, REQUIRED_IF
 from ..plugin_utils import preload as _preload  # noqa: F401 - for the workers that are forked later
 
 
@@ -40,9 +40,7 @@ class ActionModule(ActionBase):
 
 def _set(watch: dict[str, Any], check_mode: bool, warnings: list[str]) -> None:
     """As `quorum_watch` with state=phase, whose options `watch` has."""
-    checked = ArgumentSpecValidator(OPTIONS).validate({**watch, "state": "phase"})
-    if checked.error_messages or not checked.validated_parameters["phase"]:
-        raise AnsibleActionFail(
-            f"`watch` of migration_journal: {'; '.join(checked.error_messages) or 'phase is missing'}"
-        )
+    checked = ArgumentSpecValidator(OPTIONS, required_if=REQUIRED_IF).validate({**watch, "state": "phase"})
+    if checked.error_messages:
+        raise AnsibleActionFail(f"`watch` of migration_journal: {'; '.join(checked.error_messages)}")
     WatchControl(checked.validated_parameters, check_mode, warnings.append).phase()

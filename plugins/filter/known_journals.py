@@ -45,8 +45,9 @@ _value:
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
+from ..module_utils._core.journal import FACT
+
 READ = "raft_migration_journal_read"
-FACT = "raft_migration_journal"
 
 
 def known_journals(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

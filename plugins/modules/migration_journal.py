@@ -127,6 +127,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.journal import (
+    FACT,
     PHASES,
     ROLLBACK,
     STATES,
@@ -134,12 +135,10 @@ from ..module_utils._core.journal import (
     JournalError,
     archive,
     archived_at,
-    current_phase,
     known_by,
     load,
     marked,
     now,
-    phase_states,
     save,
 )
 from ..module_utils._core.modules import run_module
@@ -165,13 +164,12 @@ def mark(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             after = None
         if after is not None and after != before and not check_mode:
             save(path, after)
+    known = known_by(after)
     if params["state"] != "archived":
-        extra["ansible_facts"] = known_by(after)
+        extra["ansible_facts"] = {FACT: known}
     return {
         "changed": after != before,
-        "journal": after,
-        "phase_states": phase_states(after),
-        "current": current_phase(after),
+        **known,
         "diff": {"before_header": str(path), "after_header": str(path), "before": before or {}, "after": after or {}},
         **extra,
     }

@@ -97,7 +97,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.journal import current_phase, known_by, load, phase_states
+from ..module_utils._core.journal import FACT, known_by, load
 from ..module_utils._core.modules import run_module
 from ..module_utils._daemon.pod_files import listeners
 
@@ -114,13 +114,8 @@ def owner_of(paths: list[str]) -> dict[str, int]:
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     journal = load(Path(module.params["path"]))
-    result.update(
-        exists=journal is not None,
-        journal=journal,
-        phase_states=phase_states(journal),
-        current=current_phase(journal),
-        ansible_facts=known_by(journal),
-    )
+    known = known_by(journal)
+    result.update(exists=journal is not None, **known, ansible_facts={FACT: known})
     result["data_owner"] = owner_of(module.params["databases"])
     if module.params["config_file"]:
         result["listeners"] = listeners(Path(module.params["config_file"]))

@@ -6,18 +6,18 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 
 from .failures import MigrationError
+from .listening import refusal
 from .waiting import wait_until
-
-CONNECT_TIMEOUT = 1.0
 
 
 def wait_freed(addresses: Sequence[str], timeout: float) -> None:
     """Wait until nothing accepts a connection at any of these, each `host:port`. Raises MigrationError after `timeout` seconds."""
-    waited = wait_until(lambda: [address for address in addresses if _accepts(address)], lambda held: not held, timeout)
+    waited = wait_until(
+        lambda: [address for address in addresses if refusal(address) is None], lambda held: not held, timeout
+    )
     if not waited.met:
         held = ", ".join(waited.value)
         raise MigrationError(
@@ -26,12 +26,3 @@ def wait_freed(addresses: Sequence[str], timeout: float) -> None:
             wanted="free ports",
             next_step="see which process listens there (ss -tlnp), stop it, and run the same command again",
         )
-
-
-def _accepts(address: str) -> bool:
-    host, _colon, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT).close()
-    except OSError:
-        return False
-    return True

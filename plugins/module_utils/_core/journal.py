@@ -31,6 +31,8 @@ STRATEGIES = {PARALLEL: PHASES, "rolling": ("prepare", "transfer", "validate", "
 ROLLBACK = "rollback"
 STATES = ("started", "done", "failed", "rolled_back")
 PENDING = "pending"
+# The fact of each Pi that the journal modules return.
+FACT = "raft_migration_journal"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 Journal = dict  # dict[str, Any], but Python 3.9 evaluates aliases
@@ -199,9 +201,8 @@ def current_phase(journal: Journal | None) -> str | None:
 
 
 def known_by(journal: Journal | None) -> dict[str, Any]:
-    """The facts of a Pi that both journal modules return: the result of the one that has read or written it last."""
-    known = {"journal": journal, "phase_states": phase_states(journal), "current": current_phase(journal)}
-    return {"raft_migration_journal": known}
+    """What both journal modules return, and keep as the fact `FACT` of the Pi: that of the one that has read or written it last."""
+    return {"journal": journal, "phase_states": phase_states(journal), "current": current_phase(journal)}
 
 
 def conflicts(journals: dict[str, Journal | None]) -> list[str]:

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from typing import Callable
 
 from .._core.failures import MigrationError
+from .._core.listening import refusal
 from .._core.waiting import Waited, wait_until
 from .._daemon.interface import Daemon, Member
 from .cluster import host_of, same_host
@@ -160,7 +160,7 @@ class MembershipChange(LeaderSession):
         if self.limits.listener <= 0 or self.dry_run:
             return None
         began = time.monotonic()
-        waited = wait_until(lambda: _refusal(address), met, self.limits.listener, POLL)
+        waited = wait_until(lambda: refusal(address), met, self.limits.listener, POLL)
         if not waited.met:
             return waited
         self.steps.add(step, began)
@@ -189,13 +189,3 @@ class MembershipChange(LeaderSession):
             wanted=f"another leader than {node_id}",
             next_step="hand leadership over first (state=leader for another member, or stop this daemon)",
         )
-
-
-def _refusal(address: str) -> OSError | None:
-    """Why nothing listens at this address (host:port), or None where something does."""
-    host, _colon, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=1.0).close()
-    except OSError as error:
-        return error
-    return None

@@ -19,7 +19,7 @@ def known(*done: str, started: str = "", strategy: str | None = None) -> dict[st
         journal = journals.marked(journal, phase, "done", {}, "m-1", journals.now(), strategy)
     if started:
         journal = journals.marked(journal, started, "started", {}, "m-1", journals.now(), strategy)
-    return journals.known_by(journal)["raft_migration_journal"]
+    return journals.known_by(journal)
 
 
 AFTER_PREPARE = known("prepare")
