@@ -17,7 +17,7 @@ from pathlib import Path
 from . import cgroups, machines, network, settings
 from .kubernetes.provider import Provider
 from .objects import kubectl
-from .shell import LabError, run
+from .shell import LabError
 from .state import Node, State, write_private
 
 BALLAST = ".pi-lab-ballast"
@@ -141,11 +141,11 @@ def _note_ballast(node: Node, folders: set[str]) -> None:
 
 def cut_off_control(node: Node) -> None:
     """Nothing of ssh and of the API passes between the control node and this host, without a word to either of them."""
-    _nft(node, control_rules(settings.FAMILIES.values()))
+    network.nft(node, "-f", "-", stdin=control_rules(settings.FAMILIES.values()))
 
 
 def reach_control(node: Node) -> None:
-    _nft(node, f"table {CONTROL_TABLE}\ndelete table {CONTROL_TABLE}\n")
+    network.nft(node, "-f", "-", stdin=f"table {CONTROL_TABLE}\ndelete table {CONTROL_TABLE}\n")
 
 
 def control_rules(families: Collection[settings.Family]) -> str:
@@ -159,11 +159,6 @@ def control_rules(families: Collection[settings.Family]) -> str:
         ]
         found += [f"  chain {hook} {{", f"    type filter hook {hook} priority -500;", *rules, "  }"]
     return "\n".join([*found, "}", ""])
-
-
-def _nft(node: Node, rules: str) -> None:
-    """By the host's own nft, and also in a host that is off: its namespace outlives it."""
-    run(["ip", "netns", "exec", node.name, "chroot", machines.root(node), "nft", "-f", "-"], stdin=rules)
 
 
 def heal(node: Node) -> None:

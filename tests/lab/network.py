@@ -110,10 +110,18 @@ def plugged(node: Node) -> bool:
 
 def forget(node: Node) -> None:
     """What a host loses with its power: packet filter rules and tracked connections. Its namespace outlives it in the lab."""
-    inside = ["ip", "netns", "exec", node.name]
-    # By the host's own nft: an older one crashes on what a newer one has written.
-    run([*inside, "chroot", node.folder / "root", "nft", "flush", "ruleset"])
-    run([*inside, "conntrack", "-F"])
+    nft(node, "flush", "ruleset")
+    run([*inside(node), "conntrack", "-F"])
+
+
+def inside(node: Node) -> list[str]:
+    """What a command of this machine begins with to run in the host's network, also while the host is off."""
+    return ["ip", "netns", "exec", node.name]
+
+
+def nft(node: Node, *words: str, stdin: str | None = None) -> None:
+    """By the host's own nft: an older one crashes on what a newer one has written."""
+    run([*inside(node), "chroot", node.folder / "root", "nft", *words], stdin=stdin)
 
 
 def remove(state: State) -> None:
