@@ -58,6 +58,6 @@ def test_an_answer_that_is_under_way_does_not_arrive(client, pi, rules):
 
 def test_reach_is_what_the_lab_does(monkeypatch):
     sent = []
-    monkeypatch.setattr(faults, "run", lambda argv, stdin: sent.append(stdin))
+    monkeypatch.setattr(faults.network, "nft", lambda node, *argv, stdin: sent.append((node, argv, stdin)))
     faults.reach_control(Node(1))
-    assert sent == [REACH]
+    assert sent == [(Node(1), ("-f", "-"), REACH)]
