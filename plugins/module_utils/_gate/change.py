@@ -17,9 +17,10 @@ from typing import Any
 
 from .addresses import own_addresses
 from .boot import BootUnit
+from .lease import Lease
 from .nft import GateError, Nft
 from .sockets import Connection, Sockets
-from .standing import MIXED, Table, state_of
+from .standing import LAPSED, MIXED, Table, state_of
 from .table import Gate, Port
 from .tracked import Led, forget
 
@@ -126,30 +127,47 @@ def completed(gate: Gate, before: Table | None) -> Gate:
 
 
 def change_gate(
-    nft: Nft, boot: BootUnit, gate: Gate, before: Table | None, established: str, patience: float, check_mode: bool
+    nft: Nft,
+    boot: BootUnit,
+    gate: Gate,
+    before: Table | None,
+    established: str,
+    patience: float,
+    check_mode: bool,
+    lease: Lease | None = None,
 ) -> tuple[bool, Changed]:
-    """Whether anything changes (in check mode: would), the boot unit included, and what. Raises GateError, OSError."""
-    # Known to the next boot before it is set, and forgotten only once it is gone.
-    changed = boot.persists and boot.write(check_mode)
-    done = proven(nft, gate, before) if check_mode else set_gate(nft, gate, before, established, patience)
-    changed = (not boot.persists and boot.write(check_mode)) or changed
+    """Whether anything changes (in check mode: would), the boot unit included, and what.
+
+    Raises GateError, LeaseEnded, OSError.
+    """
+    # Known to the next boot before it is set, and forgotten only once it is gone; but one that must follow a lease can fail.
+    first = boot.persists and not (lease and lease.held)
+    changed = first and boot.write(check_mode)
+    done = proven(nft, gate, before, lease) if check_mode else set_gate(nft, gate, before, established, patience, lease)
+    changed = (not first and boot.write(check_mode)) or changed
     return changed or done.before != done.after, done
 
 
-def set_gate(nft: Nft, gate: Gate, before: Table | None, established: str, patience: float) -> Changed:
-    """Make the kernel have this gate in place of `before`. Raises GateError; then the state is as the message says."""
+def set_gate(
+    nft: Nft, gate: Gate, before: Table | None, established: str, patience: float, lease: Lease | None = None
+) -> Changed:
+    """Make the kernel have this gate in place of `before`. Raises GateError and LeaseEnded; then the state is as the message says."""
+    gate = lease.of(gate) if lease else gate
     ends = gate.exists and established != "keep"
     # The daemon the gate routes away from: an open one routes away from the pod.
     sockets = Sockets([port.temporary if gate.state == "open" else port.standard for port in gate.ports])
     ended: list[Connection] = []
     now = before
-    changes = before != gate.expected()
+    # A lease is renewed each time.
+    changes = before != gate.expected() or gate.lifetime is not None
     led = _led_elsewhere(gate, before) if before and changes and established != "keep" else None
     # Where the gate is set already, no connection is let in again to finish.
     if established == "finish" and changes and (ends or led):
         lenient = replace(gate, keep_established=True, ends_led=False, ends_through=())
         nft.apply(lenient, before)
         now = lenient.expected()
+        # It was set just now, and must not have ended meanwhile.
+        lease = replace(lease, held=True) if lease else None
         if ends:
             ended = sockets.finish(patience)
         if led:
@@ -161,6 +179,7 @@ def set_gate(nft: Nft, gate: Gate, before: Table | None, established: str, patie
             now = passing.expected()
             led.finish(patience / 2)
     if changes:
+        gate = lease.of(gate) if lease else gate
         nft.apply(gate, now)
         after = nft.confirmed(gate)
     else:
@@ -190,7 +209,9 @@ def _led_elsewhere(gate: Gate, before: Table) -> Led | None:
     if not others:
         return None
     with contextlib.suppress(OSError):
-        return Led(others, [int(port) for port in before.sets.get("fenced", ())], gate.own or own_addresses())
+        # Of a lease that has ended the table has no ports.
+        ports = [int(port) for port in before.sets.get("fenced", ())] or [port.standard for port in gate.ports]
+        return Led(others, ports, gate.own or own_addresses())
     return None
 
 
@@ -198,8 +219,9 @@ def _both(ports: Collection[int]) -> tuple[Port, ...]:
     return tuple(Port(port, port) for port in ports)
 
 
-def proven(nft: Nft, gate: Gate, before: Table | None) -> Changed:
+def proven(nft: Nft, gate: Gate, before: Table | None, lease: Lease | None = None) -> Changed:
     """What `set_gate` would do, after the kernel has shown that it can."""
+    gate = lease.of(gate) if lease else gate
     nft.check(gate)
     return Changed(before, before if before == gate.expected() else gate.expected())
 
@@ -212,5 +234,5 @@ def ending_led(gate: Gate, before: Table | None) -> Gate:
     gate = replace(
         gate, ends_through=tuple(dict.fromkeys(address for address in led_away if address not in gate.forward_to))
     )
-    was_led = before is not None and state_of(before) in ("open", "redirected", MIXED)
+    was_led = before is not None and state_of(before) in ("open", "redirected", LAPSED, MIXED)
     return replace(gate, ends_led=bool(gate.state == "open" and gate.ports and was_led and not gate.keep_established))

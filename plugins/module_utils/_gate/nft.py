@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, Optional
 
 from .._core.failures import MigrationError
-from .standing import FAMILY, NAME, Table, parse, show
+from .lease import LeaseEnded
+from .standing import FAMILY, LAPSED, NAME, Table, parse, show, state_of
 from .table import Gate
 
 # (command, input) -> (exit status, stdout, stderr)
@@ -71,15 +72,24 @@ class Nft:
             ) from error
 
     def check(self, gate: Gate) -> None:
-        """Have the kernel take the transaction and not commit it: proof that it could."""
+        """Have the kernel take the transaction and not commit it: proof that it could, whatever is there."""
         self._call("-c", "-f", "-", data=gate.text())
 
     def apply(self, gate: Gate, before: Table | None) -> None:
-        """Replace `before` by this gate, in one transaction. Nothing is read back."""
+        """Replace `before` by this gate, in one transaction. Nothing is read back.
+
+        Raises LeaseEnded, with nothing changed, where the gate was to be held and is not.
+        """
         update, whole = gate.update_text(before), gate.text()
+        if gate.held and update == whole:
+            raise LeaseEnded(f"the gate is {state_of(before)}, not a lease that holds", state_of(before), gate.state)
         try:
             self._call("-f", "-", data=update)
-        except GateError:
+        except GateError as error:
+            if gate.held:
+                if _ABSENT not in str(error.failure["seen"]):
+                    raise
+                raise LeaseEnded("the gate's lease has ended", seen=LAPSED, wanted=gate.state) from error
             if update == whole:
                 raise
             # Something else has changed the table in between.

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 FAMILY, NAME = "inet", "pi_controller_gate"
 STATES = ("open", "fenced", "redirected", "forwarded")
 MIXED = "mixed"
+# A lease that has ended: the table is there, and no client is kept from the daemon or routed away any more.
+LAPSED = "lapsed"
 _COMMENT = re.compile(rf": ({'|'.join(STATES)}) (\d+)/(\d+): ")
 
 
@@ -49,6 +51,8 @@ class Table:
     chains: dict[str, Chain] = field(default_factory=dict)
     rules: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     sets: dict[str, frozenset[str]] = field(default_factory=dict)
+    # The fenced ports that expire by themselves.
+    lapsing: frozenset[str] = frozenset()
     forward_to: tuple[str, ...] = field(default=(), compare=False)
     # The other Pi that an earlier state routed to, where connections that still go there are ended.
     ends_through: tuple[str, ...] = field(default=(), compare=False)
@@ -72,6 +76,7 @@ def parse(text: str) -> Table:
             elements = list(map(_element, entry["set"].get("elem", [])))
             is_port = entry["set"].get("type") == "inet_service"
             table.sets[entry["set"]["name"]] = frozenset(elements if is_port else networks(elements))
+            table.lapsing |= frozenset(map(_element, filter(_expires, entry["set"].get("elem", []))))
         elif "rule" in entry:
             rule = entry["rule"]
             verdict = next(reversed(rule["expr"][-1])) if rule["expr"] else ""
@@ -117,8 +122,15 @@ def _element(element: Any) -> str:
     return str(element["elem"]["val"] if isinstance(element, dict) and "elem" in element else element)
 
 
+def _expires(element: Any) -> bool:
+    return isinstance(element, dict) and isinstance(element.get("elem"), dict) and "timeout" in element["elem"]
+
+
 def state_of(table: Table | None) -> str:
-    """The state that these rules are all of; `mixed` when one is missing, is a stranger, or is of another state."""
+    """The state that these rules are all of; `mixed` when one is missing, is a stranger, or is of another state.
+
+    `lapsed` where it was a lease, and has ended.
+    """
     if table is None:
         return "open"
     found = [_COMMENT.search(comment) for comment in table.comments]
@@ -129,7 +141,8 @@ def state_of(table: Table | None) -> str:
     numbers = [(int(number), int(total)) for _state, number, total in seen]
     if len(states) != 1 or numbers != [(number, len(seen)) for number in range(1, len(seen) + 1)]:
         return MIXED
-    return states.pop()
+    state = states.pop()
+    return LAPSED if state != "open" and not table.sets.get("fenced") else state
 
 
 def show(table: Table | None) -> str:
@@ -137,6 +150,7 @@ def show(table: Table | None) -> str:
     if table is None:
         return ""
     lines = [f"set {name}: {', '.join(sorted(elements))}" for name, elements in sorted(table.sets.items())]
+    lines += [f"expires by itself: {', '.join(sorted(table.lapsing))}"] if table.lapsing else []
     for name in sorted(table.rules):
         lines += [f"{name}: {comment} ({verdict})" for comment, verdict in table.rules[name]]
     return "".join(line + "\n" for line in lines)

@@ -13,7 +13,7 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .._core.operator import OPERATOR_NETWORK
@@ -30,6 +30,9 @@ _IP = {4: "ip", 6: "ip6"}
 # after a restart of connection tracking, belongs to the daemon that has it.
 _FIRST = "tcp flags & (fin | syn | rst | ack) == syn"
 _IS_RESET = "tcp flags & rst == rst"
+# The set whose elements may have a lifetime, and a connection that came to a port whose element has expired.
+LEASED = "fenced"
+_LAPSED = f"ct original proto-dst != @{LEASED}"
 _VERDICTS = ("accept", "drop", "reject", "dnat", "masquerade", "mangle")
 
 
@@ -71,6 +74,10 @@ class Gate:
     ends_led: bool = False
     # The other Pi that an earlier `forwarded` routed to: connections that still go there are ended.
     ends_through: tuple[str, ...] = ()
+    # Seconds until the state ends by itself, counted from when the kernel has it; None where it stays.
+    lifetime: float | None = None
+    # The gate before must be a lease that has not ended, or one that stays: else the whole transaction fails.
+    held: bool = False
 
     @property
     def exists(self) -> bool:
@@ -103,9 +110,10 @@ class Gate:
         if not self.exists:
             return {}
         if self.state == "open" and self.ends_through:
-            return {"out_tracked": list(self._end_through()), "through": list(self._end_through())}
+            ends = list(self._end_through(self.ends_through))
+            return {"out_tracked": ends, "through": ends}
         if self.state == "open":
-            return {"out_tracked": list(self._end_answers()), "deliver": list(self._end_led())}
+            return {"out_tracked": list(self._end_answers()), "deliver": [_operator_in(), *self._end_led()]}
         chains = {"out": [*self._operator_out(), *self._out()], "deliver": [_operator_in(), *self._deliver()]}
         if self.state == "fenced":
             chains["front"] = [_operator_in(), *self._reject_ours()]
@@ -115,10 +123,25 @@ class Gate:
             chains["lead_out"] = [Rule("operator", f"ip saddr {OPERATOR_NETWORK} accept"), *chains["lead_in"]]
         if self.state == "forwarded":
             chains["through"], chains["back"] = list(self._through()), list(self._masquerade())
+        if self.lifetime is not None:
+            self._end_when_lapsed(chains)
         if self.ends_through:
-            chains["through"] = [*self._end_through(), *chains.get("through", ())]
-            chains["out_tracked"] = list(self._end_through())
+            ends = list(self._end_through(self.ends_through))
+            for name in ("through", "out_tracked"):
+                chains[name] = [*ends, *chains.get(name, ())]
         return {name: chains[name] for name in CHAINS if name in chains}
+
+    def _end_when_lapsed(self, chains: dict[str, list[Rule]]) -> None:
+        """Connections that a lease has routed away are ended once it has ended.
+
+        In a lease only: while a table is deleted, a packet under way meets its rules and no elements, and would be taken for late.
+        """
+        if self.state == "redirected":
+            chains["deliver"][1:1] = self._end_led(_LAPSED)
+            chains["out_tracked"] = list(self._end_answers(_LAPSED))
+        if self.state == "forwarded":
+            lapsed = list(self._end_through(self.forward_to, _LAPSED))
+            chains["through"], chains["out_tracked"] = [*lapsed, *chains["through"]], lapsed
 
     def _operator_out(self) -> Iterator[Rule]:
         """Only root may use the operator's address. What has no socket any more ends a connection and carries nothing new."""
@@ -167,11 +190,11 @@ class Gate:
         for service, address in self.services:
             ip, target = _ip(service), _bracketed(address)
             for port in self.ports:
-                match = f"{ip} daddr {service} tcp dport {port.standard} {_FIRST}"
+                match = f"{ip} daddr {service} tcp dport {port.standard} tcp dport @fenced {_FIRST}"
                 yield Rule(f"Service {port.standard}", f"{match} dnat {ip} to {target}:{port.temporary}")
         for version, ip in _IP.items():
             for port in self.ports:
-                match = f"{ip} daddr @ours{version} tcp dport {port.standard} {_FIRST}"
+                match = f"{ip} daddr @ours{version} tcp dport {port.standard} tcp dport @fenced {_FIRST}"
                 yield Rule(f"{ip} {port.standard} to {port.temporary}", f"{match} dnat to :{port.temporary}")
 
     def _divert(self) -> Iterator[Rule]:
@@ -190,14 +213,14 @@ class Gate:
             match = f"ct status dnat {_ip(other)} daddr {other} tcp dport @fenced"
             yield Rule(f"mark {_ip(other)}", f"{match} meta mark set meta mark or {KUBE_MARK}")
 
-    def _end_through(self) -> Iterator[Rule]:
-        """The next request on a connection that goes to the other Pi ends it. An acknowledgement of the last answer does not."""
-        for other in self.ends_through:
+    def _end_through(self, others: tuple[str, ...], when: str = "") -> Iterator[Rule]:
+        """The next request on a connection that goes to another Pi ends it. An acknowledgement of the last answer does not."""
+        for other in others:
             for port in self.ports:
                 ip = _ip(other)
                 # Asked for at an address of this Pi: what kube-proxy routes to the other one goes its own way.
                 asked = f"ct original {ip} daddr @ours{_version(other)} ct original proto-dst {port.standard}"
-                match = f"meta l4proto tcp ct direction original {asked} ct reply {ip} saddr {other}"
+                match = _words("meta l4proto tcp ct direction original", asked, f"ct reply {ip} saddr {other}", when)
                 yield Rule(f"end {ip} {port.standard}", f"{match} tcp flags & psh == psh reject with tcp reset")
 
     def _masquerade(self) -> Iterator[Rule]:
@@ -206,15 +229,16 @@ class Gate:
             match = f"ct status dnat {_ip(other)} daddr {other} tcp dport @fenced"
             yield Rule(f"answers {_ip(other)}", f"{match} masquerade")
 
-    def _end_led(self) -> Iterator[Rule]:
-        yield _operator_in()
+    def _end_led(self, when: str = "") -> Iterator[Rule]:
         for port in self.ports:
-            match = f"tcp dport {port.temporary} ct direction original ct original proto-dst {port.standard}"
+            asked = f"ct direction original ct original proto-dst {port.standard}"
+            match = _words(f"tcp dport {port.temporary}", asked, when)
             yield Rule(f"end {port.standard} to {port.temporary}", f"{match} reject with tcp reset")
 
-    def _end_answers(self) -> Iterator[Rule]:
+    def _end_answers(self, when: str = "") -> Iterator[Rule]:
         for port in self.ports:
-            match = f"tcp sport {port.temporary} ct direction reply ct original proto-dst {port.standard}"
+            asked = f"ct direction reply ct original proto-dst {port.standard}"
+            match = _words(f"tcp sport {port.temporary}", asked, when)
             yield Rule(f"resets of {port.temporary}", f"{match} {_IS_RESET} accept")
             yield Rule(f"answers of {port.temporary}", f"{match} tcp flags set rst")
 
@@ -222,7 +246,7 @@ class Gate:
         """Input for `nft -f -`: one transaction that leaves this gate and nothing of an earlier one, whatever there is."""
         # Adding it first makes deleting it right whether it was there or not.
         lines = [f"add table {FAMILY} {NAME}", f"delete table {FAMILY} {NAME}"]
-        return "\n".join([*lines, *(self._update(Table()) if self.exists else ()), ""])
+        return "\n".join([*lines, *(replace(self, held=False)._update(Table()) if self.exists else ()), ""])
 
     def update_text(self, before: Table | None) -> str:
         """The same for what is known to be there, in place.
@@ -242,12 +266,15 @@ class Gate:
             present = before.sets.get(name)
             if present is None:
                 yield f"add set {where} {name} {{ {_SET_TYPES[name]} }}"
-            for verb, some in (
-                ("delete", (present or frozenset()) - elements),
-                ("add", elements - (present or frozenset())),
-            ):
+            gone, new = (present or frozenset()) - elements, elements - (present or frozenset())
+            if name == LEASED and (self.lifetime is not None or self.held or before.lapsing):
+                # To add what is there changes no lifetime, and to delete what has expired fails.
+                gone, new = gone | (elements if self.held else elements & (present or frozenset())), elements
+            lifetime = f" timeout {_duration(self.lifetime)}" if name == LEASED and self.lifetime is not None else ""
+            for verb, some, ends in (("delete", gone, ""), ("add", new, lifetime)):
                 if some:
-                    yield f"{verb} element {where} {name} {{ {', '.join(sorted(some))} }}"
+                    listed = ", ".join(f"{element}{ends}" for element in sorted(some))
+                    yield f"{verb} element {where} {name} {{ {listed} }}"
         for name, rules in chains.items():
             kind, hook, priority = CHAINS[name]
             if name in before.chains:
@@ -279,15 +306,25 @@ class Gate:
             name: [(comment, rule.verdict) for rule, comment in zip(chain, commented)]
             for name, chain in self.chains().items()
         }
-        return Table({name: CHAINS[name] for name in rules}, rules, dict(self.sets))
+        lapsing = self.sets.get(LEASED, frozenset()) if self.lifetime is not None else frozenset()
+        return Table({name: CHAINS[name] for name in rules}, rules, dict(self.sets), lapsing)
 
 
-# `timeout` lets a later element expire by itself, see docs/decisions/0012.
+# `timeout` lets an element expire by itself, see docs/decisions/0016.
 _SET_TYPES = {
     "fenced": "type inet_service; flags timeout;",
     "ours4": "type ipv4_addr; flags interval;",
     "ours6": "type ipv6_addr; flags interval;",
 }
+
+
+def _duration(seconds: float) -> str:
+    """As nft reads it. Rounded down: a lease must not outlast what was asked for."""
+    return f"{max(1, int(seconds * 1000))}ms"
+
+
+def _words(*parts: str) -> str:
+    return " ".join(filter(None, parts))
 
 
 def _operator_in() -> Rule:

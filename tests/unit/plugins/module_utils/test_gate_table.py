@@ -19,6 +19,7 @@ standing = import_plugin("module_utils._gate.standing")
 Gate, Port = table.Gate, table.Port
 
 PORTS = (Port(8080, 8082), Port(9090, 9093))
+LAPSED = "ct original proto-dst != @fenced"
 OWN = ("192.0.2.11", "2001:db8::11")
 
 
@@ -35,6 +36,7 @@ GATES = {
         "redirected", services=(("10.96.0.17", "192.0.2.11"), ("fd00::17", "2001:db8::11"))
     ),
     "forwarded with Services": gate("forwarded", services=(("10.96.0.17", "192.0.2.11"), ("fd00::17", "2001:db8::11"))),
+    **{f"{state}, a lease": gate(state, lifetime=30.0) for state in ("fenced", "redirected", "forwarded")},
     "forwarded, IPv4 only": replace(gate("forwarded"), forward_to=("192.0.2.12",)),
 }
 
@@ -59,6 +61,8 @@ def as_json(wanted: Any) -> str:
             else element
             for element in elements
         ]
+        if name == "fenced" and seen.lapsing:
+            shown = [{"elem": {"val": int(element), "timeout": 30, "expires": 12}} for element in elements]
         entries.append({"set": {**where, "name": name, "type": kind, "elem": shown}})
     for name, chain in seen.chains.items():
         entries.append(
@@ -157,7 +161,9 @@ def test_what_is_kept_is_never_rejected_or_silenced(state):
     kept = gate(state, keep_established=True)
 
     assert not any("tcp flags set rst" in rule for rule in rules(kept, "out"))
-    rejected = [rule for chain in ("front", "deliver") for rule in rules(kept, chain) if "reject" in rule]
+    listed = [rule for chain in ("front", "deliver") for rule in rules(kept, chain)]
+    # Those for a lease that has ended are for connections to the pod.
+    rejected = [rule for rule in listed if "reject" in rule and LAPSED not in rule]
     assert rejected
     assert all("& (fin | syn | rst | ack) == syn" in rule for rule in rejected)
 
@@ -244,3 +250,58 @@ def test_a_diff_names_every_rule_and_address():
     assert "set ours4: 127.0.0.0/8, 192.0.2.11" in shown
     assert "ip 8080 to 8082" in shown
     assert standing.show(None) == ""
+
+
+CLOSED = ("fenced", "redirected", "forwarded")
+
+
+@pytest.mark.parametrize("state", CLOSED)
+def test_a_lease_has_the_rules_of_a_state_that_stays_and_of_its_end(state):
+    """A state that stays has none of these: a packet that is under way while the table is deleted would be taken for late."""
+    lease, stays = gate(state, lifetime=1.5), gate(state)
+    for name, rules_of_lease in lease.chains().items():
+        assert [rule for rule in rules_of_lease if LAPSED not in rule.text] == stays.chains().get(name, [])
+
+    assert not any(LAPSED in rule.text for rule in itertools.chain(*stays.chains().values()))
+    assert "add element inet pi_controller_gate fenced { 8080 timeout 1500ms, 9090 timeout 1500ms }" in lease.text()
+    assert "timeout 1500ms" not in stays.text()
+    assert standing.state_of(lease.expected()) == state
+
+
+@pytest.mark.parametrize("state", CLOSED)
+def test_every_rule_that_closes_a_gate_ends_with_its_lease(state):
+    """All that keep a client from the daemon, or route it away, look at the set whose elements expire."""
+    ending = ("accept", "drop", "mark set", LAPSED)
+    # An address of the operator passes in every state.
+    closing = [
+        rule
+        for rule in itertools.chain(*gate(state, lifetime=30.0).chains().values())
+        if "127.0.9.64/26 accept" not in rule.text
+    ]
+    assert [
+        rule for rule in closing if "@fenced" not in rule.text and not any(word in rule.text for word in ending)
+    ] == []
+
+
+@pytest.mark.parametrize("state", CLOSED)
+def test_a_lease_that_has_ended_keeps_no_one_with_the_other_daemon(state):
+    ended = gate(state, lifetime=30.0).expected()
+    ended.sets["fenced"], ended.lapsing = frozenset(), frozenset()
+    lapsed = [rule for rule in itertools.chain(*gate(state, lifetime=30.0).chains().values()) if LAPSED in rule.text]
+
+    assert standing.state_of(ended) == "lapsed"
+    assert bool(lapsed) is (state != "fenced")
+
+
+@pytest.mark.parametrize("before", ["fenced", "forwarded, a lease", "redirected, a lease"])
+def test_a_gate_after_a_lease_deletes_ports_before_adding_them(before):
+    """To delete what has expired fails, and with it the whole transaction; so does nothing else."""
+    for lifetime, ends in ((None, ""), (7.0, " timeout 7000ms")):
+        held = gate("redirected", lifetime=lifetime, held=True)
+        for seen in (GATES[before].expected(), replace(GATES[before].expected(), sets={"fenced": frozenset()})):
+            lines = held.update_text(seen).splitlines()
+            deleted = lines.index("delete element inet pi_controller_gate fenced { 8080, 9090 }")
+            assert (
+                lines.index(f"add element inet pi_controller_gate fenced {{ 8080{ends}, 9090{ends} }}") == deleted + 1
+            )
+    assert "delete element" not in held.text()

@@ -30,6 +30,15 @@ def process(proc: Path, pid: int, cgroup: str, *inodes: int) -> None:
         (folder / "fd" / str(number)).symlink_to(f"socket:[{inode}]")
 
 
+def test_a_gate_whose_lease_has_ended_routes_no_client_away() -> None:
+    lease = gate.Gate("forwarded", (gate.Port(8080, 8082),), ("192.0.2.12",), own=("192.0.2.11",), lifetime=30.0)
+    seen = lease.expected()
+    seen.forward_to = ("192.0.2.12",)
+    assert host.gate_state(seen) == {"state": "forwarded", "forward_to": "192.0.2.12"}
+    seen.sets["fenced"], seen.lapsing = frozenset(), frozenset()
+    assert host.gate_state(seen) == {"state": "lapsed", "forward_to": None}
+
+
 def test_the_holder_of_a_port_is_known_by_its_cgroup(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net/tcp").write_text(TCP)

@@ -101,6 +101,8 @@ def test_two_pis_that_forward_to_each_other_end_somewhere() -> None:
         "pi-2": given.host("pi-2", gate="forwarded", forward_to="10.77.0.11"),
     }
     assert status_of.way("pi-1", hosts, given.CONFIG).startswith("forwarded to")
+    hosts["pi-1"]["gate"] = {"state": "lapsed", "forward_to": None}
+    assert status_of.way("pi-1", hosts, given.CONFIG) == "unit on pi-1", "its lease has ended"
 
 
 @pytest.mark.parametrize(
