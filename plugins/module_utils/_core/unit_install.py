@@ -114,6 +114,15 @@ class UnitInstall:
         state = self.state()
         return [path for path in self._links(self._names(state)) if Path(path).parent.name.endswith(DEPENDENCIES)]
 
+    def starting_links(self) -> dict[str, str]:
+        """The links that start the unit at boot, with their targets; those too that an earlier change has removed."""
+        recorded = {
+            path: target
+            for path, target in self._recorded_links().items()
+            if Path(path).parent.name.endswith(DEPENDENCIES)
+        }
+        return {**recorded, **{path: os.readlink(path) for path in self.starting()}}  # noqa: PTH115
+
     def _names(self, state: dict[str, Any]) -> list[str]:
         recorded = self.record["names"] if self.record else []
         return list(dict.fromkeys([*recorded, state["id"] or self.name, self.name, *state["names"]]))
