@@ -62,6 +62,30 @@ options:
     type: list
     elements: str
     default: []
+  lease:
+    description:
+      - What lifts the fences by itself, see M(pi_controller.raft_migration.cutover_lease). No node is fenced once its time is over, and
+        if the fences took longer, the module fails.
+    type: dict
+    required: true
+    suboptions:
+      seconds:
+        description: How long after O(lease.since) a node may be fenced.
+        type: float
+        required: true
+      since:
+        description: The RV(pi_controller.raft_migration.traffic_gate#module:clock) of an earlier task on this host.
+        type: dict
+        required: true
+        suboptions:
+          boot:
+            description: The boot.
+            type: str
+            required: true
+          seconds:
+            description: The time since then.
+            type: float
+            required: true
   wait_timeout:
     description:
       - Seconds for each of snapshot, restore, and applying it everywhere, and for the other cluster to be at rest before writes
@@ -88,6 +112,9 @@ EXAMPLES = r"""
     dest: /var/backups/pi-controller-migration/cutover/snapshot
     database: /var/lib/pi-controller/pi-controller.db
     exclude_tables: [raft_applied]
+    lease:
+      seconds: 27
+      since: "{{ gate_checked.clock }}"
 """
 
 RETURN = r"""
@@ -130,6 +157,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.modules import run_module
 from ..module_utils._daemon.drivers import clients_of, rest_options
+from ..module_utils._gate.lease import Moment
+from ..module_utils._gate.options import SINCE
 from ..module_utils._raft.carry import Carry
 from ..module_utils._raft.leader import LeaderSession, TimeLimits
 from ..module_utils._raft.state import settle
@@ -147,7 +176,11 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     settle(session, params["wait_timeout"])
     # From here on the nodes refuse writes.
     result["changed"] = True
-    carry.fence(clients_of({**params, "urls": params["from_urls"]}))
+    since, seconds = Moment.of(params["lease"]["since"]), params["lease"]["seconds"]
+    carry.fence(
+        clients_of({**params, "urls": params["from_urls"]}),
+        lambda: since.left_of(seconds, "so a fence could outlast the lease that lifts it"),
+    )
     snapshot, sha256 = carry.take()
     result.update(id=snapshot.id, state_size=snapshot.size, sha256=sha256)
     result["index"] = carry.restore(session, sha256)
@@ -166,6 +199,14 @@ def main() -> None:
             "dest": {"type": "path", "required": True},
             "database": {"type": "path", "required": True},
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
+            "lease": {
+                "type": "dict",
+                "required": True,
+                "options": {
+                    "seconds": {"type": "float", "required": True},
+                    "since": {**SINCE, "required": True},
+                },
+            },
             "wait_timeout": {"type": "float", "default": 60},
             "wait_leader": {"type": "float", "default": 10},
         },

@@ -102,9 +102,40 @@ options:
       - Whether the state outlives a reboot of the Pi, by the unit C(pi-controller-migration-gate.service) that sets the
         same table early in its boot, after the host's firewalls have loaded their rules.
       - Without it a reboot opens the gate, and a unit that was left by an earlier state is removed.
-      - Only for states in which the daemon on the standard ports must never be reached again by itself.
+      - Only for states in which the daemon on the standard ports must never be reached again by itself. So it also ends what
+        M(pi_controller.raft_migration.cutover_lease) has armed on this Pi.
     type: bool
     default: false
+  lease:
+    description:
+      - Makes the state one that ends by itself, in the kernel and without anything else on this Pi or elsewhere. From then on
+        clients meet the daemon on the standard ports, and connections that were routed away are ended with their next packet.
+      - Given again it is renewed, in one transaction.
+    type: dict
+    suboptions:
+      seconds:
+        description: How long the state lasts. Without it the state stays.
+        type: float
+      since:
+        description:
+          - The RV(clock) that an earlier call on this Pi returned, from which O(lease.seconds) count. Without it they count from now.
+          - When they have passed, or the Pi was rebooted, the module fails and has changed nothing.
+        type: dict
+        suboptions:
+          boot:
+            description: The boot.
+            type: str
+            required: true
+          seconds:
+            description: The time since then.
+            type: float
+            required: true
+      held:
+        description:
+          - Whether the gate must be a lease that has not ended, or a state that stays. If it is not, the module fails and has changed
+            nothing. That is proof that no client met the daemon in between.
+        type: bool
+        default: false
   only_if:
     description:
       - What must be true for the gate to be set. If it is not, the module fails and has changed nothing.
@@ -141,6 +172,7 @@ notes:
     the other Pi. Where a chain of another table drops forwarded packets, the module warns.
   - Needs C(nft) and Linux 5.10 or newer on the Pi.
 seealso:
+  - module: pi_controller.raft_migration.cutover_lease
   - module: pi_controller.raft_migration.raft_fence
 """
 
@@ -167,7 +199,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 state:
-  description: The state read back from the kernel; in check mode, the one that it would have.
+  description:
+    - The state read back from the kernel; in check mode, the one that it would have. V(lapsed) where it was a lease that has ended.
   returned: success
   type: str
   sample: redirected
@@ -197,6 +230,11 @@ ended:
   returned: success
   type: float
   sample: 1767225600.5
+clock:
+  description: The Pi's own time when the module began, for O(lease.since) of a later call.
+  returned: success
+  type: dict
+  sample: {"boot": "5f3a9d1c-8d1e-4d0a-9d39-0d6f8f5a7a11", "seconds": 4711.25}
 reset_connections:
   description:
     - How many connections of the daemon the gate found and ends, those that had finished included. 0 where the kernel
@@ -219,27 +257,29 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.modules import run_module
 from ..module_utils._gate.boot import BootUnit
 from ..module_utils._gate.change import change_gate, completed, wanted_gate
+from ..module_utils._gate.lease import Lease, Moment
 from ..module_utils._gate.nft import Nft
+from ..module_utils._gate.options import FORWARD_TO, PORTS, SERVICES, SINCE
 from ..module_utils._gate.standing import STATES, show, state_of
+from ..module_utils._lease.unit import LeaseUnit
 from ..module_utils._sqlite.proof import prove
 
 ARGUMENTS: dict[str, Any] = {
     "state": {"type": "str", "choices": list(STATES), "required": True},
-    "ports": {
-        "type": "list",
-        "elements": "dict",
-        "options": {"standard": {"type": "int", "required": True}, "temporary": {"type": "int", "required": True}},
-    },
-    "forward_to": {"type": "list", "elements": "str"},
-    "services": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {"cluster_ip": {"type": "str", "required": True}, "address": {"type": "str", "required": True}},
-    },
+    "ports": PORTS,
+    "forward_to": FORWARD_TO,
+    "services": SERVICES,
     "established": {"type": "str", "choices": ["reset", "finish", "keep"], "default": "reset"},
     "patience": {"type": "float", "default": 0.5},
     "persist": {"type": "bool", "default": False},
+    "lease": {
+        "type": "dict",
+        "options": {
+            "seconds": {"type": "float"},
+            "since": SINCE,
+            "held": {"type": "bool", "default": False},
+        },
+    },
     "only_if": {
         "type": "dict",
         "options": {
@@ -253,7 +293,8 @@ ARGUMENTS: dict[str, Any] = {
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     params = module.params
-    gate = wanted_gate(params)
+    clock = Moment.now()
+    gate, lease = wanted_gate(params), Lease.wanted(params["lease"])
     if params["only_if"]:
         proof = params["only_if"]
         prove(map(Path, proof["databases"]), proof["digest"], proof["exclude_tables"])
@@ -265,13 +306,18 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     gate = completed(gate, before)
     boot = BootUnit(nft.binary, gate if params["persist"] and gate.state != "open" else None)
     began = time.time()
-    changed, done = change_gate(nft, boot, gate, before, params["established"], params["patience"], module.check_mode)
+    changed, done = change_gate(
+        nft, boot, gate, before, params["established"], params["patience"], module.check_mode, lease
+    )
+    # What is here to stay must not be undone by a lease of before.
+    ends_lease = boot.persists and LeaseUnit().void(module.check_mode)
     result.update(
-        changed=changed,
+        changed=changed or ends_lease,
         state=state_of(done.after),
         previous=state_of(done.before),
         families=["ipv4", "ipv6"],
         persistent=boot.persists,
+        clock=clock.as_dict(),
         began=round(began, 3),
         ended=round(time.time(), 3),
         reset_connections=done.ended,

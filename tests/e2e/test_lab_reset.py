@@ -18,6 +18,7 @@ pytestmark = pytest.mark.longer
 LEFT = (
     "/var/lib/pi-controller-pods.rolled-back.x/raft",
     "/var/lib/pi-controller.systemd.backup",
+    "/var/lib/pi-controller-migration-lease",
     "/var/backups/pi-controller-migration",
 )
 LEFT_RULE = (

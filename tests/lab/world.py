@@ -37,17 +37,19 @@ from .state import Node, State
 # What a migration leaves on a Pi.
 LEFT_BEHIND = """\
 set -eu
+# A lease would start the unit again.
+for unit in /etc/systemd/system/pi-controller-migration*; do
+    [ ! -e "$unit" ] || { systemctl disable --now "$(basename "$unit")" || true; rm -f "$unit"; }
+done
 # A mask may be for this boot only, and an owner's changes may lie in a folder beside the unit.
 systemctl unmask pi-controller.service || true
 systemctl unmask --runtime pi-controller.service || true
 systemctl disable --now pi-controller.service || true
 systemctl reset-failed pi-controller.service 2>/dev/null || true
 rm -rf /etc/systemd/system/pi-controller.service.d /run/systemd/system/pi-controller.service*
-for unit in /etc/systemd/system/pi-controller-migration*; do
-    [ ! -e "$unit" ] || { systemctl disable --now "$(basename "$unit")" || true; rm -f "$unit"; }
-done
 nft delete table inet pi_controller_gate 2>/dev/null || true
-rm -rf /var/lib/pi-controller /var/lib/pi-controller.* /var/lib/pi-controller-pods* /var/backups/pi-controller-migration /etc/pi-controller/ca
+rm -rf /var/lib/pi-controller /var/lib/pi-controller.* /var/lib/pi-controller-pods* /var/lib/pi-controller-migration-lease \\
+    /var/backups/pi-controller-migration /etc/pi-controller/ca
 systemctl daemon-reload
 """
 

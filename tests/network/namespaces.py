@@ -20,13 +20,18 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PEERS = Path(__file__).with_name("peers.py")
-# The module as Ansible runs it, on a kernel without some abilities where the arguments say so.
+# A module as Ansible runs it, on a kernel without some abilities where the arguments say so.
 MODULE = """
-import errno, json, os, pathlib, sys
+import errno, importlib, json, os, pathlib, sys
 sys.path.insert(0, sys.argv[1])
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.pi_controller.raft_migration.plugins.modules import traffic_gate
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core import unit_install
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate import netlink
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._lease import unit
+lease = pathlib.Path(os.environ["LEASE"])
+unit.LeaseUnit.__init__.__defaults__ = (lease / "lease", lease / "etc")
+unit_install.UnitInstall.__init__.__defaults__ = (lease / "etc",)
+module = importlib.import_module("ansible_collections.pi_controller.raft_migration.plugins.modules." + os.environ["MODULE"])
 ABILITIES = {"show": (netlink.SOCK_DIAG, 20), "end": (netlink.SOCK_DIAG, 21), "forget": (netlink.NETFILTER, 1 << 8 | 2)}
 really = netlink.ask
 def ask(protocol, kind, flags, payload):
@@ -36,9 +41,9 @@ def ask(protocol, kind, flags, payload):
 netlink.ask = ask
 units = os.environ.get("BOOT_UNITS")
 if units:
-    traffic_gate.BootUnit.__init__.__defaults__ = (pathlib.Path(units),)
+    module.BootUnit.__init__.__defaults__ = (pathlib.Path(units),)
 with patch_module_args(json.load(sys.stdin)):
-    traffic_gate.main()
+    module.main()
 """
 PORTS = [{"standard": 8080, "temporary": 8082}, {"standard": 9090, "temporary": 9093}]
 PREFIX = f"pigate-{os.getpid()}"
@@ -65,8 +70,9 @@ class Host:
         self.cannot: tuple[str, ...] = ()
         self.path = os.environ["PATH"]
         self.without_nft = False
-        # Where systemd's units would be.
+        # Where systemd's units would be, and what belongs to a lease.
         self.units = ""
+        self.lease = "/nonexistent"
 
     def run(self, *command: str, check: bool = True, data: str | None = None) -> subprocess.CompletedProcess[str]:
         return sh("ip", "netns", "exec", self.namespace, *command, check=check, data=data)
@@ -93,9 +99,10 @@ class Host:
         return self.run(*python, "-c", script, "ask", address, str(port), source).stdout.strip()
 
     def gate(self, state: str, check_mode: bool = False, **options: Any) -> dict[str, Any]:
+        return self.module("traffic_gate", {"state": state, "ports": PORTS, **options}, check_mode)
+
+    def module(self, name: str, options: dict[str, Any], check_mode: bool = False) -> dict[str, Any]:
         arguments = {
-            "state": state,
-            "ports": PORTS,
             **options,
             "_ansible_check_mode": check_mode,
             "_ansible_diff": True,
@@ -103,11 +110,10 @@ class Host:
         }
         command = [sys.executable, "-c", MODULE, str(CHECKOUT / ".collections"), *self.cannot]
         if self.without_nft:
-            absent = "traffic_gate.AnsibleModule.get_bin_path = lambda *_: None\n"
+            absent = "module.AnsibleModule.get_bin_path = lambda *_: None\n"
             command[2:3] = [MODULE.replace("with patch_module_args", f"{absent}with patch_module_args")]
-        done = self.run(
-            "env", f"PATH={self.path}", f"BOOT_UNITS={self.units}", *command, data=json.dumps(arguments), check=False
-        )
+        environment = [f"PATH={self.path}", f"BOOT_UNITS={self.units}", f"LEASE={self.lease}", f"MODULE={name}"]
+        done = self.run("env", *environment, *command, data=json.dumps(arguments), check=False)
         assert done.stdout, done.stderr
         result: dict[str, Any] = json.loads(done.stdout)
         return result

@@ -33,6 +33,7 @@ from conftest import CHECKOUT, import_plugin
 from hostile import HostileDaemon, http
 from hypothesis import strategies as st
 
+Moment = import_plugin("module_utils._gate.lease").Moment
 # The longest that a module may take here: its waits are short, and each of its calls has TIMEOUT.
 HANG = 10.0
 TIMEOUT = 0.15
@@ -269,6 +270,7 @@ CASES: dict[str, tuple[str, Any]] = {
             raft_dir=f"{tmp}/raft",
             dest=f"{tmp}/copy",
             database=f"{tmp}/no.db",
+            lease={"seconds": 60, "since": Moment.now().as_dict()},
             wait_timeout=0.05,
             **_waits(),
         ),

@@ -35,7 +35,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "folder_move": {"changed": True, "kept": ""},
     "unit_handover": {"changed": True, "away": {"from": 1.5, "seconds": 1.25}},
     "k8s_daemonset_pod_aside": {"changed": True, "pod": "p", "current": False, "ready": True},
-    "traffic_gate": {"changed": True, "began": 1.5, "ended": 2.5},
+    "traffic_gate": {"changed": True, "began": 1.5, "ended": 2.5, "clock": {"boot": "b", "seconds": 1.5}},
     "migration_report": {"verdict": {"headline": "Migrated"}, "html": "/report.html"},
 }
 # Not a Python module to Ansible, so it is given its arguments in a file.
@@ -59,6 +59,13 @@ if {name!r} == "raft_info":
     # Pods that have just been started have no cluster yet.
     if temporary and not given.get("wait_for"):
         answer["members"] = []
+if {name!r} == "cutover_lease" and given["state"] == "committed":
+    path = Path(given["journal"])
+    journal = json.loads(path.read_text())
+    journal["phases"]["cutover"]["facts"] = {{"opening": True, **given["facts"]}}
+    path.write_text(json.dumps(journal))
+    states = {{phase: entry["state"] for phase, entry in journal["phases"].items()}}
+    answer["ansible_facts"] = {{"raft_migration_journal": {{"journal": journal, "phase_states": states, "current": "cutover"}}}}
 if {name!r} == "private_fetch":
     Path(given["dest"]).parent.mkdir(parents=True, exist_ok=True)
     Path(given["dest"]).write_text("x")

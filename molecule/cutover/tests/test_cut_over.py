@@ -34,6 +34,9 @@ def test_they_do_after_a_reboot(host: Host) -> None:
     assert host.file(f"/etc/systemd/system/multi-user.target.wants/{unit}").is_symlink
     # The unit itself must not be what a boot brings back.
     assert on.unit_state(host) == ("disabled", "active")
+    # Nor what opens the old side again where a cutover is interrupted.
+    assert not host.file("/etc/systemd/system/pi-controller-migration-lease.service").exists
+    assert not host.file("/var/lib/pi-controller-migration-lease").exists
 
 
 @pytest.fixture

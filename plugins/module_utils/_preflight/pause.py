@@ -21,8 +21,10 @@ from .plan import Plan
 BASE_SECONDS = 1.5
 WRITTEN_TIMES = 6
 DIGESTED_TIMES = 2
-# From this part of cutover_timeout on it is worth a word.
+# From this part of cutover_timeout on it is worth a word. From this one on it is too late to commit, since arming the leases takes some
+# of the time as well (docs/decisions/0016).
 NEAR = 0.5
+LATEST = 0.7
 ROLLING = "rolling"
 
 
@@ -44,13 +46,14 @@ def pause_findings(plan: Plan, hosts: Mapping[str, Mapping[str, Any]]) -> Iterat
     seconds, database = predicted[host], hosts[host]["database"]
     if seconds <= plan.cutover_timeout * NEAR:
         return
-    over = seconds > plan.cutover_timeout
+    latest = plan.cutover_timeout * LATEST
+    over = seconds > latest
     yield Finding(
         host,
         "write pause",
         f"about {seconds:.0f} s predicted: {size(database['bytes'])}, written at {size(hosts[host]['write_speed'])}/s, "
         f"a digest takes {database['digest_seconds']:.1f} s",
-        f"less than migration.timeouts.cutover_timeout, {plan.cutover_timeout:.0f} s",
+        f"less than {latest:.0f} s, {LATEST:.0%} of migration.timeouts.cutover_timeout, {plan.cutover_timeout:g} s",
         f"set migration.strategy to {ROLLING}, which carries nothing while writes wait"
         + ("; or raise cutover_timeout, if clients can wait that long" if over else ""),
         ERROR if over else WARNING,

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .._core.durable import sha256_of
@@ -32,10 +32,12 @@ class Carry:
     def done(self, step: str) -> None:
         self.steps[step] = round(time.monotonic() - self._began, 3)
 
-    def fence(self, clients: Iterable[Daemon]) -> None:
-        """Make every one of these nodes refuse writes."""
+    def fence(self, clients: Iterable[Daemon], in_time: Callable[[], object]) -> None:
+        """Make every one of these nodes refuse writes, as long as `in_time` does not raise."""
         for client in clients:
+            in_time()
             client.set_read_only(True)
+        in_time()
         self.done("fenced")
 
     def take(self) -> tuple[snapshots.Snapshot, str]:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import databases
 import pytest
+from conftest import import_plugin
 from fake_raft import FakeCluster
 
+Moment = import_plugin("module_utils._gate.lease").Moment
 REAL = Path(__file__).parents[1] / "module_utils" / "fixtures" / "filesnapshotstore"
 REAL_ID = "7-1234-1795591827688"
 WAIT_TIMEOUT = 3
@@ -38,7 +40,7 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def carry(run_module, old: FakeCluster, new: FakeCluster, raft_dir: Path, tmp_path: Path, database: Path):
-    def run():
+    def run(since=None):
         return run_module(
             "raft_carry",
             {
@@ -51,6 +53,7 @@ def carry(run_module, old: FakeCluster, new: FakeCluster, raft_dir: Path, tmp_pa
                 "exclude_tables": ["raft_applied"],
                 "wait_timeout": WAIT_TIMEOUT,
                 "wait_leader": 1,
+                "lease": {"seconds": 60, "since": since or Moment.now().as_dict()},
             },
         )
 
@@ -103,6 +106,30 @@ def test_a_cluster_that_cannot_take_it_costs_no_fence(carry, old, new):
     result = carry()
     assert result["failed"]
     assert not any(node.read_only for node in old.nodes.values())
+
+
+@pytest.mark.parametrize("late", [{"seconds": -61}, {"boot": "another"}], ids=["too late", "rebooted"])
+def test_no_node_is_fenced_that_no_lease_would_open_again(carry, old, late):
+    now = Moment.now().as_dict()
+    result = carry(since={**now, **late, "seconds": now["seconds"] + late.get("seconds", 0)})
+    assert result["failed"]
+    assert "a fence could outlast the lease" in result["msg"]
+    assert not any(node.read_only for node in old.nodes.values())
+
+
+def test_fences_that_took_too_long_are_no_pause(carry, old):
+    """The run opens them again; what was fenced late its lease opens at once."""
+    began = Moment.now()
+
+    def slow(_node, _method, call):
+        if call == "read-only":
+            while Moment.now().seconds - began.seconds < 1:
+                pass
+
+    old.before_change = slow
+    result = carry(since={**began.as_dict(), "seconds": began.seconds - 59.5})
+    assert result["failed"]
+    assert [call for call in old.calls if call[1].endswith("/snapshot")] == []
 
 
 def test_a_damaged_snapshot_is_not_restored(carry, old, new, raft_dir):

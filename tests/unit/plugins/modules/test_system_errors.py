@@ -16,10 +16,14 @@ from conftest import import_plugin
 
 URL = {"url": "http://127.0.0.1:1"}
 MODULES: dict[str, tuple[dict[str, Any], str]] = {
+    "cutover_lease": ({"state": "absent"}, "changing the lease of the cutover"),
     "folder_move": ({"src": "/data", "dest": "/archive"}, "moving /data to /archive"),
     "quorum_watch": ({"state": "checked", "path": "/watch"}, "watching by /watch"),
     "raft_carry": (
-        {**URL, "from_urls": [], "to_urls": [], "raft_dir": "/raft", "dest": "/copy", "database": "/pi.db"},
+        {
+            **{**URL, "from_urls": [], "to_urls": [], "raft_dir": "/raft", "dest": "/copy", "database": "/pi.db"},
+            "lease": {"seconds": 30, "since": {"boot": "this one", "seconds": 4711}},
+        },
         "carrying the state over",
     ),
     "raft_info": (URL, "looking at the cluster"),
