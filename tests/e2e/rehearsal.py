@@ -198,11 +198,15 @@ class Play:
 
     def kill(self) -> None:
         """SIGKILL to the whole run, its workers too: they have sessions of their own. Nothing is cleaned up."""
-        for pid in [self.process.pid, *_descendants(self.process.pid)]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        """To every process of the run, its workers and their ssh too."""
+        for pid in [self.process.pid, *_descendants(self.process.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def wait(self, timeout: float | None = None) -> PlaybookRun:
         returncode = self.process.wait(timeout)
