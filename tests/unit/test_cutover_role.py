@@ -1,0 +1,195 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The cutover in a real ansible-playbook with three Pis, each module replaced by one that only writes down what it was asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CHECKOUT
+
+Run = Callable[..., "tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]"]
+CLOCK = {"boot": "this one", "seconds": 100.5}
+HOSTS = {f"pi-{number}": f"192.0.2.{number}" for number in (1, 2, 3)}
+FULL = ["snapshot", "restore", "transfer", "read-only"]
+
+
+def cluster(leads: str, port: int, rest: int, capabilities: list[str]) -> dict[str, Any]:
+    """What `raft_info` says of one side."""
+    leader = {"id": leads, "host": leads, "address": f"{HOSTS[leads]}:{port}", "url": f"http://{HOSTS[leads]}:{rest}"}
+    return {"changed": False, "leader": leader, "term": 5, "voters": 3, "members": [], "capabilities": capabilities}
+
+
+def opened(fence: str) -> dict[str, Any]:
+    facts = {"opening": True, "fence": fence, "fenced_at": 1.0, "content_digest": "cafe"}
+    return journal({"state": "started", "facts": facts})
+
+
+def journal(entry: dict[str, Any]) -> dict[str, Any]:
+    whole = {"format": 1, "migration_id": "m-20260101T000000Z", "phases": {"cutover": entry}, "events": []}
+    return {"changed": True, "journal": whole, "phase_states": {"cutover": "started"}, "current": "cutover"}
+
+
+def answers(capabilities: list[str], fence: str) -> dict[str, Any]:
+    """By module, or by module and state; of `raft_info` by the port that is asked."""
+    return {
+        "traffic_gate": {"clock": CLOCK},
+        "raft_info 8080": cluster("pi-1", 9091, 8080, capabilities),
+        "raft_info 8082": cluster("pi-2", 9092, 8082, capabilities),
+        "k8s_object_info": {"resources": [{"spec": {"clusterIP": "10.43.0.9"}}]},
+        "cutover_lease committed": {"ansible_facts": {"raft_migration_journal": opened(fence)}},
+        **dict.fromkeys(
+            ("sqlite_info", "sqlite_backup", "raft_carry"), {"digest": "cafe", "sha256": "ab", "path": "/x"}
+        ),
+    }
+
+
+MODULE = """#!/usr/bin/python
+# From ansible.module_utils.basic, so that Ansible takes it for a module of today: AnsibleModule(
+import json
+from ansible.module_utils.basic import _load_params
+name, folder = {name!r}, {folder!r}
+params = {{key: value for key, value in (_load_params() or {{}}).items()}}
+asked = {{key: value for key, value in params.items() if not key.startswith("_ansible")}}
+check = bool(params.get("_ansible_check_mode"))
+with open(folder + "/asked.jsonl", "a") as log:
+    log.write(json.dumps({{"module": name, "check": check, **asked}}) + "\\n")
+known = json.load(open(folder + "/answers.json"))
+port = "8080" if "8080" in str(asked.get("urls")) else "8082"
+keys = [name + " " + str(asked.get("state")), name + " " + port, name]
+answer = {{"failed": True, "msg": "refused"}} if known["fails"] in keys else next((known[key] for key in keys if key in known), {{}})
+print(json.dumps({{"changed": not check, **answer}}))
+raise SystemExit(int("failed" in answer))
+"""
+
+
+@pytest.fixture
+def cutover(tmp_path: Path, ansible_playbook: str) -> Run:
+    """Runs the role; returns what came of it and what the modules were asked for, in order."""
+    copy = tmp_path / "ansible_collections/pi_controller/raft_migration"
+    for part in ("roles", "meta", "plugins/filter", "plugins/module_utils"):
+        shutil.copytree(CHECKOUT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(CHECKOUT / "galaxy.yml", copy)
+    (copy / "plugins/modules").mkdir()
+    for module in (CHECKOUT / "plugins/modules").glob("*.py"):
+        (copy / "plugins/modules" / module.name).write_text(MODULE.format(name=module.stem, folder=str(tmp_path)))
+    (tmp_path / "control/cutover").mkdir(parents=True)
+    (tmp_path / "control/cutover/pi-controller.db").write_text("a database")
+    (tmp_path / "backups").mkdir()
+
+    def run(
+        capabilities: list[str], fence: str, before: dict[str, Any] | None = None, fails: str = ""
+    ) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
+        (tmp_path / "answers.json").write_text(json.dumps({**answers(capabilities, fence), "fails": fails}))
+        facts = {
+            "raft_migration": f"{{{{ {{'backup_path': '{tmp_path}/backups'}} | pi_controller.raft_migration.migration_config }}}}",
+            "raft_migration_endpoint": {"ip": "{{ raft_migration_address }}"},
+            "raft_migration_journal_read": before or journal({"state": "started", "facts": {}}),
+            "raft_migration_control_dir": f"{tmp_path}/control",
+        }
+        role = {"name": "pi_controller.raft_migration.cutover", "rolespec_validate": False}
+        tasks = [{"ansible.builtin.set_fact": facts}, {"ansible.builtin.include_role": role}]
+        play = [{"hosts": "all", "gather_facts": False, "any_errors_fatal": True, "tasks": tasks}]
+        (tmp_path / "play.json").write_text(json.dumps(play))
+        hosts = {name: {"raft_migration_address": address} for name, address in HOSTS.items()}
+        local = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3"}
+        inventory = {"k3s_cluster": {"hosts": hosts, "vars": {**local, "raft_migration_hosts": "k3s_cluster"}}}
+        (tmp_path / "hosts.json").write_text(json.dumps(inventory))
+        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path), "ANSIBLE_NOCOLOR": "1"}
+        done = subprocess.run(
+            [ansible_playbook, "-i", "hosts.json", "play.json"],
+            cwd=tmp_path,
+            env=environment,
+            text=True,
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
+        asked = [json.loads(line) for line in (tmp_path / "asked.jsonl").read_text().splitlines()]
+        return done, asked
+
+    return run
+
+
+def gates(asked: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """What was asked of gates and leases in order, the same of several Pis once."""
+    seen: list[tuple[Any, ...]] = []
+    for call in asked:
+        lease = call.get("lease") or {}
+        until = (lease.get("seconds"), "since" in lease, lease.get("held", False), call.get("persist", False))
+        if call["module"] == "traffic_gate" and not call["check"]:
+            seen.append((call["state"], *until))
+        elif call["module"] == "cutover_lease":
+            seen.append((call["state"], call.get("seconds")))
+        elif call["module"] == "raft_fence":
+            seen.append(("fence", call["enabled"]))
+    return sorted(set(seen), key=seen.index)
+
+
+def test_a_cutover_with_read_only_daemons(cutover: Run) -> None:
+    done, asked = cutover(FULL, "read-only")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert gates(asked) == [
+        ("fence", True),
+        ("armed", 30),
+        ("redirected", 27.0, True, False, False),
+        ("committed", 24.0),
+        ("redirected", None, False, True, True),
+        ("fence", False),
+        ("redirected", None, False, False, True),
+    ]
+    (carry,) = [call for call in asked if call["module"] == "raft_carry"]
+    assert carry["lease"] == {"seconds": 27.0, "since": CLOCK}
+    (commit,) = [call for call in asked if call.get("state") == "committed"]
+    assert (commit["url"], commit["read_only"], commit["since"]) == ("http://192.0.2.1:8080", True, CLOCK)
+    assert (commit["facts"]["old_term"], commit["facts"]["content_digest"]) == (5, "cafe")
+
+
+def test_a_cutover_with_the_network_as_the_fence(cutover: Run) -> None:
+    done, asked = cutover([], "network")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = gates(asked)
+    assert found[:2] == [("armed", 30), ("forwarded", 30, False, False, False)]
+    # The old leader's Pi renews what has held; the new leader's is routed to a neighbour; the third Pi goes to its pod.
+    assert set(found[2:5]) == {
+        ("redirected", 30, False, True, False),
+        ("forwarded", 27.0, True, False, False),
+        ("redirected", 27.0, True, False, False),
+    }
+    assert found[5] == ("committed", 24.0)
+    assert set(found[6:8]) == {("redirected", None, False, True, True), ("forwarded", None, False, True, True)}
+    assert found[8:] == [("redirected", None, False, False, True)]
+    (commit,) = [call for call in asked if call.get("state") == "committed"]
+    assert commit["gate"]["state"] == "redirected"
+    assert commit["gate"]["services"] == [{"cluster_ip": "10.43.0.9", "address": "192.0.2.1"}]
+    assert commit["read_only"] is False
+
+
+def test_a_commit_that_is_refused_is_undone_and_the_lease_goes_last(cutover: Run) -> None:
+    done, asked = cutover(FULL, "read-only", fails="cutover_lease committed")
+    assert done.returncode != 0
+    assert "was undone" in done.stdout
+    found = gates(asked)
+    assert found[found.index(("committed", 24.0)) + 1 :] == [
+        ("open", None, False, False, False),
+        ("fence", False),
+        ("absent", None),
+    ]
+
+
+@pytest.mark.parametrize(("fence", "first"), [("network", "fenced"), ("read-only", "redirected")])
+def test_a_later_run_closes_every_pi_before_one_is_opened(cutover: Run, fence: str, first: str) -> None:
+    """It has neither a clock nor a lease of before."""
+    done, asked = cutover([], fence, before=opened(fence))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert gates(asked)[0] == (first, None, False, False, True)
+    assert not any(call["module"] in ("cutover_lease", "raft_carry") for call in asked)
+    assert [call["state"] for call in asked if call["module"] == "traffic_gate"][:3] == [first] * 3
