@@ -178,7 +178,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.failures import MigrationError
-from ..module_utils._core.journal import known_by, load, marked, now, save
+from ..module_utils._core.journal import FACT, known_by, load, marked, now, save
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.unit_install import UnitInstall
 from ..module_utils._daemon.drivers import ACCESS, clients_of, rest_options
@@ -256,7 +256,7 @@ class Lease:
         before = load(path)
         after = marked(before, "cutover", "started", {"opening": True, **params["facts"]}, None, now())
         known = known_by(after)
-        result = {"changed": True, "armed": False, **known["raft_migration_journal"]}
+        result = {"changed": True, "armed": False, **known}
         if self.module.check_mode:
             commit.check(self.unit)
             return result
@@ -277,7 +277,7 @@ class Lease:
             BootUnit(nft.binary, done).write()
         except (MigrationError, OSError) as error:
             self.module.warn(f"the gate does not outlive a reboot yet: {error}")
-        return {**result, "ansible_facts": known}
+        return {**result, "ansible_facts": {FACT: known}}
 
     def _nft(self, command: list[str], data: str | None) -> tuple[int, str, str]:
         return tuple(self.module.run_command(command, data=data, environ_update={"LC_ALL": "C"}))
