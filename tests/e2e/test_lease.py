@@ -32,6 +32,8 @@ CUT_OFF = 60.0
 LEASE, NOTICED = 30.0, 5.0
 LIMITS = rehearsal.Limits(write_pause=LEASE + NOTICED, read_gap=5, recovery=60)
 STOPS = ["-e", json.dumps({"migration": {"safety": {"auto_rollback_on_error": False, "require_confirmation": False}}})]
+# The state is carried in the phase transfer as well, by tasks of the same names.
+ARMED = "Cutover | Disable the unit's start at boot, under a lease"
 # Before any redirection, and while or after they are made; never so late that the commit could be on its way.
 MOMENTS = [
     ("full", "Fence | Make the old cluster read-only and carry its state"),
@@ -63,11 +65,13 @@ def cut(connections: Path) -> None:
 
 def cut_off(task: str, connections: Path, log: Path, *arguments: str) -> tuple[rehearsal.Play, float]:
     """A run that is frozen in this task, without a connection to any Pi; and when that was."""
-    frozen = threading.Event()
+    armed, frozen = threading.Event(), threading.Event()
     at: list[float] = []
 
     def line(text: str) -> None:
-        if text.startswith("TASK [") and task in text and not at:
+        if text.startswith("TASK [") and ARMED in text:
+            armed.set()
+        if text.startswith("TASK [") and task in text and armed.is_set() and not at:
             play.signal(signal.SIGSTOP)
             cut(connections)
             at.append(time.time())
@@ -127,8 +131,10 @@ def test_cut_off_in_the_pause_no_write_is_left_waiting(
                 advice="it is only a matter of time",
             )
             assert "opening" not in rehearsal.journal(leader)["phases"]["cutover"]["facts"]
-        finally:
-            play.signal(signal.SIGCONT)
+        except BaseException:
+            play.kill()
+            raise
+        play.signal(signal.SIGCONT)
         run = play.wait(HANGS)
         assert run.returncode != 0, "a run cannot go on with a fence that has ended"
         assert "opening" not in rehearsal.journal(leader)["phases"]["cutover"]["facts"]
