@@ -78,7 +78,10 @@ def cut_off(task: str, connections: Path, log: Path, *arguments: str) -> tuple[r
             frozen.set()
 
     play = rehearsal.Play("playbooks/migrate.yml", "-e", "confirm=true", *STOPS, *arguments, log=log, on_line=line)
-    if not frozen.wait(HANGS):
+    until = time.monotonic() + HANGS
+    while not frozen.wait(1) and play.process.poll() is None and time.monotonic() < until:
+        pass
+    if not frozen.is_set():
         play.kill()
         raise AssertionError(f"the run did not come to {task!r}: {play.wait(10).output[-2000:]}")
     return play, at[0]
