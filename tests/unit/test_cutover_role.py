@@ -158,9 +158,9 @@ def test_a_cutover_with_the_network_as_the_fence(cutover: Run) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     found = gates(asked)
     assert found[:2] == [("armed", 30), ("forwarded", 30, False, False, False)]
-    # The old leader's Pi renews what has held; the new leader's is routed to a neighbour; the third Pi goes to its pod.
+    # What has held on the old leader's Pi ends when it would have; the new leader's is routed to a neighbour; the third Pi goes to its pod.
     assert set(found[2:5]) == {
-        ("redirected", 30, False, True, False),
+        ("redirected", 30, True, True, False),
         ("forwarded", 27.0, True, False, False),
         ("redirected", 27.0, True, False, False),
     }
