@@ -18,7 +18,8 @@ description:
   - V(restored) sends a state to the leader, once all members follow it, and waits until they have applied it.
   - V(caught_up) frees members that a restore has left behind. When the leader is deposed while it restores, HashiCorp
     Raft leaves it with a log that no later leader can continue. It is sent the same older snapshot again and again,
-    which fills its disk, also after a restart. A snapshot that the present leader takes anew ends that.
+    which fills its disk, also after a restart. A snapshot that the present leader takes anew ends that. Where a member does not
+    answer, it may be such a leader, so snapshots are taken before it is back.
   - Runs on the host of the daemon whose folder it reads.
 version_added: 0.1.0
 author:
@@ -157,7 +158,7 @@ leader:
   returned: with O(state=restored) and O(state=caught_up)
   type: dict
 behind:
-  description: Why members were behind, if the leader was asked for a snapshot because of them.
+  description: Why members were behind or away, if the leader was asked for a snapshot because of them.
   returned: with O(state=caught_up)
   type: list
   elements: str

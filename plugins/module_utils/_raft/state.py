@@ -105,12 +105,18 @@ def settle(session: LeaderSession, timeout: float) -> None:
     )
 
 
+# Snapshots, each an entry of the log. What a deposed leader wrote after its restore and nobody else has is a few entries: clients write to
+# no cluster that a state is restored into.
+AHEAD = 8
+
+
 def free(session: LeaderSession, patience: float, timeout: float) -> list[str]:
-    """Have the leader take a snapshot where a member that answers stays behind for longer than `patience` (seconds).
+    """Have the leader take a snapshot where a member that answers stays behind for longer than `patience` (seconds), or one is away.
 
     After a restore that was cut short by an election the deposed leader refuses every entry ("failed to get previous
     log"), is sent the leader's last snapshot, which is older than its own log, and so on without an end, hundreds of
-    times a second, until its disk is full. A restart does not help. A snapshot that is newer than its log does.
+    times a second, until its disk is full. A restart does not help. A snapshot that is newer than its log does. A member that is
+    away may be such a leader, and on a small disk it is too late when it has come back and another run finds it behind.
 
     Returns why members were behind, and nothing where none was or where this release has no call for a snapshot.
     """
@@ -120,17 +126,26 @@ def free(session: LeaderSession, patience: float, timeout: float) -> list[str]:
 
     target = session.leader.commit_index or 0
     waited = _applied(session, target, patience, answers)
-    if waited.met or "snapshot" not in session.capabilities():
+    away = [member for member in session.look().members if not answers(member)]
+    reasons = [
+        *([] if waited.met else waited.value),
+        *(f"{m.member.id} ({m.member.address}): does not answer" for m in away),
+    ]
+    if not reasons or "snapshot" not in session.capabilities():
         return []
     if session.dry_run:
-        return waited.value
+        return reasons
+    for _number in range(AHEAD if away else 0):
+        session.client().snapshot(timeout=timeout)
+    if waited.met:
+        return reasons
     until = time.monotonic() + timeout
     while True:
         # The first one can be older still than what the deposed leader wrote last.
         session.client().snapshot(timeout=timeout)
         after = _applied(session, target, patience, answers)
         if after.met:
-            return waited.value
+            return reasons
         if time.monotonic() > until:
             raise session.error(
                 f"still behind after the leader took a snapshot: {'; '.join(after.value)}",

@@ -253,9 +253,14 @@ def test_a_member_that_a_snapshot_does_not_free_is_named(free, cluster):
     assert "n3" in result["msg"]
 
 
-def test_a_silent_member_gets_no_snapshot(free, cluster):
+def test_a_silent_member_may_be_a_deposed_leader_so_the_leader_gets_ahead_of_it(free, cluster):
+    stuck(cluster, "n3")
     cluster.nodes["n3"].alive = False
-    assert (free()["changed"], cluster.changes) == (False, [])
+    result = free(check_mode=True)
+    assert (result["changed"], cluster.changes) == (True, [])
+    result = free()
+    assert result["behind"] == ["n3 (127.0.2.3:9092): does not answer"]
+    assert (result["changed"], snapshots_asked_for(cluster)) == (True, 8)
 
 
 def test_a_release_without_snapshots_is_not_asked_for_one(free, cluster):
