@@ -89,7 +89,7 @@ class Nft:
             if gate.held:
                 if _ABSENT not in str(error.failure["seen"]):
                     raise
-                raise LeaseEnded("the gate's lease has ended", seen=LAPSED, wanted=gate.state) from error
+                raise LeaseEnded("the gate's lease has ended", seen=LAPSED, wanted=gate.state) from None
             if update == whole:
                 raise
             # Something else has changed the table in between.

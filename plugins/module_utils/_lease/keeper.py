@@ -35,7 +35,15 @@ CALL_SECONDS = 5.0
 Systemctl = Callable[..., tuple]  # tuple[int, str], but Python 3.9 evaluates aliases
 
 
+def to_the_journal(text: str) -> None:
+    """A line of the unit's log."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def systemctl(*arguments: str) -> tuple[int, str]:
+    # This is no module, but a program of its own.
+    # pylint: disable-next=ansible-bad-function
     done = subprocess.run(
         ["systemctl", *arguments],
         stdin=subprocess.DEVNULL,
@@ -60,7 +68,7 @@ class Keeper:
         self,
         unit: LeaseUnit,
         call: Systemctl = systemctl,
-        say: Callable[[str], Any] = print,
+        say: Callable[[str], Any] = to_the_journal,
         sleep: Callable[[float], Any] = time.sleep,
         linger: float = LINGER_SECONDS,
     ) -> None:
@@ -156,13 +164,10 @@ def main(arguments: list[str]) -> int:
             daemon.read_only()
         return 0 if order else 1
 
-    def say(text: str) -> None:
-        print(text, flush=True)
-
-    say("without a commit of the cutover this Pi's old side is opened again by itself")
-    Keeper(unit, say=say).run()
+    to_the_journal("without a commit of the cutover this Pi's old side is opened again by itself")
+    Keeper(unit).run()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))
