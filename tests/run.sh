@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything CI runs: what needs no lab, then migrations, whose figures are judged. Linters and the sanity tests take what the last of these
-# leave of the processors, and no more.
+# Everything CI runs: what needs no lab, then migrations, whose figures are judged. Linters, the sanity tests and the unit tests that run
+# ansible-playbook take what all of these leave of the processors, and no more.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 . tests/parts.sh
@@ -22,8 +22,8 @@ suites() {  # folders below tests/
     for suite in "$@"; do
         parallel=()
         case $suite in
-            # A file stays whole: some have listeners on addresses of their own.
-            unit) parallel=(-n 2 --dist loadfile) ;;
+            # A file stays whole: some have listeners on addresses of their own. The patient ones come beside the lab.
+            unit) parallel=(-n 2 --dist loadfile -m "not patient") ;;
             witness) parallel=(-n 2) ;;
         esac
         part "$suite" fresh "$venv/bin/python" -m pytest -q "${parallel[@]}" "tests/$suite" || result=1
@@ -32,13 +32,23 @@ suites() {  # folders below tests/
 }
 
 # The kernel runs these only where a processor has nothing else to do, so they may go on beside the lab.
+idle() { chrt --idle 0 env PATH="$logs/path:$venv/bin" PI_LAB_FRESH_PATH="$logs/path" "$@"; }
+
+# With a home of their own: what runs keep there is looked at beside them.
+patient() {
+    mkdir -p "$logs/home"
+    HOME=$logs/home part patient idle "$venv/bin/python" -m pytest -q -n 2 --dist loadfile -m patient tests/unit || touch "$logs/failed"
+}
+
 linters() {
-    part lint chrt --idle 0 env PATH="$logs/path:$venv/bin" PI_LAB_FRESH_PATH="$logs/path" tests/lint.sh || touch "$logs/failed"
+    part lint idle tests/lint.sh || touch "$logs/failed"
     part sanity chrt --idle 0 tests/sanity.sh || touch "$logs/failed"
 }
 
+nothing_failed() { [ ! -e "$logs/failed" ] || fail "a test beside the lab failed; see above"; }
+
 on_the_lab() {  # what it is, pytest's arguments
-    [ ! -e "$logs/failed" ] || fail "a linter or a sanity test failed; see above"
+    nothing_failed
     say "$1"
     "$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 "${@:2}" || fail "$1: failed; see above"
 }
@@ -53,9 +63,11 @@ ended() {
 trap ended EXIT
 python3 -m tests.lab fresh-path "$logs/path" || fail "a declared package is missing; the line above says which"
 fresh python3 -m tests.lab build || fail "the lab cannot be built; the line above says why"
-say "tests without the lab, about 5 minutes, and linters beside them; their logs are in $logs"
+say "tests without the lab, about 3 minutes, with linters and runs of ansible-playbook beside them; their logs are in $logs"
 # In process groups of their own, so that all of it can be ended.
 set -m
+patient &
+playbooks=$!
 linters &
 linting=$!
 suites network browser witness &
@@ -66,13 +78,13 @@ elections=$!
 every_minute "tests without the lab" &
 reminder=$!
 set +m
-beside=("$linting" "$routes" "$elections" "$reminder")
+beside=("$playbooks" "$linting" "$routes" "$elections" "$reminder")
 suites unit
 passed=$?
 wait "$elections" || passed=1
 wait "$routes" || passed=1
 kill -- "-$reminder"
-beside=("$linting")
+beside=("$playbooks" "$linting")
 [ "$passed" = 0 ] || fail "a test without the lab failed; see above"
 say "the lab comes up"
 python3 -m tests.lab up --nodes 3 --profile full || fail "the lab did not come up; the line above says why"
@@ -84,8 +96,8 @@ on_the_lab "a rollback that is killed in each of its turns, about 2 minutes" -m 
 on_the_lab "the lab goes down and leaves nothing" tests/e2e/test_lab_down.py
 say "Molecule's scenarios, about 6 minutes"
 tests/molecule.sh || fail "Molecule: failed; see above"
-wait "$linting"
+wait "$playbooks" "$linting"
 beside=()
-[ ! -e "$logs/failed" ] || fail "a linter or a sanity test failed; see above"
+nothing_failed
 say "not part of this run, each with a command of its own: make test-longer, test-faults (all of them), matrix, bench, versions"
 say "all tests passed, $((SECONDS / 60)) minutes"

@@ -18,6 +18,14 @@ def test_every_folder_with_tests_is_run() -> None:
     assert folders == named
 
 
+def test_each_half_of_the_unit_tests_is_run() -> None:
+    """Those that can wait for the processors run beside the lab; the last line of the run waits for them."""
+    assert re.search(r'^\s*unit\) .*-m "not patient"\) ;;$', RUN, re.MULTILINE)
+    assert re.search(r"^patient\(\) \{\n.*\n.* -m patient tests/unit \|\| touch ", RUN, re.MULTILINE)
+    assert re.search(r"^patient &\nplaybooks=\$!$", RUN, re.MULTILINE)
+    assert re.search(r'^wait "\$playbooks" .*\nbeside=\(\)\nnothing_failed$', RUN, re.MULTILINE)
+
+
 def test_every_test_on_the_lab_is_run() -> None:
     """By its marks: `longer` is for `make test-longer`; a file that is marked `by_name` is named, all others are not."""
     makefile = (TESTS.parent / "Makefile").read_text(encoding="utf-8")

@@ -55,10 +55,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A run of ansible-playbook takes seconds, so each test that has one is `slow`. Files with the most of these come first."""
+    """A run of ansible-playbook takes seconds, so each test that has one is `slow`. Files with the most of these come first.
+
+    It is `patient` as well: it can wait for the processors, unless it judges the time it takes (`timed`).
+    """
     for item in items:
         if "ansible_playbook" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+            if not item.get_closest_marker("timed"):
+                item.add_marker(pytest.mark.patient)
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
 

@@ -118,7 +118,7 @@ def run(
         env=environment,
         text=True,
         capture_output=True,
-        timeout=120,
+        timeout=300,
         check=False,
         stdin=subprocess.DEVNULL,
     )

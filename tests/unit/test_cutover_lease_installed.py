@@ -50,7 +50,7 @@ def test_what_ansible_has_armed_opens_the_old_side_without_it(tmp_path: Path, an
         "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
     }
     command = ["unshare", "--mount", "sh", "-ec", SCRIPT, "sh", str(tmp_path), ansible_playbook, UNIT]
-    done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=300, check=False)
 
     assert "opened again by itself" in done.stdout, done.stdout + done.stderr
     assert (wants / UNIT).readlink() == Path(f"/etc/systemd/system/{UNIT}"), done.stdout + done.stderr

@@ -68,7 +68,7 @@ def play(tmp_path: Path, ansible_playbook: str, keep: Keep) -> Callable[..., sub
             env=environment,
             text=True,
             capture_output=True,
-            timeout=120,
+            timeout=300,
             check=False,
             umask=0o022,
         )

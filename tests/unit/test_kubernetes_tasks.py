@@ -158,6 +158,7 @@ def after_failure(folder: Path, keep: Callable[[str, Path], dict[str, Any]]) -> 
     return [{"set_fact": known}, *yaml.safe_load((CHECKOUT / "roles/run/tasks/after_failure.yml").read_text())]
 
 
+@pytest.mark.timed
 def test_k11_an_unreachable_api_is_one_sentence_and_a_pause(play, keep, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

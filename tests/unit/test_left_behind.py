@@ -136,7 +136,7 @@ def test_a_pi_that_comes_back_does_not_go_on_alone(
     }
     command = [ansible_playbook, "play.yml", "-i", "hosts", "-e", "@variables.json"]
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False
+        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False
     )
 
     traces = {path.name for path in tmp_path.iterdir()}

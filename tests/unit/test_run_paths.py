@@ -34,7 +34,7 @@ def test_a_path_that_climbs_or_is_relative_stops_the_first_task(
     command = [ansible_playbook, f"pi_controller.raft_migration.{playbook}", "-i", str(tmp_path / "hosts"), "-e", given]
     command += ["-e", f"ansible_python_interpreter={sys.executable}", "-e", f"backup_path={tmp_path}/backups"]
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False
+        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False
     )
     assert done.returncode != 0
     assert fault in done.stdout + done.stderr

@@ -29,6 +29,7 @@ def test_h2_what_runs_while_writes_wait_has_a_time_limit(fence: str):
     assert limited == {f"fence_{fence}.yml": limit, f"flip_{fence}.yml": limit, "go.yml": None}
 
 
+@pytest.mark.timed
 def test_h2_the_limit_starts_the_undo(tmp_path: Path, ansible_playbook: str):
     hung = [{"name": "Hang", "ansible.builtin.command": "sleep 60", "changed_when": False}]
     pause = [

@@ -55,7 +55,7 @@ def run(tmp_path: Path, ansible_playbook: str):
         ]
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"), "ANSIBLE_NOCOLOR": "1"}
         return subprocess.run(
-            command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=60, check=False, umask=0o022
+            command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False, umask=0o22
         )
 
     return play

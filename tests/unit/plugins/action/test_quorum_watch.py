@@ -97,6 +97,7 @@ def played(tmp_path: Path, ansible_playbook: str) -> tuple[str, dict, dict]:
     return done.stdout, json.loads((folder / "seen.json").read_text()), json.loads((folder / "watch.json").read_text())
 
 
+@pytest.mark.timed
 def test_an_alert_stops_the_next_task_but_not_its_rescue(played):
     output, seen, about = played
     before, after = output.split("TASK [Rescued]", maxsplit=1)

@@ -82,7 +82,7 @@ ENVIRONMENT = {
 
 def piped(command: list[str], *more: str) -> tuple[int, str]:
     done = subprocess.run(
-        [*command, *more], cwd=CHECKOUT, env=ENVIRONMENT, text=True, capture_output=True, timeout=120, check=False
+        [*command, *more], cwd=CHECKOUT, env=ENVIRONMENT, text=True, capture_output=True, timeout=300, check=False
     )
     return done.returncode, done.stdout
 

@@ -39,7 +39,7 @@ def run(tmp_path: Path, ansible_playbook: str) -> Run:
         command = [ansible_playbook, "-vvv", "play.json", "-i", "pi-1,", "-c", "local", *words]
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"), "ANSIBLE_NOCOLOR": "1"}
         return subprocess.run(
-            command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False
+            command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False
         )
 
     return play

@@ -61,7 +61,7 @@ def test_workers_find_filters_lookup_and_client_loaded(
         f"ansible_python_interpreter={sys.executable}",
     ]
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False
+        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert dict(zip(names, json.loads((tmp_path / "found.json").read_text()), strict=True)) == dict.fromkeys(
