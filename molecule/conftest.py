@@ -1,13 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab's hosts as testinfra sees them over ssh: every test with a `host` runs once on every Pi."""
+"""The lab's hosts as testinfra sees them: every test with a `host` runs once on every Pi."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,10 @@ from tests.e2e import rehearsal  # noqa: E402
 from tests.lab.cluster import ROWS  # noqa: E402
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    # One connection a Pi for all tests: a handshake takes longer than most questions.
-    sockets = tempfile.TemporaryDirectory(prefix="molecule-ssh-")
-    config.add_cleanup(sockets.cleanup)
-    names = [node["name"] for node in rehearsal.lab_state()["nodes"]]
-    config.option.hosts = ",".join(
-        f"ssh://{name}?controlpath={sockets.name}/{name}&controlpersist=15" for name in names
-    )
+@pytest.fixture(scope="module", params=[node["name"] for node in rehearsal.lab_state()["nodes"]])
+def host(request: pytest.FixtureRequest) -> Host:
+    """In place of testinfra's own, which goes by ssh."""
+    return on.host(request.param)
 
 
 @pytest.fixture

@@ -4,23 +4,46 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
-import testinfra
+from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
-from tests.e2e import rehearsal
+from tests.lab import machines, state
 from tests.lab.shell import LabError
+from tests.lab.state import Node
 
 DAEMON = "pi-controller"
 # No gate closes or redirects what comes from here.
 OPERATOR = "127.0.9.91"
 
 
+class Inside(BaseBackend):
+    """Runs testinfra's commands in a host of the lab as its root, by its namespaces: ssh takes longer than most questions do."""
+
+    NAME = "lab"
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node.name)
+        self._node = node
+
+    def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
+        script = self.get_command(command, *args)
+        return self.run_local(shlex.join(machines.command_in(self._node, ["bash", "-c", script])))
+
+
+@functools.cache
+def _inside(node: Node) -> Host:
+    return Host(Inside(node))
+
+
 def host(name: str) -> Host:
-    return testinfra.get_host(f"ssh://root@{name}", ssh_config=rehearsal.lab_state()["ssh_config"])
+    """Raises LabError where the lab is down or has no such host."""
+    return _inside(state.require().node(name))
 
 
 def listening(pi: Host) -> set[int]:

@@ -89,13 +89,8 @@ def is_migrated(name: str) -> bool:
 
 
 def on_host(name: str, *command: str) -> str:
-    """The output of a command on a Pi."""
-    done = subprocess.run(
-        ["ssh", "-F", lab_state()["ssh_config"], name, *command], text=True, capture_output=True, timeout=60
-    )
-    if done.returncode:
-        raise LabError(f"{name}: `{' '.join(command)}` ended with {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
+    """The output of a command line on a Pi. Raises LabError where it ends with another status than 0."""
+    return machines.execute(files.require().node(name), ["bash", "-c", " ".join(command)]).stdout
 
 
 def kubectl_json(*arguments: str) -> dict[str, Any]:
