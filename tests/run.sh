@@ -24,6 +24,7 @@ suites() {  # folders below tests/
         case $suite in
             # A file stays whole: some have listeners on addresses of their own. The patient ones come beside the lab.
             unit) parallel=(-n 2 --dist loadfile -m "not patient") ;;
+            raft) parallel=(-n 2 --dist loadfile) ;;
             witness) parallel=(-n 2) ;;
         esac
         part "$suite" fresh "$venv/bin/python" -m pytest -q "${parallel[@]}" "tests/$suite" || result=1
@@ -70,16 +71,16 @@ patient &
 playbooks=$!
 linters &
 linting=$!
-suites network browser witness &
+suites network witness &
 routes=$!
 # The daemons' tests wait for elections most of the time.
-suites raft daemon lab structure faults bench &
+suites raft daemon &
 elections=$!
 every_minute "tests without the lab" &
 reminder=$!
 set +m
 beside=("$playbooks" "$linting" "$routes" "$elections" "$reminder")
-suites unit
+suites unit browser lab structure faults bench
 passed=$?
 wait "$elections" || passed=1
 wait "$routes" || passed=1
