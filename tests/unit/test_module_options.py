@@ -35,7 +35,7 @@ OF_OTHERS: dict[str, dict[str, str]] = {
     "sqlite_backup": {"busy_timeout": "a time limit"},
     "sqlite_info": {"busy_timeout": "a time limit", "integrity": "looking at a database by hand"},
     "traffic_gate": {"patience": "a time limit"},
-    "unit_handover": {"wait_gone": "a time limit", "wait_timeout": "a time limit"},
+    "unit_handover": {"wait_gone": "a time limit"},
     "unit_takeover": {"wait_gone": "a time limit", "wait_timeout": "a time limit"},
 }
 
