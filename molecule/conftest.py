@@ -21,6 +21,7 @@ if str(REPOSITORY) not in sys.path:
 from tests.e2e import hosts as on  # noqa: E402
 from tests.e2e import rehearsal  # noqa: E402
 from tests.lab.cluster import ROWS  # noqa: E402
+from tests.witness.history import NAME_PREFIX  # noqa: E402
 
 
 @pytest.fixture(scope="module", params=[node["name"] for node in rehearsal.lab_state()["nodes"]])
@@ -37,8 +38,9 @@ def addresses() -> dict[str, str]:
 
 @pytest.fixture
 def control_dir() -> Path:
-    """Where the control node keeps its copies in these scenarios."""
-    return Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "control-node"
+    """Where the control node keeps its copies: in a scenario, in the end-to-end tests."""
+    scenario = os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY")
+    return Path(scenario) / "control-node" if scenario else rehearsal.CONTROL
 
 
 @pytest.fixture
@@ -99,9 +101,9 @@ def members(host: Host) -> Callable[[int], set[tuple[str, str, bool]]]:
 
 @pytest.fixture
 def seeded() -> Callable[[dict[str, list[dict[str, Any]]]], dict[str, int]]:
-    """How many rows of each table the lab's cluster came with; a scenario's clients name theirs `written-...`."""
+    """How many rows of each table the lab's cluster came with; a scenario's clients name theirs `written-...`, the witness its own."""
     return lambda content: {
-        table: sum(not str(row.get("name", "")).startswith("written-") for row in rows)
+        table: sum(not str(row.get("name", "")).startswith(("written-", NAME_PREFIX)) for row in rows)
         for table, rows in content.items()
     }
 

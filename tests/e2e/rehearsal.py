@@ -52,16 +52,66 @@ def lab(*arguments: str) -> str:
     return ""
 
 
-def old_world(profile: str) -> list[str]:
-    """A systemd cluster of this profile that no migration has touched; returns the hosts' names."""
+def old_world(profile: str, rolled_back: bool = False) -> list[str]:
+    """A systemd cluster of this profile that no migration has touched; returns the hosts' names.
+
+    With `rolled_back` one that a rollback has brought back is as good, which saves a reset.
+    """
     state = lab_state()
     names = [node["name"] for node in state["nodes"]]
     touched = any(on_host(name, "find", "/var/backups", "-name", "pi-controller-migration") for name in names)
-    if touched or state["profile"] != profile:
+    if state["profile"] != profile or (touched and not (rolled_back and is_rolled_back(names))):
         lab("reset", "--profile", profile)
     # Whoever ran before may have stopped a daemon and started it again.
     cluster.wait_caught_up(files.require())
     return names
+
+
+SPOILED = f"{Path(JOURNAL).parent}/spoiled-by-a-test"
+# Nothing of a migration is left in its place but its backups.
+BROUGHT_BACK = (
+    f"for path in {JOURNAL} {SPOILED} /var/lib/pi-controller-pods /var/lib/pi-controller.systemd.backup; do [ ! -e $path ] || exit 1; done; "
+    "systemctl is-enabled --quiet pi-controller && systemctl is-active --quiet pi-controller && "
+    "! nft list tables | grep --quiet pi_controller_gate"
+)
+
+
+def is_rolled_back(names: Sequence[str]) -> bool:
+    """Whether all units serve again, and nothing of the pods is left."""
+    nodes = [files.require().node(name) for name in names]
+    if any(machines.execute(node, ["sh", "-c", BROUGHT_BACK], check=False).returncode for node in nodes):
+        return False
+    return kubectl_json("-n", "pi-controller", "get", "daemonsets,pods")["items"] == []
+
+
+def spoil(names: Sequence[str]) -> None:
+    """No later test starts from this lab as it is: the next one has it reset."""
+    for name in names:
+        on_host(name, f"mkdir -p {Path(SPOILED).parent} && touch {SPOILED}")
+
+
+def reached(profile: str, phases: Sequence[str]) -> list[str]:
+    """A cluster of this profile on which exactly these phases are done, with `parallel`; returns the hosts' names.
+
+    A test before this one has left it so, or they are run now.
+    """
+    names = [node["name"] for node in lab_state()["nodes"]]
+    if lab_state()["profile"] != profile or any(phase_states(name) != dict.fromkeys(phases, "done") for name in names):
+        old_world(profile)
+        run = run_playbook("playbooks/migrate.yml", "--tags", ",".join(phases))
+        if run.returncode:
+            raise LabError(f"The phases that this test starts from ended with {run.returncode}: {run.output[-4000:]}")
+    cluster.wait_caught_up(files.require())
+    return names
+
+
+def phase_states(name: str) -> dict[str, str]:
+    """The state of each phase that this Pi's journal knows; empty without a journal, and of a migration Pi by Pi."""
+    if JOURNAL not in on_host(name, "find", "/var/backups", "-path", JOURNAL).splitlines():
+        return {}
+    kept = journal(name)
+    phases = kept["phases"] if kept.get("strategy", "parallel") == "parallel" else {}
+    return {phase: entry["state"] for phase, entry in phases.items()}
 
 
 def migrated(profile: str, log: Path, installed: Path | None = None) -> list[str]:
@@ -82,10 +132,7 @@ def migrated(profile: str, log: Path, installed: Path | None = None) -> list[str
 
 def is_migrated(name: str) -> bool:
     """Whether this Pi's journal says that the last phase of `parallel` is done."""
-    if JOURNAL not in on_host(name, "find", "/var/backups", "-path", JOURNAL).splitlines():
-        return False
-    kept = journal(name)
-    return kept.get("strategy", "parallel") == "parallel" and kept["phases"].get(PHASES[-1], {}).get("state") == "done"
+    return phase_states(name).get(PHASES[-1]) == "done"
 
 
 def on_host(name: str, *command: str) -> str:

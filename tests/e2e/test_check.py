@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.e2e import rehearsal
+from tests.e2e import rehearsal, reports
 from tests.e2e.world import world
 
 CHECK = ["--check", "--diff"]
@@ -48,6 +48,7 @@ def test_check_mode_says_what_prepare_changes_and_changes_nothing(
 
     happened = rehearsal.run_playbook("playbooks/prepare.yml", log=tmp_path / "prepare.log")
     assert happened.returncode == 0, happened.output[-4000:]
+    assert reports.checked(reports.newest())["outcome"] == "paused"
     # Files made of what was really taken are left out: check mode takes nothing.
     made_of_it = {"Backup | Write the manifest", "Backup | Copy backup and manifest off the Pi"}
     assert changes(happened.output) - made_of_it == changes(checked.output)

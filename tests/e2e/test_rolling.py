@@ -85,11 +85,9 @@ def away(names: Sequence[str]) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("profile", ["full", pytest.param("upstream", marks=pytest.mark.longer)])
-def test_d12_pi_by_pi_there_and_back_no_read_fails_on_any_port(
-    old_world: Callable[[str], list[str]], tmp_path: Path, profile: str
-) -> None:
+def test_d12_pi_by_pi_there_and_back_no_read_fails_on_any_port(tmp_path: Path, profile: str) -> None:
     """There, once more without a change, and back; a client that reads or writes does not notice."""
-    names = old_world(profile)
+    names = rehearsal.old_world(profile, rolled_back=True)
     (tmp_path / "there").mkdir()
     (tmp_path / "back").mkdir()
     with rehearsal.witnessed(tmp_path / "there") as witness, other_ports.asked() as websocket:
@@ -180,10 +178,8 @@ NO_START = {"PI_CONTROLLER_DATABASE_PATH": "/proc/no-such-folder/pi-controller.d
 
 
 @pytest.mark.parametrize("auto_rollback", [pytest.param(False, marks=pytest.mark.longer), True])
-def test_a_pod_that_does_not_start_gives_its_data_back(
-    old_world: Callable[[str], list[str]], tmp_path: Path, auto_rollback: bool
-) -> None:
-    names = old_world("full")
+def test_a_pod_that_does_not_start_gives_its_data_back(tmp_path: Path, auto_rollback: bool) -> None:
+    names = rehearsal.old_world("full", rolled_back=True)
     unable = rehearsal.strategy_arguments(
         "rolling",
         standard_env=NO_START,

@@ -67,8 +67,8 @@ def secured(old_world: Callable[[str], list[str]], tmp_path: Path) -> Iterator[t
     )
     yield names, token
     Path(CA).unlink()
-    # The next test's reset writes the configuration anew; a token in it must not outlive this one.
-    rehearsal.lab("reset", "--profile", "full")
+    # The reset before the next test writes the configuration anew.
+    rehearsal.spoil(names)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.e2e import hosts as on
@@ -23,15 +24,24 @@ PODS_PUT_ASIDE, ARCHIVE_PUT_ASIDE = "pi-controller-pods", "pi-controller.systemd
 def back(
     names: list[str], log: Path, installed: Path | None = None, put_aside: str = PODS_PUT_ASIDE
 ) -> rehearsal.PlaybookRun:
+    before = {name: data_folders(name) for name in names}
     run = rehearsal.run_playbook("playbooks/rollback.yml", log=log, show=True, installed=installed)
     assert run.returncode == 0, run.output[-4000:]
     print(f"rolled back in {run.seconds:.1f} s")
-    assert_old_world(names, put_aside)
+    assert_old_world(names, put_aside, before)
     return run
 
 
-def assert_old_world(names: list[str], put_aside: str) -> None:
-    """Every Pi as it was before the migration, but for the older one of its two data folders."""
+def data_folders(name: str) -> set[str]:
+    """What is in /var/lib of this Pi."""
+    return set(rehearsal.on_host(name, "ls", "/var/lib").splitlines())
+
+
+def assert_old_world(names: list[str], put_aside: str, before: Mapping[str, set[str]] | None = None) -> None:
+    """Every Pi as it was before the migration, but for the older one of its two data folders.
+
+    `before` is what was in /var/lib before the rollback: an earlier one may have put folders aside, too.
+    """
     for name in names:
         pi = on.host(name)
         listening = on.listening(pi)
@@ -41,8 +51,7 @@ def assert_old_world(names: list[str], put_aside: str) -> None:
         assert not on.gate_rules(pi)
         assert not pi.file("/var/lib/pi-controller-pods").exists
         assert not pi.file("/var/lib/pi-controller.systemd.backup").exists
-        assert re.search(rf"^{re.escape(put_aside)}\.rolled-back\.\d", pi.check_output("ls /var/lib"), re.MULTILINE), (
-            name
-        )
+        new = data_folders(name) - (before or {}).get(name, set())
+        assert any(re.match(rf"{re.escape(put_aside)}\.rolled-back\.\d", folder) for folder in new), f"{name}: {new}"
         unit_file = pi.file("/etc/systemd/system/pi-controller.service")
         assert (unit_file.mode, unit_file.user, unit_file.group) == (0o644, "root", "root")

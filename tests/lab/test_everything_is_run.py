@@ -5,7 +5,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+from tests.e2e.conftest import COURSE
 
 TESTS = Path(__file__).resolve().parents[1]
 RUN = (TESTS / "run.sh").read_text(encoding="utf-8")
@@ -36,3 +40,11 @@ def test_every_test_on_the_lab_is_run() -> None:
     }
     assert named
     assert set(re.findall(r"^on_the_lab .* tests/e2e/(test_\w+\.py)$", RUN, re.MULTILINE)) == named
+
+
+def test_each_test_of_make_test_has_its_place_on_the_lab() -> None:
+    """One without a place would come last, from whatever lab there is then, and one that was renamed would as well."""
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-m", "not longer and not by_name", "tests/e2e"]
+    listed = subprocess.run(command, cwd=TESTS.parent, text=True, capture_output=True, check=True, timeout=120).stdout
+    found = [line.removeprefix("tests/e2e/") for line in listed.splitlines() if "::" in line]
+    assert found == list(COURSE)
