@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.e2e import looks
 from tests.e2e.conftest import COURSE
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -48,3 +49,19 @@ def test_each_test_of_make_test_has_its_place_on_the_lab() -> None:
     listed = subprocess.run(command, cwd=TESTS.parent, text=True, capture_output=True, check=True, timeout=120).stdout
     found = [line.removeprefix("tests/e2e/") for line in listed.splitlines() if "::" in line]
     assert found == list(COURSE)
+
+
+def test_each_molecule_scenario_is_run_or_its_tests_are() -> None:
+    """`make test` runs one scenario; what the others look at is looked at by a test in tests/e2e; `make test-longer` runs them all."""
+    root = TESTS.parent
+    (chosen,) = re.findall(r"^SCENARIO=(\S+) tests/molecule\.sh ", RUN, re.MULTILINE)
+    assert (root / "molecule" / chosen / "molecule.yml").is_file()
+    folders = {str(path.parent.relative_to(root)) for path in root.glob("molecule/**/test_*.py")}
+    assert folders == set(looks.FOLDERS.values())
+    used = {
+        phase
+        for path in TESTS.glob("e2e/test_*.py")
+        for phase in re.findall(r'^ +look\("(\w+)"\)$', path.read_text(), re.MULTILINE)
+    }
+    assert used == set(looks.FOLDERS)
+    assert re.search(r"^test-longer:(.*\n)+?\ttests/molecule\.sh$", (root / "Makefile").read_text(), re.MULTILINE)
