@@ -63,10 +63,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Chain:
-    """Cases that befall one migration, all of one strategy, one profile and one setting of auto_rollback_on_error."""
+    """Cases that befall one migration, all of one strategy, one profile and one setting of auto_rollback_on_error.
+
+    `later` names pairs: the first case waits until the second has struck an earlier run. So two that strike one phase do not meet.
+    """
 
     name: str
     cases: tuple[Case, ...]
+    later: tuple[tuple[str, str], ...] = ()
 
     @property
     def profile(self) -> str:

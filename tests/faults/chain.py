@@ -73,6 +73,7 @@ class Runner:
         self.task = ""
         self.play: rehearsal.Play | None = None
         self.killed = False
+        self.began = time.time()
         self.ended = threading.Event()
         self.seen: dict[Case, int] = {}
         self.frozen: set[int] = set()
@@ -110,7 +111,7 @@ class Runner:
         number = len(self.course.attempts) + 1
         self.phase, self.killed, extra, self.extra = "", False, self.extra, []
         self.ended.clear()
-        began = time.time()
+        self.began = began = time.time()
         self.play = rehearsal.Play(
             playbook, *self.arguments, *extra, log=self.folder / f"run-{number}.log", on_line=self._line
         )
@@ -174,13 +175,25 @@ class Runner:
             return
         self.task = found[2]
         self._moved_on(time.time(), self.phase)
-        here = [case for case in self.pending if case.phase == self.phase and (case.at or BEGINS) in self.task]
+        here = [
+            case
+            for case in self.pending
+            if case.phase == self.phase and (case.at or BEGINS) in self.task and self._may_strike(case)
+        ]
         for case in here:
             self.seen[case] = self.seen.get(case, 0) + 1
         # One at a time: two faults on one task are two cases only when the second finds the phase again.
         for case in [case for case in here if self.seen[case] >= case.nth][:1]:
             self.pending.remove(case)
             threading.Thread(target=self._strike, args=(case, self.task), daemon=True).start()
+
+    def _may_strike(self, case: Case) -> bool:
+        """Whether the one that it has to come after has struck a run that is over."""
+        first = dict(self.course.chain.later).get(case.name)
+        over = len(self.course.attempts)
+        return first is None or any(
+            injection.case.name == first and injection.run <= over for injection in self.course.injections
+        )
 
     def _strike(self, case: Case, task: str) -> None:
         if case.after and self.ended.wait(case.after):

@@ -29,6 +29,7 @@ class Migration(Protocol):
 
     extra: list[str]  # arguments of the next run only
     folder: Path
+    began: float  # when the run under way began, epoch seconds
 
     def kill(self) -> None: ...
 
@@ -293,7 +294,8 @@ def corrupt(pis: Pis, injection: Injection, migration: Migration) -> None:
         if injection.note.startswith("0"):
             injection.wrong = f"{folder}: nothing to corrupt"
     else:
-        began, deadline = injection.struck - 20, time.monotonic() + 10
+        # Not what an earlier run has left, which nothing reads any more.
+        began, deadline = max(injection.struck - 20, migration.began), time.monotonic() + 10
         while not any(
             path.exists() and path.stat().st_mtime > began and flip(path) for path in map(folder.joinpath, fresh)
         ):

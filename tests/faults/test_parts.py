@@ -297,6 +297,37 @@ def test_the_runner_knows_the_plays_and_the_beginning_of_a_phase() -> None:
     assert BEGINS in name.replace("' ~ raft_migration_record.state }}", "started")
 
 
+def test_a_case_that_comes_later_waits_for_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both strike their own tasks, the second one not in the run that the first has struck, though that comes to its task as well."""
+    full, killed = Case("prepare", "disk-full", at="Snapshot"), Case("prepare", "play-killed", at="Copy")
+    chain = Chain("two", (killed, full), later=((full.name, killed.name),))
+    runner = Runner(FakePis(), chain, tmp_path, print)  # type: ignore[arg-type]
+    struck: list[tuple[str, int]] = []
+
+    def strike_at_once(case: Case, task: str) -> None:
+        run = len(runner.course.attempts) + 1
+        struck.append((case.name, run))
+        runner.course.injections.append(Injection(case, 0.0, task, run=run))
+
+    monkeypatch.setattr(runner, "_strike", strike_at_once)
+    monkeypatch.setattr("threading.Thread.start", lambda thread: thread.run())
+    for _run in range(2):
+        for line in ("PLAY [(1/6) PREPARE: backups] *", "TASK [Copy] *", "TASK [Snapshot] *"):
+            runner._line(line)
+        runner.course.attempts.append(Attempt("migrate.yml", 0.0, 1.0, 1, False, False, ""))
+    assert struck == [("prepare/play-killed", 1), ("prepare/disk-full", 2)]
+
+
+def test_what_comes_later_is_in_the_chain() -> None:
+    for chain in table.chosen_chains():
+        names = [case.name for case in chain.cases]
+        assert all(names.index(first) < names.index(second) for second, first in chain.later)
+    # A kill ends its run for certain.
+    assert all(first.endswith("/play-killed") for _second, first in table.LATER)
+    pairs = {pair for chain in table.chosen_chains() for pair in chain.later}
+    assert pairs == set(table.LATER)
+
+
 def test_a_killed_run_is_continued_while_a_fault_lasts(tmp_path: Path) -> None:
     """It may have left the Pi half-way that was hit: waiting for that one to come back would wait for the run that is to come."""
     case = Case("systemd_shutdown", "pod-killed")
