@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from tests.lab import cluster, machines
+from tests.lab import cluster, kubernetes, machines, objects
 from tests.lab import state as files
 from tests.lab.shell import LabError
 from tests.witness.evidence import Limits
@@ -140,18 +140,16 @@ def on_host(name: str, *command: str) -> str:
     return machines.execute(files.require().node(name), ["bash", "-c", " ".join(command)]).stdout
 
 
+def kubectl(*arguments: str, stdin: str | None = None) -> str:
+    """The output of kubectl with the lab's kubeconfig. Raises LabError where it fails."""
+    lab = files.require()
+    return objects.kubectl(kubernetes.named(lab.provider, lab.options), *arguments, stdin=stdin)
+
+
 def kubectl_json(*arguments: str) -> dict[str, Any]:
     """Objects as the API server holds them."""
-    done = subprocess.run(
-        ["python3", "-m", "tests.lab", "kubectl", "--", *arguments, "-o", "json"],
-        cwd=REPOSITORY,
-        text=True,
-        capture_output=True,
-        timeout=60,
-    )
-    if done.returncode:
-        raise LabError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
-    return json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(kubectl(*arguments, "-o", "json"))
+    return found
 
 
 @dataclass

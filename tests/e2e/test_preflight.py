@@ -258,22 +258,10 @@ def neighbours(addresses: dict[str, str]) -> list[dict[str, Any]]:
 def in_kubernetes(items: list[dict[str, Any]]) -> Iterator[None]:
     """The objects, and a Service of the owner's that K3s would apply again, in a namespace that forbids the pods."""
     objects = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-    command = ["python3", "-m", "tests.lab", "kubectl", "--"]
+    kubectl = rehearsal.kubectl
     owner, level = "objectset.rio.cattle.io/owner-", "pod-security.kubernetes.io/enforce"
-
-    def kubectl(*words: str, given: str | None = None) -> None:
-        subprocess.run(
-            [*command, *words],
-            cwd=rehearsal.REPOSITORY,
-            input=given,
-            text=True,
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
-
     try:
-        kubectl("apply", "-f", "-", given=objects)
+        kubectl("apply", "-f", "-", stdin=objects)
         kubectl(
             "annotate",
             "-n",

@@ -74,13 +74,7 @@ def secured(old_world: Callable[[str], list[str]], tmp_path: Path) -> Iterator[t
 @pytest.fixture
 def least_rights(tmp_path: Path) -> Path:
     """A kubeconfig of the ServiceAccount in docs/rbac.yml."""
-    manifest = rehearsal.REPOSITORY / "docs/rbac.yml"
-    subprocess.run(
-        ["python3", "-m", "tests.lab", "kubectl", "--", "apply", "-f", str(manifest)],
-        cwd=rehearsal.REPOSITORY,
-        check=True,
-        timeout=60,
-    )
+    rehearsal.kubectl("apply", "-f", str(rehearsal.REPOSITORY / "docs/rbac.yml"))
     admin = yaml.safe_load(Path(rehearsal.lab_state()["kubeconfig"]).read_text())
     client = kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config_dict(admin))
     wanted: Any = {
