@@ -89,7 +89,7 @@ beside=("$playbooks" "$linting")
 [ "$passed" = 0 ] || fail "a test without the lab failed; see above"
 say "the lab comes up"
 python3 -m tests.lab up --nodes 3 --profile full || fail "the lab did not come up; the line above says why"
-on_the_lab "migrations and rollbacks, about 20 minutes" -m "not longer and not by_name" tests/e2e
+on_the_lab "migrations and rollbacks, about 17 minutes" -m "not longer and not by_name" tests/e2e
 say "17 faults in two migrations, about 6 minutes"
 "$venv/bin/python" -m tests.faults --chosen --folder "$logs/chosen" || fail "faults: failed; see the matrix above and $logs/chosen"
 # It starts where the last of them has ended, migrated with `parallel`.
