@@ -101,7 +101,10 @@ def members(host: Host) -> Callable[[int], set[tuple[str, str, bool]]]:
 
 @pytest.fixture
 def seeded() -> Callable[[dict[str, list[dict[str, Any]]]], dict[str, int]]:
-    """How many rows of each table the lab's cluster came with; a scenario's clients name theirs `written-...`, the witness its own."""
+    """How many rows of each table the lab's cluster came with.
+
+    A scenario's clients name theirs `written-...`, and those of the witness have its prefix.
+    """
     return lambda content: {
         table: sum(not str(row.get("name", "")).startswith(("written-", NAME_PREFIX)) for row in rows)
         for table, rows in content.items()

@@ -24,8 +24,9 @@ from tests.e2e import rehearsal  # noqa: E402
 
 BEGAN = time.monotonic()
 INSTALLS_WITHIN = 300.0  # seconds
-# The tests of `make test` in the order in which they come. A reset takes ten seconds and a migration a minute, so a test starts where the
-# one before it has ended, wherever it can; run alone, each brings the lab there itself. All others come after these.
+# The tests of `make test` in the order in which they come. A reset takes ten seconds and a migration a minute, so a
+# test starts where the one before it has ended, wherever it can; run alone, each brings the lab there itself. All others
+# come after these.
 COURSE = (
     # As it was, and broken.
     "test_preflight.py::test_eight_faults_are_named_in_one_table_and_nothing_is_changed",
@@ -69,7 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Where a test needs the collection as it is installed, that begins at once, beside the tests that come before it."""
+    """Where a test needs the installed collection, it is installed beside the tests that come before that one."""
     wanted = any("installed" in getattr(item, "fixturenames", ()) for item in session.items)
     if wanted and not session.config.option.collectonly:
         folder = Path(tempfile.mkdtemp(prefix="pi-migration-installed-"))

@@ -23,7 +23,7 @@ OPERATOR = "127.0.9.91"
 
 
 class Inside(BaseBackend):
-    """Runs testinfra's commands in a host of the lab as its root, by its namespaces: ssh takes longer than most questions do."""
+    """Runs testinfra's commands in a host of the lab by its namespaces: ssh takes longer than most questions do."""
 
     NAME = "lab"
 

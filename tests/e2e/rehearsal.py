@@ -70,7 +70,8 @@ def old_world(profile: str, rolled_back: bool = False) -> list[str]:
 SPOILED = f"{Path(JOURNAL).parent}/spoiled-by-a-test"
 # Nothing of a migration is left in its place but its backups.
 BROUGHT_BACK = (
-    f"for path in {JOURNAL} {SPOILED} /var/lib/pi-controller-pods /var/lib/pi-controller.systemd.backup; do [ ! -e $path ] || exit 1; done; "
+    f"for path in {JOURNAL} {SPOILED} /var/lib/pi-controller-pods /var/lib/pi-controller.systemd.backup; do "
+    "[ ! -e $path ] || exit 1; done; "
     "systemctl is-enabled --quiet pi-controller && systemctl is-active --quiet pi-controller && "
     "! nft list tables | grep --quiet pi_controller_gate"
 )

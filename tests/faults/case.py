@@ -65,7 +65,7 @@ class Case:
 class Chain:
     """Cases that befall one migration, all of one strategy, one profile and one setting of auto_rollback_on_error.
 
-    `later` names pairs: the first case waits until the second has struck an earlier run. So two that strike one phase do not meet.
+    `later` names pairs: the first case waits until the second has struck an earlier run, so that two of a phase do not meet.
     """
 
     name: str

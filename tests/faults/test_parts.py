@@ -298,7 +298,7 @@ def test_the_runner_knows_the_plays_and_the_beginning_of_a_phase() -> None:
 
 
 def test_a_case_that_comes_later_waits_for_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both strike their own tasks, the second one not in the run that the first has struck, though that comes to its task as well."""
+    """The second one does not strike in the run that the first has struck, though that comes to its task as well."""
     full, killed = Case("prepare", "disk-full", at="Snapshot"), Case("prepare", "play-killed", at="Copy")
     chain = Chain("two", (killed, full), later=((full.name, killed.name),))
     runner = Runner(FakePis(), chain, tmp_path, print)  # type: ignore[arg-type]

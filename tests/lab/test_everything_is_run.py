@@ -52,7 +52,7 @@ def test_each_test_of_make_test_has_its_place_on_the_lab() -> None:
 
 
 def test_each_molecule_scenario_is_run_or_its_tests_are() -> None:
-    """`make test` runs one scenario; what the others look at is looked at by a test in tests/e2e; `make test-longer` runs them all."""
+    """`make test` runs one; what the others look at is looked at by tests in tests/e2e; `make test-longer` runs all."""
     root = TESTS.parent
     (chosen,) = re.findall(r"^SCENARIO=(\S+) tests/molecule\.sh ", RUN, re.MULTILINE)
     assert (root / "molecule" / chosen / "molecule.yml").is_file()
