@@ -115,8 +115,7 @@ def test_upstream_profile_migrates_tag_by_tag(old_world: Callable[[str], list[st
     old_leader = on.leader(names)
     done: list[str] = []
     steps = {
-        "prepare": ["prepare"],
-        "transfer": ["transfer"],
+        "prepare,transfer": ["prepare", "transfer"],
         "validate": ["validate"],
         "cutover": ["cutover"],
         "complete": ["systemd_shutdown", "port_migration", "cleanup"],
