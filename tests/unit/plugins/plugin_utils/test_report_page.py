@@ -15,6 +15,8 @@ import report_inputs as given
 from conftest import import_plugin
 from reports import VARIANTS, back, report, stuck
 
+pytestmark = pytest.mark.patient
+
 report_of = import_plugin("module_utils._report.document")
 html = import_plugin("plugin_utils.report_page.page")
 
