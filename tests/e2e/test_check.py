@@ -38,6 +38,7 @@ def test_check_mode_says_what_prepare_changes_and_changes_nothing(
     checked = rehearsal.run_playbook("playbooks/migrate.yml", *CHECK, log=tmp_path / "check.log")
 
     assert checked.returncode == 0, checked.output[-4000:]
+    assert not re.search(r"^host +check ", checked.output, re.MULTILINE), "pre-flight finds fault with a healthy lab"
     assert world(names) == before
     assert kept_here() == here
     # --diff shows the pods that would come, on the ports they would have.
