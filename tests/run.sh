@@ -74,7 +74,7 @@ patient &
 playbooks=$!
 linters &
 linting=$!
-suites network witness &
+suites network &
 routes=$!
 # The daemons' tests wait for elections most of the time.
 suites raft daemon &
@@ -83,7 +83,7 @@ every_minute "tests without the lab" &
 reminder=$!
 set +m
 beside=("$playbooks" "$linting" "$routes" "$elections" "$reminder")
-suites unit lab structure faults bench
+suites unit lab structure faults bench witness
 passed=$?
 wait "$elections" || passed=1
 wait "$routes" || passed=1
