@@ -38,21 +38,21 @@ COURSE = (
     "test_preflight.py::test_where_prepare_was_begun_there_are_no_findings_either",
     "test_migration.py::test_transfer_builds_a_second_cluster_of_the_same_content",
     "test_migration.py::test_without_the_fence_the_witness_convicts",
-    # From a lab that is set back: there and back. Each of the next starts where a rollback has ended.
+    # Other profiles, each from a lab that is set back.
+    "test_published.py::test_d2_parallel_is_refused_on_the_published_daemon",
+    "test_migration.py::test_upstream_profile_migrates_tag_by_tag",
+    "test_migration.py::test_back_pi_by_pi_without_leadership_transfer_no_read_fails",
+    "test_rollback.py::test_back_from_after_the_cutover_brings_the_writes_of_the_pods[upstream]",
+    # Set back for the last time: there and back. Each of the next starts where a rollback has ended.
     "test_migration.py::test_full_profile_migrates_in_one_go",
     "test_migration.py::test_back_pi_by_pi_from_the_end_no_read_fails",
     "test_report.py::test_a_run_that_went_back_says_so_on_its_first_screen",
     "test_rolling.py::test_d12_pi_by_pi_there_and_back_no_read_fails_on_any_port[full]",
     "test_rolling.py::test_a_pod_that_does_not_start_gives_its_data_back[True]",
     "test_rollback.py::test_back_from_after_the_cutover_brings_the_writes_of_the_pods[full]",
-    # Set back, with a configuration of its own.
+    # With a configuration of its own.
     "test_secured.py::test_least_rights_tls_and_a_token_that_never_leaks",
     "test_secured.py::test_the_account_can_do_no_more",
-    # Other profiles.
-    "test_published.py::test_d2_parallel_is_refused_on_the_published_daemon",
-    "test_migration.py::test_upstream_profile_migrates_tag_by_tag",
-    "test_migration.py::test_back_pi_by_pi_without_leadership_transfer_no_read_fails",
-    "test_rollback.py::test_back_from_after_the_cutover_brings_the_writes_of_the_pods[upstream]",
 )
 _installing: list[tuple[Path, subprocess.Popen[str]]] = []
 

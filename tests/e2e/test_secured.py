@@ -9,7 +9,7 @@ import json
 import secrets
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,9 @@ def put(name: str, path: str, content: str, mode: str = "0600") -> None:
 
 
 @pytest.fixture
-def secured(old_world: Callable[[str], list[str]], tmp_path: Path) -> Iterator[tuple[list[str], str]]:
+def secured(tmp_path: Path) -> Iterator[tuple[list[str], str]]:
     """The old world with a certificate and a token on every daemon; gives the hosts and the token."""
-    names = old_world("full")
+    names = rehearsal.old_world("full", rolled_back=True)
     # What means something to JSON, YAML, shells and URLs, and base64's padding; CORE of it is looked for, which is the same in all.
     token = f"pl4nted'\"%0a\\u0041{secrets.token_hex(CORE // 2)}=="
     authority = Authority(tmp_path / "pki")
