@@ -105,8 +105,8 @@ def settle(session: LeaderSession, timeout: float) -> None:
     )
 
 
-# Snapshots, each an entry of the log. What a deposed leader wrote after its restore and nobody else has is a few entries: clients write to
-# no cluster that a state is restored into.
+# Snapshots, each an entry of the log. A deposed leader alone has a few entries after its restore: clients write to no cluster that a
+# state is restored into.
 AHEAD = 8
 
 

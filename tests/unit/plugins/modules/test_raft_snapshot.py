@@ -253,7 +253,7 @@ def test_a_member_that_a_snapshot_does_not_free_is_named(free, cluster):
     assert "n3" in result["msg"]
 
 
-def test_a_silent_member_may_be_a_deposed_leader_so_the_leader_gets_ahead_of_it(free, cluster):
+def test_a_leader_gets_ahead_of_a_member_that_is_away(free, cluster):
     stuck(cluster, "n3")
     cluster.nodes["n3"].alive = False
     result = free(check_mode=True)
