@@ -39,7 +39,7 @@ class Run:
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         file = self.control / "watch" / name
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        return [json.loads(line) for line in file.read_text().split("\n")[:-1]] if file.exists() else []
 
     @property
     def alerts(self) -> list[dict[str, Any]]:

@@ -51,8 +51,9 @@ class Watch:
         return int(pid)
 
     def lines(self, name: str) -> list[str]:
+        """Whole ones: the last may be being written."""
         file = self.folder / name
-        return file.read_text().splitlines() if file.exists() else []
+        return file.read_text().split("\n")[:-1] if file.exists() else []
 
     def leader_lost(self) -> list[dict[str, Any]]:
         """Two that start an election at the same time may leave the cluster without quorum for as long as makes an alert, too."""
