@@ -25,7 +25,8 @@ suites() {  # folders below tests/; `runner` is how they are run, `fresh` or `id
             # A file stays whole: some have listeners on addresses of their own. The patient ones come beside the lab.
             unit) parallel=(-n 2 --dist loadfile -m "not patient") ;;
             raft) parallel=(-n 2 --dist loadfile) ;;
-            witness) parallel=(-n 2) ;;
+            # Each process has network namespaces of its own, and mostly waits.
+            network|witness) parallel=(-n 2) ;;
         esac
         part "$suite" "${runner:-fresh}" "$venv/bin/python" -m pytest -q "${parallel[@]}" "tests/$suite" || result=1
     done
