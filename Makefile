@@ -71,14 +71,13 @@ test: packages ## Everything CI runs
 	@tests/run.sh
 
 .PHONY: test-longer
-test-longer: packages ## Tests on the lab that are left out of `make test`: the watch, status, the verbs, the lab's reset, owners' networks and setups, the published daemon, profile upstream; some again with IPv6; all of Molecule
+test-longer: packages ## Tests on the lab that are left out of `make test`: the watch, status, the verbs, the lab's reset, owners' networks and setups, the published daemon, profile upstream; some again with IPv6
 	@venv=$(ENVIRONMENT)
 	trap '$(LAB) down' EXIT
 	$(LAB) up --nodes 3 --profile full
 	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 -m longer tests/e2e
 	FAMILY=ipv6 $(LAB) up --nodes 3 --profile full
 	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 -k 'a4_p1_p2_p3 or p6_p7_p8_a_linked_unit' tests/e2e
-	tests/molecule.sh
 
 .PHONY: test-faults
 test-faults: packages ## The whole matrix phase x fault of both strategies; STRATEGY=rolling or ONLY="phase/fault ..." runs some of it

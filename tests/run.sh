@@ -99,11 +99,10 @@ say "17 faults in two migrations, about 6 minutes"
 # It starts where the last of them has ended, migrated with `parallel`.
 on_the_lab "a rollback that is killed in each of its turns, about 2 minutes" -m "not longer" tests/e2e/test_rollback_killed.py
 on_the_lab "the lab goes down and leaves nothing" tests/e2e/test_lab_down.py
-# The hosts' own tests of the other scenarios are part of those in tests/e2e, on the migrations there.
-say "Molecule's scenario of one Pi, about 1 minute"
-SCENARIO=single-node tests/molecule.sh || fail "Molecule: failed; see above"
+say "Molecule's scenarios, about 6 minutes"
+tests/molecule.sh || fail "Molecule: failed; see above"
 wait "$playbooks" "$linting"
 beside=()
 nothing_failed
-say "not part of this run, each with a command of its own: make test-longer (and all of Molecule), test-faults (all of them), matrix, bench, versions"
+say "not part of this run, each with a command of its own: make test-longer, test-faults (all of them), matrix, bench, versions"
 say "all tests passed, $((SECONDS / 60)) minutes"
