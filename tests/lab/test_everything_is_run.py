@@ -51,7 +51,7 @@ def test_each_test_of_make_test_has_its_place_on_the_lab() -> None:
     assert found == list(COURSE)
 
 
-def test_each_folder_of_molecules_tests_is_also_looked_at_in_a_migration() -> None:
+def test_molecules_tests_are_also_run_after_a_whole_migration() -> None:
     """Molecule goes phase by phase, each scenario on a lab of its own; tests/e2e looks at the same hosts after a whole migration."""
     root = TESTS.parent
     folders = {str(path.parent.relative_to(root)) for path in root.glob("molecule/**/test_*.py")}
