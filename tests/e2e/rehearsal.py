@@ -62,8 +62,13 @@ def old_world(profile: str, rolled_back: bool = False) -> list[str]:
     touched = any(on_host(name, "find", "/var/backups", "-name", "pi-controller-migration") for name in names)
     if state["profile"] != profile or (touched and not (rolled_back and is_rolled_back(names))):
         lab("reset", "--profile", profile)
-    # Whoever ran before may have stopped a daemon and started it again.
-    cluster.wait_caught_up(files.require())
+    # Whoever ran before may have stopped a daemon and started it again, or died before it did.
+    try:
+        cluster.wait_caught_up(files.require())
+    except LabError as error:
+        print(f"{error} So it is reset now.", flush=True)
+        lab("reset", "--profile", profile)
+        cluster.wait_caught_up(files.require())
     return names
 
 
