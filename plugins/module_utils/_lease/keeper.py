@@ -89,11 +89,11 @@ class Keeper:
 
     def look(self) -> float | None:
         """Do what is due; returns the seconds until the next look, None when there is nothing left to do."""
-        order = self.file.load()
-        if order is None:
+        found = self.file.load()
+        if found is None:
             return None
-        if order != order.of_this_boot():
-            order = order.of_this_boot()
+        order = found.of_this_boot()
+        if order != found:
             self.file.save(order)
         left = order.left()
         if left > 0:
@@ -167,7 +167,3 @@ def main(arguments: list[str]) -> int:
     to_the_journal("without a commit of the cutover this Pi's old side is opened again by itself")
     Keeper(unit).run()
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
