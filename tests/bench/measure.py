@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e import rehearsal
-from tests.lab import kubernetes, machines, objects, settings
+from tests.lab import machines, settings
 from tests.lab import state as states
 from tests.lab.shell import wait_for
 
@@ -32,10 +32,7 @@ class Times(dict[str, float]):
 
 
 def _kubectl(*words: str, stdin: str | None = None) -> str:
-    state = states.require()
-    return objects.kubectl(
-        kubernetes.named(state.provider, state.options), "-n", settings.NAMESPACE, *words, stdin=stdin
-    )
+    return rehearsal.kubectl("-n", settings.NAMESPACE, *words, stdin=stdin)
 
 
 def _pods() -> dict[str, dict[str, Any]]:
