@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from tests.e2e import hosts as on
@@ -14,6 +15,9 @@ from tests.e2e import rehearsal
 FOLDERS = "/var/lib/pi-controller /etc/pi-controller /etc/systemd/system"
 FILES = f"find {FOLDERS} -type f ! -name '*-shm' ! '(' -name '*-wal' -size 0 ')' -exec sha256sum {{}} + | sort -k 2"
 
+# The container network makes its folder with the first pod that has an address, whenever the kubelet gets to it.
+LISTING = "ls -A --ignore=cni /var/lib /var/backups /etc/systemd/system"
+
 
 def world(names: list[str]) -> dict[str, Any]:
     """By host, and under `kubernetes`."""
@@ -21,7 +25,7 @@ def world(names: list[str]) -> dict[str, Any]:
     for name in names:
         pi = on.host(name)
         listed[name] = {
-            "folders": pi.run_expect([0], "ls -A /var/lib /var/backups /etc/systemd/system").stdout,
+            "folders": pi.run_expect([0], LISTING).stdout,
             "files": pi.run_expect([0], FILES).stdout,
             "unit": on.unit_state(pi),
             "rules": on.gate_rules(pi),
@@ -32,6 +36,23 @@ def world(names: list[str]) -> dict[str, Any]:
     objects = rehearsal.kubectl_json("-n", "pi-controller", "get", kinds)["items"]
     listed["kubernetes"] = {(item["kind"], item["metadata"]["name"]): without_status(item) for item in objects}
     return listed
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """A line for each thing that is not as it was, in words short enough for a test's message."""
+    found = []
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name, {}), after.get(name, {})
+        for thing in sorted(old.keys() | new.keys(), key=str):
+            was, now = old.get(thing), new.get(thing)
+            if was == now:
+                continue
+            if isinstance(was, str) and isinstance(now, str):
+                lines = difflib.unified_diff(was.splitlines(), now.splitlines(), lineterm="", n=0)
+                found += [f"{name}: {line}" for line in lines if not line.startswith(("---", "+++", "@@"))]
+            else:
+                found.append(f"{name}: {thing}: {was!r} before, {now!r} after")
+    return found
 
 
 def without_status(item: dict[str, Any]) -> dict[str, Any]:
