@@ -45,6 +45,8 @@ class NodeStatus:
     last_index: int | None = None
     commit_index: int | None = None
     applied_index: int | None = None
+    # Batches that wait for the state machine, of up to 64 entries each. `applied_index` counts them already.
+    fsm_pending: int | None = None
     snapshot_index: int | None = None
     # Seconds since the leader was last heard; None is "never".
     last_contact: float | None = None

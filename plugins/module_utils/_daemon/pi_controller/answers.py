@@ -32,6 +32,7 @@ STATS = (
     "last_log_index",
     "commit_index",
     "applied_index",
+    "fsm_pending",
     "last_snapshot_index",
     "last_contact",
     "num_peers",
@@ -225,6 +226,7 @@ def parse_status(found: Any) -> NodeStatus:
         last_index=number(stats.get("last_log_index")),
         commit_index=number(stats.get("commit_index")),
         applied_index=number(stats.get("applied_index")),
+        fsm_pending=number(stats.get("fsm_pending")),
         snapshot_index=number(stats.get("last_snapshot_index")),
         last_contact=parse_duration(stats.get("last_contact")),
     )

@@ -88,6 +88,7 @@ def test_shows_the_leader_and_every_member(run_module, cluster):
         "last_index": 40,
         "commit_index": 40,
         "applied_index": 40,
+        "fsm_pending": None,
         "lag": 0,
         "last_contact": 0.0125,
         "in_contact": True,
