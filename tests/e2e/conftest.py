@@ -21,7 +21,9 @@ if str(REPOSITORY) not in sys.path:
     sys.path.insert(0, str(REPOSITORY))
 
 # A failed assertion shows its values outside the tests themselves only where this is said before the import.
-pytest.register_assert_rewrite(*(f"tests.e2e.{name}" for name in ("killed", "looks", "other_ports", "reports", "way_back")))
+pytest.register_assert_rewrite(
+    *(f"tests.e2e.{name}" for name in ("killed", "looks", "other_ports", "reports", "way_back"))
+)
 
 from tests.e2e import rehearsal  # noqa: E402
 
