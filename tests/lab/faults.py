@@ -22,7 +22,9 @@ from .state import Node, State, write_private
 
 BALLAST = ".pi-lab-ballast"
 BALLAST_FOLDERS = "ballast.json"
-KEPT_FREE = 16 * 1024
+KEPT_FREE = 16 * 1024  # bytes
+SMALL = 256 * 1024  # bytes
+FILLED_WITHIN = 5.0  # seconds
 DAEMON = "pi-controller"
 UNIT, POD = "unit", "pod"
 # By which the control node reaches a Pi. The witness's clients are on the same machine, and go to other ports.
@@ -98,22 +100,21 @@ def fill(node: Node, path: str, provider: Provider) -> int:
         raise LabError(f"{node.name}: there is no folder {path}.")
     # Written down first: whatever ends this command, `unfill` and `reset` find the ballast.
     _note_ballast(node, {*_ballast(node), path})
-    deadline = time.monotonic() + 5
-    while True:
-        # From here, since a command on the host takes so long that daemons have written meanwhile.
-        with (folder / BALLAST).open("ab") as ballast:
-            size = max(0, _free(node) - KEPT_FREE)
-            refused = ""
+    began, taken = time.monotonic(), 0
+    # From here, since a command on the host takes so long that daemons have written meanwhile. To take much takes a while as well, and what
+    # is refused at its end is given back whole: half of what is left, again and again.
+    with (folder / BALLAST).open("ab") as ballast:
+        while (left := _free(node) - KEPT_FREE) > 0:
+            size = left if left <= SMALL else left // 2
             try:
-                os.posix_fallocate(ballast.fileno(), 0, size + os.fstat(ballast.fileno()).st_size)
+                os.posix_fallocate(ballast.fileno(), os.fstat(ballast.fileno()).st_size, size)
+                taken += size
             except OSError as error:
-                refused = error.strerror or str(error)
-        # What daemons write may take the room all the same, and give it back: then it is full, or there is another size to take.
-        if not refused or _free(node) <= KEPT_FREE:
-            return size
-        if time.monotonic() > deadline:
-            unfill(node)
-            raise LabError(f"{node.name}: {path} cannot be filled: {refused}")
+                if time.monotonic() < began + FILLED_WITHIN:
+                    continue
+                unfill(node)
+                raise LabError(f"{node.name}: {path} cannot be filled: {error.strerror or error}") from error
+    return taken
 
 
 def _free(node: Node) -> int:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.util
 import io
@@ -15,14 +16,20 @@ import sys
 import tarfile
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from tests.lab import cache, golang, image, options, packages, rootfs, settings, sysctl
+from tests.lab import cache, faults, golang, image, options, packages, rootfs, settings, sysctl
 from tests.lab.kubernetes import programs
 from tests.lab.progress import Progress
 from tests.lab.shell import LabError
 from tests.lab.state import State
+
+if TYPE_CHECKING:
+    from tests.lab.kubernetes.provider import Provider
+    from tests.lab.state import Node
 
 
 def content(archive: tarfile.TarFile, name: str) -> bytes:
@@ -219,3 +226,24 @@ def test_the_inventory_has_the_groups_of_k3s_ansible() -> None:
     assert made["agent"]["hosts"] == ["pi-2"]
     assert made["k3s_cluster"]["children"] == ["server", "agent"]
     assert made["_meta"]["hostvars"]["pi-2"] == {"ansible_host": "10.77.0.12"}
+
+
+def test_a_disk_that_daemons_write_to_is_filled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """They write while room is taken, and more the more is taken at once. What is refused in the end is given back whole."""
+    free = 1 << 30
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(faults.machines, "root", lambda _node: tmp_path)
+    monkeypatch.setattr(faults, "_free", lambda _node: free)
+
+    def take(_file: int, _offset: int, size: int) -> None:
+        nonlocal free
+        written = 4096 + size // 1000
+        if size + written > free:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        free -= size + written
+
+    monkeypatch.setattr(faults.os, "posix_fallocate", take)
+    node = cast("Node", SimpleNamespace(name="pi-1", folder=tmp_path))
+    taken = faults.fill(node, "/folder", cast("Provider", SimpleNamespace(disk_folders=["/outside"])))
+    assert free <= faults.KEPT_FREE
+    assert taken > (1 << 30) * 0.99
