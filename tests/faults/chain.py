@@ -17,6 +17,7 @@ from tests.lab.shell import LabError
 
 from . import control
 from .case import ORDER, ROLLBACK, START, Case, Chain
+from .moments import RunEndedError
 from .pis import Pis
 from .strike import Injection, strike
 
@@ -197,16 +198,25 @@ class Runner:
 
     def _strike(self, case: Case, task: str) -> None:
         if case.after and self.ended.wait(case.after):
-            self.say(f"{case.name}: the run ended before its moment came")
-            self.pending.append(case)
+            self._strike_later(case)
             return
         if case in self.pending:
             self.pending.remove(case)
         injection = Injection(case, time.time(), self.task if case.after else task, run=len(self.course.attempts) + 1)
         self.course.injections.append(injection)
-        strike(self.pis, injection, self)
+        try:
+            strike(self.pis, injection, self)
+        except RunEndedError:
+            injection.over.set()
+            self.course.injections = [other for other in self.course.injections if other is not injection]
+            self._strike_later(case)
+            return
         more = (f" ({injection.note})" if injection.note else "") + (f": {injection.wrong}" if injection.wrong else "")
         self.say(f"{case.name} struck {injection.host or 'the play'} during {injection.task!r}{more}")
+
+    def _strike_later(self, case: Case) -> None:
+        self.say(f"{case.name}: the run ended before its moment came")
+        self.pending.append(case)
 
     def _hung(self) -> None:
         for injection in self.course.injections[-1:]:

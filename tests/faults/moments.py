@@ -52,13 +52,24 @@ MOMENTS: dict[str, Callable[[Pis, Node], Ahead]] = {
 }
 
 
-def await_moment(pis: Pis, node: Node, moment: str, timeout: float = COMES_WITHIN) -> None:
-    """Wait for it on this Pi; at once where it is the beginning of a task. Raises LabError if it does not come, or was over before."""
+class RunEndedError(Exception):
+    """Another fault has stopped the run before it came to the moment. There is another run."""
+
+
+def await_moment(
+    pis: Pis, node: Node, moment: str, ended: Callable[[], bool] = lambda: False, timeout: float = COMES_WITHIN
+) -> None:
+    """Wait for it on this Pi; at once where it is the beginning of a task.
+
+    Raises RunEndedError where the run has `ended` meanwhile, and LabError if the moment does not come, or was over before.
+    """
     if moment not in MOMENTS:
         return
     has_come = MOMENTS[moment](pis, node)
     deadline = time.monotonic() + timeout
     while not has_come():
+        if ended():
+            raise RunEndedError(moment)
         if time.monotonic() > deadline:
             raise LabError(f"{node.name}: the moment '{moment}' did not come within {timeout:g} s, or was over before")
         time.sleep(LOOK)

@@ -30,6 +30,7 @@ class Migration(Protocol):
     extra: list[str]  # arguments of the next run only
     folder: Path
     began: float  # when the run under way began, epoch seconds
+    ended: threading.Event  # no run is under way
 
     def kill(self) -> None: ...
 
@@ -60,7 +61,7 @@ class Injection:
 
 
 def strike(pis: Pis, injection: Injection, migration: Migration) -> None:
-    """Inflict the fault and wait until it is over."""
+    """Inflict the fault and wait until it is over. Raises RunEndedError where there was no run any more to inflict it on."""
     name = injection.case.fault.removesuffix("-back")
     try:
         FAULTS[name](pis, injection, migration)
@@ -157,7 +158,7 @@ def partition(pis: Pis, injection: Injection, migration: Migration) -> None:
 def reboot(pis: Pis, injection: Injection, migration: Migration) -> None:
     """It serves again by itself: at no moment of a turn, and at none of the write pause, may that need the next run."""
     node = _host(pis, injection)
-    await_moment(pis, node, injection.case.moment)
+    await_moment(pis, node, injection.case.moment, migration.ended.is_set)
     injection.struck = time.time()
     machines.power_off(node)
     if pis.rolling:
@@ -214,7 +215,7 @@ def control_cut_off(pis: Pis, injection: Injection, migration: Migration) -> Non
     turn = pis.in_turn() if pis.rolling else None
     if turn:
         injection.host = turn.name
-        await_moment(pis, turn, injection.case.moment)
+        await_moment(pis, turn, injection.case.moment, migration.ended.is_set)
     injection.struck = time.time()
     try:
         migration.freeze()

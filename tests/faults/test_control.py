@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ class CutOff:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, strategy: str, catches_up: bool = True) -> None:
         self.done: list[str] = []
+        self.ended = threading.Event()
         self.nodes = [Node(1), Node(2)]
         self.rolling = strategy == ROLLING
         self.catches_up = catches_up

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -380,13 +381,15 @@ def test_a_unit_is_started_after_a_full_disk_only_with_its_data(
 def test_the_power_goes_when_the_moment_within_the_task_has_come(three: Pis, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     note(three, three.nodes[1], "cutover", turn="started")
-    monkeypatch.setattr(strike, "await_moment", lambda pis, node, moment: order.append(f"{moment} on {node.name}"))
+    monkeypatch.setattr(
+        strike, "await_moment", lambda pis, node, moment, ended: order.append(f"{moment} on {node.name}")
+    )
     monkeypatch.setattr(machines, "power_off", lambda node: order.append("off"))
     monkeypatch.setattr(strike.world, "reboot", lambda *_arguments: order.append("on"))
     for wait in ("wait_caught_up", "wait_service"):
         monkeypatch.setattr(three, wait, lambda *_arguments, **_options: 1.0)
     injection = Injection(table.turn("reboot", "data-renamed", 1), 0.0, "task")
-    strike.reboot(three, injection, None)  # type: ignore[arg-type]
+    strike.reboot(three, injection, SimpleNamespace(ended=threading.Event()))  # type: ignore[arg-type]
     assert order == ["data-renamed on pi-2", "off", "on"]
     assert injection.note == "data: the unit's; unit: not masked"
 
@@ -434,7 +437,7 @@ def test_a_pi_that_has_lost_its_gate_is_excused_until_the_next_run(three: Pis, m
     for wait in ("wait_caught_up", "wait_service"):
         monkeypatch.setattr(three, wait, lambda *_arguments, **_options: 1.0)
     monkeypatch.setattr(three, "wait_gate", lambda node: 5e9 if injection.over.is_set() else 1.0)
-    strike.reboot(three, injection, None)  # type: ignore[arg-type]
+    strike.reboot(three, injection, SimpleNamespace(ended=threading.Event()))  # type: ignore[arg-type]
     assert [each["route"] for each in injection.allowances if each["to"] == 5e9 and not each["stale"]] == [
         "pi-1",
         "service@pi-1",
@@ -447,6 +450,18 @@ def test_a_moment_that_does_not_come_is_an_error(three: Pis) -> None:
     moments.await_moment(three, three.nodes[0], "gate-shut")  # the beginning of a task
     with pytest.raises(LabError, match=r"pi-1: the moment 'data-renamed' did not come within 0\.01 s"):
         moments.await_moment(three, three.nodes[0], "data-renamed", timeout=0.01)
+
+
+def test_a_case_whose_moment_a_stopped_run_has_not_reached_strikes_the_next(three: Pis, tmp_path: Path) -> None:
+    """As the old leader's Pi that is to lose power at the opening, where another one has been lost before it."""
+    case = table.turn("reboot", "data-renamed", 1)
+    note(three, three.nodes[0], "cutover", turn="started")
+    runner = Runner(three, Chain("one", (case,)), tmp_path, print)
+    runner.pending.clear()
+    runner.ended.set()
+    runner._strike(case, "Handover | Hand the unit's data over to the pod")
+    assert runner.pending == [case]
+    assert runner.course.injections == []
 
 
 def test_a_moment_is_the_beginning_of_a_task_of_a_turn_or_within_one() -> None:
