@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 if str(REPOSITORY) not in sys.path:
     sys.path.insert(0, str(REPOSITORY))
 
-# A failed assertion shows its values outside the tests themselves only where this is said before the import.
+# Outside the tests themselves a failed assertion shows its values only after this, which comes before the import.
 pytest.register_assert_rewrite(
     *(f"tests.e2e.{name}" for name in ("killed", "looks", "other_ports", "reports", "way_back"))
 )

@@ -452,7 +452,7 @@ def test_a_moment_that_does_not_come_is_an_error(three: Pis) -> None:
         moments.await_moment(three, three.nodes[0], "data-renamed", timeout=0.01)
 
 
-def test_a_case_whose_moment_a_stopped_run_has_not_reached_strikes_the_next(three: Pis, tmp_path: Path) -> None:
+def test_a_case_whose_moment_did_not_come_strikes_the_next_run(three: Pis, tmp_path: Path) -> None:
     """As the old leader's Pi that is to lose power at the opening, where another one has been lost before it."""
     case = table.turn("reboot", "data-renamed", 1)
     note(three, three.nodes[0], "cutover", turn="started")

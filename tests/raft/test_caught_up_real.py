@@ -25,7 +25,7 @@ def slow(node: Daemon) -> Iterator[None]:
         database.execute("ROLLBACK")
 
 
-def test_a_member_that_has_the_entries_but_not_their_content_is_behind(
+def test_a_member_with_entries_but_not_their_content_is_behind(
     cluster: Cluster, run_module: Callable[..., dict[str, Any]]
 ) -> None:
     follower = cluster.nodes[1]
