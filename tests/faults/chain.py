@@ -197,7 +197,7 @@ class Runner:
         )
 
     def _strike(self, case: Case, task: str) -> None:
-        if case.after and self.ended.wait(case.after):
+        if case.after and not self._lasts(case):
             self._strike_later(case)
             return
         if case in self.pending:
@@ -213,6 +213,14 @@ class Runner:
             return
         more = (f" ({injection.note})" if injection.note else "") + (f": {injection.wrong}" if injection.wrong else "")
         self.say(f"{case.name} struck {injection.host or 'the play'} during {injection.task!r}{more}")
+
+    def _lasts(self, case: Case) -> bool:
+        """Wait until its moment of the phase has come, or the phase comes to its end; not so where the run has ended by then."""
+        until = time.monotonic() + case.after
+        while time.monotonic() < until and f"Record {case.phase} as done" not in self.task:
+            if self.ended.wait(0.01):
+                return False
+        return True
 
     def _strike_later(self, case: Case) -> None:
         self.say(f"{case.name}: the run ended before its moment came")

@@ -13,15 +13,15 @@ from tests.e2e.rehearsal import PHASES
 from .case import ROLLBACK, ROLLING, SAFE, START, Case, Chain, refuse_collisions
 from .strike import CUTOVER_TIMEOUT
 
-# Roughly how long a phase lasts, for faults that strike at a random moment of it.
+# Roughly how long a phase lasts, in seconds, for faults that strike at a random moment of it, and at its end where it was shorter.
 LASTS = {
-    "prepare": 14,
-    "transfer": 20,
-    "validate": 4,
-    "cutover": 8,
-    "systemd_shutdown": 6,
-    "port_migration": 35,
-    "cleanup": 3,
+    "prepare": 7,
+    "transfer": 11,
+    "validate": 3,
+    "cutover": 12,
+    "systemd_shutdown": 3,
+    "port_migration": 17,
+    "cleanup": 2,
 }
 
 # fmt: off
@@ -299,10 +299,11 @@ CASES = [*IN_PARALLEL, *IN_TURNS]
 
 
 def random_kills(seed: int = 12, number: int = 12) -> list[Case]:
-    """SIGKILL at random moments: every phase is hit once, the rest where chance has it."""
+    """SIGKILL at random moments: every phase is hit once, the rest where chance has it, early ones first."""
     dice = random.Random(seed)
     phases = sorted([*PHASES, *(dice.choice(PHASES) for _ in range(number - len(PHASES)))], key=PHASES.index)
-    return [Case(phase, "random-kill", after=round(dice.uniform(0, 0.6 * LASTS[phase]), 1)) for phase in phases]
+    kills = [Case(phase, "random-kill", after=round(dice.uniform(0, 0.6 * LASTS[phase]), 1)) for phase in phases]
+    return sorted(kills, key=lambda kill: (PHASES.index(kill.phase), kill.after))
 
 
 EVERYTHING = [*CASES, *random_kills()]

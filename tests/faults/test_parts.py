@@ -318,6 +318,16 @@ def test_a_case_that_comes_later_waits_for_another_run(tmp_path: Path, monkeypat
     assert struck == [("prepare/play-killed", 1), ("prepare/disk-full", 2)]
 
 
+def test_a_random_kill_strikes_a_phase_that_is_shorter_at_its_end(tmp_path: Path) -> None:
+    case = Case("cleanup", "random-kill", after=100.0)
+    runner = Runner(FakePis(), Chain("one", (case,)), tmp_path, print)  # type: ignore[arg-type]
+    runner.task = "pi_controller.raft_migration.cluster : Journal | Record cleanup as done"
+    assert runner._lasts(case)
+    runner.task = "pi_controller.raft_migration.cluster : Journal | Record cutover as done"
+    runner.ended.set()
+    assert not runner._lasts(case)
+
+
 def test_what_comes_later_is_in_the_chain() -> None:
     for chain in table.chosen_chains():
         names = [case.name for case in chain.cases]
