@@ -168,6 +168,7 @@ def test_the_tasks_of_the_role_write_it_from_what_each_pi_says(
         "raft_migration_peers": list(given.NAMES),
         "raft_migration_kube": given.kube(mode="pods"),
         "raft_migration_failures": [],
+        "raft_migration_silent": False,
         "raft_migration_watch_dir": arguments["watch_dir"],
         "raft_migration_control_dir": str(tmp_path / "control"),
         "pi_controller_image": "pi-controller:lab",
