@@ -20,10 +20,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 if str(REPOSITORY) not in sys.path:
     sys.path.insert(0, str(REPOSITORY))
 
-# Outside the tests themselves a failed assertion shows its values only after this, which comes before the import.
-pytest.register_assert_rewrite(
-    *(f"tests.e2e.{name}" for name in ("killed", "looks", "other_ports", "reports", "way_back"))
-)
+# Before the first import: failed assertions of helpers show their values, too.
+HELPERS = [
+    path.stem for path in Path(__file__).parent.glob("[a-z]*.py") if not path.stem.startswith(("conftest", "test_"))
+]
+pytest.register_assert_rewrite(*(f"tests.e2e.{name}" for name in HELPERS))
 
 from tests.e2e import rehearsal  # noqa: E402
 

@@ -39,8 +39,8 @@ def world(names: list[str]) -> dict[str, Any]:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """A line for each thing that is not as it was, in words short enough for a test's message."""
-    found = []
+    """A line for each thing that is not as it was."""
+    found: list[str] = []
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name, {}), after.get(name, {})
         for thing in sorted(old.keys() | new.keys(), key=str):
@@ -48,8 +48,9 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             if was == now:
                 continue
             if isinstance(was, str) and isinstance(now, str):
-                lines = difflib.unified_diff(was.splitlines(), now.splitlines(), lineterm="", n=0)
-                found += [f"{name}: {line}" for line in lines if not line.startswith(("---", "+++", "@@"))]
+                # Behind the names of two files.
+                lines = list(difflib.unified_diff(was.splitlines(True), now.splitlines(True), n=0))[2:]
+                found += [f"{name}: {line.rstrip()}" for line in lines if not line.startswith("@@")]
             else:
                 found.append(f"{name}: {thing}: {was!r} before, {now!r} after")
     return found

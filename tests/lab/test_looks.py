@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.e2e import hosts, rehearsal
+from tests.e2e.world import differences
 from tests.lab import machines, state
 from tests.lab.shell import LabError
 
@@ -40,3 +42,18 @@ def test_a_command_on_a_host_is_a_line_for_its_shell(entered: list[str]) -> None
     with pytest.raises(LabError, match=r"^pi-1: .*ended with 4"):
         rehearsal.on_host("pi-1", "exit 4")
     assert entered == ["pi-1", "pi-1"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ("a\nb\n", "a\nb\n", []),
+        ("a\nb\n", "a\nc\n", ["pi-1: -b", "pi-1: +c"]),
+        ("a\n-- b\n", "a\n", ["pi-1: --- b"]),
+        ("a\n", "a\n++ b\n", ["pi-1: +++ b"]),
+        ("a\n", "a", ["pi-1: -a", "pi-1: +a"]),
+        ({8080}, {8080, 8082}, ["pi-1: thing: {8080} before, {8080, 8082} after"]),
+    ],
+)
+def test_no_difference_of_two_worlds_is_left_out(before: Any, after: Any, found: list[str]) -> None:
+    assert differences({"pi-1": {"thing": before}}, {"pi-1": {"thing": after}}) == found
