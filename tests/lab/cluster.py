@@ -140,16 +140,20 @@ def _wait_member(wanted: tuple[Node, int]) -> None:
 
 
 def wait_caught_up(state: State) -> None:
-    """Until every node follows one leader and has applied as much as any other, as after a daemon was started again."""
+    """Until every node follows one leader and has applied as much as any other, as after a daemon was started again.
+
+    A node's index counts entries that wait for its database.
+    """
 
     def probe() -> str | None:
         reported = {node.name: request(node, "GET", "/api/v1/raft/status") for node in state.nodes}
         applied = {name: status["raft_stats"]["applied_index"] for name, status in reported.items()}
+        pending = {status["raft_stats"]["fsm_pending"] for status in reported.values()}
         leaders = {status["leader"] for status in reported.values()}
         return (
             None
-            if len(set(applied.values())) == 1 and len(leaders) == 1 and all(leaders)
-            else f"applied {applied}, leaders {leaders}"
+            if len(set(applied.values())) == 1 and pending == {"0"} and len(leaders) == 1 and all(leaders)
+            else f"applied {applied}, batches to apply {pending}, leaders {leaders}"
         )
 
     wait_for("every node is caught up", probe, timeout=30, advice="python3 -m tests.lab reset")
