@@ -151,7 +151,7 @@ members:
     last_index: {type: int, description: Last index in its log.}
     commit_index: {type: int, description: Last index it knows to be committed.}
     applied_index: {type: int, description: Last index that it has given to its state machine.}
-    fsm_pending: {type: int, description: Batches of entries among these that wait to be applied; null where its release does not say.}
+    fsm_pending: {type: int, description: Batches among these entries that wait to be applied; null where its release does not report it.}
     lag: {type: int, description: Entries the leader has committed and this member has not applied.}
     last_contact: {type: float, description: Seconds since it heard the leader; null is never.}
     in_contact: {type: bool, description: "Whether it leads, or follows the leader and heard it less than a second ago."}

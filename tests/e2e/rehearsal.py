@@ -305,7 +305,7 @@ def run_playbook(
     except BaseException:
         play.kill()
         raise
-    # It is no reason for a run to fail, but for a test.
+    # A migration does not fail because of its report. A test does.
     if lost := re.search(r"The report of this run could not be written.*", run.output):
         raise LabError(lost[0])
     return run

@@ -197,7 +197,7 @@ class Runner:
         )
 
     def _strike(self, case: Case, task: str) -> None:
-        if case.after and not self._lasts(case):
+        if case.after and not self._comes(case):
             self._strike_later(case)
             return
         if case in self.pending:
@@ -214,8 +214,8 @@ class Runner:
         more = (f" ({injection.note})" if injection.note else "") + (f": {injection.wrong}" if injection.wrong else "")
         self.say(f"{case.name} struck {injection.host or 'the play'} during {injection.task!r}{more}")
 
-    def _lasts(self, case: Case) -> bool:
-        """Wait until its moment of the phase has come, or the phase comes to its end; not so where the run has ended by then."""
+    def _comes(self, case: Case) -> bool:
+        """Wait for its moment, or for the end of its phase where that is earlier. False where the run ended before."""
         until = time.monotonic() + case.after
         while time.monotonic() < until and f"Record {case.phase} as done" not in self.task:
             if self.ended.wait(0.01):

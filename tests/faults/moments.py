@@ -53,7 +53,7 @@ MOMENTS: dict[str, Callable[[Pis, Node], Ahead]] = {
 
 
 class RunEndedError(Exception):
-    """Another fault has stopped the run before it came to the moment. There is another run."""
+    """Another fault stopped the run before the moment came. The case is for the next run."""
 
 
 def await_moment(

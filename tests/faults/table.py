@@ -13,7 +13,7 @@ from tests.e2e.rehearsal import PHASES
 from .case import ROLLBACK, ROLLING, SAFE, START, Case, Chain, refuse_collisions
 from .strike import CUTOVER_TIMEOUT
 
-# Roughly how long a phase lasts, in seconds, for faults that strike at a random moment of it, and at its end where it was shorter.
+# Roughly how many seconds a phase lasts, for faults that strike at a random moment of it. A shorter one is struck at its end.
 LASTS = {
     "prepare": 7,
     "transfer": 11,

@@ -322,10 +322,10 @@ def test_a_random_kill_strikes_a_phase_that_is_shorter_at_its_end(tmp_path: Path
     case = Case("cleanup", "random-kill", after=100.0)
     runner = Runner(FakePis(), Chain("one", (case,)), tmp_path, print)  # type: ignore[arg-type]
     runner.task = "pi_controller.raft_migration.cluster : Journal | Record cleanup as done"
-    assert runner._lasts(case)
+    assert runner._comes(case)
     runner.task = "pi_controller.raft_migration.cluster : Journal | Record cutover as done"
     runner.ended.set()
-    assert not runner._lasts(case)
+    assert not runner._comes(case)
 
 
 def test_what_comes_later_is_in_the_chain() -> None:

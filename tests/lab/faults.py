@@ -101,8 +101,8 @@ def fill(node: Node, path: str, provider: Provider) -> int:
     # Written down first: whatever ends this command, `unfill` and `reset` find the ballast.
     _note_ballast(node, {*_ballast(node), path})
     began, taken = time.monotonic(), 0
-    # From here, since a command on the host takes so long that daemons have written meanwhile. To take much takes a while as well, and what
-    # is refused at its end is given back whole: half of what is left, again and again.
+    # From here, since a command on the host takes so long that daemons have written meanwhile. So does a large allocation, which is given
+    # back whole where it is refused at its end: half of what is left is taken, again and again.
     with (folder / BALLAST).open("ab") as ballast:
         while (left := _free(node) - KEPT_FREE) > 0:
             size = left if left <= SMALL else left // 2

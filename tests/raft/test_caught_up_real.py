@@ -41,7 +41,7 @@ def test_a_member_with_entries_but_not_their_content_is_behind(
         lagging = info(1.5)
         assert len(cluster.names(follower)) == 1
         member = next(member for member in lagging["members"] if member["id"] == follower.id)
-        # Its index says nothing of it.
+        # Its index does not show that.
         assert member["lag"] == 0, member
         assert lagging.get("failed") is True, lagging
         assert "wait to be applied to its database" in lagging["msg"]

@@ -87,8 +87,8 @@ class MemberView:
             return f"last contact {self.status.last_contact} s ago, wanted under {FRESH_CONTACT} s"
         if self.status.applied_index is None or self.status.applied_index < target:
             return f"applied {self.status.applied_index}, wanted {target}"
-        # A daemon that has just started hands its whole log to the state machine at once, and is at the index from then on, with
-        # old content: over a second of it in the lab. Of what the state machine is at, one batch, nothing can be seen.
+        # A daemon that has just started gives its whole log to the state machine at once, and its index counts all of it from then
+        # on. Its content was over a second old in the lab. The batch that is being applied is not reported.
         if self.status.fsm_pending:
             return f"{self.status.fsm_pending} batches of entries wait to be applied to its database, wanted none"
         return None
