@@ -117,7 +117,7 @@ def test_frozen_leaders_pause_the_run_which_then_goes_on(old_world: Callable[[st
     names = old_world("full")
     runs.well("prepare,transfer")
 
-    freeze = Freeze("TASK [Run the roles validate]", on.leader(names, STANDARD), "unit")
+    freeze = Freeze("Journal | Record validate as started", on.leader(names, STANDARD), "unit")
     run = runs.play("validate", *PAUSE, on_line=freeze)
     assert_reported(runs, run, freeze, "old", "validate")
     assert {state_of(name, "validate") for name in names} == {"failed"}
@@ -125,7 +125,7 @@ def test_frozen_leaders_pause_the_run_which_then_goes_on(old_world: Callable[[st
 
     runs.well("validate,cutover")
 
-    freeze = Freeze("TASK [Run the roles port_migration]", on.leader(names, TEMPORARY), "pod")
+    freeze = Freeze("Journal | Record port_migration as started", on.leader(names, TEMPORARY), "pod")
     run = runs.play("complete", *PAUSE, on_line=freeze)
     assert_reported(runs, run, freeze, "new", "port_migration")
 
@@ -135,7 +135,7 @@ def test_frozen_leaders_pause_the_run_which_then_goes_on(old_world: Callable[[st
 
 def test_a_frozen_leader_takes_the_run_back(old_world: Callable[[str], list[str]], runs: Run) -> None:
     names = old_world("full")
-    freeze = Freeze("TASK [Run the roles prepare]", on.leader(names, STANDARD), "unit")
+    freeze = Freeze("Journal | Record prepare as started", on.leader(names, STANDARD), "unit")
     run = runs.play("prepare,transfer", on_line=freeze)
     assert_reported(runs, run, freeze, "old", "prepare")
     for name in names:
@@ -152,7 +152,7 @@ def test_a_second_operator_is_refused_with_the_owners_name(
     other = Run(tmp_path / "other")
 
     def another(line: str) -> None:
-        if "TASK [Run the roles prepare]" in line and not second:
+        if "Journal | Record prepare as started" in line and not second:
             second.append(other.play("prepare"))
 
     run = runs.play("prepare", on_line=another)
@@ -173,7 +173,7 @@ def test_a_run_that_was_killed_leaves_no_lock_behind(old_world: Callable[[str], 
     reached = threading.Event()
 
     def on_line(line: str) -> None:
-        if "TASK [Run the roles prepare]" in line:
+        if "Journal | Record prepare as started" in line:
             reached.set()
 
     play = rehearsal.Play("playbooks/migrate.yml", *arguments, on_line=on_line)

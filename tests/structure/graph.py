@@ -15,8 +15,8 @@ Graph = dict[str, set[str]]
 Circle = tuple[str, ...]
 PREFIX = "pi_controller.raft_migration."
 INCLUDES = ("include_role", "import_role")
-# A role whose name is a variable is one of those that such a list names, or the table of phases and their roles.
-ROLE_LISTS = "raft_migration_roles"
+# A role whose name is a variable is one that such a variable names, or one of the table of phases and their roles.
+ROLE_NAME = "raft_migration_role"
 ROLE_TABLE = "raft_migration_phase_roles"
 
 
@@ -34,7 +34,7 @@ def roles(checkout: Path) -> Graph:
                 continue
             for name in _included(document):
                 if "{{" in name and not listed:
-                    raise ValueError(f"{path} includes {name}, and no list {ROLE_LISTS} says which roles these are")
+                    raise ValueError(f"{path} includes {name}, and no {ROLE_NAME} says which roles these are")
                 graph[folder.name] |= {name} if "{{" not in name else listed
     return graph
 
@@ -65,10 +65,10 @@ def _included(document: Any) -> Iterator[str]:
 
 def _listed(document: Any) -> Iterator[str]:
     for mapping in mappings(document):
-        names = mapping.get(ROLE_LISTS)
-        yield from names if isinstance(names, list) else []
+        name = str(mapping.get(ROLE_NAME, "{{"))
+        yield from [] if "{{" in name else [name]
         for phases in (mapping.get(ROLE_TABLE) or {}).values():
-            yield from (name for roles in phases.values() for name in roles)
+            yield from phases.values()
 
 
 def packages(checkout: Path) -> Graph:

@@ -40,12 +40,12 @@ def test_a_dependency_is_an_edge(tmp_path: Path, dependency: Any) -> None:
     assert graph.roles(tmp_path) == {"a": {"b"}, "b": set()}
 
 
-def test_a_role_named_by_a_variable_is_every_role_that_a_list_gives(tmp_path: Path) -> None:
+def test_a_role_named_by_a_variable_is_every_role_that_it_names(tmp_path: Path) -> None:
     write(tmp_path / "roles/a/tasks/main.yml", [{"include_role": {"name": "pi_controller.raft_migration.{{ role }}"}}])
     write(tmp_path / "roles/b/tasks/main.yml", [])
     with pytest.raises(ValueError, match="which roles these are"):
         graph.roles(tmp_path)
-    write(tmp_path / "playbooks/run.yml", [{"hosts": "all", "tasks": [{"vars": {"raft_migration_roles": ["b"]}}]}])
+    write(tmp_path / "playbooks/run.yml", [{"hosts": "all", "tasks": [{"vars": {"raft_migration_role": "b"}}]}])
     assert graph.roles(tmp_path) == {"a": {"b"}, "b": set()}
 
 

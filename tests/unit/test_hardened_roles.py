@@ -175,7 +175,7 @@ def test_l1_the_proof_comes_before_anything_is_opened_or_taken(evaluate: Callabl
     found = evaluate("run", "{{ raft_migration_phase_files }}", [case, proven, other, refused])
     assert found == [["opened.yml", "phase_begun.yml"], ["phase_begun.yml"], ["phase_begun.yml"], ["phase_refused.yml"]]
     (include,) = tasks_of("run/tasks/phase.yml")
-    assert include["loop"] == "{{ raft_migration_phase_files }}"
+    assert include["loop"].startswith("{{ raft_migration_phase_files |")
     (back,) = tasks_of("run/tasks/back.yml")
     steps = [task["name"] for task in back["block"]]
     assert steps.index("Prove what the journal says of the opening") < steps.index("Run the rollback")

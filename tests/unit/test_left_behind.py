@@ -104,7 +104,6 @@ def variables(folder: Path) -> dict[str, object]:
         "raft_migration_temporary_urls": ["http://127.0.0.1:2"],
         "raft_migration_id": "migration-20260102T030405Z",
         "raft_migration_phase": "transfer",
-        "raft_migration_roles": ["transfer"],
         "pi_controller_token": "",
         "pi_controller_validate_certs": True,
         "ansible_connection": "flaky",
@@ -122,7 +121,6 @@ def test_a_pi_that_comes_back_does_not_go_on_alone(
     (tmp_path / "hosts").write_text("\n".join(HOSTS))
     given = variables(tmp_path)
     if tasks == "back":
-        given.pop("raft_migration_roles")
         given.pop("raft_migration_phase")
     (tmp_path / "variables.json").write_text(json.dumps(given))
     (tmp_path / "play.yml").write_text(PLAY.format(tasks=tasks))
