@@ -77,17 +77,6 @@ options:
       next_step:
         description: What the failure says is to be done next.
         type: str
-  same_members:
-    description: Once O(wait_for) holds, the members have to be these, or the module fails.
-    type: dict
-    suboptions:
-      members:
-        description: The address of each member by its ID. Empty allows any.
-        type: dict
-        required: true
-      next_step:
-        description: What the failure says is to be done next.
-        type: str
 seealso:
   - module: pi_controller.raft_migration.raft_membership
 """
@@ -196,52 +185,25 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.modules import run_module
-from ..module_utils._daemon.drivers import clients_of, rest_options
-from ..module_utils._raft.conditions import Conditions
-from ..module_utils._raft.hosts import check_apart, check_members, on_host
+from ..module_utils._daemon.drivers import rest_options
+from ..module_utils._raft.awaited import WAIT, await_cluster
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
-    conditions = Conditions(clients_of(module.params), module.params["wait_for"] or {})
-    waited = conditions.wait(module.params["wait_timeout"])
-    result.update(conditions.result(waited.value, waited.elapsed))
-    if not waited.met:
-        raise conditions.not_met(waited)
-    apart, same = module.params["apart_from"], module.params["same_members"]
-    if apart:
-        check_apart(result["members"], apart["addresses"], apart["next_step"])
-    if same:
-        check_members(result["members"], same["members"], same["next_step"])
-    if module.params["hosts"] and result["leader"]:
-        result["leader"] = on_host(result["leader"], module.params["hosts"])
-    result["capabilities"] = conditions.capabilities(waited.value)
+    await_cluster(module.params, result)
 
 
 def define_module() -> AnsibleModule:
-    conditions = {
-        "leader": {"type": "bool", "default": False},
-        "voters": {"type": "int"},
-        "caught_up": {"type": "bool", "default": False},
-        "caught_up_at": {"type": "list", "elements": "str"},
-        "answered": {"type": "bool", "default": False},
-        "leader_id_not": {"type": "str"},
-    }
     return AnsibleModule(
         argument_spec={
             **rest_options(),
-            "wait_for": {"type": "dict", "options": conditions},
-            "wait_timeout": {"type": "float", "default": 0},
-            "hosts": {"type": "dict"},
+            **WAIT,
             "apart_from": {
                 "type": "dict",
                 "options": {
                     "addresses": {"type": "list", "elements": "str", "required": True},
                     "next_step": {"type": "str"},
                 },
-            },
-            "same_members": {
-                "type": "dict",
-                "options": {"members": {"type": "dict", "required": True}, "next_step": {"type": "str"}},
             },
         },
         supports_check_mode=True,

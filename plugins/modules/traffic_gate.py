@@ -248,20 +248,17 @@ failure:
   type: dict
 """
 
-import time
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.modules import run_module
-from ..module_utils._gate.boot import BootUnit
-from ..module_utils._gate.change import change_gate, completed, wanted_gate
+from ..module_utils._gate.change import wanted_gate
 from ..module_utils._gate.lease import Lease, Moment
-from ..module_utils._gate.nft import Nft
 from ..module_utils._gate.options import FORWARD_TO, PORTS, SERVICES, SINCE
-from ..module_utils._gate.standing import STATES, show, state_of
-from ..module_utils._lease.unit import LeaseUnit
+from ..module_utils._gate.standing import STATES
+from ..module_utils._lease.gate import apply_gate
 from ..module_utils._sqlite.proof import prove
 
 ARGUMENTS: dict[str, Any] = {
@@ -298,36 +295,7 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     if params["only_if"]:
         proof = params["only_if"]
         prove(map(Path, proof["databases"]), proof["digest"], proof["exclude_tables"])
-    nft = Nft(
-        module.get_bin_path("nft"),
-        lambda command, data: module.run_command(command, data=data, environ_update={"LC_ALL": "C"}),
-    )
-    before = nft.table()
-    gate = completed(gate, before)
-    boot = BootUnit(nft.binary, gate if params["persist"] and gate.state != "open" else None)
-    began = time.time()
-    changed, done = change_gate(
-        nft, boot, gate, before, params["established"], params["patience"], module.check_mode, lease
-    )
-    # What is here to stay must not be undone by a lease of before.
-    ends_lease = boot.persists and LeaseUnit().void(module.check_mode)
-    result.update(
-        changed=changed or ends_lease,
-        state=state_of(done.after),
-        previous=state_of(done.before),
-        families=["ipv4", "ipv6"],
-        persistent=boot.persists,
-        clock=clock.as_dict(),
-        began=round(began, 3),
-        ended=round(time.time(), 3),
-        reset_connections=done.ended,
-        diff={"before": show(done.before), "after": show(done.after)},
-    )
-    if gate.state == "forwarded":
-        for chain in nft.forwarding_denied_by({"ip6" if ":" in address else "ip" for address in gate.forward_to}):
-            module.warn(
-                f"chain {chain} drops forwarded packets by default: let those to {', '.join(gate.forward_to)} through"
-            )
+    result.update(apply_gate(module, gate, params, lease), clock=clock.as_dict())
 
 
 def main() -> None:

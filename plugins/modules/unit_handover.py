@@ -12,6 +12,7 @@ description:
   - Saves the unit file, stops the unit, and waits until its daemon is gone, which means that no process listens on
     O(ports) and none has a file of O(data_dir) open. Then it masks the unit and renames its data folder to
     O(pod_data_dir), for which the pod waits.
+  - With O(gate) the unit's clients are routed elsewhere first.
   - Before the rename the Pi has its unit, after it its pod. A unit that cannot be stopped, or whose daemon stays, is
     unmasked and started again, and the module fails.
   - Last it waits until the pod listens on all O(ports). M(pi_controller.raft_migration.unit_takeover) takes the data
@@ -63,6 +64,47 @@ options:
     type: list
     elements: int
     required: true
+  gate:
+    description:
+      - The gate that is set before the unit is stopped, and after which it is stopped at once. Without it the gate stays as it is.
+      - Whoever finds the unit with its data again opens it, this module never does.
+    type: dict
+    suboptions:
+      state:
+        description: What clients meet, as in M(pi_controller.raft_migration.traffic_gate).
+        type: str
+        choices: [open, fenced, forwarded]
+        required: true
+      ports:
+        description: The ports, as in M(pi_controller.raft_migration.traffic_gate).
+        type: list
+        elements: dict
+        suboptions:
+          standard:
+            description: The port clients know.
+            type: int
+            required: true
+          temporary:
+            description: The pod's port on the same Pi.
+            type: int
+            required: true
+      forward_to:
+        description: Address of the other Pi, or one of each family, required with V(forwarded).
+        type: list
+        elements: str
+      established:
+        description: What becomes of established connections, as in M(pi_controller.raft_migration.traffic_gate).
+        type: str
+        choices: [reset, finish, keep]
+        default: reset
+      patience:
+        description: How long V(finish) waits at most, in seconds.
+        type: float
+        default: 0.5
+      persist:
+        description: Whether the state outlives a reboot of the Pi.
+        type: bool
+        default: false
   wait_gone:
     description: Seconds to wait until the stopped unit's daemon is gone.
     type: float
@@ -111,6 +153,13 @@ away:
     seconds:
       description: How long it took until the pod listened; null where it did not.
       type: float
+gate:
+  description:
+    - The gate, as M(pi_controller.raft_migration.traffic_gate) returns it; null without O(gate), and where the data was the pod's already.
+  returned: always
+  type: dict
+  contains:
+    began: {type: float, description: "When the change began, by the Pi's clock, in seconds since the epoch."}
 elapsed:
   description: Seconds it took.
   returned: always
@@ -136,18 +185,24 @@ from ..module_utils._core.handover import Handover
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.systemd import STOPPED
 from ..module_utils._core.takeover import TakeoverError
+from ..module_utils._gate.options import GATE
+from ..module_utils._lease.gate import apply_option
 
 
 class UnitHandover(Exchange):
     """The steps on one Pi, each of which says whether there is something to do."""
 
+    # Where tests have another one.
+    apply_gate = staticmethod(apply_option)
+
     def __init__(self, module: AnsibleModule) -> None:
         super().__init__(module)
         self.folders = Handover(Path(self.params["data_dir"]), Path(self.params["pod_data_dir"]))
         self.away: dict[str, float | None] | None = None
+        self.gate: dict[str, Any] | None = None
 
     def result(self) -> dict[str, Any]:
-        return {**super().result(), "away": self.away}
+        return {**super().result(), "away": self.away, "gate": self.gate}
 
     def check(self) -> None:
         """Raise where the handover cannot be done. Nothing is changed."""
@@ -159,6 +214,7 @@ class UnitHandover(Exchange):
     def predict(self) -> None:
         if self.folders.done:
             return
+        self._close_gate()
         state = self.install.state()
         if state["active"] not in STOPPED:
             self.note(f"stop {self.unit}")
@@ -171,6 +227,7 @@ class UnitHandover(Exchange):
         with holding(self.folders.data.parent):
             self.check()
             if not self.folders.done:
+                self._close_gate()
                 self._hand_over()
             self._wait_listening()
 
@@ -189,6 +246,16 @@ class UnitHandover(Exchange):
                     self.start_unit()
             raise
         self.note(f"rename {self.folders.data} to {self.folders.pod_data}")
+
+    def _close_gate(self) -> None:
+        """In check mode: see whether the kernel can. Where it fails nothing has changed but the gate."""
+        wanted = self.params["gate"]
+        if wanted is None:
+            return
+        self.gate = self.apply_gate(self.module, wanted)
+        self.gate.pop("diff")
+        if self.gate["changed"]:
+            self.note(f"set the gate to {wanted['state']}")
 
     def _stop(self) -> None:
         if self.install.state()["active"] in STOPPED:
@@ -215,7 +282,10 @@ class UnitHandover(Exchange):
 
 def define_module() -> AnsibleModule:
     return AnsibleModule(
-        argument_spec=exchange_options("unit_file", "saved_unit_file", "data_dir", "pod_data_dir"),
+        argument_spec={
+            **exchange_options("unit_file", "saved_unit_file", "data_dir", "pod_data_dir"),
+            "gate": GATE,
+        },
         supports_check_mode=True,
     )
 

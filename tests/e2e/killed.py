@@ -36,7 +36,7 @@ KILLS = [
     ("Takeover | Stop this Pi's pod for good", 1),
     ("Takeover | Start the unit with the pod's data", 2),
     ("Takeover | Wait until the unit is the caught-up member", 2),
-    ("Takeover | Route this Pi's clients to the unit", 1),
+    ("Takeover | Wait until the unit is the caught-up member", 1),
     ("Pods | Stop them", 1),
 ]
 

@@ -130,8 +130,8 @@ def test_d12_pi_by_pi_there_and_back_no_read_fails_on_any_port(tmp_path: Path, p
 KILLS = [
     ("Handover | Schedule the pod, which waits for its data", 1),
     ("Handover | Hand the unit's data over to the pod", 2),
-    ("Handover | Route this Pi's clients to the pod", 1),
     ("Handover | Wait until the pod is the caught-up member", 1),
+    ("Handover | Wait until the pod is Ready", 1),
     ("Settle | Point the Service to the pods", 1),
 ]
 

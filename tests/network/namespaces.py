@@ -26,7 +26,7 @@ import errno, importlib, json, os, pathlib, sys
 sys.path.insert(0, sys.argv[1])
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core import unit_install
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate import netlink
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate import boot, netlink
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._lease import unit
 lease = pathlib.Path(os.environ["LEASE"])
 unit.LeaseUnit.__init__.__defaults__ = (lease / "lease", lease / "etc")
@@ -41,7 +41,7 @@ def ask(protocol, kind, flags, payload):
 netlink.ask = ask
 units = os.environ.get("BOOT_UNITS")
 if units:
-    module.BootUnit.__init__.__defaults__ = (pathlib.Path(units),)
+    boot.BootUnit.__init__.__defaults__ = (pathlib.Path(units),)
 with patch_module_args(json.load(sys.stdin)):
     module.main()
 """

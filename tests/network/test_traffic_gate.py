@@ -107,6 +107,25 @@ def test_forwarded_leads_clients_to_the_other_pi(client, pi, other):
     assert pi.ask(pi.address, source=OPERATOR) == f"old-1 {OPERATOR}"
 
 
+def test_clients_of_a_member_that_is_gone_go_and_come_back(client, pi, other):
+    """The gate of member_traffic; its wait needs no daemon here."""
+    silent = {"urls": [f"http://{pi.address}:1"], "own_url": f"http://{pi.address}:1", "address": pi.address}
+    ports = [{"standard": 8080, "temporary": 8082}]
+    gate = {"state": "forwarded", "forward_to": other.address, "ports": ports, "established": "finish"}
+    away = {"state": "away", **silent, "wait_for": {"leader": True}, "gate": gate}
+    assert pi.module("member_traffic", {**away, "own_url": None})["failed"] is True
+    assert client.ask(pi.address).startswith("old-1")
+    predicted = pi.module("member_traffic", away, check_mode=True)
+    assert (predicted["changed"], client.ask(pi.address)) == (True, f"old-1 {client.address}")
+    result = pi.module("member_traffic", away)
+    assert (result["steps"], result["gate"]["state"]) == (["set the gate to forwarded"], "forwarded")
+    assert client.ask(pi.address) == f"old-2 {pi.address}"
+    assert pi.module("member_traffic", away)["changed"] is False
+    back = pi.module("member_traffic", {"state": "back", **silent, "gate": {**gate, "state": "open"}})
+    assert back["gate"]["previous"] == "forwarded", back
+    assert client.ask(pi.address) == f"old-1 {client.address}"
+
+
 def test_a4_forwarded_leads_ipv6_clients_too(client, pi, other):
     pi.gate("forwarded", forward_to=[other.address, other.address6])
 

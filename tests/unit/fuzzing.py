@@ -230,6 +230,12 @@ CASES: dict[str, tuple[str, Any]] = {
         "raft_info",
         lambda urls, _tmp: _rest(urls, wait_for={"leader": True, "caught_up": True, "voters": 2}, wait_timeout=0.05),
     ),
+    "member_traffic/away": (
+        "member_traffic",
+        lambda urls, _tmp: _rest(
+            urls, state="away", address="127.0.0.8", successor="127.0.0.9", wait_for={"leader": True}, wait_timeout=0.05
+        ),
+    ),
     "raft_info/one look": ("raft_info", lambda urls, _tmp: _rest(urls)),
     "raft_fence/on": ("raft_fence", lambda urls, _tmp: _rest(urls, enabled=True)),
     "raft_fence/off": ("raft_fence", lambda urls, _tmp: _rest(urls, enabled=False)),

@@ -88,7 +88,8 @@ def test_pods_and_proxies_are_waited_for_on_their_own_pis(world: PortWorld) -> N
     asked = [
         (call["host"], call["args"]["wait_for"]["caught_up_at"])
         for call in world.calls
-        if call["module"] == "raft_info" and (call["args"].get("wait_for") or {}).get("caught_up_at")
+        if call["module"] in ("raft_info", "member_traffic")
+        and (call["args"].get("wait_for") or {}).get("caught_up_at")
     ]
     # Each of itself, and at last the Pi of both.
     assert sorted(asked[:2]) == [("pi-1", ["10.77.0.11"]), ("pi-3", ["10.77.0.13"])]

@@ -26,6 +26,7 @@ REAL = ("migration_journal", "migration_journal_info")
 REPLACED = (
     "raft_info",
     "raft_membership",
+    "member_traffic",
     "traffic_gate",
     "k8s_daemonset_nodes",
     "k8s_object",
@@ -41,7 +42,8 @@ REPLACED = (
     "quorum_watch",
 )
 # Action plugins in the places of the modules: they run in the worker that Ansible forks for a task. Three hosts with dozens of tasks would
-# start hundreds of processes otherwise. Each asks the connection first, as a module does, so that a Pi can be out of reach.
+# start hundreds of processes otherwise. Each asks the connection first, as a module does, so that a Pi can be out of reach. What one module
+# does one after the other is written down as calls of the modules that do one of it each.
 RECORDER = """
 import json
 from pathlib import Path
@@ -54,12 +56,8 @@ class ActionModule(ActionBase):
         self._low_level_execute_command("true")
         host, check = self._task.delegate_to or task_vars["inventory_hostname"], self._task.check_mode
         given = json.loads(json.dumps(self._task.args))
-        with (WORLD / "calls.jsonl").open("a") as log:
-            log.write(json.dumps({{"module": NAME, "host": host, "check": check, "args": given}}) + "\\n")
         state = json.loads((WORLD / "state.json").read_text())
-        if NAME == "raft_membership" and given["state"] == "leader":
-            state["leader"] = given["node_id"]
-            (WORLD / "state.json").write_text(json.dumps(state))
+        fails = state["fails"].get(NAME + (" --check" if check else ""), {{}}).get(host)
         if state.get("away_after") == [NAME, host] and not check:
             (WORLD / "away" / host).touch()
         ports = state.get("ports", {{}})
@@ -70,12 +68,31 @@ class ActionModule(ActionBase):
         can = state.get("capabilities", ["transfer"])
         answers = {{
             "raft_info": {{"leader": leader, "members": members, "capabilities": can, "unanswered": []}},
-            "unit_handover": {{"changed": True, "away": {{"from": 1767225600.5, "seconds": 1.25}}}},
+            "member_traffic": {{"leader": leader, "members": members, "capabilities": can, "unanswered": [], "gate": None}},
+            "unit_handover": {{"changed": True, "away": {{"from": 1767225600.5, "seconds": 1.25}}, "gate": None}},
             "k8s_daemonset_pod_aside": {{"changed": True, "pod": "p", "current": False, "ready": True}},
-            "traffic_gate": {{"changed": True, "began": 1767225600.25, "ended": 1767225602.75}},
         }}
-        fails = state["fails"].get(NAME + (" --check" if check else ""), {{}}).get(host)
-        return {{"failed": True, "msg": fails}} if fails else answers.get(NAME, {{"changed": True}})
+        answer, calls = answers.get(NAME, {{"changed": True}}), [(NAME, given)]
+        if fails:
+            answer = {{"failed": True, "msg": fails}}
+        elif NAME in ("member_traffic", "unit_handover") and given:
+            stays = False
+            if leader["host"] == host and given.get("successor"):
+                stays = "transfer" not in can
+                if not stays:
+                    (state["leader"],) = [pi for pi in ADDRESSES if ADDRESSES[pi] == given["successor"]]
+                    calls.append(("raft_membership", {{"state": "leader", "node_id": state["leader"]}}))
+            gate, gates = given.get("gate"), state.setdefault("gates", {{}})
+            if gate and not (stays and given.get("keep_leaders_gate")):
+                answer["gate"] = {{"began": 1767225600.25, "ended": 1767225602.75}}
+                if gates.get(host) != gate["state"]:
+                    calls.insert(0 if NAME == "unit_handover" else len(calls), ("traffic_gate", gate))
+                gates[host] = gate["state"]
+                (WORLD / "state.json").write_text(json.dumps(state))
+        with (WORLD / "calls.jsonl").open("a") as log:
+            for module, args in calls:
+                log.write(json.dumps({{"module": module, "host": host, "check": check, "args": args}}) + "\\n")
+        return answer
 """
 # The module itself, in this process.
 HERE = """
@@ -276,15 +293,19 @@ def test_each_turn_is_in_its_order_on_its_pi(world: World) -> None:
     ]
     wanted = [
         ("k8s_port_swap", None),
+        ("member_traffic", "away"),
         ("traffic_gate", "forwarded"),
         ("k8s_daemonset_nodes", "accepted"),
         ("unit_handover", None),
-        ("raft_info", {"leader": True, "voters": 3, "caught_up": True}),
+        ("member_traffic", "back"),
         ("traffic_gate", "open"),
         ("k8s_daemonset_pod_info", "ready"),
     ]
     places = [turn.index(step) for step in wanted]
     assert places == sorted(places), turn
+    away, back = (call["args"]["wait_for"] for call in world.calls if call["module"] == "member_traffic")
+    assert away == {"leader": True, "caught_up_at": ["10.77.0.11", "10.77.0.13"]}
+    assert back == {"leader": True, "voters": 3, "caught_up": True}
     (nodes,) = [call["args"]["nodes"] for call in world.calls if call["module"] == "k8s_daemonset_nodes"]
     assert nodes == ["node-pi-1", "node-pi-2", "node-pi-3"]
 

@@ -33,7 +33,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "k8s_object_info": {"resources": [{"spec": {"clusterIPs": ["10.96.0.9"]}}]},
     "k8s_node_names": {"names": {}},
     "folder_move": {"changed": True, "kept": ""},
-    "unit_handover": {"changed": True, "away": {"from": 1.5, "seconds": 1.25}},
+    "unit_handover": {"changed": True, "away": {"from": 1.5, "seconds": 1.25}, "gate": None},
     "k8s_daemonset_pod_aside": {"changed": True, "pod": "p", "current": False, "ready": True},
     "traffic_gate": {"changed": True, "began": 1.5, "ended": 2.5, "clock": {"boot": "b", "seconds": 1.5}},
     "migration_report": {"verdict": {"headline": "Migrated"}, "html": "/report.html"},
@@ -47,7 +47,7 @@ from pathlib import Path
 given = json.loads(Path(sys.argv[1]).read_text())
 answer, urls = {answer!r}, given.get("urls") or []
 temporary, both = any(":8082" in url for url in urls), len(urls) > {size}
-if {name!r} == "raft_info":
+if {name!r} in ("raft_info", "member_traffic"):
     # On either port only while the ports move, and none of them has moved by the answers.
     port, rest = (9092, 8082) if temporary else (9091, 8080)
     members = [
@@ -55,7 +55,7 @@ if {name!r} == "raft_info":
         for pi, ip in {addresses!r}.items()
     ]
     answer = {{"leader": {{**members[0], "host": "pi-1"}}, "term": 3, "voters": 3, "members": members, "unanswered": []}}
-    answer["capabilities"] = {can!r}
+    answer |= {{"capabilities": {can!r}, "gate": None}}
     # Pods that have just been started have no cluster yet.
     if temporary and not given.get("wait_for"):
         answer["members"] = []

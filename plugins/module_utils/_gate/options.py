@@ -20,6 +20,19 @@ SERVICES: dict[str, Any] = {
     "default": [],
     "options": {"cluster_ip": {"type": "str", "required": True}, "address": {"type": "str", "required": True}},
 }
+# What a module that changes more than the gate lets its caller say of it; for the argument spec of one option.
+GATE: dict[str, Any] = {
+    "type": "dict",
+    "options": {
+        "state": {"type": "str", "choices": ["open", "fenced", "forwarded"], "required": True},
+        "ports": PORTS,
+        "forward_to": FORWARD_TO,
+        "established": {"type": "str", "choices": ["reset", "finish", "keep"], "default": "reset"},
+        "patience": {"type": "float", "default": 0.5},
+        "persist": {"type": "bool", "default": False},
+    },
+    "required_if": [("state", "fenced", ["ports"]), ("state", "forwarded", ["ports", "forward_to"])],
+}
 # See `lease.Moment`.
 SINCE: dict[str, Any] = {
     "type": "dict",

@@ -18,6 +18,7 @@ URL = {"url": "http://127.0.0.1:1"}
 MODULES: dict[str, tuple[dict[str, Any], str]] = {
     "cutover_lease": ({"state": "absent"}, "changing the lease of the cutover"),
     "folder_move": ({"src": "/data", "dest": "/archive"}, "moving /data to /archive"),
+    "member_traffic": ({**URL, "state": "back"}, "routing this Pi's clients back"),
     "quorum_watch": ({"state": "checked", "path": "/watch"}, "watching by /watch"),
     "raft_carry": (
         {

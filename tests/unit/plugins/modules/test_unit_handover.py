@@ -15,6 +15,7 @@ from conftest import import_plugin
 
 handover = import_plugin("modules.unit_handover")
 exchange = import_plugin("module_utils._core.exchange")
+failures = import_plugin("module_utils._core.failures")
 install = import_plugin("module_utils._core.unit_install")
 procfs = import_plugin("module_utils._core.procfs")
 PORTS = [8080, 9090, 9091]
@@ -155,6 +156,67 @@ def test_the_pod_has_the_units_data_and_the_unit_is_masked(hand_over, pi):
     assert pi.pods.stat().st_mode & 0o777 == 0o750
     assert pi.saved.stat().st_mode & 0o777 == 0o640
     assert 0 <= result["away"]["seconds"] < 60
+
+
+GATE = {"state": "forwarded", "ports": [{"standard": 8080, "temporary": 8082}], "forward_to": "192.0.2.9"}
+
+
+@pytest.fixture
+def gates(monkeypatch: pytest.MonkeyPatch, pi: Pi) -> list[tuple[str, str]]:
+    """What the gate was set to, and what the unit was by then. tests/network has a real gate."""
+    found: list[tuple[str, str]] = []
+
+    def apply(module: Any, wanted: Any) -> dict[str, Any]:
+        state = "--check" if module.check_mode else wanted["state"]
+        changed = (state, pi.active) not in found
+        found.append((state, pi.active))
+        return {"changed": changed, "began": 1.5, "diff": {}}
+
+    monkeypatch.setattr(handover.UnitHandover, "apply_gate", staticmethod(apply))
+    return found
+
+
+def test_the_gate_closes_before_the_unit_stops(hand_over, pi, gates):
+    result = hand_over(gate=GATE)
+    assert gates == [("forwarded", "active")]
+    assert [step["step"] for step in result["steps"]][:2] == ["set the gate to forwarded", "stop pi.service"]
+    assert result["gate"]["began"] == 1.5
+    assert_handed_over(pi)
+    again = hand_over(gate=GATE)
+    assert (again["changed"], again["gate"], len(gates)) == (False, None, 1), "the pod may have clients by now"
+
+
+def test_a_handover_that_broke_behind_the_gate_goes_on(hand_over, pi, gates, monkeypatch):
+    def broken(_handover: Any) -> None:
+        raise failures.MigrationError("killed here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(handover.UnitHandover, "_stop", broken)
+        result = hand_over(gate=GATE)
+    assert result["msg"] == "killed here"
+    assert [step["step"] for step in result["steps"]] == ["set the gate to forwarded"]
+    assert_untouched(pi)
+    result = hand_over(gate=GATE)
+    assert gates == [("forwarded", "active")] * 2
+    assert [step["step"] for step in result["steps"]][0] == "stop pi.service", "the gate was closed already"
+    assert_handed_over(pi)
+
+
+def test_a_gate_that_does_not_close_leaves_the_unit_running(hand_over, pi, monkeypatch):
+    def refused(_module: Any, _wanted: Any) -> None:
+        raise failures.MigrationError("the kernel says no")
+
+    monkeypatch.setattr(handover.UnitHandover, "apply_gate", staticmethod(refused))
+    assert hand_over(gate=GATE)["msg"] == "the kernel says no"
+    assert_untouched(pi)
+    assert pi.calls == []
+
+
+def test_check_mode_finds_out_whether_the_gate_can_close(hand_over, pi, gates):
+    steps = [step["step"] for step in hand_over(check_mode=True, gate=GATE)["steps"]]
+    assert steps[0] == "set the gate to forwarded"
+    assert gates == [("--check", "active")]
+    assert_untouched(pi)
 
 
 def test_a_second_time_changes_nothing(hand_over, pi):

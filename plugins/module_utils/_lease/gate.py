@@ -1,0 +1,66 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A gate that a module sets on its Pi, and what the module returns of that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .._gate.boot import BootUnit
+from .._gate.change import change_gate, completed, wanted_gate
+from .._gate.lease import Lease
+from .._gate.nft import Nft
+from .._gate.standing import show, state_of
+from .._gate.table import Gate
+from .unit import LeaseUnit
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+def apply_gate(
+    module: AnsibleModule, gate: Gate, params: Mapping[str, Any], lease: Lease | None = None
+) -> dict[str, Any]:
+    """Set the gate (in check mode: see whether the kernel can) and return what changed, as traffic_gate does.
+
+    `params` has `established`, `patience` and `persist`. Raises GateError, LeaseEnded, OSError.
+    """
+    nft = Nft(
+        module.get_bin_path("nft"),
+        lambda command, data: module.run_command(command, data=data, environ_update={"LC_ALL": "C"}),
+    )
+    before = nft.table()
+    gate = completed(gate, before)
+    boot = BootUnit(nft.binary, gate if params["persist"] and gate.state != "open" else None)
+    began = time.time()
+    changed, done = change_gate(
+        nft, boot, gate, before, params["established"], params["patience"], module.check_mode, lease
+    )
+    # What is here to stay must not be undone by a lease of before.
+    ends_lease = boot.persists and LeaseUnit().void(module.check_mode)
+    if gate.state == "forwarded":
+        for chain in nft.forwarding_denied_by({"ip6" if ":" in address else "ip" for address in gate.forward_to}):
+            module.warn(
+                f"chain {chain} drops forwarded packets by default: let those to {', '.join(gate.forward_to)} through"
+            )
+    return {
+        "changed": changed or ends_lease,
+        "state": state_of(done.after),
+        "previous": state_of(done.before),
+        "families": ["ipv4", "ipv6"],
+        "persistent": boot.persists,
+        "began": round(began, 3),
+        "ended": round(time.time(), 3),
+        "reset_connections": done.ended,
+        "diff": {"before": show(done.before), "after": show(done.after)},
+    }
+
+
+def apply_option(module: AnsibleModule, option: Mapping[str, Any]) -> dict[str, Any]:
+    """As `apply_gate`, for an option with the argument spec GATE. Raises GateError, OSError."""
+    wanted = {**option, "services": []}
+    return apply_gate(module, wanted_gate(wanted), wanted)

@@ -1,0 +1,351 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: member_traffic
+short_description: Route a Pi's clients away from its Raft member, or back to it, once the cluster allows that
+description:
+  - Waits for a state of the cluster, as M(pi_controller.raft_migration.raft_info) does, and acts on it at once, on the Pi itself.
+  - Before a daemon is stopped on purpose, with O(state=away), it hands leadership to another member where this Pi's member leads,
+    and closes the gate of M(pi_controller.raft_migration.traffic_gate). Leadership comes first, since followers send writes to the
+    leader's address, and a neighbour would send them back.
+  - Once a daemon is there again, with O(state=back), it opens the gate.
+  - Where the wait fails, neither leadership nor the gate has changed. A run that was interrupted is repeated as a whole.
+version_added: 0.1.0
+author:
+  - The pi-controller maintainers (@pi-controller)
+extends_documentation_fragment:
+  - pi_controller.raft_migration.rest
+  - pi_controller.raft_migration.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - In check mode nothing is waited for but O(wait_for).
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  urls:
+    required: true
+  state:
+    description: Whether the Pi's clients are routed away from its member, or back to it.
+    type: str
+    choices: [away, back]
+    required: true
+  wait_for:
+    description: Conditions that must all hold in one look, those of M(pi_controller.raft_migration.raft_info).
+    type: dict
+    suboptions:
+      leader:
+        description: One leader that a majority of the voters follows.
+        type: bool
+        default: false
+      voters:
+        description: Exactly so many voters.
+        type: int
+      caught_up:
+        description: Every voter has caught up.
+        type: bool
+        default: false
+      caught_up_at:
+        description: The voters on these hosts have caught up.
+        type: list
+        elements: str
+      answered:
+        description: Every URL answers.
+        type: bool
+        default: false
+      leader_id_not:
+        description: There is a leader, and it is another member than this one.
+        type: str
+  wait_timeout:
+    description: Seconds to wait for O(wait_for); V(0) is one look.
+    type: float
+    default: 0
+  hosts:
+    description: Addresses by the names that the hosts have in the inventory, for RV(leader).
+    type: dict
+  same_members:
+    description: Once O(wait_for) holds, the members have to be these, or the module fails.
+    type: dict
+    suboptions:
+      members:
+        description: The address of each member by its ID. Empty allows any.
+        type: dict
+        required: true
+      next_step:
+        description: What the failure says is to be done next.
+        type: str
+  address:
+    description: Address of this Pi. Required with O(state=away).
+    type: str
+  own_url:
+    description:
+      - The URL among O(urls) of this Pi's own daemon. With O(state=away) a wait that fails is no failure where it does not answer.
+        That daemon was stopped by an earlier run, and there is nothing more to lose.
+    type: str
+  successor:
+    description:
+      - Address of the Pi whose member is to lead, where this one does and its release can hand leadership over. Without it
+        leadership stays.
+    type: str
+  keep_leaders_gate:
+    description:
+      - With O(state=away) the gate stays as it is where leadership was to go to O(successor) and the release cannot hand it over.
+        Writes wait from its closing on then, so whoever calls may have something to do before. RV(gate) is null in that case.
+    type: bool
+    default: false
+  gate:
+    description:
+      - The gate to set. Without it the gate stays as it is.
+    type: dict
+    suboptions:
+      state:
+        description: What clients meet, as in M(pi_controller.raft_migration.traffic_gate).
+        type: str
+        choices: [open, fenced, forwarded]
+        required: true
+      ports:
+        description: The ports, as in M(pi_controller.raft_migration.traffic_gate).
+        type: list
+        elements: dict
+        suboptions:
+          standard:
+            description: The port clients know.
+            type: int
+            required: true
+          temporary:
+            description: The pod's port on the same Pi.
+            type: int
+            required: true
+      forward_to:
+        description: Address of the other Pi, or one of each family, required with V(forwarded).
+        type: list
+        elements: str
+      established:
+        description: What becomes of established connections, as in M(pi_controller.raft_migration.traffic_gate).
+        type: str
+        choices: [reset, finish, keep]
+        default: reset
+      patience:
+        description: How long V(finish) waits at most, in seconds.
+        type: float
+        default: 0.5
+      persist:
+        description: Whether the state outlives a reboot of the Pi.
+        type: bool
+        default: false
+seealso:
+  - module: pi_controller.raft_migration.raft_info
+  - module: pi_controller.raft_migration.raft_membership
+  - module: pi_controller.raft_migration.traffic_gate
+"""
+
+EXAMPLES = r"""
+- name: Before the daemon on pi-2 stops
+  pi_controller.raft_migration.member_traffic:
+    state: away
+    urls: "{{ raft_urls }}"
+    address: 10.77.0.12
+    successor: 10.77.0.13
+    wait_for:
+      leader: true
+      caught_up_at: [10.77.0.11, 10.77.0.13]
+    wait_timeout: 60
+    gate:
+      state: forwarded
+      forward_to: 10.77.0.13
+      ports:
+        - {standard: 8080, temporary: 8082}
+      persist: true
+
+- name: Once it is back
+  pi_controller.raft_migration.member_traffic:
+    state: back
+    urls: "{{ raft_urls }}"
+    wait_for:
+      leader: true
+      voters: 3
+      caught_up: true
+    wait_timeout: 60
+    gate:
+      state: open
+"""
+
+RETURN = r"""
+leader:
+  description: The one leader that was waited for, or null, with C(id), C(address), C(url), and C(host) where O(hosts) is given.
+  returned: always
+  type: dict
+  sample: {"id": "pi-1", "address": "10.77.0.11:9091", "url": "http://10.77.0.11:8080"}
+members:
+  description: The members, as M(pi_controller.raft_migration.raft_info) gives them.
+  returned: always
+  type: list
+  elements: dict
+capabilities:
+  description: Optional calls of the leader's release.
+  returned: when what was waited for has come
+  type: list
+  elements: str
+unanswered:
+  description: URLs without an answer, with the error.
+  returned: always
+  type: list
+  elements: dict
+steps:
+  description: What was done; in check mode what would be.
+  returned: always
+  type: list
+  elements: str
+  sample: ["hand leadership to pi-3", "set the gate to forwarded"]
+gate:
+  description: The gate, as M(pi_controller.raft_migration.traffic_gate) returns it; null where this run has not looked at it.
+  returned: always
+  type: dict
+  contains:
+    state: {type: str, description: The state read back from the kernel.}
+    began: {type: float, description: "When the change began, by the Pi's clock, in seconds since the epoch."}
+    ended: {type: float, description: "When the gate was what it is, by the Pi's clock, in seconds since the epoch."}
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core.addresses import normal
+from ..module_utils._core.failures import MigrationError
+from ..module_utils._core.modules import explained, run_module
+from ..module_utils._daemon.drivers import rest_options
+from ..module_utils._gate.options import GATE
+from ..module_utils._lease.gate import apply_option
+from ..module_utils._raft.awaited import WAIT, await_cluster
+from ..module_utils._raft.cluster import host_of
+from ..module_utils._raft.request import MembershipRequest
+
+# Seconds, as raft_membership has them.
+HANDING_OVER: dict[str, Any] = {"wait_leader": 30.0, "wait_for_listener": 0.0, "wait_caught_up": 60.0}
+
+
+class MemberTraffic:
+    """One Pi's clients, whether its member leads, and what the cluster has to be for either to change."""
+
+    # Where tests have another one.
+    apply_gate = staticmethod(apply_option)
+
+    def __init__(self, module: AnsibleModule, result: dict[str, Any]) -> None:
+        self.module, self.result = module, result
+        self.params: dict[str, Any] = module.params
+        result.update(steps=[], gate=None)
+
+    def run(self) -> None:
+        self._wait()
+        if self.params["state"] == "back" or self._hand_over() or not self.params["keep_leaders_gate"]:
+            self._set_gate()
+
+    def _wait(self) -> None:
+        try:
+            await_cluster(self.params, self.result)
+        except MigrationError:
+            if self.params["state"] == "back" or not self._is_silent():
+                raise
+
+    def _is_silent(self) -> bool:
+        """Whether this Pi's own daemon does not answer."""
+        return self.params["own_url"] in [unanswered["url"] for unanswered in self.result.get("unanswered", ())]
+
+    def _hand_over(self) -> bool:
+        """Whether no member leads here any more, or one that was stopped already."""
+        leader, successor = self.result.get("leader"), self.params["successor"]
+        if not successor or not leader or host_of(leader["address"]) != normal(self.params["address"]):
+            return True
+        if "transfer" not in self.result.get("capabilities", ()):
+            return self._is_silent()
+        found = [member["id"] for member in self.result["members"] if host_of(member["address"]) == normal(successor)]
+        if not found:
+            raise MigrationError(
+                f"no member is at {successor}, which is to lead in place of {leader['id']}",
+                seen=[member["address"] for member in self.result["members"]],
+                wanted=f"a member at {successor}",
+                next_step="set pi_controller_address of that Pi to the address that its daemon advertises",
+            )
+        wanted = {**self.params, **HANDING_OVER, "state": "leader", "node_id": found[0], "address": None}
+        request = MembershipRequest(wanted, self.module.check_mode)
+
+        def work() -> bool:
+            request.run()
+            return bool(request.result()["changed"])
+
+        self._step(f"hand leadership to {found[0]}", work)
+        return True
+
+    def _set_gate(self) -> None:
+        wanted = self.params["gate"]
+        if wanted is None:
+            return
+
+        def work() -> bool:
+            self.result["gate"] = self.apply_gate(self.module, wanted)
+            self.result["diff"] = self.result["gate"].pop("diff")
+            return bool(self.result["gate"]["changed"])
+
+        self._step(f"set the gate to {wanted['state']}", work)
+
+    def _step(self, name: str, work: Callable[[], bool]) -> None:
+        """Do it, note it where it has changed something, and have a failure say at which step that was."""
+        try:
+            changed = work()
+        except (MigrationError, OSError) as error:
+            failed = explained(error, name)
+            raise MigrationError(
+                str(failed) if failed is not error else f"{name}: {error}",
+                **{key: value for key, value in failed.failure.items() if value is not None},
+            ) from error
+        if changed:
+            self.result["steps"].append(name)
+            self.result["changed"] = True
+
+
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    MemberTraffic(module, result).run()
+
+
+def define_module() -> AnsibleModule:
+    return AnsibleModule(
+        argument_spec={
+            **rest_options(),
+            "state": {"type": "str", "choices": ["away", "back"], "required": True},
+            **WAIT,
+            "same_members": {
+                "type": "dict",
+                "options": {"members": {"type": "dict", "required": True}, "next_step": {"type": "str"}},
+            },
+            "address": {"type": "str"},
+            "own_url": {"type": "str"},
+            "successor": {"type": "str"},
+            "keep_leaders_gate": {"type": "bool", "default": False},
+            "gate": GATE,
+        },
+        required_if=[("state", "away", ["address"])],
+        supports_check_mode=True,
+    )
+
+
+def main() -> None:
+    module = define_module()
+    run_module(module, run, doing=f"routing this Pi's clients {module.params['state']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Pi's clients go when the cluster allows it, and come back when it is whole again. tests/network has a real gate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from conftest import import_plugin
+from fake_raft import FakeCluster
+
+member_traffic = import_plugin("modules.member_traffic")
+failures = import_plugin("module_utils._core.failures")
+GATE = {"state": "forwarded", "ports": [{"standard": 8080, "temporary": 8082}], "forward_to": "192.0.2.99"}
+
+
+def fall_behind(cluster: FakeCluster) -> None:
+    """n3 does not apply what has been committed."""
+    cluster.commit += 1
+    cluster.nodes["n3"].pending = 1000
+
+
+class Gate:
+    """The kernel's gate, as far as the module asks for it; it may break when it is set."""
+
+    def __init__(self) -> None:
+        self.state = "open"
+        self.breaks = False
+        self.asked = 0
+
+    def apply(self, module: Any, wanted: Any) -> dict[str, Any]:
+        self.asked += 1
+        if self.breaks:
+            raise failures.MigrationError("the kernel says no", next_step="look at nft")
+        before, after = self.state, wanted["state"]
+        self.state = before if module.check_mode else after
+        return {
+            "changed": before != after,
+            "state": after,
+            "began": 1.5,
+            "ended": 2.5,
+            "diff": {"before": before, "after": after},
+        }
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    found = Gate()
+    monkeypatch.setattr(member_traffic.MemberTraffic, "apply_gate", staticmethod(found.apply))
+    return found
+
+
+@pytest.fixture
+def away(run_module: Any, cluster: FakeCluster, gate: Gate) -> Any:
+    """The clients of n1, which leads, are routed away; n2 is its neighbour."""
+
+    def run(check_mode: bool = False, **more: Any) -> dict[str, Any]:
+        given = {
+            "state": "away",
+            "urls": cluster.urls,
+            "address": "127.0.2.1",
+            "successor": "127.0.2.2",
+            "wait_for": {"leader": True, "caught_up_at": ["127.0.2.2", "127.0.2.3"]},
+            "wait_timeout": 0.3,
+            "keep_leaders_gate": True,
+            "gate": GATE,
+            **more,
+        }
+        result: dict[str, Any] = run_module("member_traffic", given, check_mode=check_mode)
+        return result
+
+    return run
+
+
+def test_leadership_goes_first_then_the_gate_closes(away: Any, cluster: FakeCluster, gate: Gate) -> None:
+    states: list[str] = []
+    cluster.before_change = lambda _node, _method, _path: states.append(gate.state)
+    result = away()
+    assert (cluster.leader, gate.state, states) == ("n2", "forwarded", ["open"])
+    assert result["steps"] == ["hand leadership to n2", "set the gate to forwarded"]
+    assert result["leader"]["id"] == "n1", "what was seen before"
+    assert (result["changed"], result["gate"]["began"]) == (True, 1.5)
+    again = away()
+    assert (again["changed"], again["steps"]) == (False, [])
+
+
+def test_a_wait_that_fails_changes_nothing(away: Any, cluster: FakeCluster, gate: Gate) -> None:
+    cluster.nodes["n3"].alive = False
+    result = away()
+    assert "caught_up_at" in result["msg"]
+    assert (cluster.leader, gate.state, cluster.changes) == ("n1", "open", [])
+
+
+def test_a_daemon_that_was_stopped_already_has_nothing_to_lose(away: Any, cluster: FakeCluster, gate: Gate) -> None:
+    cluster.nodes["n1"].alive = False
+    fall_behind(cluster)
+    assert away()["failed"] is True
+    assert away(own_url=cluster.urls[1])["failed"] is True, "another one does not count"
+    result = away(own_url=cluster.urls[0])
+    assert "failed" not in result, result
+    assert (gate.state, cluster.changes) == ("forwarded", [])
+
+
+@pytest.mark.parametrize(("leads", "keeps"), [(True, True), (True, False), (False, True)])
+def test_a_leader_that_cannot_hand_over_may_keep_its_clients(
+    gate: Gate, away: Any, cluster: FakeCluster, leads: bool, keeps: bool
+) -> None:
+    cluster.profile = "upstream"
+    if not leads:
+        cluster.elect("n3")
+    result = away(keep_leaders_gate=keeps)
+    assert "failed" not in result, result
+    assert cluster.changes == []
+    assert (gate.state, gate.asked) == (("open", 0) if leads and keeps else ("forwarded", 1))
+    assert (result["gate"] is None) == (leads and keeps)
+
+
+@pytest.mark.parametrize("more", [{"gate": None}, {"successor": None}, {"gate": None, "successor": None}])
+def test_without_a_gate_or_a_successor_that_step_is_left_out(
+    away: Any, cluster: FakeCluster, gate: Gate, more: dict[str, Any]
+) -> None:
+    result = away(**more)
+    assert cluster.leader == ("n1" if "successor" in more else "n2")
+    assert gate.state == ("open" if "gate" in more else "forwarded")
+    assert len(result["steps"]) == 2 - len(more)
+
+
+def test_a_run_that_broke_between_the_steps_is_repeated_as_a_whole(away: Any, cluster: FakeCluster, gate: Gate) -> None:
+    gate.breaks = True
+    broken = away()
+    assert broken["msg"] == "set the gate to forwarded: the kernel says no. Next: look at nft"
+    assert (broken["changed"], broken["steps"], cluster.leader) == (True, ["hand leadership to n2"], "n2")
+    gate.breaks = False
+    result = away()
+    assert (result["steps"], cluster.leader, gate.state) == (["set the gate to forwarded"], "n2", "forwarded")
+
+
+def test_a_transfer_that_fails_leaves_the_gate_open(away: Any, cluster: FakeCluster, gate: Gate) -> None:
+    cluster.before_change = lambda _node, _method, _path: (422, {"error": "not now"})
+    result = away()
+    assert result["msg"].startswith("hand leadership to n2: ")
+    assert (cluster.leader, gate.state, gate.asked) == ("n1", "open", 0)
+
+
+def test_a_successor_that_is_no_member_is_named(away: Any, gate: Gate) -> None:
+    result = away(successor="127.0.2.9")
+    assert "no member is at 127.0.2.9" in result["msg"]
+    assert gate.asked == 0
+
+
+def test_check_mode_predicts_and_changes_nothing(away: Any, cluster: FakeCluster, gate: Gate) -> None:
+    result = away(check_mode=True)
+    assert (result["changed"], result["diff"]) == (True, {"before": "open", "after": "forwarded"})
+    assert result["steps"] == ["hand leadership to n2", "set the gate to forwarded"]
+    assert (cluster.leader, gate.state) == ("n1", "open")
+
+
+def test_clients_come_back_once_the_same_members_have_caught_up(
+    run_module: Any, cluster: FakeCluster, gate: Gate
+) -> None:
+    gate.state = "forwarded"
+    given = {
+        "state": "back",
+        "urls": cluster.urls,
+        "wait_for": {"leader": True, "voters": 3, "caught_up": True},
+        "wait_timeout": 0.3,
+        "gate": {"state": "open"},
+    }
+    two = {"n1": "127.0.2.1:9092", "n2": "127.0.2.2:9092"}
+    others = {"members": two, "next_step": "look for a changed ID"}
+    result = run_module("member_traffic", {**given, "same_members": others})
+    assert result["msg"].endswith("Next: look for a changed ID")
+    # What was seen by then is returned as with every failure.
+    assert [member["id"] for member in result["members"]] == ["n1", "n2", "n3"]
+    fall_behind(cluster)
+    assert "caught_up" in run_module("member_traffic", given)["msg"]
+    assert (gate.state, gate.asked) == ("forwarded", 0)
+    cluster.nodes["n3"].pending = 1
+    members = {"members": {**two, "n3": "127.0.2.3:9092"}}
+    result = run_module("member_traffic", {**given, "same_members": members})
+    assert (gate.state, result["steps"], result["gate"]["ended"]) == ("open", ["set the gate to open"], 2.5)
+    assert cluster.leader == "n1"
