@@ -98,7 +98,7 @@ EXAMPLES = r"""
 - name: Write the report
   pi_controller.raft_migration.migration_report:
     status: "{{ raft_migration_status }}"
-    hosts: "{{ ansible_play_hosts_all | pi_controller.raft_migration.by_host(hostvars, 'raft_migration_seen') }}"
+    hosts: "{{ raft_migration_seen }}"
     config: "{{ raft_migration }}"
     watch_dir: ~/.local/state/pi-controller-migration/watch
     dest: ~/.local/state/pi-controller-migration/reports

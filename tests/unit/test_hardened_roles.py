@@ -168,12 +168,15 @@ def test_l1_the_proof_comes_before_anything_is_opened_or_taken(evaluate: Callabl
         "raft_migration_phase": "cutover",
         "raft_migration_recorded": unproven,
         "raft_migration_peers": [],
-        "raft_migration": {"strategy": "parallel"},
+        "raft_migration": {"strategy": "parallel", "safety": {"require_confirmation": True}},
+        "confirm": "yes",
     }
     proven = {**case, "raft_migration_recorded": {**unproven, "opening_unproven": False}}
     other, refused = {**case, "raft_migration_phase": "cleanup"}, {**case, "raft_migration_peers": ["localhost"]}
-    found = evaluate("run", "{{ raft_migration_phase_files }}", [case, proven, other, refused])
-    assert found == [["opened.yml", "phase_begun.yml"], ["phase_begun.yml"], ["phase_begun.yml"], ["phase_refused.yml"]]
+    unconfirmed = {**case, "confirm": False}
+    found = evaluate("run", "{{ raft_migration_phase_files }}", [case, proven, other, refused, unconfirmed])
+    assert found[:3] == [["opened.yml", "phase_begun.yml"], ["phase_begun.yml"], ["phase_begun.yml"]]
+    assert found[3:] == [["phase_refused.yml"], ["phase_unconfirmed.yml"]]
     (include,) = tasks_of("run/tasks/phase.yml")
     assert include["loop"].startswith("{{ raft_migration_phase_files |")
     (back,) = tasks_of("run/tasks/back.yml")

@@ -183,7 +183,7 @@ class World:
                     "standard_ports": {"rest": 8080, "grpc": 9090, "raft": 9091},
                     "temporary_ports": {"rest": 8082, "grpc": 9093, "raft": 9092},
                     "timeouts_seconds": {"health_timeout": 1, "phase_timeout": 600},
-                    "safety": {"watch": True},
+                    "safety": {"watch": True, "require_confirmation": False},
                 },
                 "raft_migration_endpoint": {"ip": ADDRESSES[pi]},
             }
