@@ -44,6 +44,11 @@ options:
       patched: As in O(definition), if it exists. One that is missing is not made.
       absent: Gone, and the objects it owns before it.
     default: present
+  create_namespace:
+    description:
+      - Labels of the namespace of O(definition), which is made first where it is missing. One that exists already stays as it is.
+      - In check mode the API server predicts nothing in a namespace that does not exist, so O(definition) is what there would be.
+    type: dict
   wait_timeout:
     description: Seconds to wait until it is gone, with O(state=absent).
     type: int
@@ -80,14 +85,14 @@ failure:
   type: dict
 """
 
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
-from ..module_utils._kube.api import connect
+from ..module_utils._kube.api import KubeApi, connect
 from ..module_utils._kube.objects import PREFIXES, ObjectEditor, content
 
 SPEC: dict[str, Any] = {
@@ -95,6 +100,7 @@ SPEC: dict[str, Any] = {
         **AUTH_ARG_SPEC,
         "definition": {"type": "dict", "required": True},
         "state": {"type": "str", "choices": ["present", "created", "patched", "absent"], "default": "present"},
+        "create_namespace": {"type": "dict"},
         "wait_timeout": {"type": "int", "default": 90},
     },
     "supports_check_mode": True,
@@ -108,18 +114,42 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
         raise MigrationError(
             f"definition needs metadata.name and a kind, one of {', '.join(PREFIXES)}; it has {definition.get('kind')}"
         )
-    editor = ObjectEditor(connect(module), definition, dry_run=module.check_mode)
+    api = connect(module)
+    labels = module.params["create_namespace"]
+    made = labels is not None and make_namespace(
+        api, definition["metadata"].get("namespace"), labels, module.check_mode
+    )
+    if made and module.check_mode:
+        result.update(changed=True, resources=[definition])
+        set_diff(module, result, definition, {}, content(definition))
+        return
+    editor = ObjectEditor(api, definition, dry_run=module.check_mode)
     if state == "absent":
         before, after = editor.delete(module.params["wait_timeout"]), None
     else:
         before, after = editor.put(create=state != "patched", change=state != "created")
     seen, wanted = content(before), content(after)
-    result["changed"] = seen != wanted or (before is None) != (after is None)
+    result["changed"] = made or seen != wanted or (before is None) != (after is None)
     result["resources"] = [after] if after is not None else []
+    set_diff(module, result, definition, seen, wanted)
+
+
+def make_namespace(api: KubeApi, name: Optional[str], labels: dict[str, str], dry_run: bool) -> bool:
+    """Whether it was missing. One that is there stays as it is."""
+    if not name:
+        raise MigrationError("create_namespace is for an object in a namespace; definition has no metadata.namespace")
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    before, _after = ObjectEditor(api, namespace, dry_run=dry_run).put(create=True, change=False)
+    return before is None
+
+
+def set_diff(
+    module: AnsibleK8SModule, result: dict[str, Any], definition: dict[str, Any], before: Any, after: Any
+) -> None:
     if module._diff:
         metadata = definition["metadata"]
         named = " ".join(filter(None, (definition["kind"], metadata.get("namespace"), metadata["name"])))
-        result["diff"] = {"before_header": named, "after_header": named, "before": seen, "after": wanted}
+        result["diff"] = {"before_header": named, "after_header": named, "before": before, "after": after}
 
 
 def main() -> None:

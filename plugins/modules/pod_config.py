@@ -73,6 +73,20 @@ options:
     description: The same for the end.
     type: dict
     default: {}
+  pods_folder:
+    description: The pod's data folder, to be made with mode 0700 where it is missing, as are the folders above it. Without it no folder is made.
+    type: dict
+    suboptions:
+      path:
+        description: The folder.
+        type: path
+        required: true
+      owner:
+        description: Number of the user that it belongs to. Without it that stays as it is.
+        type: int
+      group:
+        description: Number of its group. Without it that stays as it is.
+        type: int
 """
 
 EXAMPLES = r"""
@@ -101,7 +115,7 @@ failure:
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -125,8 +139,26 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
         diff=[{"before_header": change.header, "after_header": change.header, "before": change.before, "after": change.after}
               for change in changes],
     )  # fmt: skip
+    if given["pods_folder"]:
+        result["changed"] = make_folder(module, **given["pods_folder"]) or result["changed"]
     if not module.check_mode:
         files.write(changes)
+
+
+def make_folder(module: AnsibleModule, path: str, owner: Optional[int], group: Optional[int]) -> bool:
+    """Make the folder as it has to be for the pod; whether that changes anything. A new one has its mode from the moment it exists."""
+    folder = Path(path)
+    new = [each for each in (*reversed(folder.parents), folder) if not each.exists()]
+    if new and module.check_mode:
+        return True
+    for each in new:
+        each.mkdir(mode=0o700)
+    changed = bool(new)
+    for each in new or [folder]:
+        changed = module.set_mode_if_different(str(each), 0o700, changed)
+        changed = module.set_owner_if_different(str(each), owner, changed)
+        changed = module.set_group_if_different(str(each), group, changed)
+    return changed
 
 
 def define_module() -> AnsibleModule:
@@ -143,6 +175,14 @@ def define_module() -> AnsibleModule:
             "standard_ports": {"type": "dict", "required": True},
             "temporary_env": {"type": "dict", "default": {}},
             "standard_env": {"type": "dict", "default": {}},
+            "pods_folder": {
+                "type": "dict",
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "owner": {"type": "int"},
+                    "group": {"type": "int"},
+                },
+            },
         },
         supports_check_mode=True,
     )

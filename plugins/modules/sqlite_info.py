@@ -45,6 +45,19 @@ options:
     type: list
     elements: str
     default: []
+  expected:
+    description:
+      - What the content has to be, or the module fails. With O(against) it may differ from that in O(volatile_columns) alone, and is only
+        compared with it where the digest is another.
+    type: dict
+    suboptions:
+      digest:
+        description: RV(digest) as it was before.
+        type: str
+        required: true
+      next_step:
+        description: What the failure says is to be done next.
+        type: str
   integrity:
     description: Whether to run SQLite's integrity check as well and fail when it finds something.
     type: bool
@@ -155,10 +168,11 @@ failure:
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
 from ..module_utils._sqlite.look import look_at
 
@@ -174,9 +188,26 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
             params["integrity"],
             against,
             params["volatile_columns"],
+            params["expected"]["digest"] if params["expected"] else None,
         )
     )
+    if params["expected"]:
+        check(params["path"], result, **params["expected"])
     result["elapsed"] = round(time.monotonic() - started, 3)
+
+
+def check(path: str, found: dict[str, Any], digest: str, next_step: Optional[str]) -> None:
+    """Raise MigrationError where the content is not the expected one."""
+    comparison = found.get("comparison")
+    if found["digest"] == digest or (comparison and comparison["equal"]):
+        return
+    differ = f" ({comparison['rows']} rows differ)" if comparison else ""
+    raise MigrationError(
+        f"{path} holds content {found['digest']}, wanted {digest}{differ}",
+        seen=found["digest"],
+        wanted=digest,
+        next_step=next_step,
+    )
 
 
 def main() -> None:
@@ -186,6 +217,10 @@ def main() -> None:
             "against": {"type": "path"},
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
             "volatile_columns": {"type": "list", "elements": "str", "default": []},
+            "expected": {
+                "type": "dict",
+                "options": {"digest": {"type": "str", "required": True}, "next_step": {"type": "str"}},
+            },
             "integrity": {"type": "bool", "default": False},
             "busy_timeout": {"type": "float", "default": 10.0},
         },

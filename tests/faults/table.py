@@ -216,7 +216,7 @@ IN_TURNS = [
     # One bit of a row: in the backup before it is fetched, later in every copy kept so far, which no pod starts from. In transfer the
     # phase after it has to notice, so that one is among those that roll back.
     rolling("prepare",  "corrupt",     "kills", at="Backup | Write the manifest"),
-    rolling("validate", "corrupt",     "kills", at="Validate | Check that the trial pod has read the backup"),
+    rolling("validate", "corrupt",     "power", at="Validate | Report the cluster"),
     turn("corrupt",     "between",     1, "kills"),
     rolling("cleanup",  "corrupt",     "kills"),
 

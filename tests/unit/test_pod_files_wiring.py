@@ -33,7 +33,7 @@ def test_d1_the_files_are_written_before_the_pods_read_them() -> None:
     write, apply = tasks()
     assert "pi_controller.raft_migration.pod_config" in write
     assert "run_once" not in write
-    assert apply["pi_controller.raft_migration.k8s_object"] == {"definition": "{{ raft_migration_daemonset }}"}
+    assert apply["pi_controller.raft_migration.k8s_object"]["definition"] == "{{ raft_migration_daemonset }}"
     template = (ROLE / "templates/daemonset.yml.j2").read_text(encoding="utf-8")
     assert "['--config', raft_migration_pod_config_mount ~ '/' ~ raft_migration_pod_config_file]" in template
     assert "{name: pod-config, mountPath: {{ raft_migration_pod_config_mount }}, readOnly: true}" in template

@@ -24,8 +24,12 @@ def look_at(
     integrity: bool,
     against: Path | None,
     volatile: Sequence[str] = (),
+    unless_digest: str | None = None,
 ) -> dict[str, Any]:
-    """The result of sqlite_info but for `elapsed`. Raises SqliteError, and OSError where a file cannot be read."""
+    """The result of sqlite_info but for `elapsed`. Raises SqliteError, and OSError where a file cannot be read.
+
+    Content of the digest `unless_digest` is not compared with `against`.
+    """
     with isolated(path, busy_timeout) as (connection, waited):
         if integrity:
             check_integrity(connection, path)
@@ -35,7 +39,7 @@ def look_at(
             "journal_mode": pragma(connection, "journal_mode"),
             "writes_waited": round(waited, 3),
         }
-        if against:
+        if against and (unless_digest is None or found["digest"] != unless_digest):
             found["comparison"] = difference(connection, against, exclude, busy_timeout, volatile)
     return found
 

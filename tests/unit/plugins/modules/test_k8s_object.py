@@ -171,3 +171,27 @@ def test_an_object_is_read(kube, run_module):
         found["metadata"]["name"] for found in run_module("k8s_object_info", {**read, "name": NAME})["resources"]
     ] == [NAME]
     assert run_module("k8s_object_info", {**read, "name": "other"})["resources"] == []
+
+
+def test_a_missing_namespace_is_made_first_and_a_present_one_is_kept(kube, run_module):
+    given = {"definition": daemonset(selector={}), "create_namespace": PRIVILEGED}
+    predicted = run_module("k8s_object", given, check_mode=True, diff=True)
+    assert predicted["changed"]
+    assert predicted["resources"] == [given["definition"]]
+    assert predicted["diff"]["after"]["spec"] == {"selector": {}}
+    assert not kube.objects
+
+    assert run_module("k8s_object", given)["changed"]
+    path = f"/api/v1/namespaces/{NAMESPACE}"
+    assert list(kube.objects) == [path, PATH]
+    assert kube.objects[path]["metadata"]["labels"] == PRIVILEGED
+
+    kube.objects[path]["metadata"]["labels"] = {"team": "green"}
+    again = run_module("k8s_object", given)
+    assert (again["changed"], kube.objects[path]["metadata"]["labels"]) == (False, {"team": "green"})
+
+
+def test_an_object_without_a_namespace_has_none_to_make(kube, run_module):
+    result = run_module("k8s_object", {"definition": namespace(), "create_namespace": PRIVILEGED})
+    assert "no metadata.namespace" in result["msg"]
+    assert not kube.objects

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,38 @@ def test_d1_a_file_that_cannot_be_changed_is_refused_unseen(
     assert result["failed"] is True
     assert "line 1" in result["msg"]
     assert SECRET not in json.dumps(result)
+
+
+@pytest.mark.parametrize("above", ["", "above/"])
+def test_the_pods_folder_is_made_for_the_pods_user(
+    run_module: Callable[..., dict[str, Any]], options: dict[str, Any], tmp_path: Path, above: str
+) -> None:
+    folder = tmp_path / f"{above}pods"
+    user, group = tmp_path.stat().st_uid, tmp_path.stat().st_gid
+    given = {**options, "pods_folder": {"path": str(folder), "owner": user, "group": group}}
+    assert run_module("pod_config", given, check_mode=True)["changed"] is True
+    assert not folder.exists()
+    assert run_module("pod_config", given)["changed"] is True
+    for made in (folder, folder.parent) if above else (folder,):
+        assert (made.stat().st_mode & 0o777, made.stat().st_uid, made.stat().st_gid) == (0o700, user, group)
+    assert run_module("pod_config", given)["changed"] is False
+    (folder / "pi-controller.db").write_text("kept")
+    folder.chmod(0o755)
+    assert run_module("pod_config", given, check_mode=True)["changed"] is True
+    assert run_module("pod_config", given)["changed"] is True
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "pi-controller.db").read_text() == "kept"
+
+
+def test_folders_above_the_pods_can_be_entered_by_its_user(
+    run_module: Callable[..., dict[str, Any]],
+    options: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(os, "lchown", lambda path, user, group: given.append((os.fsdecode(path), user, group)))
+    folder = tmp_path / "above/pods"
+    run_module("pod_config", {**options, "pods_folder": {"path": str(folder), "owner": 4711, "group": 4712}})
+    wanted = [(str(path), *ids) for path in (folder.parent, folder) for ids in ((4711, -1), (-1, 4712))]
+    assert given == wanted

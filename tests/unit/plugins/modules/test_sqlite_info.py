@@ -114,3 +114,19 @@ def test_a_hundred_thousand_rows_take_seconds(run_module, tmp_path):
 
     assert result["comparison"]["tables"]["nodes"]["changed"] == 1000
     assert time.monotonic() - began < 10, "generous: a busy machine, and a Pi is no faster"
+
+
+def test_expected_content_may_differ_in_volatile_columns_alone(run_module, live, tmp_path):
+    backup = make(tmp_path / "backup.db")
+    digest = info(run_module, live)["digest"]
+    expected = {"digest": digest, "next_step": "take another image"}
+    same = info(run_module, live, against=str(backup), expected=expected)
+    assert "failed" not in same
+    assert "comparison" not in same, "what is equal is not compared"
+    execute(live, "UPDATE nodes SET name = 'renamed' WHERE id = (SELECT MIN(id) FROM nodes)")
+    volatile = {"against": str(backup), "volatile_columns": ["nodes.name"], "expected": expected}
+    assert info(run_module, live, **volatile)["comparison"]["equal"] is True
+    failed = info(run_module, live, against=str(backup), expected=expected)
+    assert f"live.db holds content {failed['digest']}, wanted {digest} (1 rows differ)" in failed["msg"]
+    assert failed["msg"].endswith("Next: take another image")
+    assert f"wanted {digest}. Next" in info(run_module, live, expected=expected)["msg"]
