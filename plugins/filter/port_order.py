@@ -12,37 +12,41 @@ author:
   - The pi-controller maintainers (@pi-controller)
 description:
   - First the Pis that an earlier run left half-way, then the followers, the leader last.
-positional: _input, leader
+positional: _input, addresses, port
 options:
   _input:
     description: >-
-      For each host whether its pod has C(moved) to the standard ports, and whether the leader has C(reached) it.
+      The pods' cluster as each host has seen it, a result of M(pi_controller.raft_migration.raft_info) with C(leader.host) by host.
     type: dict
     required: true
-  leader:
-    description: The host whose pod leads.
-    type: str
+  addresses:
+    description: The address of each host.
+    type: dict
+    required: true
+  port:
+    description: The standard Raft port.
+    type: int
     required: true
 """
 
 EXAMPLES = r"""
 - name: Show the order
   ansible.builtin.debug:
-    msg: "{{ pods | pi_controller.raft_migration.port_order('pi-1') | join(', ') }}"
+    msg: "{{ looks | pi_controller.raft_migration.port_order(addresses, 9091) | map(attribute='host') | join(', ') }}"
 """
 
 RETURN = r"""
 _value:
-  description: Every host once.
+  description: Every host once, C(host), and whether its pod has C(moved) to the standard ports.
   type: list
-  elements: str
+  elements: dict
 """
 
 from typing import Any, Callable
 
-from ..module_utils._raft.port_order import port_order
+from ..module_utils._raft.port_order import port_turns
 
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"port_order": port_order}
+        return {"port_order": port_turns}

@@ -36,9 +36,14 @@ options:
   urls:
     required: true
   node_id:
-    description: Raft ID of the member.
+    description: Raft ID of the member. Required, but with O(manifest).
     type: str
-    required: true
+  manifest:
+    description:
+      - A JSON file on this host with C(members), each with C(id) and C(address), as of before the migration.
+      - Without O(node_id) the member is the one on the host of O(address) in there. A run that was stopped between removing and adding
+        a member has left none to know its ID from.
+    type: path
   address:
     description: Raft address of the member, C(ip:port). Required with O(state=present).
     type: str
@@ -145,17 +150,27 @@ failure:
   type: dict
 """
 
+import json
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
+from ..module_utils._core.safe_open import read_bytes
 from ..module_utils._daemon.drivers import rest_options
+from ..module_utils._raft.cluster import host_of
 from ..module_utils._raft.request import MembershipRequest
+
+MAX_MANIFEST = 1 << 20
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
-    request = MembershipRequest(module.params, module.check_mode)
+    wanted = module.params
+    if not wanted["node_id"]:
+        wanted = {**wanted, "node_id": id_in(Path(wanted["manifest"]), wanted["address"])}
+    request = MembershipRequest(wanted, module.check_mode)
     try:
         request.run()
     finally:
@@ -163,11 +178,32 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
         result.update(request.result())
 
 
+def id_in(manifest: Path, address: str) -> str:
+    """The ID of the member on the host of this address. Raises MigrationError where the manifest has none."""
+    try:
+        members = json.loads(read_bytes(manifest, MAX_MANIFEST))["members"]
+        found = [str(member["id"]) for member in members if host_of(str(member["address"])) == host_of(address)]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MigrationError(
+            f"{manifest} is not a manifest: {error}",
+            next_step="copy the manifest of another Pi there, then run the same command again",
+        ) from error
+    if len(found) != 1:
+        raise MigrationError(
+            f"{manifest} has {len(found)} members on {host_of(address)}",
+            seen=found,
+            wanted=f"one member on {host_of(address)}",
+            next_step="add that member by hand, with the ID that it had before, then run the same command again",
+        )
+    return found[0]
+
+
 def define_module() -> AnsibleModule:
     return AnsibleModule(
         argument_spec={
             **rest_options(),
-            "node_id": {"type": "str", "required": True},
+            "node_id": {"type": "str"},
+            "manifest": {"type": "path"},
             "address": {"type": "str"},
             "state": {"type": "str", "choices": ["present", "absent", "leader"], "default": "present"},
             "replace": {"type": "bool", "default": False},
@@ -176,6 +212,8 @@ def define_module() -> AnsibleModule:
             "wait_leader": {"type": "float", "default": 30},
         },
         required_if=[("state", "present", ["address"])],
+        required_one_of=[("node_id", "manifest")],
+        required_by={"manifest": ["address"]},
         supports_check_mode=True,
     )
 

@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-import yaml
-from conftest import CHECKOUT, import_plugin
+from conftest import import_plugin
 
+module = import_plugin("module_utils._raft.port_order")
 OLD, NEW, OTHER = "10.77.0.1:9092", "10.77.0.1:9091", "10.77.0.11:9091"
 # What the list of members has for this Pi, who leads, and whether its pod has moved.
 MOVED: list[tuple[str | None, str, bool]] = [
@@ -23,21 +22,30 @@ MOVED: list[tuple[str | None, str, bool]] = [
 ]
 
 
-def case(member: str | None, leader: str) -> dict[str, Any]:
-    members = [{"address": address} for address in (OTHER, member) if address]
-    return {
-        "raft_migration": {"standard_ports": {"raft": 9091}},
-        "raft_migration_address": "10.77.0.1",
-        "raft_migration_clusters": {"new": {"leader": {"address": leader}, "members": members}},
+@pytest.mark.parametrize(("member", "leader", "moved"), MOVED)
+def test_a_moved_pod_is_known_by_its_member_or_leadership(member: str | None, leader: str, moved: bool) -> None:
+    members = [{"address": address, "in_contact": True} for address in (OTHER, member) if address]
+    looks = {"pi-1": {"leader": {"address": leader, "host": "pi-1"}, "members": members}}
+    assert module.port_turns(looks, {"pi-1": "10.77.0.1"}, 9091) == [{"host": "pi-1", "moved": moved}]
+
+
+def test_each_pi_is_where_it_says_and_the_first_says_who_leads() -> None:
+    addresses = {"pi-1": "10.77.0.11", "pi-2": "fd00:0::12", "pi-3": "10.77.0.13"}
+
+    def look(host: str, own: str, in_contact: bool, leader: str) -> dict[str, Any]:
+        return {"leader": {"address": own, "host": leader}, "members": [{"address": own, "in_contact": in_contact}]}
+
+    looks = {
+        "pi-1": look("pi-1", "10.77.0.11:9092", True, "pi-1"),
+        "pi-2": look("pi-2", "[fd00::12]:9091", True, "pi-2"),
+        "pi-3": look("pi-3", "10.77.0.13:9092", False, "pi-2"),
     }
-
-
-def test_a_moved_pod_is_known_by_its_member_or_leadership(evaluate: Callable[..., list[Any]]) -> None:
-    tasks = yaml.safe_load((CHECKOUT / "roles/port_migration/tasks/order.yml").read_text())
-    (place,) = [task for task in tasks if "raft_migration_pod_place" in task.get("ansible.builtin.set_fact", {})]
-    expression = place["ansible.builtin.set_fact"]["raft_migration_pod_place"]["moved"]
-    cases = [case(member, leader) for member, leader, _moved in MOVED]
-    assert evaluate("port_migration", expression, cases, place) == [moved for _member, _leader, moved in MOVED]
+    turns = module.port_turns(looks, addresses, 9091)
+    assert turns == [
+        {"host": "pi-2", "moved": True},
+        {"host": "pi-3", "moved": False},
+        {"host": "pi-1", "moved": False},
+    ]
 
 
 def pods(moved: tuple[str, ...] = (), unreached: tuple[str, ...] = ()) -> dict[str, dict[str, bool]]:
@@ -62,5 +70,4 @@ def pods(moved: tuple[str, ...] = (), unreached: tuple[str, ...] = ()) -> dict[s
 def test_half_way_first_then_followers_the_leader_last(
     places: dict[str, dict[str, bool]], leader: str, order: list[str]
 ) -> None:
-    port_order = import_plugin("filter.port_order").FilterModule().filters()["port_order"]
-    assert port_order(places, leader) == order
+    assert module.port_order(places, leader) == order

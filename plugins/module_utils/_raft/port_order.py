@@ -2,11 +2,40 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""In which order a port migration goes from Pi to Pi."""
+"""In which order a port migration goes from Pi to Pi, and whose pod has moved by then."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+from .._core.addresses import normal, with_port
+from .cluster import host_of
+
+
+def port_turns(looks: Mapping[str, Mapping[str, Any]], addresses: Mapping[str, str], port: int) -> list[dict[str, Any]]:
+    """The turn of each Pi, in their order: its `host`, and whether its pod has `moved` to the standard ports.
+
+    `looks` is what each Pi has seen of the pods' cluster, a result of `raft_info` with `leader.host` by host; `addresses` are those
+    of the Pis, `port` is the standard Raft port. Who leads is what the first of them has seen: two that saw different leaders would
+    disagree about whose turn it is.
+    """
+    pods = {host: _place(look, addresses[host], port) for host, look in looks.items()}
+    leader = next(iter(looks.values()))["leader"]["host"]
+    return [{"host": host, "moved": pods[host]["moved"]} for host in port_order(pods, leader)]
+
+
+def _place(look: Mapping[str, Any], address: str, port: int) -> dict[str, bool]:
+    """Where the list of members says that a Pi's pod is, and a leader where it really is.
+
+    One whose pod has moved may have been elected before its member was changed.
+    """
+    own = [member for member in look["members"] if host_of(member["address"]) == normal(address)]
+    known = [member["address"] for member in own] + [look["leader"]["address"]]
+    return {
+        "moved": with_port(address, port) in known,
+        "reached": any(member["in_contact"] for member in own),
+    }
 
 
 def port_order(pods: Mapping[str, Mapping[str, bool]], leader: str) -> list[str]:

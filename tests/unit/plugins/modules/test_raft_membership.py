@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -401,4 +402,46 @@ def test_a_node_that_cannot_be_checked_is_refused_first(change, cluster):
     result = change(cluster, urls=cluster.urls[::2], address="127.0.2.2:9091", replace=True)
     assert result["failed"] is True
     assert "none of the URLs is on 127.0.2.2" in result["msg"]
+    assert cluster.changes == []
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """As prepare has written it."""
+    path = tmp_path / "manifest.json"
+    path.write_text(
+        json.dumps({"members": [{"id": f"n{number}", "address": f"127.0.2.{number}:9091"} for number in (1, 2, 3)]})
+    )
+    return path
+
+
+def test_a_member_that_is_missing_is_known_from_the_manifest(change, cluster, manifest):
+    del cluster.members["n2"], cluster.sends_to["n2"]
+    cluster.nodes["n2"].listens = NEW
+    result = change(cluster, node_id=None, address=NEW, manifest=str(manifest))
+    assert result["changed"] is True, result
+    assert members(result)["n2"] == (NEW, True)
+
+
+def test_a_given_id_is_not_looked_for(change, cluster, tmp_path):
+    result = change(cluster, node_id="n2", address="127.0.2.2:9092", manifest=str(tmp_path / "gone.json"))
+    assert "failed" not in result, result
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('{"members": []}', "has 0 members on 127.0.2.2"),
+        ('{"members": 3}', "is not a manifest"),
+        ("[]", "is not a manifest"),
+        ("{", "is not a manifest"),
+        (None, "gone.json"),
+    ],
+)
+def test_a_manifest_without_the_member_changes_nothing(change, cluster, tmp_path, text, wanted):
+    path = tmp_path / "gone.json"
+    if text is not None:
+        path.write_text(text)
+    result = change(cluster, node_id=None, address=NEW, manifest=str(path))
+    assert wanted in result["msg"]
     assert cluster.changes == []
