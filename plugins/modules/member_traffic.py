@@ -20,6 +20,8 @@ author:
   - The pi-controller maintainers (@pi-controller)
 extends_documentation_fragment:
   - pi_controller.raft_migration.rest
+  - pi_controller.raft_migration.awaited
+  - pi_controller.raft_migration.gate
   - pi_controller.raft_migration.attributes
 attributes:
   check_mode:
@@ -38,39 +40,6 @@ options:
     type: str
     choices: [away, back]
     required: true
-  wait_for:
-    description: Conditions that must all hold in one look, those of M(pi_controller.raft_migration.raft_info).
-    type: dict
-    suboptions:
-      leader:
-        description: One leader that a majority of the voters follows.
-        type: bool
-        default: false
-      voters:
-        description: Exactly so many voters.
-        type: int
-      caught_up:
-        description: Every voter has caught up.
-        type: bool
-        default: false
-      caught_up_at:
-        description: The voters on these hosts have caught up.
-        type: list
-        elements: str
-      answered:
-        description: Every URL answers.
-        type: bool
-        default: false
-      leader_id_not:
-        description: There is a leader, and it is another member than this one.
-        type: str
-  wait_timeout:
-    description: Seconds to wait for O(wait_for); V(0) is one look.
-    type: float
-    default: 0
-  hosts:
-    description: Addresses by the names that the hosts have in the inventory, for RV(leader).
-    type: dict
   same_members:
     description: Once O(wait_for) holds, the members have to be these, or the module fails.
     type: dict
@@ -101,46 +70,6 @@ options:
         Writes wait from its closing on then, so whoever calls may have something to do before. RV(gate) is null in that case.
     type: bool
     default: false
-  gate:
-    description:
-      - The gate to set. Without it the gate stays as it is.
-    type: dict
-    suboptions:
-      state:
-        description: What clients meet, as in M(pi_controller.raft_migration.traffic_gate).
-        type: str
-        choices: [open, fenced, forwarded]
-        required: true
-      ports:
-        description: The ports, as in M(pi_controller.raft_migration.traffic_gate).
-        type: list
-        elements: dict
-        suboptions:
-          standard:
-            description: The port clients know.
-            type: int
-            required: true
-          temporary:
-            description: The pod's port on the same Pi.
-            type: int
-            required: true
-      forward_to:
-        description: Address of the other Pi, or one of each family, required with V(forwarded).
-        type: list
-        elements: str
-      established:
-        description: What becomes of established connections, as in M(pi_controller.raft_migration.traffic_gate).
-        type: str
-        choices: [reset, finish, keep]
-        default: reset
-      patience:
-        description: How long V(finish) waits at most, in seconds.
-        type: float
-        default: 0.5
-      persist:
-        description: Whether the state outlives a reboot of the Pi.
-        type: bool
-        default: false
 seealso:
   - module: pi_controller.raft_migration.raft_info
   - module: pi_controller.raft_migration.raft_membership
@@ -180,9 +109,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 leader:
-  description: The one leader that was waited for, or null, with C(id), C(address), C(url), and C(host) where O(hosts) is given.
+  description: The one leader that was waited for, or null.
   returned: always
   type: dict
+  contains:
+    id: {type: str, description: Its member ID; null where no member has its address.}
+    address: {type: str, description: Its Raft address.}
+    url: {type: str, description: Its URL among O(urls).}
+    host: {type: str, description: Its name in O(hosts). Only where these are given.}
   sample: {"id": "pi-1", "address": "10.77.0.11:9091", "url": "http://10.77.0.11:8080"}
 members:
   description: The members, as M(pi_controller.raft_migration.raft_info) gives them.

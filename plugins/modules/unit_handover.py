@@ -25,6 +25,7 @@ version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
 extends_documentation_fragment:
+  - pi_controller.raft_migration.gate
   - pi_controller.raft_migration.attributes
 attributes:
   check_mode:
@@ -68,43 +69,6 @@ options:
     description:
       - The gate that is set before the unit is stopped, and after which it is stopped at once. Without it the gate stays as it is.
       - Whoever finds the unit with its data again opens it, this module never does.
-    type: dict
-    suboptions:
-      state:
-        description: What clients meet, as in M(pi_controller.raft_migration.traffic_gate).
-        type: str
-        choices: [open, fenced, forwarded]
-        required: true
-      ports:
-        description: The ports, as in M(pi_controller.raft_migration.traffic_gate).
-        type: list
-        elements: dict
-        suboptions:
-          standard:
-            description: The port clients know.
-            type: int
-            required: true
-          temporary:
-            description: The pod's port on the same Pi.
-            type: int
-            required: true
-      forward_to:
-        description: Address of the other Pi, or one of each family, required with V(forwarded).
-        type: list
-        elements: str
-      established:
-        description: What becomes of established connections, as in M(pi_controller.raft_migration.traffic_gate).
-        type: str
-        choices: [reset, finish, keep]
-        default: reset
-      patience:
-        description: How long V(finish) waits at most, in seconds.
-        type: float
-        default: 0.5
-      persist:
-        description: Whether the state outlives a reboot of the Pi.
-        type: bool
-        default: false
   wait_gone:
     description: Seconds to wait until the stopped unit's daemon is gone.
     type: float
