@@ -30,6 +30,20 @@ options:
   lock_name:
     description: Name of that Lease. Without it no owner is looked for.
     type: str
+  assemble:
+    description:
+      - What the Pis have reported, to be put together with what Kubernetes reports. Done by an action on the control node, also where
+        Kubernetes cannot be asked.
+    type: dict
+    suboptions:
+      hosts:
+        description: The result of M(pi_controller.raft_migration.migration_host_info) by host, each with C(address) beside it.
+        type: dict
+        required: true
+      config:
+        description: The migration's whole configuration.
+        type: dict
+        required: true
 notes:
   - The user needs C(get) for Services, DaemonSets and Leases, and C(list) for EndpointSlices, pods and nodes.
 seealso:
@@ -83,6 +97,14 @@ faults:
   returned: always
   type: list
   elements: str
+ansible_facts:
+  description: What the playbook C(pi_controller.raft_migration.status) shows.
+  returned: with O(assemble)
+  type: dict
+  contains:
+    raft_migration_status:
+      description: The status of the migration, and in C(table) the same as lines for a terminal.
+      type: dict
 failure:
   description: What was seen, what was wanted, and the next step.
   returned: on failure
@@ -107,6 +129,11 @@ SPEC: dict[str, Any] = {
         **SERVICE,
         "lock_namespace": {"type": "str", "default": "default"},
         "lock_name": {"type": "str"},
+        # Of the action on the control node, which does not pass it on.
+        "assemble": {
+            "type": "dict",
+            "options": {"hosts": {"type": "dict", "required": True}, "config": {"type": "dict", "required": True}},
+        },
     },
     "supports_check_mode": True,
 }

@@ -42,7 +42,7 @@ options:
     choices: [auto, migrated, rolled_back, failed, paused]
     default: auto
   status:
-    description: What the filter P(pi_controller.raft_migration.migration_status#filter) returned.
+    description: The fact C(raft_migration_status) of M(pi_controller.raft_migration.migration_cluster_info).
     type: dict
     required: true
   hosts:

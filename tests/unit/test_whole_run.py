@@ -36,6 +36,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "unit_handover": {"changed": True, "away": {"from": 1.5, "seconds": 1.25}, "gate": None},
     "k8s_daemonset_pod_aside": {"changed": True, "pod": "p", "current": False, "ready": True},
     "traffic_gate": {"changed": True, "began": 1.5, "ended": 2.5, "clock": {"boot": "b", "seconds": 1.5}},
+    "migration_cluster_info": {"ansible_facts": {"raft_migration_status": {"traffic": {"served_by": "pods"}}}},
     "migration_report": {"verdict": {"headline": "Migrated"}, "html": "/report.html"},
 }
 # Not a Python module to Ansible, so it is given its arguments in a file.
@@ -71,7 +72,6 @@ if {name!r} == "private_fetch":
     Path(given["dest"]).write_text("x")
 print(json.dumps(answer))
 """
-STATUS = "class FilterModule:\n    def filters(self):\n        return {'migration_status': lambda *_: {'traffic': {'served_by': 'pods'}}}\n"
 
 
 def collection(folder: Path, profile: str) -> Path:
@@ -85,10 +85,9 @@ def collection(folder: Path, profile: str) -> Path:
     kept += (CHECKOUT / "plugins/filter").glob("*.py")
     kept += [CHECKOUT / f"plugins/modules/{name}.py" for name in REAL]
     for path in kept:
-        if path.name not in ("preflight", "migration_status.py"):
+        if path.name != "preflight":
             (ours / path.relative_to(CHECKOUT)).symlink_to(path)
     (ours / "roles/preflight/tasks/main.yml").write_text("---\n[]\n")
-    (ours / "plugins/filter/migration_status.py").write_text(STATUS)
     for module in {path.stem for path in (CHECKOUT / "plugins/modules").glob("*.py")} - {*REAL}:
         text = ANSWERING.format(
             python=sys.executable,
