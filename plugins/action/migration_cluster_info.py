@@ -21,6 +21,5 @@ class ActionModule(KubernetesAction):
         result = super().run(tmp, task_vars)
         if assemble:
             # Also where Kubernetes could not be asked.
-            status = reported_status(assemble["hosts"], result, assemble["config"])
-            result["ansible_facts"] = {"raft_migration_status": status}
+            result["status"] = reported_status(assemble["hosts"], result, assemble["config"])
         return result

@@ -97,14 +97,12 @@ faults:
   returned: always
   type: list
   elements: str
-ansible_facts:
-  description: What the playbook C(pi_controller.raft_migration.status) shows.
+status:
+  description:
+    - The status of the migration, as the playbook C(pi_controller.raft_migration.status) shows it, and in C(table) the same as lines
+      for a terminal.
   returned: with O(assemble)
   type: dict
-  contains:
-    raft_migration_status:
-      description: The status of the migration, and in C(table) the same as lines for a terminal.
-      type: dict
 failure:
   description: What was seen, what was wanted, and the next step.
   returned: on failure

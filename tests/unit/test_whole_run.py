@@ -36,7 +36,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "unit_handover": {"changed": True, "away": {"from": 1.5, "seconds": 1.25}, "gate": None},
     "k8s_daemonset_pod_aside": {"changed": True, "pod": "p", "current": False, "ready": True},
     "traffic_gate": {"changed": True, "began": 1.5, "ended": 2.5, "clock": {"boot": "b", "seconds": 1.5}},
-    "migration_cluster_info": {"ansible_facts": {"raft_migration_status": {"traffic": {"served_by": "pods"}}}},
+    "migration_cluster_info": {"status": {"traffic": {"served_by": "pods"}}},
     "migration_report": {"verdict": {"headline": "Migrated"}, "html": "/report.html"},
 }
 # Not a Python module to Ansible, so it is given its arguments in a file.

@@ -38,7 +38,7 @@ def status(tmp_path: Path, ansible_playbook: str, keep: Callable[[str, Path], di
             "register": "found",
             "failed_when": False,
         }
-        known = keep("{{ hostvars['pi-2'].raft_migration_status | to_json }}", tmp_path / "status.json")
+        known = keep("{{ hostvars['pi-2'].found.status | to_json }}", tmp_path / "status.json")
         seen = keep("{{ hostvars['pi-2'].found | to_json }}", tmp_path / "found.json")
         play = [{"hosts": "all", "gather_facts": False, "tasks": [look, known, seen]}]
         (tmp_path / "play.json").write_text(json.dumps(play))

@@ -164,11 +164,14 @@ def test_the_task_of_the_role_writes_it_from_what_each_pi_says(
     known = yaml.safe_load((CHECKOUT / "roles/run/vars/main.yml").read_text())
     variables = {
         "raft_migration_seen": known["raft_migration_seen"],
-        "raft_migration_status": reported.reported_status(given.migrated(), given.kube(mode="pods"), given.CONFIG),
+        "raft_migration_status": known["raft_migration_status"],
         "ansible_host": "192.0.2.1",
         "raft_migration": given.CONFIG,
         "raft_migration_peers": list(given.NAMES),
-        "raft_migration_kube": given.kube(mode="pods"),
+        "raft_migration_kube": {
+            **given.kube(mode="pods"),
+            "status": reported.reported_status(given.migrated(), given.kube(mode="pods"), given.CONFIG),
+        },
         "raft_migration_failures": [],
         "raft_migration_silent": False,
         "raft_migration_watch_dir": arguments["watch_dir"],
