@@ -35,19 +35,22 @@ options:
     description:
       - V(armed) records how the unit is started at boot, arms the lease, and then disables that start, as
         M(pi_controller.raft_migration.unit_state) does. An earlier lease is replaced.
-      - V(committed) fails, with the lease in force as before, where the lease has ended, the daemon takes writes, or the gate did
-        not hold until now. Otherwise the lease's unit is removed, the gate stays for good, the journal is written, and the next
+      - V(committed) fails, with the lease in force as before, where the lease has ended, the daemon takes writes or does not lead in
+        O(term) any more, or the gate did not hold until now. Otherwise the lease's unit is removed, the gate stays for good, the journal is written, and the next
         boot sets the same gate, in this order.
       - V(absent) removes the lease's unit. What it would have opened is left as it is.
     type: str
     choices: [armed, committed, absent]
     required: true
   urls:
-    description: The daemon of this Pi. It is asked only with O(read_only).
+    description: The daemon of this Pi. It is asked only with O(read_only) and with O(term).
   read_only:
     description: Whether the daemon itself refuses writes while the lease lasts. Otherwise the network is the fence.
     type: bool
     default: false
+  term:
+    description: With V(committed), the term in which the daemon of this Pi has led since before the network became the fence.
+    type: int
   seconds:
     description:
       - With V(armed), how long from now on until the old side is opened again.
@@ -196,6 +199,7 @@ ARGUMENTS: dict[str, Any] = {
     **rest_options(urls_required=False),
     "state": {"type": "str", "choices": ["armed", "committed", "absent"], "required": True},
     "read_only": {"type": "bool", "default": False},
+    "term": {"type": "int"},
     "seconds": {"type": "float"},
     "since": SINCE,
     "unit": {"type": "str"},
@@ -223,7 +227,9 @@ class Lease:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.params: dict[str, Any] = module.params
-        self.daemon = clients_of(self.params)[0] if self.params["read_only"] else None
+        daemon = clients_of(self.params)[0] if self.params["urls"] else None
+        self.daemon = daemon if self.params["read_only"] else None
+        self.leader = daemon if self.params["term"] is not None else None
 
     def run(self, *command: str) -> tuple[int, str, str]:
         return tuple(self.module.run_command(list(command), environ_update={"LC_ALL": "C"}))
@@ -252,7 +258,7 @@ class Lease:
     def committed(self) -> dict[str, Any]:
         params = self.params
         path = Path(params["journal"])
-        commit = Commit(Moment.of(params["since"]), params["seconds"], self.daemon)
+        commit = Commit(Moment.of(params["since"]), params["seconds"], self.daemon, self.leader, params["term"])
         before = load(path)
         after = marked(before, "cutover", "started", {"opening": True, **params["facts"]}, None, now())
         known = known_by(after)
@@ -298,6 +304,7 @@ def main() -> None:
             ("state", "committed", ["seconds", "since", "gate", "journal"]),
             ("read_only", True, ["urls"]),
         ],
+        required_by={"term": ["urls"]},
         supports_check_mode=True,
     )
     run_module(module, run, doing="changing the lease of the cutover")

@@ -39,7 +39,7 @@ MOMENTS = [
     ("full", "Fence | Make the old cluster read-only and carry its state"),
     ("full", "Flip | Redirect each Pi to its pod if the content is equal"),
     ("upstream", "Carry | Restore it into every pod's database"),
-    ("upstream", "Flip | Check that the old cluster kept its leader"),
+    ("upstream", "Flip | Redirect each Pi to its pod if the content is equal"),
 ]
 
 

@@ -5,7 +5,7 @@
 """The commit of a cutover, on the old leader's Pi: the fence has held until now, and from now on it stays.
 
 In this order, so that a crash between two steps loses no write and shows no stale row: the lease's unit is void, the daemon is seen
-to be fenced, the gate stays, the journal says `opening`. The next boot knows the gate only after that.
+to be fenced or to lead as before, the gate stays, the journal says `opening`. The next boot knows the gate only after that.
 """
 
 from __future__ import annotations
@@ -26,11 +26,17 @@ from .unit import LeaseUnit
 
 @dataclass(frozen=True)
 class Commit:
-    """`since` and `seconds` bound it in time; `daemon` is the one that was made read-only, None where the network is the fence."""
+    """`since` and `seconds` bound it in time; `daemon` is the one that was made read-only, None where the network is the fence.
+
+    There nothing keeps a unit from taking writes that is elected meanwhile, so `leader` is the daemon of this Pi, and `term` the one
+    in which it has led since before.
+    """
 
     since: Moment
     seconds: float
     daemon: Daemon | None
+    leader: Daemon | None = None
+    term: int | None = None
 
     def check(self, unit: LeaseUnit) -> Order:
         """The order in force. Raises LeaseEnded where anything has lapsed, or would before every Pi has followed."""
@@ -45,6 +51,18 @@ class Commit:
     def _check_fenced(self) -> None:
         if self.daemon is not None and not self.daemon.read_only():
             raise LeaseEnded(f"{self.daemon.url} takes writes", seen="it takes writes", wanted="read-only")
+        if self.leader is not None:
+            self._check_leads(self.leader)
+
+    def _check_leads(self, leader: Daemon) -> None:
+        status = leader.status()
+        if not status.is_leader or status.term != self.term:
+            seen = f"{status.role} in term {status.term} with leader {status.leader}"
+            raise LeaseEnded(
+                f"leadership of the old cluster moved while it was fenced: {leader.url} is {seen}",
+                seen=seen,
+                wanted=f"leader in term {self.term}",
+            )
 
     def run(
         self, unit: LeaseUnit, nft: Nft, gate: Gate, record: Callable[[], Any], rearm: Callable[[Order], Any]

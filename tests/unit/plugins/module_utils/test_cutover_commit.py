@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ class Pi:
         self.steps: list[str] = []
         self.answers: list[bool] = []
         self.gate_fails: Exception | None = None
+        self.leader: Leader | None = None
         self.unit = unit_of.LeaseUnit(folder / "lease", folder / "etc")
         (folder / "lease").mkdir()
         self.unit.file.save(order_of.Order.from_now("pi-controller.service", 60))
@@ -49,7 +51,8 @@ class Pi:
             raise self.gate_fails
 
     def run(self, record: Callable[[], Any] | None = None) -> None:
-        commit = commit_of.Commit(lease_of.Moment.now(), 30, self)
+        daemon = None if self.leader else self
+        commit = commit_of.Commit(lease_of.Moment.now(), 30, daemon, self.leader, 4)
         commit.run(
             self.unit,
             self,
@@ -75,6 +78,38 @@ def test_a_daemon_that_takes_writes_is_not_committed(pi):
         pi.run()
     assert pi.steps == ["asked"]
     assert pi.unit.file.path.exists(), "the lease is in force as before"
+
+
+class Leader:
+    """The old leader's daemon; `answers` are its role, term and leader, one after the other."""
+
+    url = "http://192.0.2.11:8080"
+
+    def __init__(self, *answers: tuple[str, int, str]) -> None:
+        self.answers = list(answers)
+
+    def status(self) -> Any:
+        role, term, leader = self.answers.pop(0)
+        return SimpleNamespace(role=role, term=term, leader=leader, is_leader=role == "leader")
+
+
+LED, MOVED, AGAIN = ("leader", 4, "n1"), ("follower", 5, "n2"), ("leader", 6, "n1")
+
+
+def test_behind_a_network_fence_the_old_leader_has_led_all_along(pi):
+    pi.leader = Leader(LED, LED)
+    pi.run()
+    assert pi.steps[-1] == "recorded"
+
+
+@pytest.mark.parametrize("answers", [[MOVED], [LED, MOVED], [AGAIN], [LED, AGAIN]])
+def test_an_election_behind_a_network_fence_is_not_committed(pi, answers):
+    """Whoever was elected may have taken writes; and so may one that was deposed since."""
+    pi.leader = Leader(*answers)
+    with pytest.raises(LeaseEnded, match="leadership of the old cluster moved while it was fenced"):
+        pi.run()
+    assert "gate stays" not in pi.steps
+    assert "recorded" not in pi.steps
 
 
 def test_a_fence_lifted_while_the_lease_became_void_is_not_committed(pi):
