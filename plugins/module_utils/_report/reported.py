@@ -27,5 +27,8 @@ def reported_status(hosts: Mapping[str, Any], cluster: Mapping[str, Any], config
 
 
 def _readable(info: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A host that could not be asked has a message and nothing else."""
-    return info if "gate" in info else {**info, "error": info.get("error") or info.get("msg") or "it was not asked"}
+    """A host that could not be asked has a message and nothing else; one that had not answered before was not asked again."""
+    if "gate" in info:
+        return info
+    unasked = "this Pi does not answer" if info.get("skipped") else "it was not asked"
+    return {**info, "error": info.get("error") or info.get("msg") or unasked}
