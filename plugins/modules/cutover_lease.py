@@ -36,8 +36,8 @@ options:
       - V(armed) records how the unit is started at boot, arms the lease, and then disables that start, as
         M(pi_controller.raft_migration.unit_state) does. An earlier lease is replaced.
       - V(committed) fails, with the lease in force as before, where the lease has ended, the daemon takes writes or does not lead in
-        O(term) any more, or the gate did not hold until now. Otherwise the lease's unit is removed, the gate stays for good, the journal is written, and the next
-        boot sets the same gate, in this order.
+        O(term) any more, or the gate did not hold until now. Otherwise the lease's unit is removed, the gate stays for good, the
+        journal is written, and the next boot sets the same gate, in this order.
       - V(absent) removes the lease's unit. What it would have opened is left as it is.
     type: str
     choices: [armed, committed, absent]

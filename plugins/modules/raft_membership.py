@@ -64,6 +64,13 @@ options:
       - The node is expected to be down or restarting. The leader is never removed; its address is only updated.
     type: bool
     default: false
+  old_port:
+    description:
+      - Raft port that the member has had on this Pi. While it moves, what other Pis send there reaches O(address). So the member has
+        its vote as soon as its daemon listens again, and is removed and added in one go after it has caught up.
+      - Needs C(nft), and only has an effect where the module runs on the member's own Pi. Where the change fails, this stays until
+        the same task succeeds, or M(pi_controller.raft_migration.traffic_gate) sets anything but V(forwarded).
+    type: int
   wait_for_listener:
     description:
       - Seconds to wait until O(address) accepts TCP connections, tried every 50 ms, before the member is added. It is
@@ -160,6 +167,8 @@ from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.safe_open import read_bytes
 from ..module_utils._daemon.drivers import rest_options
+from ..module_utils._gate.moved import MovedPort
+from ..module_utils._gate.nft import Nft
 from ..module_utils._raft.cluster import host_of
 from ..module_utils._raft.request import MembershipRequest
 
@@ -170,12 +179,29 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     wanted = module.params
     if not wanted["node_id"]:
         wanted = {**wanted, "node_id": id_in(Path(wanted["manifest"]), wanted["address"])}
-    request = MembershipRequest(wanted, module.check_mode)
+    moved = moved_port(module)
+    request = MembershipRequest(wanted, module.check_mode, moved is not None)
+    if moved:
+        moved.route()
     try:
         request.run()
     finally:
         # Also of a change that failed half-way.
         result.update(request.result())
+    # Not after a failure: the cluster may need this member, and the next run comes back to it.
+    if moved:
+        moved.clear()
+
+
+def moved_port(module: AnsibleModule) -> MovedPort | None:
+    """The way from the member's old port, where there is to be one."""
+    if not module.params["old_port"] or module.check_mode:
+        return None
+    nft = Nft(
+        module.get_bin_path("nft"),
+        lambda command, data: module.run_command(command, data=data, environ_update={"LC_ALL": "C"}),
+    )
+    return MovedPort(nft, module.params["address"], module.params["old_port"])
 
 
 def id_in(manifest: Path, address: str) -> str:
@@ -207,13 +233,14 @@ def define_module() -> AnsibleModule:
             "address": {"type": "str"},
             "state": {"type": "str", "choices": ["present", "absent", "leader"], "default": "present"},
             "replace": {"type": "bool", "default": False},
+            "old_port": {"type": "int"},
             "wait_for_listener": {"type": "float", "default": 0},
             "wait_caught_up": {"type": "float", "default": 60},
             "wait_leader": {"type": "float", "default": 30},
         },
         required_if=[("state", "present", ["address"])],
         required_one_of=[("node_id", "manifest")],
-        required_by={"manifest": ["address"]},
+        required_by={"manifest": ["address"], "old_port": ["address"]},
         supports_check_mode=True,
     )
 

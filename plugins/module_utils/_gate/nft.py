@@ -54,6 +54,10 @@ class Nft:
             )
         return out
 
+    def load(self, text: str) -> None:
+        """Have the kernel take this, all of it or nothing."""
+        self._call("-f", "-", data=text)
+
     def table(self) -> Table | None:
         """The gate's table as the kernel has it now, None where there is none."""
         command = [self.binary, "-j", "list", "table", FAMILY, NAME]

@@ -23,8 +23,11 @@ SILENCE = 5.0
 class MembershipChange(LeaderSession):
     """One member's change."""
 
-    def present(self, node_id: str, address: str, *, replace: bool) -> None:
-        """Make `node_id` a voter at `address`, caught up."""
+    def present(self, node_id: str, address: str, *, replace: bool, reached: bool = False) -> None:
+        """Make `node_id` a voter at `address`, caught up.
+
+        With `reached` the others reach it at its old address as soon as it listens at the new one, so it is not removed before.
+        """
         wanted = Member(node_id, address)
         learners = "learners" in self.capabilities()
         known = self.view.find(node_id)
@@ -46,6 +49,12 @@ class MembershipChange(LeaderSession):
         if known and replace and (unreached or known.member.address != address):
             if known.member.address != address:
                 self._down(known.member.address)
+            if known.member.address != address and reached:
+                # It is not a member for the moment between two calls, and no more for as long as its pod takes to start.
+                self._listening(address)
+                self.caught_up(known.member)
+                self._others_healthy(node_id)
+                learners = False
             self._remove(node_id)
             known = None
         self._listening(address)
@@ -54,7 +63,7 @@ class MembershipChange(LeaderSession):
             if known is None or known.member != learner:
                 self._add(learner, voter_field=False)
             self.caught_up(learner)
-        self._add(wanted, voter_field=True if learners else None)
+        self._add(wanted, voter_field=True if "learners" in self.capabilities() else None)
         self.caught_up(wanted)
 
     def absent(self, node_id: str) -> None:

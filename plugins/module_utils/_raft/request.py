@@ -19,10 +19,11 @@ ADDRESS = re.compile(r".+:\d{1,5}")
 
 
 class MembershipRequest:
-    """`wanted` are the options of the module raft_membership."""
+    """`wanted` are the options of the module raft_membership. With `reached` the member's old address is routed to its new one."""
 
-    def __init__(self, wanted: dict[str, Any], check_mode: bool) -> None:
+    def __init__(self, wanted: dict[str, Any], check_mode: bool, reached: bool = False) -> None:
         self.wanted = wanted
+        self.reached = reached
         self.check_mode = check_mode
         self.supported = True
         self.change: MembershipChange | None = None
@@ -40,7 +41,7 @@ class MembershipRequest:
         change = MembershipChange(clients_of(wanted), limits, dry_run=self.check_mode)
         self.change = change
         if wanted["state"] == "present":
-            change.present(wanted["node_id"], wanted["address"], replace=wanted["replace"])
+            change.present(wanted["node_id"], wanted["address"], replace=wanted["replace"], reached=self.reached)
         elif wanted["state"] == "absent":
             change.absent(wanted["node_id"])
         else:
