@@ -147,17 +147,29 @@ class LeaderSession:
         self.steps.add(f"{wanted.id} has caught up", began)
 
     def wait_member(self, node_id: str, met: Callable[[MemberView, Leader, int], bool], timeout: float) -> bool:
-        """Wait for a member; the index to reach is the leader's at the start, asked anew when leadership moves."""
+        """Wait for a member; the index to reach is the leader's at the start, asked anew when leadership moves, and once it is reached.
+
+        By then the start may be seconds ago, and whoever gets clients next shows them what it has.
+        """
         asked: tuple[Any, int] | None = None
+        waited = renewed = False
 
         def reached(view: ClusterView) -> bool:
-            nonlocal asked
-            one, leader = view.find(node_id), view.leader
-            if one is None or leader is None or not view.quorate:
+            nonlocal asked, waited, renewed
+            member, leader = view.find(node_id), view.leader
+            if member is None or leader is None or not view.quorate:
+                waited = True
                 return False
-            if asked is None or asked[0] != (leader.id, leader.term):
-                asked = ((leader.id, leader.term), leader.commit_index or 0)
-            return met(one, leader, asked[1])
+            now = ((leader.id, leader.term), leader.commit_index or 0)
+            if asked is None or asked[0] != now[0]:
+                asked = now
+            if not met(member, leader, asked[1]):
+                waited = True
+                return False
+            if waited and not renewed:
+                renewed, asked = True, now
+                return met(member, leader, asked[1])
+            return True
 
         return wait_until(self.look, reached, timeout, POLL).met
 

@@ -171,6 +171,27 @@ def test_waits_until_a_voter_has_caught_up(run_module, cluster):
     assert result["elapsed"] >= 0.3
 
 
+def test_who_takes_long_to_start_has_caught_up_with_that_moment(run_module, cluster):
+    """Not with what was committed when the wait began: clients would be shown what is as old as the wait."""
+    node = cluster.nodes["n3"]
+    node.alive = False
+
+    def start() -> None:
+        cluster.commit = 60
+        # For some looks it is beyond the index of the beginning, and no further.
+        node.applied, node.pending = 45, 6
+        node.alive = True
+
+    timer = threading.Timer(0.3, start)
+    timer.start()
+    try:
+        result = run_module("raft_info", {"urls": cluster.urls, "wait_for": {"caught_up": True}, "wait_timeout": 10})
+    finally:
+        timer.join()
+    assert result["caught_up"] is True, result
+    assert result["members"][2]["applied_index"] == 60
+
+
 def test_continuous_writes_do_not_move_the_goal(run_module, cluster):
     # Always ten entries behind the newest commit, but past what was committed when we asked.
     goal = cluster.commit = cluster.commit + 10
