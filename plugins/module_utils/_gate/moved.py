@@ -16,15 +16,11 @@ from dataclasses import dataclass
 
 from .._core.addresses import without_port
 from .nft import GateError, Nft
+from .standing import FAMILY, MOVED, NOTHING_MOVED
 
-NAME = "pi_controller_moved"
-# In one transaction, whether there is such a table or not.
-CLEARED = f"table inet {NAME}\ndelete table inet {NAME}\n"
 # Before kube-proxy and the port mapping of a container network, which have -100.
 TEXT = """\
-table inet {name}
-delete table inet {name}
-table inet {name} {{
+table {inet} {name} {{
     chain prerouting {{
         type nat hook prerouting priority -110; policy accept;
         {family} daddr {host} tcp dport {old} dnat {family} to {target} comment "pi-controller migration: moved to {new}"
@@ -52,7 +48,8 @@ class MovedPort:
         except ValueError as error:
             raise GateError(f"{self.address} is not an IP address with a port", seen=self.address) from error
         family, target = ("ip", f"{host}:{new}") if version == 4 else ("ip6", f"[{host}]:{new}")
-        return TEXT.format(name=NAME, family=family, host=host, old=self.old, target=target, new=new)
+        routed = TEXT.format(inet=FAMILY, name=MOVED, family=family, host=host, old=self.old, target=target, new=new)
+        return NOTHING_MOVED + routed
 
     def route(self) -> None:
         """From now on for new connections. Raises GateError."""
@@ -65,4 +62,4 @@ class MovedPort:
 
 def clear(nft: Nft) -> None:
     """No old port is routed elsewhere. Raises GateError."""
-    nft.load(CLEARED)
+    nft.load(NOTHING_MOVED)

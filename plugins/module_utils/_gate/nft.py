@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 from .._core.failures import MigrationError
 from .lease import LeaseEnded
-from .standing import FAMILY, LAPSED, NAME, Table, parse, show, state_of
+from .standing import FAMILY, LAPSED, NAME, NOTHING_MOVED, Table, parse, show, state_of
 from .table import Gate
 
 # (command, input) -> (exit status, stdout, stderr)
@@ -85,10 +85,11 @@ class Nft:
         Raises LeaseEnded, with nothing changed, where the gate was to be held and is not.
         """
         update, whole = gate.update_text(before), gate.text()
+        cleared = NOTHING_MOVED if ends_moved(gate) else ""
         if gate.held and update == whole:
             raise LeaseEnded(f"the gate is {state_of(before)}, not a lease that holds", state_of(before), gate.state)
         try:
-            self._call("-f", "-", data=update)
+            self._call("-f", "-", data=update + cleared)
         except GateError as error:
             if gate.held:
                 if _ABSENT not in str(error.failure["seen"]):
@@ -97,7 +98,7 @@ class Nft:
             if update == whole:
                 raise
             # Something else has changed the table in between.
-            self._call("-f", "-", data=whole)
+            self._call("-f", "-", data=whole + cleared)
 
     def confirmed(self, gate: Gate) -> Table | None:
         """Read back what `apply` has set."""
@@ -125,6 +126,15 @@ class Nft:
             for chain in chains
             if _denies(chain, families) and (chain["family"], chain["table"]) not in proxied
         ]
+
+
+def ends_moved(gate: Gate) -> bool:
+    """Whether this gate ends the routing of a member's old port.
+
+    In the turn of a Pi whose member moves the gate forwards; in any other state the old port may be another cluster's. Under a lease
+    no member has moved yet.
+    """
+    return gate.state != "forwarded" and gate.lifetime is None and not gate.held
 
 
 def _denies(chain: dict[str, Any], families: set[str]) -> bool:

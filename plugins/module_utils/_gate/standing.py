@@ -14,6 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 FAMILY, NAME = "inet", "pi_controller_gate"
+# Has a member's old port routed to its new one, see moved.py.
+MOVED = "pi_controller_moved"
+# Input for `nft -f -` after which there is no such table, whether there was one or not.
+NOTHING_MOVED = f"table {FAMILY} {MOVED}\ndelete table {FAMILY} {MOVED}\n"
 STATES = ("open", "fenced", "redirected", "forwarded")
 MIXED = "mixed"
 # A lease that has ended: the table is there, and no client is kept from the daemon or routed away any more.

@@ -14,7 +14,7 @@ from .._gate.boot import BootUnit
 from .._gate.change import change_gate, completed, wanted_gate
 from .._gate.lease import Lease
 from .._gate.moved import clear
-from .._gate.nft import Nft
+from .._gate.nft import Nft, ends_moved
 from .._gate.standing import show, state_of
 from .._gate.table import Gate
 from .unit import LeaseUnit
@@ -41,9 +41,8 @@ def apply_gate(
     changed, done = change_gate(
         nft, boot, gate, before, params["established"], params["patience"], module.check_mode, lease
     )
-    # In the turn of a Pi whose member moves the gate forwards; in any other state the old port may be another cluster's. Under a lease
-    # no member has moved yet, and writes wait.
-    if gate.state != "forwarded" and lease is None and not module.check_mode:
+    # A change of the gate has done so already.
+    if done.before == done.after and lease is None and ends_moved(gate) and not module.check_mode:
         clear(nft)
     # What is here to stay must not be undone by a lease of before.
     ends_lease = boot.persists and LeaseUnit().void(module.check_mode)

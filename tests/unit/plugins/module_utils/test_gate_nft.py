@@ -14,6 +14,7 @@ from conftest import import_plugin
 
 nft = import_plugin("module_utils._gate.nft")
 table = import_plugin("module_utils._gate.table")
+NOTHING_MOVED = import_plugin("module_utils._gate.standing").NOTHING_MOVED
 GateError = nft.GateError
 GATE = table.Gate("fenced", (table.Port(8080, 8082),), own=("192.0.2.11",))
 
@@ -62,7 +63,8 @@ def test_a_table_that_changed_in_between_is_replaced_as_a_whole():
     before = GATE.expected()
     called = program((1, "", "Error: No such file"), (0, "", ""))
     called.apply(GATE, before)
-    assert [data for _arguments, data in called.calls] == [GATE.update_text(before), GATE.text()]
+    texts = (GATE.update_text(before), GATE.text())
+    assert [data for _arguments, data in called.calls] == [text + NOTHING_MOVED for text in texts]
 
     with pytest.raises(GateError):
         program((1, "", "Error: no")).apply(GATE, None)

@@ -63,7 +63,7 @@ def test_a5_discover_takes_the_node_that_was_found(evaluate):
     """As the tasks of discover.yml decide it; what the owner has set wins, and without the API the inventory's name stays."""
     tasks = {task["name"]: task for task in yaml.safe_load((CHECKOUT / "roles/run/tasks/discover.yml").read_text())}
     first = tasks["Read and check the configuration"]["ansible.builtin.set_fact"]["raft_migration_node"]
-    later = tasks["Set this Pi's node and endpoint"]
+    later = tasks["Set the migration's ID, this Pi's node and its endpoint"]
     assert later["ansible.builtin.set_fact"]["raft_migration_node"] == "{{ _node }}"
     known = {name: text.replace("inventory_hostname", "case_name") for name, text in later["vars"].items()}
     known["raft_migration_node"] = first.replace("inventory_hostname", "case_name")
