@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from tests.e2e import control
 from tests.lab import cluster, kubernetes, machines, objects
 from tests.lab import state as files
 from tests.lab.shell import LabError
@@ -28,8 +29,6 @@ from tests.witness.evidence import Limits
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("PI_LAB_STATE", "/var/lib/pi-lab"))
-# Where runs keep what is theirs on the control node, unless they are given another folder.
-CONTROL = Path.home() / ".local/state/pi-controller-migration"
 JOURNAL = "/var/backups/pi-controller-migration/journal.json"
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
 STRATEGIES = {"parallel": PHASES, "rolling": ("prepare", "transfer", "validate", "cutover", "cleanup")}
@@ -244,15 +243,11 @@ class Play:
 
     def kill(self) -> None:
         """SIGKILL to the whole run, its workers too: they have sessions of their own. Nothing is cleaned up."""
-        self.signal(signal.SIGKILL)
+        for pid in control.family(self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-
-    def signal(self, number: signal.Signals) -> None:
-        """To every process of the run, its workers and their ssh too."""
-        for pid in [self.process.pid, *_descendants(self.process.pid)]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
 
     def wait(self, timeout: float | None = None) -> PlaybookRun:
         returncode = self.process.wait(timeout)
@@ -269,15 +264,6 @@ class Play:
             changed={host: int(changed) for host, changed, _, _ in recap},
             failed={host: int(unreachable) + int(failed) for host, _, unreachable, failed in recap},
         )
-
-
-def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                found += [int(child), *_descendants(int(child))]
-    return found
 
 
 def inventory_with(folder: Path, name: str, **variables: Any) -> list[str]:
@@ -519,7 +505,7 @@ def last_journal(host: str) -> dict[str, Any]:
 
 def alerts() -> list[dict[str, Any]]:
     """What the quorum watch of the last run raised."""
-    file = CONTROL / "watch/alerts.jsonl"
+    file = control.FOLDER / "watch/alerts.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import jsonschema
 
-from tests.e2e import rehearsal
+from tests.e2e import control, rehearsal
 
-FOLDER = rehearsal.CONTROL / "reports"
+FOLDER = control.FOLDER / "reports"
 SCHEMA = rehearsal.REPOSITORY / "docs/report.schema.json"
 
 

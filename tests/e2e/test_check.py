@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.e2e import rehearsal, reports
+from tests.e2e import control, rehearsal, reports
 from tests.e2e.world import differences, world
 
 CHECK = ["--check", "--diff"]
@@ -16,7 +16,7 @@ CHECK = ["--check", "--diff"]
 
 def kept_here() -> list[str]:
     """What runs have left on the control node."""
-    return sorted(str(path) for path in rehearsal.CONTROL.glob("**/*"))
+    return sorted(str(path) for path in control.FOLDER.glob("**/*"))
 
 
 def changes(output: str) -> set[str]:

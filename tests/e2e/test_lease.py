@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
+from tests.e2e import control, rehearsal
 from tests.e2e import hosts as on
-from tests.e2e import rehearsal
 from tests.lab import cluster, state
 from tests.lab.shell import wait_for
 from tests.witness import history
@@ -63,16 +63,17 @@ def cut(connections: Path) -> None:
                 os.kill(int(path.parent.name), signal.SIGKILL)
 
 
-def cut_off(task: str, connections: Path, log: Path, *arguments: str) -> tuple[rehearsal.Play, float]:
-    """A run that is frozen in this task, without a connection to any Pi; and when that was."""
+def cut_off(task: str, connections: Path, log: Path, *arguments: str) -> tuple[rehearsal.Play, set[int], float]:
+    """A run that is frozen in this task with its watch, without a connection to any Pi; its processes, and when that was."""
     armed, frozen = threading.Event(), threading.Event()
     at: list[float] = []
+    stopped: set[int] = set()
 
     def line(text: str) -> None:
         if text.startswith("TASK [") and ARMED in text:
             armed.set()
         if text.startswith("TASK [") and task in text and armed.is_set() and not at:
-            play.signal(signal.SIGSTOP)
+            stopped.update(control.freeze(play.process.pid))
             cut(connections)
             at.append(time.time())
             frozen.set()
@@ -84,7 +85,7 @@ def cut_off(task: str, connections: Path, log: Path, *arguments: str) -> tuple[r
     if not frozen.is_set():
         play.kill()
         raise AssertionError(f"the run did not come to {task!r}: {play.wait(10).output[-2000:]}")
-    return play, at[0]
+    return play, stopped, at[0]
 
 
 def first_write_after(record: history.History, moment: float) -> dict[str, float]:
@@ -118,7 +119,7 @@ def test_cut_off_in_the_pause_no_write_is_left_waiting(
     names = old_world(profile)
     leader = on.leader(names)
     with own_connections(monkeypatch) as connections, rehearsal.witnessed(tmp_path) as witness:
-        play, froze = cut_off(task, connections, tmp_path / "cut-off.log")
+        play, stopped, froze = cut_off(task, connections, tmp_path / "cut-off.log")
         try:
             # Without any action of anyone: the run is frozen for all of this time.
             wait_for(
@@ -137,7 +138,8 @@ def test_cut_off_in_the_pause_no_write_is_left_waiting(
         except BaseException:
             play.kill()
             raise
-        play.signal(signal.SIGCONT)
+        finally:
+            control.thaw(stopped)
         run = play.wait(HANGS)
         assert run.returncode != 0, "a run cannot go on with a fence that has ended"
         assert "opening" not in rehearsal.journal(leader)["phases"]["cutover"]["facts"]

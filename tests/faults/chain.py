@@ -12,10 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.e2e import rehearsal
+from tests.e2e import control, rehearsal
 from tests.lab.shell import LabError
 
-from . import control
 from .case import ORDER, ROLLBACK, START, Case, Chain
 from .moments import RunEndedError
 from .pis import Pis

@@ -173,7 +173,11 @@ class Pis:
         if not own["leader"]:
             return f"the {of} on {node.name} knows no leader"
         wanted, seen = int(leader["raft_stats"]["commit_index"]), int(own["raft_stats"]["applied_index"])
-        return None if seen >= wanted else f"the {of} on {node.name} has applied {seen} of {wanted}"
+        if seen < wanted:
+            return f"the {of} on {node.name} has applied {seen} of {wanted}"
+        # The index counts entries that wait for the database.
+        pending = own["raft_stats"]["fsm_pending"]
+        return None if pending == "0" else f"the {of} on {node.name} has {pending} batches to apply"
 
     def wait_caught_up(self, node: Node, of: str | None = None, timeout: float = 60) -> float | None:
         """When it, or whatever serves by then, had caught up (epoch seconds); None when it did not in time."""

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults import control, strike
+from tests.e2e import control
+from tests.faults import strike
 from tests.faults.case import PARALLEL, ROLLING, Case
 from tests.faults.strike import Injection
 from tests.lab.shell import wait_for

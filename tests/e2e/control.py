@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The control node as a fault sees it: the processes of a run, which can be frozen and let go on."""
+"""The control node: where runs keep what is theirs, and the processes of a run, which can be frozen and let go on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import signal
 from collections import defaultdict
 from pathlib import Path
 
-from tests.e2e import rehearsal
-
-WATCH = rehearsal.CONTROL / "watch/watch.json"
+# Where runs keep what is theirs, unless they are given another folder.
+FOLDER = Path.home() / ".local/state/pi-controller-migration"
+WATCH = FOLDER / "watch/watch.json"
 
 
 def family(pid: int) -> set[int]:
