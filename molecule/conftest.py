@@ -18,8 +18,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 if str(REPOSITORY) not in sys.path:
     sys.path.insert(0, str(REPOSITORY))
 
+from tests.e2e import control, rehearsal  # noqa: E402
 from tests.e2e import hosts as on  # noqa: E402
-from tests.e2e import rehearsal  # noqa: E402
 from tests.lab.cluster import ROWS  # noqa: E402
 from tests.witness.history import NAME_PREFIX  # noqa: E402
 
@@ -40,7 +40,7 @@ def addresses() -> dict[str, str]:
 def control_dir() -> Path:
     """Where the control node keeps its copies: in a scenario, in the end-to-end tests."""
     scenario = os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY")
-    return Path(scenario) / "control-node" if scenario else rehearsal.CONTROL
+    return Path(scenario) / "control-node" if scenario else control.FOLDER
 
 
 @pytest.fixture
