@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.e2e import control, rehearsal
 from tests.lab.shell import LabError
 
-from .case import ORDER, ROLLBACK, START, Case, Chain
+from .case import ORDER, ROLLBACK, ROLLING, START, Case, Chain
 from .moments import RunEndedError
 from .pis import Pis
 from .strike import Injection, strike
@@ -71,6 +71,7 @@ class Runner:
         self.extra: list[str] = []
         self.phase = ""
         self.task = ""
+        self.failed = False  # a task of this phase, in this run
         self.play: rehearsal.Play | None = None
         self.killed = False
         self.began = time.time()
@@ -165,6 +166,7 @@ class Runner:
                 injection.wrong = injection.wrong or "the fault was not over after 180 s"
 
     def _line(self, line: str) -> None:
+        self.failed = self.failed or line.startswith("fatal: [")
         found = re.match(r"(PLAY|TASK) \[(.+?)\] \*", line)
         if not found:
             return
@@ -172,13 +174,18 @@ class Runner:
             # A rollback is a phase only where the chain is about it.
             word = re.match(r"(?:\(\d/\d\)" + (" |" if self.course.chain.goes_back else " ") + ")([A-Z]+)", found[2])
             self.phase = PLAYS.get(word[1], "") if word else ""
+            self.failed = False
             return
         self.task = found[2]
         self._moved_on(time.time(), self.phase)
         here = [
             case
             for case in self.pending
-            if case.phase == self.phase and (case.at or BEGINS) in self.task and self._may_strike(case)
+            if case.phase == self.phase
+            and (case.at or BEGINS) in self.task
+            and self._may_strike(case)
+            # Once a turn has failed no other begins, but Ansible names their tasks all the same.
+            and not (self.failed and (case.strategy, case.phase) == (ROLLING, "cutover"))
         ]
         for case in here:
             self.seen[case] = self.seen.get(case, 0) + 1

@@ -87,7 +87,10 @@ def names_in(role_file: str) -> list[str]:
 def struck_in_turns(
     chain: Chain, monkeypatch: pytest.MonkeyPatch, folder: Path, stops: Callable[[Case], bool]
 ) -> list[tuple[int, int, str]]:
-    """Run, turn and case, in the order of a cutover of three Pis in which every kill ends the run, and so does what `stops`."""
+    """Run, turn and case, in the order of a cutover of three Pis in which every kill ends the run, and what `stops` a turn the turns.
+
+    Ansible goes on to name the tasks of all turns, which are skipped.
+    """
     struck: list[Case] = []
     found: list[tuple[int, int, str]] = []
     monkeypatch.setattr(
@@ -102,7 +105,14 @@ def struck_in_turns(
             known = len(struck)
             runner._line(f"TASK [{name}] *")
             found += [(run, turn, case.name) for case in struck[known:]]
-            if any(case.fault.startswith("play-killed") or stops(case) for case in struck[known:]):
+            here = struck[known:]
+            if any(stops(case) and not case.fault.startswith("play-killed") for case in here):
+                runner._line("fatal: [pi-2]: UNREACHABLE! => {}")
+                known = len(struck)
+                for skipped in [*names_in("handover.yml"), *names_in("handover.yml"), *names_in("settle.yml")]:
+                    runner._line(f"TASK [{skipped}] *")
+                found += [(run, turn, case.name) for case in struck[known:]]
+            if any(case.fault.startswith("play-killed") or stops(case) for case in here):
                 run += 1
                 break
         else:
