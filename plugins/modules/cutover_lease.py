@@ -269,7 +269,7 @@ class Lease:
         # It is not given up half-way because the connection to the control node is lost.
         for lost in (signal.SIGHUP, signal.SIGPIPE):
             signal.signal(lost, signal.SIG_IGN)
-        nft = Nft(self.module.get_bin_path("nft"), self._nft)
+        nft = Nft.of(self.module)
         gate = wanted_gate({**params["gate"], "established": "reset"})
         done = commit.run(
             self.unit,
@@ -284,9 +284,6 @@ class Lease:
         except (MigrationError, OSError) as error:
             self.module.warn(f"the gate does not outlive a reboot yet: {error}")
         return {**result, "ansible_facts": {FACT: known}}
-
-    def _nft(self, command: list[str], data: str | None) -> tuple[int, str, str]:
-        return tuple(self.module.run_command(command, data=data, environ_update={"LC_ALL": "C"}))
 
     def absent(self) -> dict[str, Any]:
         return {"changed": self.unit.void(self.module.check_mode), "armed": False}

@@ -169,11 +169,8 @@ class Looker:
         return str(out)
 
     def gate(self) -> dict[str, Any]:
-        def run(command: list[str], data: str | None) -> tuple[int, str, str]:
-            return tuple(self.module.run_command(command, data=data, environ_update={"LC_ALL": "C"}))
-
         try:
-            return host.gate_state(Nft(self.module.get_bin_path("nft"), run).table())
+            return host.gate_state(Nft.of(self.module).table())
         except MigrationError as error:
             self.faults.append(str(error))
             return {"state": "unknown", "forward_to": None}

@@ -197,11 +197,7 @@ def moved_port(module: AnsibleModule) -> MovedPort | None:
     """The way from the member's old port, where there is to be one."""
     if not module.params["old_port"] or module.check_mode:
         return None
-    nft = Nft(
-        module.get_bin_path("nft"),
-        lambda command, data: module.run_command(command, data=data, environ_update={"LC_ALL": "C"}),
-    )
-    return MovedPort(nft, module.params["address"], module.params["old_port"])
+    return MovedPort(Nft.of(module), module.params["address"], module.params["old_port"])
 
 
 def id_in(manifest: Path, address: str) -> str:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from .._core.failures import MigrationError
 from .lease import LeaseEnded
 from .standing import FAMILY, LAPSED, NAME, NOTHING_MOVED, Table, parse, show, state_of
 from .table import Gate
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
 
 # (command, input) -> (exit status, stdout, stderr)
 Run = Callable[[list[str], Optional[str]], "tuple[int, str, str]"]
@@ -40,6 +43,14 @@ class Nft:
             )
         self.binary = binary
         self._run = run
+
+    @classmethod
+    def of(cls, module: AnsibleModule) -> Nft:
+        """As a module calls it on its host. Raises GateError where it is not installed."""
+        return cls(
+            module.get_bin_path("nft"),
+            lambda command, data: module.run_command(command, data=data, environ_update={"LC_ALL": "C"}),
+        )
 
     def _call(self, *arguments: str, data: str | None = None) -> str:
         command = [self.binary, *arguments]

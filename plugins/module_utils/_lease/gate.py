@@ -30,10 +30,7 @@ def apply_gate(
 
     `params` has `established`, `patience` and `persist`. Raises GateError, LeaseEnded, OSError.
     """
-    nft = Nft(
-        module.get_bin_path("nft"),
-        lambda command, data: module.run_command(command, data=data, environ_update={"LC_ALL": "C"}),
-    )
+    nft = Nft.of(module)
     before = nft.table()
     gate = completed(gate, before)
     boot = BootUnit(nft.binary, gate if params["persist"] and gate.state != "open" else None)
