@@ -10,16 +10,15 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.plugins.action import ActionBase
 
 from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import failure_result
 from ..module_utils._watch.control import WatchControl
 from ..module_utils._watch.options import OPTIONS, REQUIRED_IF
-from ..plugin_utils import preload as _preload  # noqa: F401 - for the workers that are forked later
+from ..plugin_utils.kept_modules import KeptCode
 
 
-class ActionModule(ActionBase):
+class ActionModule(KeptCode):
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -85,6 +85,8 @@ def test_full_profile_migrates_in_one_go(old_world: Callable[[str], list[str]], 
     assert (report["outcome"], report["figures"]["pod_restarts"]) == ("migrated", 0)
     assert_migrated(names)
     assert restarts() == [0] * len(names)
+    kept = "find /run/pi-controller-migration -name 'traffic_gate.*.pyc'"
+    assert all(rehearsal.on_host(name, kept) for name in names), "the gate was set by code that is kept"
     look("cleanup")
     print({phase: round(seconds, 1) for phase, seconds in rehearsal.phase_seconds(names).items()})
 
