@@ -11,7 +11,8 @@ short_description: Copy a file to the control node so that only its owner can re
 description:
   - Does what M(ansible.builtin.fetch) does with O(ignore:flat=true), but the folder has mode 0700 and the file 0600 from the
     moment they exist, whatever the umask is. M(ansible.builtin.fetch) itself has no option for a mode.
-  - The checksum is verified.
+  - The file comes in pieces of 4 MiB, so its size is no matter of memory. No link is followed on the host.
+  - The SHA-256 of the copy is verified before it takes its place.
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -38,7 +39,16 @@ options:
   expected_sha256:
     description: The SHA-256 that the copy must have. Another one fails the task; the copy stays for a look.
     type: str
+  offset:
+    description: Where the piece begins. The action plugin sets it.
+    type: int
+    default: 0
+  known_sha256:
+    description: Of a copy that is there already. The action plugin sets it.
+    type: str
+    default: ""
 seealso:
+  - module: pi_controller.raft_migration.private_put
   - module: ansible.builtin.fetch
 """
 
@@ -52,14 +62,47 @@ EXAMPLES = r"""
 RETURN = r"""
 sha256:
   description: SHA-256 of the copy.
-  returned: with O(expected_sha256), on success
+  returned: success
   type: str
 dest:
   description: The file on the control node.
   returned: success
   type: str
-checksum:
-  description: SHA-1 of the file.
-  returned: success
-  type: str
+failure:
+  description: What was seen, what was wanted, and the next step.
+  returned: on failure
+  type: dict
 """
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core import pieces
+from ..module_utils._core.modules import run_module
+
+
+def run(module: AnsibleModule, result: dict[str, Any]) -> None:
+    piece = pieces.read(Path(module.params["src"]), module.params["offset"], module.params["known_sha256"])
+    result.update(size=piece.size, sha256=piece.sha256)
+    if piece.content is not None:
+        result["content"] = base64.b64encode(piece.content).decode()
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "src": {"type": "str", "required": True},
+            "dest": {"type": "str", "required": True},
+            "expected_sha256": {"type": "str"},
+            "offset": {"type": "int", "default": 0},
+            "known_sha256": {"type": "str", "default": ""},
+        },
+    )
+    run_module(module, run, doing=f"reading {module.params['src']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -108,9 +108,9 @@ def test_where_it_cannot_be_kept_the_reason_is_the_answer(folder: Path) -> None:
 
 def test_each_module_for_a_pi_has_such_an_action() -> None:
     modules = {path.stem for path in (CHECKOUT / "plugins/modules").glob("*.py")}
-    # These work on the control node, or bring a file from a Pi with Ansible's own action.
+    # These work on the control node.
     elsewhere = {name for name, text in ACTIONS.items() if "KubernetesAction" in text}
-    elsewhere |= {"migration_report", "private_fetch", "quorum_watch", "preflight_kubernetes"}
+    elsewhere |= {"migration_report", "quorum_watch", "preflight_kubernetes"}
     assert {name for name in modules if "kept_modules" not in ACTIONS.get(name, "")} == elsewhere
 
 

@@ -1,0 +1,124 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A file that is carried between a Pi and the control node in pieces, so that no module needs memory for all of it.
+
+No link is followed on the Pi, and what arrives has the SHA-256 of what was sent, or is not kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import safe_open
+from .durable import fsync
+from .failures import MigrationError
+
+# Bytes. A module has a piece, and the same as text, in memory.
+PIECE = 4 << 20
+
+
+@dataclass(frozen=True)
+class Piece:
+    """`size` and `sha256` are of the whole file; the first piece alone has the sum. No `content` where the receiver has the file."""
+
+    size: int
+    sha256: str = ""
+    content: bytes | None = None
+
+
+def read(path: Path, offset: int, known: str = "") -> Piece:
+    """The piece of this file that begins at `offset`; nothing of a file whose SHA-256 is `known`. Raises OSError, UnsafePath."""
+    with os.fdopen(safe_open.open_file(path), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        sha256 = ""
+        if offset == 0:
+            digest = hashlib.sha256()
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block)
+            sha256 = digest.hexdigest()
+        if sha256 and sha256 == known:
+            return Piece(size, sha256)
+        file.seek(offset)
+        return Piece(size, sha256, file.read(PIECE))
+
+
+class Arrival:
+    """A file that arrives at `dest`: 0600, whole or not at all."""
+
+    def __init__(self, dest: Path, size: int, sha256: str) -> None:
+        self.dest, self.size, self.sha256 = dest, size, sha256
+        self.part = f".{dest.name}.part"
+
+    def present(self) -> bool:
+        """Whether the file is there already, for its owner alone. Raises UnsafePath where something else is."""
+        try:
+            with os.fdopen(safe_open.open_file(self.dest), "rb") as file:
+                if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != 0o600:
+                    return False
+                return _sha256(file.fileno()) == self.sha256
+        except FileNotFoundError:
+            return False
+
+    def take(self, content: bytes, offset: int) -> bool:
+        """Add a piece; returns whether the file is complete and in its place. Raises OSError, MigrationError."""
+        with safe_open.folder(self.dest.parent) as folder, self._part(folder, offset) as part:
+            os.lseek(part, offset, os.SEEK_SET)
+            left = memoryview(content)
+            while left:
+                left = left[os.write(part, left) :]
+            if offset + len(content) < self.size:
+                return False
+            os.fsync(part)
+            seen = _sha256(part)
+            if seen != self.sha256:
+                raise MigrationError(
+                    f"what arrived for {self.dest} has SHA-256 {seen}",
+                    seen=seen,
+                    wanted=self.sha256,
+                    next_step="check the storage on both sides, then run this again",
+                )
+            os.rename(self.part, self.dest.name, src_dir_fd=folder, dst_dir_fd=folder)
+        fsync(self.dest.parent)
+        return True
+
+    @contextlib.contextmanager
+    def _part(self, folder: int, offset: int) -> Iterator[int]:
+        """A descriptor of what has arrived by now; what an earlier attempt has left is none of it."""
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+        if offset == 0:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.part, dir_fd=folder)
+            flags |= os.O_CREAT | os.O_EXCL
+        part = os.open(self.part, flags, 0o600, dir_fd=folder)
+        try:
+            os.fchmod(part, 0o600)
+            if os.fstat(part).st_size != offset:
+                raise MigrationError(
+                    f"{self.dest} arrives twice at the same time",
+                    seen=os.fstat(part).st_size,
+                    wanted=offset,
+                    next_step="see whether another run copies it, then run this again",
+                )
+            yield part
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(self.part, dir_fd=folder)
+            raise
+        finally:
+            os.close(part)
+
+
+def _sha256(descriptor: int) -> str:
+    digest = hashlib.sha256()
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    for block in iter(lambda: os.read(descriptor, 1 << 20), b""):
+        digest.update(block)
+    return digest.hexdigest()

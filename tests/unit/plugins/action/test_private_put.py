@@ -1,0 +1,73 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A file that goes to a Pi, and comes back, in real runs and in several pieces."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CHECKOUT, import_plugin
+
+pieces = import_plugin("module_utils._core.pieces")
+
+
+def play(folder: Path, playbook: str, tasks: list[dict], *options: str) -> subprocess.CompletedProcess[str]:
+    (folder / "play.json").write_text(json.dumps([{"hosts": "pi-1", "gather_facts": False, "tasks": tasks}]))
+    command = [
+        playbook,
+        "play.json",
+        "-i",
+        "pi-1,",
+        "-c",
+        "local",
+        "-e",
+        f"ansible_python_interpreter={sys.executable}",
+    ]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"), "ANSIBLE_NOCOLOR": "1"}
+    return subprocess.run(
+        [*command, *options], cwd=folder, env=environment, text=True, capture_output=True, timeout=300, check=False
+    )
+
+
+def test_there_and_back_in_pieces(tmp_path: Path, ansible_playbook: str) -> None:
+    content = os.urandom(2 * pieces.PIECE + 7)
+    (tmp_path / "here").write_bytes(content)
+    there = {"src": f"{tmp_path}/here", "dest": f"{tmp_path}/there"}
+    back = {"src": f"{tmp_path}/there", "dest": f"{tmp_path}/control/back"}
+    tasks = [
+        {"pi_controller.raft_migration.private_put": there},
+        {"pi_controller.raft_migration.private_fetch": back},
+    ]
+    checked = play(tmp_path, ansible_playbook, tasks, "--check")
+    assert "ok=1    changed=1" in checked.stdout, checked.stdout
+    assert not (tmp_path / "there").exists()
+
+    done = play(tmp_path, ansible_playbook, tasks, "-vvv")
+    assert "ok=2    changed=2" in done.stdout, done.stdout + done.stderr
+    assert (tmp_path / "control/back").read_bytes() == content
+    assert oct((tmp_path / "there").stat().st_mode & 0o777) == "0o600"
+    assert len(done.stdout) < 100_000, "the content is not shown"
+    again = play(tmp_path, ansible_playbook, tasks)
+    assert "ok=2    changed=0" in again.stdout, again.stdout
+
+
+@pytest.mark.parametrize(
+    "given", [{"src": "/etc/hostname"}, {"src": "here", "dest": "/x"}, {"src": "/x", "dest": "/x", "mode": "0644"}]
+)
+def test_anything_else_is_refused(tmp_path: Path, ansible_playbook: str, given: dict) -> None:
+    done = play(tmp_path, ansible_playbook, [{"pi_controller.raft_migration.private_put": given}])
+    assert done.returncode != 0
+    assert "private_put wants" in done.stdout + done.stderr
+
+
+def test_a_file_that_is_missing_is_named(tmp_path: Path, ansible_playbook: str) -> None:
+    given = {"src": f"{tmp_path}/none", "dest": f"{tmp_path}/there"}
+    done = play(tmp_path, ansible_playbook, [{"pi_controller.raft_migration.private_put": given}])
+    assert done.returncode != 0
+    assert f"reading {tmp_path}/none on the control node" in done.stdout + done.stderr

@@ -1,0 +1,90 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files in pieces: whole or not there, private, through no link, and never mixed of two."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from conftest import import_plugin
+
+pieces = import_plugin("module_utils._core.pieces")
+failures = import_plugin("module_utils._core.failures")
+TEXT = b"0123456789"
+SUM = hashlib.sha256(TEXT).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "PIECE", 4)
+
+
+@pytest.fixture
+def dest(tmp_path: Path) -> Path:
+    (tmp_path / "there").mkdir()
+    return Path(tmp_path / "there/state")
+
+
+def test_a_file_is_read_in_pieces_and_not_at_all_where_it_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    path.write_bytes(TEXT)
+    assert [pieces.read(path, offset).content for offset in (0, 4, 8)] == [b"0123", b"4567", b"89"]
+    assert pieces.read(path, 0).sha256 == SUM
+    assert pieces.read(path, 0, known=SUM) == pieces.Piece(len(TEXT), SUM)
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(failures.MigrationError, match="is a symbolic link"):
+        pieces.read(tmp_path / "link", 0)
+
+
+def test_it_appears_with_the_last_piece_and_is_private(dest: Path) -> None:
+    dest.write_text("before")
+    arrival = pieces.Arrival(dest, len(TEXT), SUM)
+    assert not arrival.present()
+    for offset in (0, 4):
+        assert arrival.take(TEXT[offset : offset + 4], offset) is False
+        assert dest.read_text() == "before"
+        assert {oct(path.stat().st_mode & 0o777) for path in dest.parent.glob(".*")} == {"0o600"}
+    assert arrival.take(TEXT[8:], 8) is True
+    assert (dest.read_bytes(), oct(dest.stat().st_mode & 0o777)) == (TEXT, "0o600")
+    assert arrival.present()
+    assert [path.name for path in dest.parent.iterdir()] == ["state"]
+    dest.chmod(0o644)
+    assert not arrival.present()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [[(b"987654", 4)], [(b"4567", 4), (b"4567", 4)], [(b"89", 8)]],
+    ids=["other-content", "a-piece-twice", "a-piece-left-out"],
+)
+def test_what_is_not_what_was_sent_is_not_kept(dest: Path, sent: list[tuple[bytes, int]]) -> None:
+    arrival = pieces.Arrival(dest, len(TEXT), SUM)
+    for content, offset in [(TEXT[:4], 0), *sent[:-1]]:
+        arrival.take(content, offset)
+    with pytest.raises(failures.MigrationError):
+        arrival.take(*sent[-1])
+    assert list(dest.parent.iterdir()) == []
+
+
+def test_an_attempt_that_was_cut_off_is_forgotten(dest: Path) -> None:
+    pieces.Arrival(dest, 99, "0" * 64).take(b"left", 0)
+    arrival = pieces.Arrival(dest, 4, hashlib.sha256(b"good").hexdigest())
+    assert arrival.take(b"good", 0) is True
+    assert [path.name for path in dest.parent.iterdir()] == ["state"]
+
+
+def test_no_link_leads_elsewhere(dest: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    dest.parent.rmdir()
+    dest.parent.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(failures.MigrationError, match="is a symbolic link"):
+        pieces.Arrival(dest, len(TEXT), SUM).take(TEXT, 0)
+    dest.parent.unlink()
+    dest.parent.mkdir()
+    (tmp_path / "target").write_text("kept")
+    (dest.parent / ".state.part").symlink_to(tmp_path / "target")
+    assert pieces.Arrival(dest, len(TEXT), SUM).take(TEXT, 0) is True
+    assert (tmp_path / "target").read_text() == "kept"
