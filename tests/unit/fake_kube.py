@@ -269,13 +269,27 @@ class FakeKube:
 
     def _slice(self, path: str, manager: str, targets: Any, labels: dict[str, str], nodes: dict[str, str]) -> None:
         groups = lists._by_ports(targets)
+        # As Kubernetes' own library does, what belongs to the Service is written over before anything is created.
+        uid = self.objects.get(f"{CORE}/services/{NAME}", {}).get("metadata", {}).get("uid")
+        found = sorted(
+            key
+            for key, item in self.objects.items()
+            if key.startswith(f"{self.slices_path}/")
+            and lists.managed_by(item) == manager
+            and uid in [owner["uid"] for owner in item["metadata"].get("ownerReferences", [])]
+        )
+        created = (path if number == 0 else f"{path}-{number}" for number in itertools.count())
+        names = [*found, *(name for name in itertools.islice(created, 9) if name not in found)]
         for number, ((_family, ports), ips) in enumerate(groups.items()):
-            name = path if number == 0 else f"{path}-{number}"
+            name = names[number]
             self.objects[name] = {
                 "metadata": {
                     "name": name.rsplit("/", 1)[-1],
                     "uid": f"uid-{name}",
+                    "namespace": NAMESPACE,
+                    "resourceVersion": str(next(self._numbers)),
                     "labels": {**labels, lists.SERVICE_LABEL: NAME, lists.MANAGED_BY: manager},
+                    "ownerReferences": [{"apiVersion": "v1", "kind": "Service", "name": NAME, "uid": uid}],
                 },
                 "addressType": "IPv4",
                 "endpoints": [
@@ -283,13 +297,14 @@ class FakeKube:
                         "addresses": [ip],
                         "conditions": {"ready": True},
                         **({"nodeName": nodes[ip]} if ip in nodes else {}),
+                        **({"targetRef": {"kind": "Pod"}} if manager == lists.OF_PODS else {}),
                     }
                     for ip in ips
                 ],
                 "ports": [{"name": port_name, "port": port} for port_name, port in ports],
             }
-        for number in range(len(groups), 4):
-            self.objects.pop(path if number == 0 else f"{path}-{number}", None)
+        for name in names[len(groups) :]:
+            self.objects.pop(name, None)
 
 
 def pod(

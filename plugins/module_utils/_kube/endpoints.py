@@ -113,6 +113,11 @@ def mirrors_pods(item: Slice) -> bool:
     return ENDPOINTS_MANAGED_BY in (item["metadata"].get("labels") or {})
 
 
+def written_for_pods(item: Slice) -> bool:
+    """Whether Kubernetes has written this slice for the pods that a selector finds. One that was handed over to it may not be yet."""
+    return all((endpoint.get("targetRef") or {}).get("kind") == "Pod" for endpoint in item["endpoints"] or [])
+
+
 def node_names(slices: Iterable[Slice]) -> dict[str, str]:
     """The node of each address that has one."""
     return {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import endpoints as lists
 from .api import KubeError, core, selector_text
@@ -49,6 +49,12 @@ class View:
         return [item for item in self.slices if lists.managed_by(item) == manager]
 
     @property
+    def own(self) -> list[dict[str, Any]]:
+        """Slices that are this collection's to write: no controller looks after those of the pods while the Service has no selector."""
+        unmanaged = self.of(lists.OF_PODS) if mode(self.service) != PODS else []
+        return [*self.of(lists.OWN), *unmanaged]
+
+    @property
     def handmade(self) -> list[dict[str, Any]]:
         """Slices of the owner: neither Kubernetes' controllers nor this collection wrote them."""
         return [
@@ -66,6 +72,14 @@ class View:
             "ports": ports_of(self.service),
             "endpoints": lists.summary(self.targets),
         }
+
+
+class OwnChanges(NamedTuple):
+    """Slices to create, to replace and to delete, in this order."""
+
+    new: list[dict[str, Any]]
+    rewritten: list[dict[str, Any]]
+    left_over: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -137,18 +151,37 @@ class Route:
     def service_differs(self, view: View) -> bool:
         return differs(view.service, self.wanted_service(view))
 
+    def own_changes(self, view: View) -> OwnChanges:
+        """What makes this collection's slices list the wanted targets.
+
+        A slice is rewritten in its place where there is one for the same kind of address. A kube-proxy that has lost the API server learns of
+        new slices and of removed ones in one answer, in which the removed ones come first, and rejects connections for a second if it
+        looks at its rules in between.
+        """
+        present = {item["metadata"]["name"]: item for item in view.own}
+        wanted = self.own_slices(view)
+        by_name = [present.pop(item["metadata"]["name"], None) for item in wanted]
+        changes = OwnChanges([], [], [])
+        for item, old in zip(wanted, by_name):
+            if old is None:
+                same_kind = (name for name, other in present.items() if other["addressType"] == item["addressType"])
+                old = present.pop(next(same_kind, ""), None)
+            if old is None:
+                changes.new.append(item)
+            elif lists.managed_by(old) != lists.OWN or not lists.same_endpoints(old, item):
+                metadata = old["metadata"]
+                labels = {**(metadata.get("labels") or {}), **item["metadata"]["labels"]}
+                changes.rewritten.append({**item, "metadata": {**metadata, "labels": labels}})
+        changes.left_over.extend(present.values())
+        return changes
+
     def own_differ(self, view: View) -> bool:
-        present = {item["metadata"]["name"]: item for item in view.of(lists.OWN)}
-        wanted = {item["metadata"]["name"]: item for item in self.own_slices(view)}
-        return set(present) != set(wanted) or any(
-            not lists.same_endpoints(present[name], wanted[name]) for name in wanted
-        )
+        return bool(view.service) and any(self.own_changes(view))
 
     def owners_surplus(self, view: View) -> lists.Targets:
         """Targets in the owner's slices that the Service must not have.
 
-        Slices that list nothing else stay in place: a kube-proxy that has lost the API server learns of new slices and of removed ones in
-        one answer, in which the removed ones come first, and rejects connections for a second if it looks at its rules in between.
+        Slices that list nothing else stay in place, for a kube-proxy that has lost the API server (see `own_changes`).
         """
         owners = [*view.of(lists.MIRRORED), *view.handmade]
         return lists.of_slices(owners) - self.wanted_targets(view)

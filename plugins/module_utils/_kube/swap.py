@@ -62,15 +62,21 @@ class Swap:
             self._against_conflicts(self._put_own)
             # The selector makes Kubernetes write over the Endpoints object, so what the owner has in it is saved before.
             self._against_conflicts(self._take_aside)
+            # Its controller goes on with them, so that no proxy ever meets new slices and none of the old ones.
+            self._against_conflicts(self._hand_over)
             self._against_conflicts(self._put_service)
         self._wait(self._missing_of_pods, CONTROLLERS)
         self._against_conflicts(self._leave_to_pods)
         return self._wait(self._surplus_of_pods, STRANGER)
 
     def to_endpoints(self) -> View:
-        if has_selector_of_owner(self.look().service):
+        view = self.look()
+        if has_selector_of_owner(view.service):
             self._against_conflicts(self._claim)
             self._wait(self._unlabelled, CONTROLLERS)
+        elif mode(view.service) == SELECTS:
+            # The pods' slices stay when the selector goes, and become ours.
+            self._against_conflicts(self._put_service)
         self._against_conflicts(self._put_own)
         self._against_conflicts(self._put_service)
         # A Service that has just been made had no slices yet.
@@ -123,18 +129,24 @@ class Swap:
 
     def _put_own(self, view: View) -> None:
         """Make this collection's slices list the targets: what is new first, what is left over last."""
-        if view.service is None or not self.route.own_differ(view):
+        if view.service is None:
             return
-        present = {item["metadata"]["name"]: item for item in view.of(lists.OWN)}
-        wanted = {item["metadata"]["name"]: item for item in self.route.own_slices(view)}
-        for name in sorted(wanted, key=lambda name: name in present):
-            if name not in present:
-                self.api.create(slices_path(self.route.namespace), wanted[name])
-            elif not lists.same_endpoints(present[name], wanted[name]):
-                metadata = present[name]["metadata"]
-                self.api.replace(slices_path(self.route.namespace, name), {**wanted[name], "metadata": metadata})
-        self._delete_slices(present[name] for name in present if name not in wanted)
-        self.changed = True
+        changes = self.route.own_changes(view)
+        for item in changes.new:
+            self.api.create(slices_path(self.route.namespace), item)
+        for item in changes.rewritten:
+            self.api.replace(slices_path(self.route.namespace, item["metadata"]["name"]), item)
+        self._delete_slices(changes.left_over)
+        self.changed = self.changed or any(changes)
+
+    def _hand_over(self, view: View) -> None:
+        """Let the controller of the pods' slices have this collection's; it keeps what belongs to the Service."""
+        for item in view.of(lists.OWN):
+            metadata = {**item["metadata"], "labels": {**item["metadata"]["labels"], lists.MANAGED_BY: lists.OF_PODS}}
+            # Items of a list come without their kind.
+            handed = {**item, "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata}
+            self.api.replace(slices_path(self.route.namespace, metadata["name"]), handed)
+            self.changed = True
 
     def _take_aside(self, view: View) -> None:
         """Take the owner's slices away from the proxies, so that a rollback can give them back."""
@@ -234,9 +246,8 @@ class Swap:
 
     def _missing_of_pods(self, view: View) -> list[str]:
         wanted = self.route.wanted_targets(view)
-        return self.route.doubts(view) + _difference(
-            "its pods' EndpointSlices", lists.of_slices(view.of(lists.OF_PODS)), wanted
-        )
+        written = filter(lists.written_for_pods, view.of(lists.OF_PODS))
+        return self.route.doubts(view) + _difference("its pods' EndpointSlices", lists.of_slices(written), wanted)
 
     def _surplus_of_pods(self, view: View) -> list[str]:
         if view.handmade or view.of(lists.OWN):

@@ -467,13 +467,45 @@ def test_leads_back_to_addresses_without_a_moment_without_endpoints(owned, swap)
 
     assert frozenset() not in owned.history
     assert owned.managers() == [lists.OWN]
-    assert result["removed_slices"] == [f"{NAME}-pods"]
+    assert result["removed_slices"] == []
     assert (result["after"]["mode"], result["after"]["selector"], result["after"]["endpoints"]) == (
         "endpoints",
         None,
         SYSTEMD,
     )
     assert swap("endpoints", endpoints=SYSTEMD)["changed"] is False
+
+
+def test_k11_a_proxy_that_missed_a_switch_never_lacks_endpoints(owned, swap):
+    """The slices are the same objects all the time, so nothing is gone in the one answer that it gets."""
+    three_pods(owned)
+    swap("endpoints", endpoints=BESIDE)
+    names = {item["metadata"]["name"] for item in owned.read_slices}
+
+    for lead_to, options in (("pods", {"selector": LABELS, "expected": 3}), ("endpoints", {"endpoints": SYSTEMD})):
+        assert swap(lead_to, **options)["changed"] is True
+        owned.settle()
+        assert {item["metadata"]["name"] for item in owned.read_slices} == names
+        assert swap(lead_to, **options)["changed"] is False
+
+
+def test_k11_slices_of_kubernetes_stay_when_the_selector_goes(kube, swap):
+    """As after a migration with an earlier release of this collection."""
+    service = service_of_owner(selector=LABELS)
+    for port, name in zip(service["spec"]["ports"], PORTS, strict=True):
+        port.update(name=name, targetPort=name)
+    service["metadata"]["labels"][SKIP_MIRROR] = "true"
+    kube.put(f"{CORE}/services/{NAME}", service)
+    three_pods(kube)
+    rest(kube)
+    assert [item["metadata"]["name"] for item in kube.read_slices] == [f"{NAME}-pods"]
+
+    swap("endpoints", endpoints=SYSTEMD)
+    kube.settle()
+
+    assert [item["metadata"]["name"] for item in kube.read_slices] == [f"{NAME}-pods"]
+    assert kube.managers() == [lists.OWN]
+    assert lists.of_slices(kube.read_slices) == lists.of_option(SYSTEMD)
 
 
 def test_every_pod_is_an_endpoint_with_its_own_port(owned, swap):
@@ -551,13 +583,14 @@ def test_removes_what_a_late_controller_wrote_for_the_selector(owned, swap):
     three_pods(owned)
     swap("pods", selector=LABELS, expected=3)
     owned.settle()
-    late = copy.deepcopy(owned.objects[f"{owned.slices_path}/{NAME}-pods"])
+    late = copy.deepcopy(owned.slices[0])
+    late["metadata"].update(name=f"{NAME}-late", uid="uid-late")
     written = []
 
     def write_late(method, path):
-        if method == "get" and not written and any(request[0] == "delete" for request in owned.requests):
+        if method == "get" and not written and ("put", f"{CORE}/services/{NAME}") in owned.requests:
             written.append(path)
-            owned.objects[f"{owned.slices_path}/{NAME}-pods"] = late
+            owned.objects[f"{owned.slices_path}/{NAME}-late"] = late
 
     owned.requests.clear()
     owned.on_request = write_late
