@@ -117,7 +117,8 @@ def wait_service(state: State, address: str) -> None:
                 if machines.execute(node, ["curl", "-sf", "--max-time", "2", url], check=False).returncode == 0
                 else "no answer"
             ),
-            timeout=30,
+            # One that has lost the API server, as in a fault, asks again after up to a minute.
+            timeout=90,
             advice=f"journalctl -u kube-proxy on {node.name}",
             interval=0.2,
         )
