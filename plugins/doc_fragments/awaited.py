@@ -21,6 +21,12 @@ options:
       voters:
         description: Exactly so many voters in the leader's list of members.
         type: int
+      learners:
+        description:
+          - V(true) has members without a vote count like voters in O(wait_for.voters), O(wait_for.caught_up) and
+            O(wait_for.caught_up_at). A majority is one of voters all the same.
+        type: bool
+        default: false
       caught_up:
         description:
           - Every voter answers, follows the leader, heard it less than a second ago, and has applied what the leader

@@ -63,6 +63,7 @@ options:
     description:
       - Address of the Pi whose member is to lead, where this one does and its release can hand leadership over. Without it
         leadership stays.
+      - Where that member is a learner, which cannot lead, it is the first other voter. Where there is none, leadership stays.
     type: str
   keep_leaders_gate:
     description:
@@ -206,23 +207,32 @@ class MemberTraffic:
             return True
         if "transfer" not in self.result.get("capabilities", ()):
             return self._is_silent()
-        found = [member["id"] for member in self.result["members"] if host_of(member["address"]) == normal(successor)]
-        if not found:
-            raise MigrationError(
-                f"no member is at {successor}, which is to lead in place of {leader['id']}",
-                seen=[member["address"] for member in self.result["members"]],
-                wanted=f"a member at {successor}",
-                next_step="set pi_controller_address of that Pi to the address that its daemon advertises",
-            )
-        wanted = {**self.params, **HANDING_OVER, "state": "leader", "node_id": found[0], "address": None}
+        next_leader = self._next_leader(normal(successor), leader["id"])
+        if next_leader is None:
+            return self._is_silent()
+        wanted = {**self.params, **HANDING_OVER, "state": "leader", "node_id": next_leader, "address": None}
         request = MembershipRequest(wanted, self.module.check_mode)
 
         def work() -> bool:
             request.run()
             return bool(request.result()["changed"])
 
-        self._step(f"hand leadership to {found[0]}", work)
+        self._step(f"hand leadership to {next_leader}", work)
         return True
+
+    def _next_leader(self, successor: str, leader: str) -> str | None:
+        """The member at this address, or, as a learner cannot lead, another voter; None where there is none."""
+        members = self.result["members"]
+        found = [member for member in members if host_of(member["address"]) == successor]
+        if not found:
+            raise MigrationError(
+                f"no member is at {successor}, which is to lead in place of {leader}",
+                seen=[member["address"] for member in members],
+                wanted=f"a member at {successor}",
+                next_step="set pi_controller_address of that Pi to the address that its daemon advertises",
+            )
+        voters = (member["id"] for member in (*found, *members) if member["voter"] and member["id"] != leader)
+        return next(voters, None)
 
     def _set_gate(self) -> None:
         wanted = self.params["gate"]

@@ -304,8 +304,8 @@ def test_each_turn_is_in_its_order_on_its_pi(world: World) -> None:
     places = [turn.index(step) for step in wanted]
     assert places == sorted(places), turn
     away, back = (call["args"]["wait_for"] for call in world.calls if call["module"] == "member_traffic")
-    assert away == {"leader": True, "caught_up_at": ["10.77.0.11", "10.77.0.13"]}
-    assert back == {"leader": True, "voters": 3, "caught_up": True}
+    assert away == {"leader": True, "caught_up_at": ["10.77.0.11", "10.77.0.13"], "learners": True}
+    assert back == {"leader": True, "learners": True, "voters": 3, "caught_up": True}
     (nodes,) = [call["args"]["nodes"] for call in world.calls if call["module"] == "k8s_daemonset_nodes"]
     assert nodes == ["node-pi-1", "node-pi-2", "node-pi-3"]
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from .._core.addresses import without_port
+from .._core.journal import PARALLEL
 from .._daemon.drivers import settings
 from .findings import EVERYWHERE, WARNING, Finding
 from .plan import Plan
@@ -113,9 +114,14 @@ def _members(plan: Plan, view: Mapping[str, Any]) -> Iterator[Finding]:
         present.add(host)
         if number != str(port):
             yield Finding(host, "Raft address", name, f"port {port}", f"set migration.standard_ports.raft to {number}")
-        if not member["voter"]:
+        # The new cluster of `parallel` is one of voters; with `rolling` each member stays what it is.
+        if not member["voter"] and plan.strategy == PARALLEL:
             yield Finding(
-                host, "members", f"{name} has no vote", "a voter", "promote it, or remove it from the cluster"
+                host,
+                "members",
+                f"{name} has no vote",
+                "a voter",
+                "set migration.strategy to rolling, which leaves each member what it is; or promote it, or remove it from the cluster",
             )
     for host in plan.hosts:
         if host not in present:
@@ -123,7 +129,7 @@ def _members(plan: Plan, view: Mapping[str, Any]) -> Iterator[Finding]:
                 host,
                 "members",
                 f"no member at {plan.places[host].address}",
-                "one voter on every Pi",
+                "one member on every Pi",
                 "correct ansible_host or pi_controller_address, or let this Pi join the cluster first",
             )
 

@@ -16,6 +16,7 @@ from .hosts import check_apart, check_members, on_host
 CONDITIONS: dict[str, Any] = {
     "leader": {"type": "bool", "default": False},
     "voters": {"type": "int"},
+    "learners": {"type": "bool", "default": False},
     "caught_up": {"type": "bool", "default": False},
     "caught_up_at": {"type": "list", "elements": "str"},
     "answered": {"type": "bool", "default": False},

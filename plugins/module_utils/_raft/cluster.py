@@ -130,6 +130,10 @@ class ClusterView:
     def voters(self) -> list[MemberView]:
         return [view for view in self.members if view.member.voter]
 
+    def counted(self, learners: bool) -> list[MemberView]:
+        """The members that a condition is about: the voters, or all of them."""
+        return list(self.members) if learners else self.voters
+
     @property
     def quorate(self) -> bool:
         """A majority of the voters answer and agree on the one leader."""
@@ -151,23 +155,23 @@ class ClusterView:
     def find(self, node_id: str) -> MemberView | None:
         return next((view for view in self.members if view.member.id == node_id), None)
 
-    def why_behind_at(self, host: str, target: int) -> list[str]:
-        """Why there is no voter on this host that has caught up with `target`; empty when there is one."""
+    def why_behind_at(self, host: str, target: int, *, learners: bool = False) -> list[str]:
+        """Why there is no voter (or member) on this host that has caught up with `target`; empty when there is one."""
         if self.leader is None:
             return [self.describe()]
         if self.leader.client is None:
             return [LEADER_UNSEEN]
-        here = [view for view in self.voters if same_host(host_of(view.member.address), host)]
+        here = [view for view in self.counted(learners) if same_host(host_of(view.member.address), host)]
         if not here:
-            return [f"no voter is on {host}"]
+            return [f"no {'member' if learners else 'voter'} is on {host}"]
         reasons = (view.why_behind(self.leader, target) for view in here)
         return [reason for reason in reasons if reason]
 
-    def why_behind(self, target: int, *, without: str | None = None) -> list[str]:
-        """Why voters (other than `without`) have not caught up with `target`; empty when all have."""
+    def why_behind(self, target: int, *, without: str | None = None, learners: bool = False) -> list[str]:
+        """Why voters (or members, other than `without`) have not caught up with `target`; empty when all have."""
         if self.leader is None:
             return [self.describe()]
-        reasons = (v.why_behind(self.leader, target) for v in self.voters if v.member.id != without)
+        reasons = (v.why_behind(self.leader, target) for v in self.counted(learners) if v.member.id != without)
         return [reason for reason in reasons if reason]
 
     def describe(self) -> str:

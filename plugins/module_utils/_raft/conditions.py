@@ -24,6 +24,7 @@ class Conditions:
         self.conditions = conditions
         self._asked: tuple[Any, int] | None = None
         self._waited = self._renewed = False
+        self._learners = bool(conditions.get("learners"))
 
     def target(self, view: ClusterView) -> int:
         """The leader's commit index when it was first seen to lead; a new leader or term asks anew, and so does `_hold` once."""
@@ -35,14 +36,14 @@ class Conditions:
         return self._asked[1]
 
     def behind(self, view: ClusterView) -> list[str]:
-        reasons = view.why_behind(self.target(view))
+        reasons = view.why_behind(self.target(view), learners=self._learners)
         if not reasons and view.leader and view.leader.client is None:
             return [LEADER_UNSEEN]
         return reasons
 
     def reason_behind(self, view: ClusterView, member: MemberView) -> str | None:
-        """Why this voter has not caught up. Without a leader this is unknown, and a learner need not."""
-        if view.leader is None or not member.member.voter:
+        """Why this member has not caught up. Without a leader this is unknown, and a learner need not, unless it is asked for."""
+        if view.leader is None or member not in view.counted(self._learners):
             return None
         return member.reason_behind(view.leader, self.target(view))
 
@@ -82,13 +83,14 @@ class Conditions:
             reasons.extend(f"answered: {found['url']}: {found['error']}" for found in view.unanswered)
         if wanted.get("leader") and not view.quorate:
             reasons.append(f"leader: {view.describe()}")
-        if wanted.get("voters") is not None and len(view.voters) != wanted["voters"]:
-            reasons.append(f"voters: {len(view.voters)}, wanted {wanted['voters']}")
+        if wanted.get("voters") is not None and len(view.counted(self._learners)) != wanted["voters"]:
+            who = "voters and learners" if self._learners else "voters"
+            reasons.append(f"{who}: {len(view.counted(self._learners))}, wanted {wanted['voters']}")
         if wanted.get("caught_up"):
             # Remember the index at the first look, whatever else holds by then.
             reasons.extend(f"caught_up: {reason}" for reason in self.behind(view))
         for host in wanted.get("caught_up_at") or ():
-            reasons.extend(f"caught_up_at: {reason}" for reason in view.why_behind_at(host, self.target(view)))
+            reasons.extend(f"caught_up_at: {reason}" for reason in view.why_behind_at(host, self.target(view), learners=self._learners))
         if wanted.get("leader_id_not") and (view.leader is None or view.leader.id in (None, wanted["leader_id_not"])):
             reasons.append(f"leader_id_not: {view.describe()}")
         return reasons

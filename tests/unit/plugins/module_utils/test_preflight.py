@@ -327,6 +327,13 @@ def test_the_cluster(case):
     assert words in finding["seen"]
 
 
+def test_with_rolling_a_member_needs_no_vote():
+    seen = every_view(CLUSTER_CASES["no vote"][0])
+    config = {**settings(), "strategy": "rolling"}
+    assert "members" not in [finding["check"] for finding in found(seen, config=config)]
+    assert only(seen)["check"] == "members"
+
+
 def test_an_even_number_of_voters_is_worth_knowing_and_stops_nothing():
     finding = only(every_view(lambda view: view.update(voters=2)))
 

@@ -136,6 +136,16 @@ def test_a_run_that_broke_between_the_steps_is_repeated_as_a_whole(away: Any, cl
     assert (result["steps"], cluster.leader, gate.state) == (["set the gate to forwarded"], "n2", "forwarded")
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_learner_is_no_successor(away: Any, cluster: FakeCluster, gate: Gate, alone: bool) -> None:
+    for name in ("n2", "n3") if alone else ("n2",):
+        cluster.members[name] = (cluster.nodes[name].listens, False)
+    result = away(wait_for={"leader": True, "caught_up_at": ["127.0.2.2", "127.0.2.3"], "learners": True})
+    assert "failed" not in result, result
+    # The only voter keeps its clients too, until its daemon has to go.
+    assert (cluster.leader, gate.state) == (("n1", "open") if alone else ("n3", "forwarded"))
+
+
 def test_a_transfer_that_fails_leaves_the_gate_open(away: Any, cluster: FakeCluster, gate: Gate) -> None:
     cluster.before_change = lambda _node, _method, _path: (422, {"error": "not now"})
     result = away()

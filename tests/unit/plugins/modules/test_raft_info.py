@@ -273,6 +273,22 @@ def test_one_voter_has_caught_up_whatever_becomes_of_another(run_module, cluster
     assert result["members"][2]["in_contact"] is False
 
 
+@pytest.mark.parametrize("condition", [{"caught_up": True}, {"caught_up_at": ["127.0.2.3"]}, {"voters": 3}])
+def test_a_learner_counts_where_that_is_asked_for(run_module, cluster, condition):
+    cluster.members["n3"] = (cluster.nodes["n3"].listens, False)
+
+    def holds(**more):
+        return "failed" not in run_module("raft_info", {"urls": cluster.urls, "wait_for": {**condition, **more}})
+
+    assert holds(learners=True)
+    assert holds() == ("caught_up" in condition), "one that is a learner delays nothing"
+    cluster.nodes["n3"].alive = False
+    assert holds(learners=True) == ("voters" in condition)
+    result = run_module("raft_info", {"urls": cluster.urls, "wait_for": {"leader": True, "learners": True}})
+    assert (result["caught_up"], result["voters"]) == (False, 2)
+    assert "does not answer" in result["members"][2]["behind"]
+
+
 @pytest.mark.parametrize("state", ["moved away", "removed", "no voter", "down"])
 def test_a_voter_the_leader_does_not_reach_has_not_caught_up(run_module, cluster, state):
     node = cluster.nodes["n2"]
