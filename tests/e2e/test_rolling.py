@@ -15,6 +15,8 @@ from tests.e2e import other_ports, rehearsal, reports
 from tests.e2e.killed import assert_one_daemon_each, killed_at
 from tests.e2e.test_migration import restarts
 from tests.e2e.way_back import ELECTED, HANDED_OVER, STANDARD, TEMPORARY
+from tests.lab import cluster
+from tests.lab import state as files
 
 ROLLING = rehearsal.strategy_arguments("rolling")
 
@@ -35,7 +37,7 @@ def judged(witness: rehearsal.Witness, profile: str, *arguments: str) -> dict[st
     return verdict
 
 
-def assert_migrated(names: Sequence[str]) -> None:
+def assert_migrated(names: Sequence[str], learners: Sequence[str] = ()) -> None:
     """One pod a Pi on the standard ports with the unit's data, the unit masked, no rule and no trial left behind."""
     members = set()
     for name in names:
@@ -56,7 +58,7 @@ def assert_migrated(names: Sequence[str]) -> None:
             (member["ID"], member["Address"], member["Voter"]) for member in on.raft_status(pi, 8080)["members"]
         }
     addresses = {node["name"]: node["address"] for node in rehearsal.lab_state()["nodes"]}
-    assert members == {(name, f"{addresses[name]}:9091", True) for name in names}
+    assert members == {(name, f"{addresses[name]}:9091", name not in learners) for name in names}
 
 
 def assert_old_world(names: Sequence[str]) -> None:
@@ -171,6 +173,35 @@ def test_back_from_the_middle_of_a_turn(
         assert run.returncode == 0, run.output[-4000:]
     assert_old_world(names)
     judged(witness, "full")
+
+
+@pytest.mark.longer
+def test_a_member_without_a_vote_has_its_turn_and_stays_one(
+    old_world: Callable[[str], list[str]], tmp_path: Path
+) -> None:
+    names = old_world("full")
+    lab = files.require()
+    leads = cluster.leader(lab.nodes[0])
+    # The neighbour of the leader's Pi, so its clients are led to it while leadership has to go elsewhere.
+    number = next(place for place, node in enumerate(lab.nodes) if f"{node.address}:9091" == leads)
+    leader, learner = lab.nodes[number], lab.nodes[(number + 1) % len(lab.nodes)]
+    cluster.request(leader, "DELETE", f"/api/v1/raft/members/{learner.name}")
+    member = {"node_id": learner.name, "address": f"{learner.address}:9091", "voter": False}
+    cluster.request(leader, "POST", "/api/v1/raft/members", member)
+    cluster.wait_caught_up(lab)
+    try:
+        with rehearsal.witnessed(tmp_path) as witness:
+            forth(tmp_path / "forth.log", show=True)
+            assert_migrated(names, [learner.name])
+            run = rehearsal.run_playbook("playbooks/rollback.yml", log=tmp_path / "back.log", show=True)
+            assert run.returncode == 0, run.output[-4000:]
+    finally:
+        rehearsal.spoil(names)
+    assert_old_world(names)
+    # Two voters of three: without one of them no write is taken until it is back.
+    judged(witness, "upstream")
+    voters = {member["ID"]: member["Voter"] for member in on.raft_status(on.host(names[0]), 8080)["members"]}
+    assert voters == {name: name != learner.name for name in names}
 
 
 # An image that starts in the trial, on the temporary ports, and ends with an error on the standard ones.
