@@ -100,7 +100,7 @@ def test_back_pi_by_pi_from_the_end_no_read_fails(migrated: Callable[[str], list
     with rehearsal.witnessed(tmp_path) as witness:
         run = back(names, tmp_path / "back.log", put_aside=ARCHIVE_PUT_ASIDE)
     for name in names:
-        assert run.output.count(f"Turn | Start the unit on {name}") == 1, name
+        assert run.output.count(f"Rollback | Start the unit on {name}") == 1, name
     verdict, summary = witness.judge(HANDED_OVER)
     print(summary)
     assert verdict["ok"], summary

@@ -134,7 +134,7 @@ KILLS = [
     ("Handover | Hand the unit's data over to the pod", 2),
     ("Handover | Wait until the pod is the caught-up member", 1),
     ("Handover | Wait until the pod is Ready", 1),
-    ("Settle | Point the Service to the pods", 1),
+    ("Service | Point it to the pods", 1),
 ]
 
 
@@ -182,7 +182,7 @@ def test_a_member_without_a_vote_has_its_turn_and_stays_one(
     names = old_world("full")
     lab = files.require()
     leads = cluster.leader(lab.nodes[0])
-    # The neighbour of the leader's Pi, so its clients are led to it while leadership has to go elsewhere.
+    # The neighbour of the leader's Pi, so its clients are routed to it while leadership has to go elsewhere.
     number = next(place for place, node in enumerate(lab.nodes) if f"{node.address}:9091" == leads)
     leader, learner = lab.nodes[number], lab.nodes[(number + 1) % len(lab.nodes)]
     cluster.request(leader, "DELETE", f"/api/v1/raft/members/{learner.name}")

@@ -103,7 +103,7 @@ IN_PARALLEL = [
     Case("prepare",          "reboot",            at="Wait until every pod answers"),
     Case("transfer",         "reboot",            at="Carry | Restore it through the pods' leader"),
     Case("validate",         "reboot",            at="Validate | Read every pod's content"),
-    Case("cutover",          "reboot",            at="Settle | Point the Service to the pods"),
+    Case("cutover",          "reboot",            at="Service | Point it to the pods"),
     Case("systemd_shutdown", "reboot",            at="Cluster | Wait for"),
     Case("port_migration",   "reboot",            at="Ports | Update the member's address"),
     Case("cleanup",          "reboot",            at="Cluster | Wait for"),
@@ -210,7 +210,7 @@ IN_TURNS = [
     turn("play-killed", "between",     2, "kills"),
     turn("play-killed", "gate-shut",   3, "kills"),
     turn("play-killed", "after",       3, "kills"),
-    rolling("cutover",  "play-killed", "kills", moment="settled", at="Settle | Point the Service to the pods"),
+    rolling("cutover",  "play-killed", "kills", moment="settled", at="Service | Point it to the pods"),
     rolling("cleanup",  "play-killed", "kills", at="Cluster | Wait for"),
 
     # One bit of a row: in the backup before it is fetched, later in every copy kept so far, which no pod starts from. In transfer the

@@ -80,7 +80,9 @@ def test_one_pi_at_a_time_is_struck_in_a_migration() -> None:
 
 
 def names_in(role_file: str) -> list[str]:
-    lines = (Path(__file__).parents[2] / "roles/turns/tasks" / role_file).read_text().partition("\n  rescue:")[0]
+    lines = (
+        (Path(__file__).parents[2] / "roles/rolling_cutover/tasks" / role_file).read_text().partition("\n  rescue:")[0]
+    )
     return re.findall(r'- name: "(.+)"', lines)
 
 
@@ -101,7 +103,7 @@ def struck_in_turns(
     turn, run = 0, 1
     while turn < 4:
         runner._line("PLAY [(3/6) CUTOVER: x] *")
-        for name in names_in("handover.yml") if turn < 3 else names_in("settle.yml"):
+        for name in names_in("handover.yml") if turn < 3 else names_in("service.yml"):
             known = len(struck)
             runner._line(f"TASK [{name}] *")
             found += [(run, turn, case.name) for case in struck[known:]]
@@ -109,7 +111,7 @@ def struck_in_turns(
             if any(stops(case) and not case.fault.startswith("play-killed") for case in here):
                 runner._line("fatal: [pi-2]: UNREACHABLE! => {}")
                 known = len(struck)
-                for skipped in [*names_in("handover.yml"), *names_in("handover.yml"), *names_in("settle.yml")]:
+                for skipped in [*names_in("handover.yml"), *names_in("handover.yml"), *names_in("service.yml")]:
                     runner._line(f"TASK [{skipped}] *")
                 found += [(run, turn, case.name) for case in struck[known:]]
             if any(case.fault.startswith("play-killed") or stops(case) for case in here):
@@ -475,7 +477,7 @@ def test_a_case_whose_moment_did_not_come_strikes_the_next_run(three: Pis, tmp_p
 
 
 def test_a_moment_is_the_beginning_of_a_task_of_a_turn_or_within_one() -> None:
-    handover = (Path(__file__).parents[2] / "roles/turns/tasks/handover.yml").read_text()
+    handover = (Path(__file__).parents[2] / "roles/rolling_cutover/tasks/handover.yml").read_text()
     for moment, task in table.TURN.items():
         assert f'- name: "{task}' in handover, moment
     within = {moment for moment in table.TURN if table.TURN[moment] == table.SCHEDULED}

@@ -50,6 +50,13 @@ def test_a_finding_names_the_place_and_what_to_write() -> None:
     assert str(finding) == "docs/a.md:2: “mend”: fix"
 
 
+@pytest.mark.parametrize(
+    ("subject", "refused"), [("Settle", True), ("Take back", True), ("Takeover", False), ("Service", False)]
+)
+def test_the_subject_of_a_task_is_a_thing(subject: str, refused: bool) -> None:
+    assert found("roles/a/tasks/main.yml", f'- name: "{subject} | Start the pod"') == [subject] * refused
+
+
 def test_a_task_name_begins_with_a_verb() -> None:
     assert found("roles/a/tasks/main.yml", '- name: "Journal | Record phase start"') == []
     assert found("roles/a/tasks/main.yml", '- name: "Undo | The unit runs"') == ["The unit runs"]

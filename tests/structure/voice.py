@@ -66,7 +66,25 @@ VERBS = """
     Shorten Show Skip Sort Start Stop Store Switch Take Test Transfer Try Undo Unmask Update Validate Verify Wait Warn
     Write
 """
-TASK = re.compile(r"""^\s*- name: ["']?(?:[^|"{]+ \| )?(?P<action>(?P<verb>\S+).*?)["']?\s*$""")
+TASK = re.compile(r"""^\s*- name: ["']?(?:(?P<subject>[^|"{]+) \| )?(?P<action>(?P<verb>\S+).*?)["']?\s*$""")
+# A subject is a thing of the glossary or of Kubernetes, not a step of the play.
+NO_SUBJECT = [
+    "After",
+    "Arm",
+    "Away",
+    "Before",
+    "By",
+    "Cross",
+    "Give",
+    "Go",
+    "Hold",
+    "Order",
+    "Settle",
+    "Take",
+    "Turn",
+    "Turns",
+    "Way",
+]
 TASKS = "roles/*/tasks/*.yml"
 TEST = re.compile(r"^\s*(?:async )?def (?P<name>test_\w+)")
 
@@ -112,6 +130,8 @@ def findings(path: str, text: str) -> Iterator[Finding]:
                 task["action"],
                 "a task name is `Subject | Verb object` or `Verb object`; a new verb goes into VERBS",
             )
+        if task and (task["subject"] or "").partition(" ")[0] in NO_SUBJECT:
+            yield Finding(path, number, line, task["subject"], "name the thing that is looked at or changed")
         test = TEST.match(line) if path.endswith(".py") else None
         if test and len(test["name"]) > LONGEST_TEST_NAME:
             yield Finding(path, number, line, test["name"], f"a test name has up to {LONGEST_TEST_NAME} characters")

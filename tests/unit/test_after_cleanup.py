@@ -56,7 +56,7 @@ def test_p6_a_finished_migration_is_not_rolled_back_for_its_archive(
             tmp_path,
             ansible_playbook,
             [{"name": "After", "ansible.builtin.include_role": {"name": "after", "tasks_from": "after_failure"}}],
-            {"after": {"after_failure.yml": after, "back.yml": back}},
+            {"after": {"after_failure.yml": after, "rollback.yml": back}},
             raft_migration_failures=[failure],
             raft_migration_failure=failure,
             raft_migration={"safety": {"auto_rollback_on_error": True}},

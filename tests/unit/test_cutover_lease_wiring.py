@@ -30,7 +30,7 @@ def listed(path: str, skip: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
 
 def places(fence: str) -> list[dict[str, Any]]:
     """What a run does from arming the lease to the opening."""
-    (block,) = [task["block"] for task in yaml.safe_load((TASKS / "cross.yml").read_text()) if "block" in task]
+    (block,) = [task["block"] for task in yaml.safe_load((TASKS / "switch.yml").read_text()) if "block" in task]
     before = [task for task in block if "ansible.builtin.include_tasks" not in task]
     return [*before, *listed(f"pause_{fence}.yml"), *listed("permanent.yml"), *listed(f"open_{fence}.yml")]
 
@@ -66,7 +66,7 @@ def test_the_clock_is_before_the_lease_and_the_lease_before_the_fence(fence: str
 
 def test_all_waits_are_over_before_the_clock_is_read() -> None:
     """The Service, the proxies and the pods: none of them is time that a redirection has."""
-    (block,) = [task["block"] for task in yaml.safe_load((TASKS / "cross.yml").read_text()) if "block" in task]
+    (block,) = [task["block"] for task in yaml.safe_load((TASKS / "switch.yml").read_text()) if "block" in task]
     names = [task["name"] for task in block]
     assert names[0] == "Prepare the fence"
     assert names[-1] == "Carry and flip while writes wait"
@@ -75,7 +75,7 @@ def test_all_waits_are_over_before_the_clock_is_read() -> None:
 
 def test_what_follows_the_commit_is_never_undone() -> None:
     """Outside of the block whose rescue opens the old side."""
-    (block,) = [task["block"] for task in yaml.safe_load((TASKS / "cross.yml").read_text()) if "block" in task]
+    (block,) = [task["block"] for task in yaml.safe_load((TASKS / "switch.yml").read_text()) if "block" in task]
     fences = ("network", "read-only")
     inside = [*block, *(task for fence in fences for task in listed(f"pause_{fence}.yml"))]
     main = [task["name"] for task in yaml.safe_load((TASKS / "main.yml").read_text())]

@@ -179,24 +179,24 @@ def test_l1_the_proof_comes_before_anything_is_opened_or_taken(evaluate: Callabl
     assert found[3:] == [["phase_refused.yml"], ["phase_unconfirmed.yml"]]
     (include,) = tasks_of("run/tasks/phase.yml")
     assert include["loop"].startswith("{{ raft_migration_phase_files |")
-    (back,) = tasks_of("run/tasks/back.yml")
+    (back,) = tasks_of("run/tasks/rollback.yml")
     steps = [task["name"] for task in back["block"]]
     assert steps.index("Prove what the journal says of the opening") < steps.index("Run the rollback")
 
 
 def test_l4_a_rollback_looks_at_the_lock_where_it_may_stop() -> None:
     found = {}
-    for name in ("steps", "after", "finish"):
+    for name in ("steps", "after_opening", "finish"):
         tasks = tasks_of(f"rollback/tasks/{name}.yml")
         included = [
             task.get("ansible.builtin.include_tasks") or task.get("ansible.builtin.import_tasks") or task["name"]
             for task in tasks
         ]
         found[name] = included[included.index("lock_held.yml") + 1 :]
-    assert "before.yml" in found["steps"]
-    assert "after.yml" in found["steps"]
-    assert found["after"][0] == "take.yml", "writes wait from the taking on"
-    assert found["finish"][0] == "pods_away.yml", "the units serve before it"
+    assert "before_opening.yml" in found["steps"]
+    assert "after_opening.yml" in found["steps"]
+    assert found["after_opening"][0] == "save.yml", "writes wait from the taking on"
+    assert found["finish"][0] == "pods_aside.yml", "the units serve before it"
 
 
 def watched(folder: Path) -> dict[str, Any]:

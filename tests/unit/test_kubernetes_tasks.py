@@ -146,7 +146,7 @@ def test_k11_a_pod_leaves_the_service_by_its_label(play):
 
 def after_failure(folder: Path, keep: Callable[[str, Path], dict[str, Any]]) -> list[dict[str, Any]]:
     """What the last play does after a phase that stopped, with a file in place of the rollback."""
-    (folder / "back.yml").write_text(yaml.safe_dump([keep("", folder / "began")]))
+    (folder / "rollback.yml").write_text(yaml.safe_dump([keep("", folder / "began")]))
     failure = {"phase": "port_migration", "host": "pi-1", "task": "Ports", "message": "it stopped"}
     known = {
         "raft_migration_failures": [failure],

@@ -111,7 +111,7 @@ def variables(folder: Path) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize(("tasks", "replaced"), [("back", "rollback"), ("phase", "transfer")])
+@pytest.mark.parametrize(("tasks", "replaced"), [("rollback", "rollback"), ("phase", "transfer")])
 def test_a_pi_that_comes_back_does_not_go_on_alone(
     tmp_path: Path, ansible_playbook: str, tasks: str, replaced: str
 ) -> None:
@@ -120,7 +120,7 @@ def test_a_pi_that_comes_back_does_not_go_on_alone(
     (tmp_path / "connection_plugins/flaky.py").write_text(CONNECTION)
     (tmp_path / "hosts").write_text("\n".join(HOSTS))
     given = variables(tmp_path)
-    if tasks == "back":
+    if tasks == "rollback":
         given.pop("raft_migration_phase")
     (tmp_path / "variables.json").write_text(json.dumps(given))
     (tmp_path / "play.yml").write_text(PLAY.format(tasks=tasks))

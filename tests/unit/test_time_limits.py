@@ -25,8 +25,8 @@ def test_h2_what_runs_while_writes_wait_has_a_time_limit(fence: str):
         if "ansible.builtin.import_tasks" in task
     }
     limit = "{{ raft_migration_pause_limit }}"
-    # go.yml writes down that there is no rollback, and must not be given up once it has.
-    assert limited == {f"fence_{fence}.yml": limit, f"flip_{fence}.yml": limit, "go.yml": None}
+    # commit.yml writes down that there is no rollback, and must not be given up once it has.
+    assert limited == {f"fence_{fence}.yml": limit, f"flip_{fence}.yml": limit, "commit.yml": None}
 
 
 @pytest.mark.timed

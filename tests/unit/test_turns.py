@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role `turns`, run by Ansible on this machine with actions in the modules' places that only write down how they were called.
+"""The role `rolling_cutover`, run by Ansible on this machine with actions in the modules' places that only write down how they were called.
 
 The journals are real files.
 """

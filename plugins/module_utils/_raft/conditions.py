@@ -90,7 +90,10 @@ class Conditions:
             # Remember the index at the first look, whatever else holds by then.
             reasons.extend(f"caught_up: {reason}" for reason in self.behind(view))
         for host in wanted.get("caught_up_at") or ():
-            reasons.extend(f"caught_up_at: {reason}" for reason in view.why_behind_at(host, self.target(view), learners=self._learners))
+            reasons.extend(
+                f"caught_up_at: {reason}"
+                for reason in view.why_behind_at(host, self.target(view), learners=self._learners)
+            )
         if wanted.get("leader_id_not") and (view.leader is None or view.leader.id in (None, wanted["leader_id_not"])):
             reasons.append(f"leader_id_not: {view.describe()}")
         return reasons
