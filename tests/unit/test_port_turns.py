@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_turns import PIS, World, journals
+from test_rolling_cutover import PIS, World, journals
 
 BEFORE = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown")
 AT_WORK = ("raft_membership", "k8s_daemonset_pod_aside", "traffic_gate", "k8s_daemonset_pod")
