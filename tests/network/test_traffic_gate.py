@@ -11,6 +11,7 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -558,6 +559,63 @@ def test_a_reused_source_port_is_routed_like_any_other(client, tracked, establis
     assert says(kept) == "reset"
     kept.communicate(timeout=10)
     assert client.ask(pi.address, source=source).startswith("old-1")
+
+
+# Has the kernel track a connection from a client's port to a port of a Pi, in a state of enum tcp_conntrack.
+TRACK = """
+import ipaddress, socket, struct, sys
+sys.path.insert(0, sys.argv[1])
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate import netlink
+
+def ends(kind, source, source_port, target, target_port):
+    raw = [ipaddress.ip_address(address).packed for address in (source, target)]
+    ports = [struct.pack("!H", int(port)) for port in (source_port, target_port)]
+    return netlink.nested(
+        kind,
+        netlink.nested(1, netlink.attribute(1, raw[0]), netlink.attribute(2, raw[1])),
+        netlink.nested(2, netlink.attribute(1, b"\x06"), netlink.attribute(2, ports[0]), netlink.attribute(3, ports[1])),
+    )
+
+client, source, pi, asked, answering, state = sys.argv[2:]
+state = netlink.nested(4, netlink.nested(1, netlink.attribute(1, bytes([int(state)]))))
+status = netlink.attribute(3, struct.pack("!I", 0b1110))
+lasts = netlink.attribute(7, struct.pack("!I", 120))
+new = struct.pack("!BBH", socket.AF_INET, 0, 0) + ends(1, client, source, pi, asked) + ends(2, pi, answering, client, source)
+list(netlink.ask(netlink.NETFILTER, 1 << 8, 0x600 | netlink.ACK, new + state + status + lasts))
+"""
+TCP_STATES = {"established": 3, "fin-wait": 4, "close-wait": 5, "last-ack": 6, "time-wait": 7, "close": 8}
+
+
+def track(pi, client, source, answering, state):
+    arguments = (str(Path(__file__).resolve().parents[2] / ".collections"), client.address, str(source), pi.address)
+    pi.run(sys.executable, "-c", TRACK, *arguments, "8080", answering, str(TCP_STATES[state]))
+
+
+@pytest.mark.parametrize("state", TCP_STATES)
+@pytest.mark.parametrize("gate", ["redirected", "forwarded", "open"])
+def test_what_is_tracked_without_a_socket_routes_no_client(client, tracked, other, gate, state):
+    """A connection that was being closed when a gate changed is tracked for minutes, and has no socket that could be ended."""
+    pi, source = tracked, 40000
+    if gate == "open":
+        pi.gate("redirected")
+    track(pi, client, source, "8082" if gate == "open" else "8080", state)
+    pi.gate(gate, established="finish", **({"forward_to": other.address} if gate == "forwarded" else {}))
+    answering = {"redirected": "pod-1", "forwarded": "old-2", "open": "old-1"}[gate]
+    assert client.ask(pi.address, source=f"{client.address}:{source}").startswith(answering)
+
+
+@pytest.mark.parametrize("cannot", [(), ("show",), ("forget",), ("show", "forget")])
+def test_what_is_tracked_with_a_socket_is_left_to_the_rules(client, tracked, cannot):
+    """Its client learns that the connection has ended, whatever the kernel of this Pi can show or forget."""
+    pi = tracked
+    pi.cannot = cannot
+    pi.gate("redirected")
+    kept = client.start("talk", pi.address, "8080", "")
+    assert says(kept).startswith("pod-1")
+    track(pi, client, 40000, "8082", "fin-wait")
+    pi.gate("open", established="finish")
+    assert says(kept) == "reset"
+    assert client.ask(pi.address).startswith("old-1")
 
 
 def test_no_connection_fails_while_the_gate_changes(client, tracked, other):

@@ -22,7 +22,7 @@ from .nft import GateError, Nft
 from .sockets import Connection, Sockets
 from .standing import LAPSED, MIXED, Table, state_of
 from .table import Gate, Port
-from .tracked import Led, forget
+from .tracked import Led, forget, forget_over
 
 FORWARDING = {4: Path("/proc/sys/net/ipv4/ip_forward"), 6: Path("/proc/sys/net/ipv6/conf/all/forwarding")}
 
@@ -195,7 +195,24 @@ def set_gate(
     # In any other state a rule ends them.
     if led and gate.state == "open":
         led.forget()
+    if changes and established != "keep" and _routes_elsewhere(gate, before):
+        _forget_over(gate, sockets)
     return Changed(before, after, len(ended))
+
+
+def _routes_elsewhere(gate: Gate, before: Table | None) -> bool:
+    """Whether a client that comes now is answered at another place than before."""
+    return state_of(before) != gate.state or (before is not None and before.forward_to != gate.forward_to)
+
+
+def _forget_over(gate: Gate, sockets: Sockets) -> None:
+    now_at = {
+        "open": [port.standard for port in gate.ports],
+        "redirected": [port.temporary for port in gate.ports],
+    }.get(gate.state, [])
+    with contextlib.suppress(OSError):
+        own = gate.own or own_addresses()
+        forget_over([port.standard for port in gate.ports], own, now_at, sockets.current())
 
 
 def _led_elsewhere(gate: Gate, before: Table) -> Led | None:

@@ -11,9 +11,11 @@ import ipaddress
 import socket
 import struct
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from .._core.operator import is_operator
 from . import netlink
 from .sockets import Connection
 
@@ -54,6 +56,72 @@ def _tracked(connection: Connection) -> bytes:
     )
 
 
+class Ends(NamedTuple):
+    """One direction of a tracked connection; port 0 where it is not TCP."""
+
+    source: str
+    source_port: int
+    target: str
+    port: int
+
+
+class Tracked(NamedTuple):
+    """A tracked connection: how the kernel is asked for it, its first packet's direction, that of its answers, and its state."""
+
+    name: bytes
+    original: Ends
+    answers: Ends
+    state: int
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a request or its answer can still be on its way."""
+        return self.state <= _CLOSE_WAIT
+
+
+def tracked(family: int, ports: Collection[int]) -> Iterator[Tracked]:
+    """The connections to one of these ports. Raises OSError where this kernel shows none."""
+    request = _NETFILTER_HEADER.pack(family, 0, 0)
+    # Most of what a busy Pi tracks is something else: found out before all of it is taken apart.
+    wanted = [struct.pack("!H", port) for port in ports]
+    for message in netlink.ask(netlink.NETFILTER, _CT_GET, netlink.DUMP, request):
+        if not any(port in message for port in wanted):
+            continue
+        parts = netlink.attributes(message[_NETFILTER_HEADER.size :])
+        raw, answers = (parts.get(kind, b"") for kind in (_TUPLE_ORIGINAL, _TUPLE_REPLY))
+        original = _ends(raw, family)
+        if original.port in ports:
+            name = request + netlink.nested(_TUPLE_ORIGINAL, raw)
+            yield Tracked(name, original, _ends(answers, family), _tcp_state(parts.get(_PROTOINFO, b"")))
+
+
+def forget_over(
+    ports: Collection[int], own: Collection[str], now_at: Collection[int], sockets: Collection[Connection] | None
+) -> None:
+    """Have the kernel forget connections that are over and went to another port of this Pi than `now_at`.
+
+    `ports` are those that clients ask for at this Pi's `own` addresses; `sockets` are what the daemons still have, None where the
+    kernel does not show them. One that was being closed while the gate changed is tracked for up to two minutes, and a client that
+    comes again from the same port would be taken for it: refused, as it is routed to nowhere.
+    """
+    alive = {(found.peer, found.peer_port) for found in sockets or ()}
+    for family in {socket.AF_INET6 if ":" in address else socket.AF_INET for address in own}:
+        # Not every kernel shows them, and one may have ended by itself.
+        with contextlib.suppress(OSError):
+            for found in list(tracked(family, ports)):
+                # As the daemon's socket has it, whatever was translated on the way.
+                client = (found.answers.target, found.answers.port)
+                over = not found.under_way if sockets is None else client not in alive
+                here = _is_here(found.original.target, own) and _is_here(found.answers.source, own)
+                if here and over and found.answers.source_port not in now_at and not is_operator(client[0]):
+                    with contextlib.suppress(OSError):
+                        list(netlink.ask(netlink.NETFILTER, _CT_DELETE, netlink.ACK, found.name))
+
+
+def _is_here(address: str, own: Collection[str]) -> bool:
+    return address in own or (address != "" and ipaddress.ip_address(address).is_loopback)
+
+
 @dataclass(frozen=True)
 class Led:
     """The connections to this Pi's `ports`, at its `own` addresses, that it has routed to one of the `others`.
@@ -70,15 +138,11 @@ class Led:
         found = []
         try:
             for family in {socket.AF_INET6 if ":" in address else socket.AF_INET for address in self.others}:
-                request = _NETFILTER_HEADER.pack(family, 0, 0)
-                for message in netlink.ask(netlink.NETFILTER, _CT_GET, netlink.DUMP, request):
-                    parts = netlink.attributes(message[_NETFILTER_HEADER.size :])
-                    original, answers = (parts.get(kind, b"") for kind in (_TUPLE_ORIGINAL, _TUPLE_REPLY))
-                    _source, asked, port = _ends(original, family)
-                    answering, _asker, _port = _ends(answers, family)
-                    if answering in self.others and asked in self.own and port in self.ports:
-                        name = request + netlink.nested(_TUPLE_ORIGINAL, original)
-                        found.append((name, _tcp_state(parts.get(_PROTOINFO, b"")) <= _CLOSE_WAIT))
+                found += [
+                    (seen.name, seen.under_way)
+                    for seen in tracked(family, self.ports)
+                    if seen.answers.source in self.others and seen.original.target in self.own
+                ]
         except OSError:
             return None
         return found
@@ -114,12 +178,12 @@ def _tcp_state(raw: bytes) -> int:
     return netlink.attributes(netlink.attributes(raw).get(_PROTOINFO_TCP, b"")).get(_TCP_STATE, b"\0")[0]
 
 
-def _ends(raw: bytes, family: int) -> tuple[str, str, int]:
-    """Source, destination and the destination's port of one direction of a tracked connection; port 0 where it is not TCP."""
+def _ends(raw: bytes, family: int) -> Ends:
     parts = netlink.attributes(raw)
     addresses, protocol = (netlink.attributes(parts.get(kind, b"")) for kind in (_TUPLE_IP, _TUPLE_PROTO))
     first = 1 if family == socket.AF_INET else 3
     if protocol.get(1) != bytes([socket.IPPROTO_TCP]) or not {first, first + 1} <= addresses.keys():
-        return ("", "", 0)
-    source, destination = (str(ipaddress.ip_address(addresses[first + n])) for n in (0, 1))
-    return (source, destination, int.from_bytes(protocol.get(3, b"")[:2], "big"))
+        return Ends("", 0, "", 0)
+    source, target = (str(ipaddress.ip_address(addresses[first + n])) for n in (0, 1))
+    source_port, port = (int.from_bytes(protocol.get(kind, b"")[:2], "big") for kind in (2, 3))
+    return Ends(source, source_port, target, port)
