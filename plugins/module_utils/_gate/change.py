@@ -196,7 +196,7 @@ def set_gate(
     if led and gate.state == "open":
         led.forget()
     if changes and established != "keep" and _routes_elsewhere(gate, before):
-        _forget_over(gate, sockets)
+        _forget_over(gate)
     return Changed(before, after, len(ended))
 
 
@@ -205,7 +205,9 @@ def _routes_elsewhere(gate: Gate, before: Table | None) -> bool:
     return state_of(before) != gate.state or (before is not None and before.forward_to != gate.forward_to)
 
 
-def _forget_over(gate: Gate, sockets: Sockets) -> None:
+def _forget_over(gate: Gate) -> None:
+    # Whoever talks to the pod goes on doing so, wherever new clients are routed.
+    sockets = Sockets([number for port in gate.ports for number in port])
     now_at = {
         "open": [port.standard for port in gate.ports],
         "redirected": [port.temporary for port in gate.ports],
