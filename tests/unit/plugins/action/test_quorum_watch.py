@@ -52,7 +52,7 @@ ROLE = """
 - name: Before
   debug: {msg: well}
 - name: Too late
-  pi_controller.raft_migration.quorum_watch: {state: phase, path: "{{ folder }}", phase: rollback, phase_timeout: 0.1}
+  pi_controller.raft_migration.quorum_watch: {state: phase, path: "{{ folder }}", phase: rollback, phase_timeout: 3}
   run_once: true
 - name: Something that takes longer
   wait_for: {path: "{{ folder }}/alerts.jsonl", timeout: 20, sleep: 0}
