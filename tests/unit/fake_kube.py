@@ -80,6 +80,8 @@ class FakeKube:
         self.history: list[Any] = []
         self.on_request: Callable[[str, str], None] = lambda method, path: None
         self._numbers = itertools.count(1)
+        # Slices that the controller of the pods' slices has written.
+        self._written: set[str] = set()
         self._pending: deque[Callable[[], None] | None] = deque()
 
     # --- what a test does ------------------------------------------------------------------------
@@ -187,6 +189,9 @@ class FakeKube:
 
     def deleted(self, path: str) -> None:
         """What becomes of an object that is deleted; a test may replace this for pods."""
+        gone = self.objects[path]
+        if path.startswith(f"{self.slices_path}/") and lists.managed_by(gone) == lists.OF_PODS:
+            self._written.discard(gone["metadata"]["uid"])
         del self.objects[path]
         self._wake()
 
@@ -261,11 +266,20 @@ class FakeKube:
                 {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets},
             )
 
+    def _waits_for_its_own(self) -> bool:
+        """Whether the controller takes its view for outdated: a slice that it has written is missing, and was not deleted as one of its own."""
+        return not self._written <= {
+            item["metadata"]["uid"] for item in self.slices if lists.managed_by(item) == lists.OF_PODS
+        }
+
     def _write_slices(self) -> None:
-        if self._selector() is not None:
+        if self._selector() is not None and not self._waits_for_its_own():
             labels = self.service["metadata"].get("labels") or {}
             nodes = {pod["status"]["podIP"]: pod["spec"]["nodeName"] for pod in self.pods}
             self._slice(f"{self.slices_path}/{NAME}-pods", lists.OF_PODS, self._selected(), labels, nodes)
+            self._written |= {
+                item["metadata"]["uid"] for item in self.slices if lists.managed_by(item) == lists.OF_PODS
+            }
 
     def _slice(self, path: str, manager: str, targets: Any, labels: dict[str, str], nodes: dict[str, str]) -> None:
         groups = lists._by_ports(targets)
@@ -285,7 +299,9 @@ class FakeKube:
             self.objects[name] = {
                 "metadata": {
                     "name": name.rsplit("/", 1)[-1],
-                    "uid": f"uid-{name}",
+                    "uid": (self.objects.get(name) or {"metadata": {"uid": f"uid-{next(self._numbers)}"}})["metadata"][
+                        "uid"
+                    ],
                     "namespace": NAMESPACE,
                     "resourceVersion": str(next(self._numbers)),
                     "labels": {**labels, lists.SERVICE_LABEL: NAME, lists.MANAGED_BY: manager},
@@ -304,7 +320,8 @@ class FakeKube:
                 "ports": [{"name": port_name, "port": port} for port_name, port in ports],
             }
         for name in names[len(groups) :]:
-            self.objects.pop(name, None)
+            gone = self.objects.pop(name, None)
+            self._written.discard(((gone or {}).get("metadata") or {}).get("uid", ""))
 
 
 def pod(

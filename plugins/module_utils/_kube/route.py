@@ -49,12 +49,6 @@ class View:
         return [item for item in self.slices if lists.managed_by(item) == manager]
 
     @property
-    def own(self) -> list[dict[str, Any]]:
-        """Slices that are this collection's to write: no controller looks after those of the pods while the Service has no selector."""
-        unmanaged = self.of(lists.OF_PODS) if mode(self.service) != PODS else []
-        return [*self.of(lists.OWN), *unmanaged]
-
-    @property
     def handmade(self) -> list[dict[str, Any]]:
         """Slices of the owner: neither Kubernetes' controllers nor this collection wrote them."""
         return [
@@ -157,8 +151,12 @@ class Route:
         A slice is rewritten in its place where there is one for the same kind of address. A kube-proxy that has lost the API server learns of
         new slices and of removed ones in one answer, in which the removed ones come first, and rejects connections for a second if it
         looks at its rules in between.
+
+        A slice that a controller has written is never taken over: the controller would wait for it to come back before it writes any other
+        one for this Service, until it is deleted. So the name of one that was handed over may be taken.
         """
-        present = {item["metadata"]["name"]: item for item in view.own}
+        present = {item["metadata"]["name"]: item for item in view.of(lists.OWN)}
+        taken = {item["metadata"]["name"] for item in view.slices} - present.keys()
         wanted = self.own_slices(view)
         by_name = [present.pop(item["metadata"]["name"], None) for item in wanted]
         changes = OwnChanges([], [], [])
@@ -167,11 +165,9 @@ class Route:
                 same_kind = (name for name, other in present.items() if other["addressType"] == item["addressType"])
                 old = present.pop(next(same_kind, ""), None)
             if old is None:
-                changes.new.append(item)
-            elif lists.managed_by(old) != lists.OWN or not lists.same_endpoints(old, item):
-                metadata = old["metadata"]
-                labels = {**(metadata.get("labels") or {}), **item["metadata"]["labels"]}
-                changes.rewritten.append({**item, "metadata": {**metadata, "labels": labels}})
+                changes.new.append(_with_free_name(item, taken))
+            elif not lists.same_endpoints(old, item):
+                changes.rewritten.append({**item, "metadata": old["metadata"]})
         changes.left_over.extend(present.values())
         return changes
 
@@ -265,3 +261,10 @@ class Route:
         else:
             changed = changed or bool(view.of(lists.OF_PODS) or self.owners_surplus(view)) or self.own_differ(view)
         return replace(view, service=self.wanted_service(view), predicted=self.wanted_targets(view)), changed
+
+
+def _with_free_name(item: dict[str, Any], taken: set[str]) -> dict[str, Any]:
+    name = str(item["metadata"]["name"])
+    while name in taken:
+        name += "-2"
+    return {**item, "metadata": {**item["metadata"], "name": name}}

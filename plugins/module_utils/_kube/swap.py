@@ -70,13 +70,9 @@ class Swap:
         return self._wait(self._surplus_of_pods, STRANGER)
 
     def to_endpoints(self) -> View:
-        view = self.look()
-        if has_selector_of_owner(view.service):
+        if has_selector_of_owner(self.look().service):
             self._against_conflicts(self._claim)
             self._wait(self._unlabelled, CONTROLLERS)
-        elif mode(view.service) == SELECTS:
-            # The pods' slices stay when the selector goes, and become ours.
-            self._against_conflicts(self._put_service)
         self._against_conflicts(self._put_own)
         self._against_conflicts(self._put_service)
         # A Service that has just been made had no slices yet.

@@ -240,6 +240,7 @@ def test_k2_k3_k7_a_round_trip_restores_the_owners_objects(world, swap):
     ) -> dict[str, Any]:
         world.history.clear()
         result = swap(lead_to, **options)
+        assert "failed" not in result, result
         world.settle()
         assert lists.of_slices(world.read_slices) == named(wanted), lead_to
         assert lists.node_names(world.read_slices) == {item["ip"]: f"pi-{item['ip'][-1]}" for item in wanted}
@@ -249,19 +250,21 @@ def test_k2_k3_k7_a_round_trip_restores_the_owners_objects(world, swap):
         assert [port["name"] for port in world.service["spec"]["ports"]] == ["http", "api"]
         return result
 
-    step("endpoints", SYSTEMD, SYSTEMD, endpoints=SYSTEMD)
-    assert lists.OWN in world.managers()
-    assert [port["targetPort"] for port in world.service["spec"]["ports"]] == ["rest", "grpc"]
-    step("endpoints", followers, SYSTEMD, endpoints=followers)
-    step("pods", BESIDE, [*SYSTEMD, *BESIDE], selector=LABELS, expected=3)
-    assert world.managers() == [lists.OF_PODS]
-    step("endpoints", SYSTEMD, [*SYSTEMD, *BESIDE], endpoints=SYSTEMD)
-    assert world.managers() == [lists.OWN]
-    given_back = step("owner", SYSTEMD, SYSTEMD)
+    # Twice: the controller of the pods' slices remembers those of the first migration.
+    for _migration in range(2):
+        step("endpoints", SYSTEMD, SYSTEMD, endpoints=SYSTEMD)
+        assert lists.OWN in world.managers()
+        assert [port["targetPort"] for port in world.service["spec"]["ports"]] == ["rest", "grpc"]
+        step("endpoints", followers, SYSTEMD, endpoints=followers)
+        step("pods", BESIDE, [*SYSTEMD, *BESIDE], selector=LABELS, expected=3)
+        assert world.managers() == [lists.OF_PODS]
+        step("endpoints", SYSTEMD, [*SYSTEMD, *BESIDE], endpoints=SYSTEMD)
+        assert world.managers() == [lists.OWN]
+        given_back = step("owner", SYSTEMD, SYSTEMD)
 
-    assert given_back["changed"] is True
-    assert of_owner(world) == before
-    assert swap("owner")["changed"] is False
+        assert given_back["changed"] is True
+        assert of_owner(world) == before
+        assert swap("owner")["changed"] is False
 
 
 def test_k7_no_deprecated_call_without_an_endpoints_object(kube, swap):
@@ -467,7 +470,7 @@ def test_leads_back_to_addresses_without_a_moment_without_endpoints(owned, swap)
 
     assert frozenset() not in owned.history
     assert owned.managers() == [lists.OWN]
-    assert result["removed_slices"] == []
+    assert result["removed_slices"] != []
     assert (result["after"]["mode"], result["after"]["selector"], result["after"]["endpoints"]) == (
         "endpoints",
         None,
@@ -476,36 +479,16 @@ def test_leads_back_to_addresses_without_a_moment_without_endpoints(owned, swap)
     assert swap("endpoints", endpoints=SYSTEMD)["changed"] is False
 
 
-def test_k11_a_proxy_that_missed_a_switch_never_lacks_endpoints(owned, swap):
+def test_k11_a_proxy_that_missed_a_switch_keeps_its_endpoints(owned, swap):
     """The slices are the same objects all the time, so nothing is gone in the one answer that it gets."""
     three_pods(owned)
     swap("endpoints", endpoints=BESIDE)
     names = {item["metadata"]["name"] for item in owned.read_slices}
 
-    for lead_to, options in (("pods", {"selector": LABELS, "expected": 3}), ("endpoints", {"endpoints": SYSTEMD})):
-        assert swap(lead_to, **options)["changed"] is True
-        owned.settle()
-        assert {item["metadata"]["name"] for item in owned.read_slices} == names
-        assert swap(lead_to, **options)["changed"] is False
-
-
-def test_k11_slices_of_kubernetes_stay_when_the_selector_goes(kube, swap):
-    """As after a migration with an earlier release of this collection."""
-    service = service_of_owner(selector=LABELS)
-    for port, name in zip(service["spec"]["ports"], PORTS, strict=True):
-        port.update(name=name, targetPort=name)
-    service["metadata"]["labels"][SKIP_MIRROR] = "true"
-    kube.put(f"{CORE}/services/{NAME}", service)
-    three_pods(kube)
-    rest(kube)
-    assert [item["metadata"]["name"] for item in kube.read_slices] == [f"{NAME}-pods"]
-
-    swap("endpoints", endpoints=SYSTEMD)
-    kube.settle()
-
-    assert [item["metadata"]["name"] for item in kube.read_slices] == [f"{NAME}-pods"]
-    assert kube.managers() == [lists.OWN]
-    assert lists.of_slices(kube.read_slices) == lists.of_option(SYSTEMD)
+    assert swap("pods", selector=LABELS, expected=3)["changed"] is True
+    owned.settle()
+    assert {item["metadata"]["name"] for item in owned.read_slices} == names
+    assert swap("pods", selector=LABELS, expected=3)["changed"] is False
 
 
 def test_every_pod_is_an_endpoint_with_its_own_port(owned, swap):
