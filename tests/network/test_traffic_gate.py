@@ -587,7 +587,9 @@ TCP_STATES = {"established": 3, "fin-wait": 4, "close-wait": 5, "last-ack": 6, "
 
 
 def track(pi, client, source, answering, state):
-    arguments = (str(Path(__file__).resolve().parents[2] / ".collections"), client.address, str(source), pi.address)
+    from namespaces import CHECKOUT
+
+    arguments = (str(CHECKOUT / ".collections"), client.address, str(source), pi.address)
     pi.run(sys.executable, "-c", TRACK, *arguments, "8080", answering, str(TCP_STATES[state]))
 
 

@@ -10,7 +10,6 @@ No link is followed on the Pi, and what arrives has the SHA-256 of what was sent
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import safe_open
-from .durable import fsync
+from .durable import fsync, sha256_of_rest
 from .failures import MigrationError
 
 # Bytes. A module has a piece, and the same as text, in memory.
@@ -38,12 +37,7 @@ def read(path: Path, offset: int, known: str = "") -> Piece:
     """The piece of this file that begins at `offset`; nothing of a file whose SHA-256 is `known`. Raises OSError, UnsafePath."""
     with os.fdopen(safe_open.open_file(path), "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        sha256 = ""
-        if offset == 0:
-            digest = hashlib.sha256()
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
-            sha256 = digest.hexdigest()
+        sha256 = sha256_of_rest(file) if offset == 0 else ""
         if sha256 and sha256 == known:
             return Piece(size, sha256)
         file.seek(offset)
@@ -63,7 +57,7 @@ class Arrival:
             with os.fdopen(safe_open.open_file(self.dest), "rb") as file:
                 if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != 0o600:
                     return False
-                return _sha256(file.fileno()) == self.sha256
+                return sha256_of_rest(file) == self.sha256
         except FileNotFoundError:
             return False
 
@@ -77,7 +71,9 @@ class Arrival:
             if offset + len(content) < self.size:
                 return False
             os.fsync(part)
-            seen = _sha256(part)
+            with os.fdopen(part, "rb", closefd=False) as file:
+                file.seek(0)
+                seen = sha256_of_rest(file)
             if seen != self.sha256:
                 raise MigrationError(
                     f"what arrived for {self.dest} has SHA-256 {seen}",
@@ -114,11 +110,3 @@ class Arrival:
             raise
         finally:
             os.close(part)
-
-
-def _sha256(descriptor: int) -> str:
-    digest = hashlib.sha256()
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    for block in iter(lambda: os.read(descriptor, 1 << 20), b""):
-        digest.update(block)
-    return digest.hexdigest()
