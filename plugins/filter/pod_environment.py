@@ -14,7 +14,7 @@ description:
   - Gives the list that a container's C(env) takes, ports and Raft address first, then the state's own variables.
   - The Raft address refers to C($(HOST_IP)), so the container needs C(HOST_IP) from C(status.hostIP) B(before) this
     list.
-positional: _input, phase, bootstrap, address
+positional: _input, phase, address
 options:
   _input:
     description: What the filter P(pi_controller.raft_migration.migration_config#filter) returned.
@@ -27,10 +27,6 @@ options:
       temporary: While the unit runs on the same Pi.
       standard: When the pod has taken the unit's place.
     required: true
-  bootstrap:
-    description: Whether the pod is to start a new cluster. Only ever for the first start of one pod.
-    type: bool
-    default: false
   address:
     description:
       - The address of any Pi. Where it is an IPv6 address, C($(HOST_IP)) is put in brackets.
@@ -59,8 +55,6 @@ _value:
       value: "9093"
     - name: PI_CONTROLLER_CLUSTER_BIND_ADDR
       value: $(HOST_IP):9092
-    - name: PI_CONTROLLER_CLUSTER_BOOTSTRAP
-      value: "false"
 """
 
 from typing import Any, Callable
@@ -70,15 +64,10 @@ from ansible.errors import AnsibleFilterError
 from ..module_utils._config.structure import PORT_SETS, port_environment
 
 
-def pod_environment(
-    config: dict[str, Any], phase: str, bootstrap: bool = False, address: str = ""
-) -> list[dict[str, str]]:
+def pod_environment(config: dict[str, Any], phase: str, address: str = "") -> list[dict[str, str]]:
     if phase not in PORT_SETS:
         raise AnsibleFilterError(f"pod_environment knows the port sets {' and '.join(PORT_SETS)}, not {phase!r}.")
-    # "false" in quotes would be true to Python, and would bootstrap a second cluster.
-    if not isinstance(bootstrap, bool):
-        raise AnsibleFilterError(f"pod_environment: bootstrap must be true or false, not {bootstrap!r}.")
-    environment = {**port_environment(config, phase, bootstrap, address), **config[f"{phase}_env"]}
+    environment = {**port_environment(config, phase, address), **config[f"{phase}_env"]}
     return [{"name": name, "value": value} for name, value in environment.items()]
 
 

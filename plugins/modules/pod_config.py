@@ -35,7 +35,7 @@ options:
     required: true
   dest:
     description:
-      - The folder for V(temporary.yaml), V(temporary-bootstrap.yaml) and V(standard.yaml). It must not be one that a pod can write to.
+      - The folder for V(temporary.yaml) and V(standard.yaml). It must not be one that a pod can write to.
     type: str
     required: true
   owner_of:
@@ -73,6 +73,12 @@ options:
     description: The same for the end.
     type: dict
     default: {}
+  bootstrap:
+    description:
+      - Whether the pod starts a cluster of its own when it reads V(temporary.yaml) next. Only ever for the first start of one pod, since a
+        daemon with Raft data refuses to start so. Write the file again without it as soon as that pod leads.
+    type: bool
+    default: false
   pods_folder:
     description: The pod's data folder, to be made with mode 0700 where it is missing, as are the folders above it. Without it no folder is made.
     type: dict
@@ -126,8 +132,7 @@ from ..module_utils._daemon.pod_files import PodFiles, State
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     given = module.params
     states = [
-        State("temporary", given["temporary_ports"], given["temporary_env"], bootstrap=False),
-        State("temporary-bootstrap", given["temporary_ports"], given["temporary_env"], bootstrap=True),
+        State("temporary", given["temporary_ports"], given["temporary_env"], bootstrap=given["bootstrap"]),
         State("standard", given["standard_ports"], given["standard_env"], bootstrap=False),
     ]
     folders = {name: given[name] for name in ("data_dir", "raft_dir", "database")}
@@ -175,6 +180,7 @@ def define_module() -> AnsibleModule:
             "standard_ports": {"type": "dict", "required": True},
             "temporary_env": {"type": "dict", "default": {}},
             "standard_env": {"type": "dict", "default": {}},
+            "bootstrap": {"type": "bool", "default": False},
             "pods_folder": {
                 "type": "dict",
                 "options": {

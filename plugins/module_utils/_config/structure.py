@@ -85,8 +85,6 @@ def resolve(
 PORT_SETS = ("temporary", "standard")
 
 
-def port_environment(
-    config: Mapping[str, Any], phase: str, bootstrap: bool = False, address: str = ""
-) -> dict[str, str]:
+def port_environment(config: Mapping[str, Any], phase: str, address: str = "") -> dict[str, str]:
     """The daemon's environment for the ports of a phase, where daemons have addresses like this one."""
-    return settings.environment(config[f"{phase}_ports"], bootstrap, address)
+    return settings.environment(config[f"{phase}_ports"], address)

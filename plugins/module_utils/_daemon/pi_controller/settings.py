@@ -78,10 +78,11 @@ RESERVED = {
 }
 
 
-def environment(ports: Mapping[str, int], bootstrap: bool, address: str = "") -> dict[str, str]:
-    """The ports `rest`, `grpc` and `raft`, the Raft address and the bootstrap flag, as the daemon's environment names them.
+def environment(ports: Mapping[str, int], address: str = "") -> dict[str, str]:
+    """The ports `rest`, `grpc` and `raft` and the Raft address, as the daemon's environment names them.
 
-    `address` is that of any Pi: it shows the family of the nodes' addresses.
+    `address` is that of any Pi: it shows the family of the nodes' addresses. Whether a pod starts a cluster is in its file alone: what is
+    in its environment would count again whenever the container is restarted.
     """
     host = "[$(HOST_IP)]" if ":" in address else "$(HOST_IP)"
     return {
@@ -89,7 +90,6 @@ def environment(ports: Mapping[str, int], bootstrap: bool, address: str = "") ->
         _GRPC_PORT: str(ports["grpc"]),
         # The address a daemon binds is the one it advertises, so it is the Pi's own. The kubelet expands $(HOST_IP).
         _RAFT_ADDRESS: f"{host}:{ports['raft']}",
-        _BOOTSTRAP: "true" if bootstrap else "false",
     }
 
 

@@ -34,7 +34,7 @@ def test_a_pod_beside_the_unit_keeps_off_its_ports_and_its_hardware():
 
     assert len(environment) == len(listed)
     assert environment["PI_CONTROLLER_API_PORT"] == "8082"
-    assert environment["PI_CONTROLLER_CLUSTER_BOOTSTRAP"] == "false"
+    assert "PI_CONTROLLER_CLUSTER_BOOTSTRAP" not in environment, "it would win over the pod's file"
     assert environment["PI_CONTROLLER_GPIO_ENABLED"] == "false"
     assert environment["EXTRA"] == "1"
 
@@ -46,17 +46,13 @@ def test_a4_a_pod_writes_its_raft_address_as_its_family_does(address, written):
 
 
 def test_a_pod_in_the_units_place_has_only_its_ports_set():
-    assert [entry["name"] for entry in pod_environment(migration_config({}), "standard", bootstrap=True)] == [
+    assert [entry["name"] for entry in pod_environment(migration_config({}), "standard")] == [
         "PI_CONTROLLER_API_PORT",
         "PI_CONTROLLER_GRPC_PORT",
         "PI_CONTROLLER_CLUSTER_BIND_ADDR",
-        "PI_CONTROLLER_CLUSTER_BOOTSTRAP",
     ]
 
 
-@pytest.mark.parametrize(
-    ("phase", "bootstrap", "word"), [("final", False, "temporary and standard"), ("standard", "false", "bootstrap")]
-)
-def test_pod_environment_refuses_what_it_does_not_know(phase, bootstrap, word):
-    with pytest.raises(AnsibleFilterError, match=word):
-        pod_environment(migration_config({}), phase, bootstrap)
+def test_pod_environment_refuses_what_it_does_not_know():
+    with pytest.raises(AnsibleFilterError, match="temporary and standard"):
+        pod_environment(migration_config({}), "final")

@@ -276,14 +276,14 @@ def test_errors_of_form_do_not_hide_errors_of_meaning():
 
 
 @pytest.mark.parametrize(
-    ("phase", "bootstrap", "expected"),
+    ("phase", "expected"),
     [
-        ("temporary", False, ["8082", "9093", "$(HOST_IP):9092", "false"]),
-        ("standard", True, ["8080", "9090", "$(HOST_IP):9091", "true"]),
+        ("temporary", ["8082", "9093", "$(HOST_IP):9092"]),
+        ("standard", ["8080", "9090", "$(HOST_IP):9091"]),
     ],
 )
-def test_the_daemon_gets_its_ports_and_its_own_address(phase, bootstrap, expected):
-    assert list(config.port_environment(config.resolve({}), phase, bootstrap).values()) == expected
+def test_the_daemon_gets_its_ports_and_its_own_address(phase, expected):
+    assert list(config.port_environment(config.resolve({}), phase).values()) == expected
 
 
 @pytest.mark.parametrize(

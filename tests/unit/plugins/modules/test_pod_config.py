@@ -51,19 +51,24 @@ def test_d1_each_state_has_a_whole_file(run_module: Callable[..., dict[str, Any]
     result = run_module("pod_config", options)
     assert result["changed"] is True
     found = {path.stem: yaml.safe_load(path.read_text()) for path in map(Path, result["files"])}
-    assert set(found) == {"temporary", "temporary-bootstrap", "standard"}
-    for name, (rest, raft, websocket, bootstrap) in {
-        "temporary": (8082, 9092, 8084, False),
-        "temporary-bootstrap": (8082, 9092, 8084, True),
-        "standard": (8080, 9091, 8081, False),
-    }.items():
+    assert set(found) == {"temporary", "standard"}
+    for name, (rest, raft, websocket) in {"temporary": (8082, 9092, 8084), "standard": (8080, 9091, 8081)}.items():
         tree = found[name]
         assert (tree["api"]["port"], tree["websocket"]["port"]) == (rest, websocket)
-        assert (tree["cluster"]["bind_addr"], tree["cluster"]["bootstrap"]) == (f"10.0.0.1:{raft}", bootstrap)
+        assert (tree["cluster"]["bind_addr"], tree["cluster"]["bootstrap"]) == (f"10.0.0.1:{raft}", False)
         assert tree["cluster"]["data_dir"] == "/var/lib/pi-controller/raft"
         assert (tree["api"]["host"], tree["auth"]["token"], tree["cluster"]["enabled"]) == ("0.0.0.0", SECRET, True)
     assert found["temporary"]["webui"] == {"enabled": False}
     assert run_module("pod_config", options)["changed"] is False
+
+
+def test_d1_only_a_first_start_beside_the_unit_starts_a_cluster(
+    run_module: Callable[..., dict[str, Any]], options: dict[str, Any]
+) -> None:
+    for bootstrap in (True, False):
+        result = run_module("pod_config", {**options, "bootstrap": bootstrap})
+        found = [yaml.safe_load(Path(file).read_text())["cluster"]["bootstrap"] for file in sorted(result["files"])]
+        assert found == [False, bootstrap], "standard.yaml, temporary.yaml"
 
 
 def test_d1_the_files_are_private_and_shown_without_secrets(
