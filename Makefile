@@ -93,7 +93,7 @@ matrix: packages ## Migration and rollback on each combination of versions that 
 	"$$venv/bin/python" -m tests.matrix $(ONLY)
 
 .PHONY: bench
-bench: packages ## Both strategies, the floor and the procedure by hand, as ratios: BENCH=short leaves out profile upstream, DOCS=yes writes docs/benchmark.md
+bench: packages ## Both strategies, the floor and the procedure by hand, as ratios: BENCH=short leaves out profile upstream and large databases, DOCS=yes writes docs/benchmark.md
 	@venv=$(ENVIRONMENT)
 	trap '$(LAB) down' EXIT
 	$(LAB) up --nodes 3 --profile full

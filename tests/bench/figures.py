@@ -29,6 +29,9 @@ FIGURES = (
     Figure("parallel upstream, write pause / no-op", "upstream.pause", "noop", 6.0, 4.0),
     Figure("rolling with leadership transfer, write pause / no-op", "rolling.pause", "noop", 0.5, 0.15),
     Figure("rolling, a Pi's daemon away / one bare pod restart", "rolling.away", "restart", 2.0, 1.0),
+    Figure("parallel, write pause at 137 MB / at nothing", "parallel-137MB.pause", "parallel.pause", 2.0, 1.2),
+    Figure("rolling, whole run at 1 GB / at nothing", "rolling-1GB.run", "rolling.run", 1.3, 1.1),
+    Figure("rolling, write pause at 1 GB / at nothing", "rolling-1GB.pause", "rolling.pause", 1.3, 1.1),
     Figure("rollback after parallel, write pause / no-op", "parallel.back.pause", "noop", 1.0, 0.5),
     Figure("rollback after rolling, write pause / no-op", "rolling.back.pause", "noop", 1.0, 0.5),
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e import rehearsal
-from tests.lab import machines, settings
+from tests.lab import cluster, machines, settings
 from tests.lab import state as states
 from tests.lab.shell import wait_for
 
@@ -87,6 +87,23 @@ def under_witness(name: str, folder: Path, times: Times, counts: dict[str, int],
     counts[f"{name}: acknowledged writes lost"] = sum(kind.startswith("lost") for kind in kinds)
     counts[f"{name}: failed reads"] = kinds.count("failed_read")
     counts[f"{name}: stale reads"] = kinds.count("stale_read")
+
+
+# Bytes of a row that fills the database, in the table that the witness does not list: an entry of Raft's log has up to 256 KiB.
+ROW, TABLE = 240_000, "clusters"
+
+
+def fill(megabytes: int, times: Times) -> None:
+    """As many megabytes of rows as this, written through the leader as clients write."""
+    lab = states.require()
+    leads = cluster.leader(lab.nodes[0])
+    leader = next(node for node in lab.nodes if settings.with_port(node.address, settings.RAFT_PORT) == leads)
+    began = time.monotonic()
+    for number in range(megabytes * 1_000_000 // ROW):
+        row = {"name": f"{TABLE}-of-the-bench-{number}", "note": f"{number:06}" * (ROW // 6)}
+        cluster.request(leader, "POST", f"/api/v1/{TABLE}", row)
+    cluster.wait_caught_up(lab)
+    times[f"fill.{megabytes}MB"] = time.monotonic() - began
 
 
 def migration(
