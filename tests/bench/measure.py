@@ -93,6 +93,25 @@ def under_witness(name: str, folder: Path, times: Times, counts: dict[str, int],
 ROW, TABLE = 240_000, "clusters"
 
 
+# Data, Raft's log, snapshots, backup and the trial's copy, of three Pis whose disks are memory.
+COPIES = 20
+
+
+def has_memory(megabytes: int) -> bool:
+    """Whether a database of this size fits on the lab's Pis; says so where it does not."""
+    available = next(
+        int(line.split()[1]) // 1000
+        for line in Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith("MemAvailable:")
+    )
+    if available < COPIES * megabytes:
+        print(
+            f"bench: {megabytes} MB left out: {available} MB of memory are free, {COPIES * megabytes} needed",
+            flush=True,
+        )
+    return available >= COPIES * megabytes
+
+
 def fill(megabytes: int, times: Times) -> None:
     """As many megabytes of rows as this, written through the leader as clients write."""
     lab = states.require()
