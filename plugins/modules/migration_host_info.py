@@ -44,8 +44,18 @@ options:
     description: Files and folders whose presence to tell, by a name of your choice.
     type: dict
     default: {}
+  databases:
+    description: SQLite databases whose content to read, by a name of your choice.
+    type: dict
+    default: {}
+  exclude_tables:
+    description: Tables that are left out of the content, as in M(pi_controller.raft_migration.sqlite_info).
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: pi_controller.raft_migration.raft_info
+  - module: pi_controller.raft_migration.sqlite_info
 """
 
 EXAMPLES = r"""
@@ -111,6 +121,13 @@ paths:
   description: Whether each of O(paths) is there.
   returned: always
   type: dict
+contents:
+  description:
+    - Of each of O(databases) what M(pi_controller.raft_migration.sqlite_info) returns, or C(error) where it cannot be read. One that is
+      missing is left out.
+  returned: always
+  type: dict
+  sample: {"pods": {"digest": "9f2c6a0d...", "tables": {"nodes": {"rows": 3, "digest": "c0ffee..."}}}}
 versions:
   description: Operating system, kernel, machine and Python of the Pi.
   returned: always
@@ -142,6 +159,10 @@ from ..module_utils._daemon.drivers import clients_of, rest_options
 from ..module_utils._daemon.interface import Daemon
 from ..module_utils._gate.nft import Nft
 from ..module_utils._report import host_state as host
+from ..module_utils._sqlite.look import look_at
+
+# Seconds for a database that a daemon writes to, as sqlite_info has them.
+BUSY_TIMEOUT = 10.0
 
 
 class Looker:
@@ -174,6 +195,12 @@ class Looker:
         except MigrationError as error:
             self.faults.append(str(error))
             return {"state": "unknown", "forward_to": None}
+
+    def content(self, path: Path) -> dict[str, Any]:
+        try:
+            return look_at(path, self.module.params["exclude_tables"], BUSY_TIMEOUT, integrity=False, against=None)
+        except (MigrationError, OSError) as error:
+            return {"error": str(error)}
 
     def daemon(self, client: Daemon, holder: dict[str, Any] | None) -> dict[str, Any]:
         began = time.monotonic()
@@ -219,6 +246,9 @@ def look(module: AnsibleModule, result: dict[str, Any]) -> None:
         "unit": in_words(unit),
         "backups": host.backups(folder, now),
         "paths": {name: Path(path).exists() for name, path in params["paths"].items()},
+        "contents": {
+            name: looker.content(Path(path)) for name, path in params["databases"].items() if Path(path).exists()
+        },
         "versions": {
             "os": host.os_release(_text("/etc/os-release")),
             "kernel": platform.release(),
@@ -244,6 +274,8 @@ def main() -> None:
             "unit": {"type": "str", "default": "pi-controller.service"},
             "ports": {"type": "list", "elements": "int", "default": []},
             "paths": {"type": "dict", "default": {}},
+            "databases": {"type": "dict", "default": {}},
+            "exclude_tables": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

@@ -150,17 +150,18 @@ def test_the_task_of_the_role_writes_it_from_what_each_pi_says(
 ) -> None:
     write = yaml.safe_load((CHECKOUT / "roles/run/tasks/report.yml").read_text())
     (task,) = [task for task in write[0]["block"] if task["name"] == "Report | Write the report"]
-    (tmp_path / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}]))
-    content = {
-        "raft_migration_report_content": {"digest": "9a", "tables": {"nodes": 3}},
-        "raft_migration_report_again": {},
-    }
+    play = {"hosts": "all", "gather_facts": False, "vars": write[0]["vars"], "tasks": [task]}
+    (tmp_path / "play.json").write_text(json.dumps([play]))
     # A Pi's answer does not say its address; that is known before.
     hosts = {}
     for name, info in given.migrated().items():
         looked = {key: value for key, value in info.items() if key != "address"}
-        placed = {"address": info["address"]}
-        hosts[name] = {"raft_migration_looked": looked, "raft_migration_placed": placed, **content}
+        looked["contents"] = {"pods": {"digest": "9a", "tables": {"nodes": 3}}, "units": {"digest": "7b", "tables": {}}}
+        hosts[name] = {
+            "raft_migration_looked": looked,
+            "raft_migration_placed": {"address": info["address"]},
+            "raft_migration_report_again": {},
+        }
     known = yaml.safe_load((CHECKOUT / "roles/run/vars/main.yml").read_text())
     variables = {
         "raft_migration_seen": known["raft_migration_seen"],

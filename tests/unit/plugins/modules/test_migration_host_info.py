@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,27 @@ def test_an_untouched_pi(run_module: RunModule, arguments: dict[str, Any]) -> No
     assert daemon["answers"]
     assert [member["ID"] for member in daemon["status"]["members"]] == ["n1", "n2", "n3"]
     assert daemon["held_by"] == "unit"
+
+
+@pytest.mark.usefixtures("tools")
+def test_the_content_of_each_database_that_is_there(
+    run_module: RunModule, arguments: dict[str, Any], tmp_path: Path
+) -> None:
+    with sqlite3.connect(tmp_path / "pods.db") as database:
+        database.execute("CREATE TABLE nodes (name TEXT)")
+        database.execute("INSERT INTO nodes VALUES ('n1')")
+        database.execute("CREATE TABLE applied (idx INTEGER)")
+    (tmp_path / "broken.db").write_text("no database at all, and long enough to be taken for one")
+    paths = {name: str(tmp_path / f"{name}.db") for name in ("pods", "broken", "gone")}
+    result = run_module("migration_host_info", {**arguments, "databases": paths, "exclude_tables": ["applied"]})
+    contents = result["contents"]
+    assert set(contents) == {"pods", "broken"}
+    assert {name: table["rows"] for name, table in contents["pods"]["tables"].items()} == {"nodes": 1}
+    assert (
+        contents["pods"]["digest"]
+        == run_module("sqlite_info", {"path": paths["pods"], "exclude_tables": ["applied"]})["digest"]
+    )
+    assert set(contents["broken"]) == {"error"}
 
 
 @pytest.mark.usefixtures("tools")
