@@ -67,7 +67,7 @@ DEMANDS = Demands()
 
 @dataclass
 class Verdict:
-    """Acquitted (`ok`) when nothing was found, refused when all that was found is a want of evidence, convicted
+    """Acquitted (`ok`) when nothing was found, refused when all that was found is a lack of evidence, convicted
     otherwise.
     """
 

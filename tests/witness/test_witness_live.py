@@ -248,7 +248,7 @@ class Run:
             timeout=30,
         )
         assert done.returncode in (0, 1, 3), done.stderr
-        headline = {0: "ACQUITTED", 1: "CONVICTED", 3: "REFUSED, NO VERDICT for want of evidence"}[done.returncode]
+        headline = {0: "ACQUITTED", 1: "CONVICTED", 3: "REFUSED, NO VERDICT for lack of evidence"}[done.returncode]
         assert done.stdout.startswith(headline)
         return done.returncode, json.loads(verdict.read_text())
 
