@@ -24,9 +24,9 @@ from .text import visible_in
 
 FORMAT = 1
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
-PARALLEL = "parallel"
+PARALLEL, ROLLING = "parallel", "rolling"
 # By strategy, in order. Pi by Pi there is no second cluster: each unit stops in its turn, and its pod has the standard ports at once.
-STRATEGIES = {PARALLEL: PHASES, "rolling": ("prepare", "transfer", "validate", "cutover", "cleanup")}
+STRATEGIES = {PARALLEL: PHASES, ROLLING: ("prepare", "transfer", "validate", "cutover", "cleanup")}
 # Not a phase of the migration but the way out of it: it may begin after any of them, and nothing follows it.
 ROLLBACK = "rollback"
 STATES = ("started", "done", "failed", "rolled_back")

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._core.journal import PARALLEL, ROLLING
 from .findings import Finding, size
 
 # Space for logs, journals and the growth of the pods' Raft log while the migration runs.
@@ -28,7 +29,7 @@ WRITTEN = {
 # Phase, and the copies that each folder has beyond what it has today: the daemon takes a snapshot, then it is copied, or
 # restored into the pods. What `backup_path` has by then stays as a backup.
 STEPS: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {
-    "parallel": (
+    PARALLEL: (
         ("prepare", {"backup_path": 1, "data_dir": 2}),
         ("prepare", {"backup_path": 2, "data_dir": 1}),
         ("transfer", {"backup_path": 2, "data_dir": 3}),
@@ -37,7 +38,7 @@ STEPS: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {
         ("cutover", {"backup_path": 4, "data_dir": 2, "pod_data_dir": 6}),
     ),
     # The trial pod has a copy of the backup, which is there twice while it is checked.
-    "rolling": (
+    ROLLING: (
         ("prepare", {"backup_path": 1, "data_dir": 2}),
         ("prepare", {"backup_path": 4, "data_dir": 1}),
     ),

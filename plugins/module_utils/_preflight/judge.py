@@ -17,6 +17,7 @@ from .findings import EVERYWHERE, Finding, ordered
 from .host import host_findings, is_down
 from .kubernetes import kubernetes_findings
 from .network import network_findings
+from .outlook import outlook
 from .pause import pause_findings
 from .plan import BEYOND, Plan, make_plan, states_of
 from .replicas import followers_findings, replica_findings
@@ -44,6 +45,19 @@ def evaluate(seen: Mapping[str, Any], config: Mapping[str, Any], owner: Mapping[
         findings += _replicas(plan, seen)
         findings += daemon_findings(seen.get("data") or {}, config["standard_env"], owner)
     return ordered(findings, plan.hosts)
+
+
+def expected(seen: Mapping[str, Any], config: Mapping[str, Any], owner: Mapping[str, Any]) -> list[str]:
+    """What each strategy would cost, in lines for people; none once one of them is under way. The arguments are those of `evaluate`."""
+    plan = make_plan(config, owner, seen["journal"])
+    if plan.stage == BEYOND:
+        return []
+    return outlook(plan, _hosts(plan, seen), seen["cluster"])
+
+
+def _hosts(plan: Plan, seen: Mapping[str, Any]) -> dict[str, Any]:
+    """The Pis whose look came to its end."""
+    return {host: seen["host"][host] for host in plan.hosts if _good("host", seen["host"].get(host))}
 
 
 def _good(name: str, result: Mapping[str, Any] | None) -> bool:
@@ -147,7 +161,7 @@ def _replicas(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _checks(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
-    hosts = {host: seen["host"][host] for host in plan.hosts if _good("host", seen["host"].get(host))}
+    hosts = _hosts(plan, seen)
     ports = {host: seen["ports"][host] for host in plan.hosts if _good("ports", seen["ports"].get(host))}
     lost = {
         host

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._core.journal import ROLLING
 from .findings import ERROR, WARNING, Finding, size
 from .plan import Plan
 
@@ -25,7 +26,6 @@ DIGESTED_TIMES = 2
 # of the time as well (docs/decisions/0016).
 NEAR = 0.5
 LATEST = 0.7
-ROLLING = "rolling"
 
 
 def predicted_seconds(seen: Mapping[str, Any]) -> float | None:
