@@ -97,7 +97,7 @@ bench: packages ## Both strategies, the floor and the procedure by hand, as rati
 	@venv=$(ENVIRONMENT)
 	trap '$(LAB) down' EXIT
 	# The disks of the hosts are memory, and large databases need more of it than a migration of the lab's own.
-	$(if $(filter short,$(BENCH)),,export PI_LAB_DISK_MIB=8192)
+	$(if $(filter short,$(BENCH)),,export PI_LAB_DISK_MIB=12288)
 	$(LAB) up --nodes 3 --profile full
 	"$$venv/bin/python" -m tests.bench $(if $(filter short,$(BENCH)),--short) $(if $(DOCS),--docs)
 

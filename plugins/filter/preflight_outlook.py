@@ -41,7 +41,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One line a strategy, and one with the recommended one. Empty once a migration is beyond C(prepare), and where no Pi was read.
+  description: One line a strategy, and one with the recommended one. Empty once C(prepare) was begun, and where no Pi was read.
   type: list
   elements: str
   sample:

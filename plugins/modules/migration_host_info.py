@@ -199,8 +199,9 @@ class Looker:
     def content(self, path: Path) -> dict[str, Any]:
         try:
             return look_at(path, self.module.params["exclude_tables"], BUSY_TIMEOUT, integrity=False, against=None)
-        except (MigrationError, OSError) as error:
-            return {"error": str(error)}
+        # Rows can be larger than the memory of a Pi; everything else about it is still worth knowing.
+        except (MigrationError, OSError, MemoryError) as error:
+            return {"error": str(error) or type(error).__name__}
 
     def daemon(self, client: Daemon, holder: dict[str, Any] | None) -> dict[str, Any]:
         began = time.monotonic()

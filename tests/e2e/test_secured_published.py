@@ -52,6 +52,17 @@ def secured(tmp_path: Path) -> Iterator[Secured]:
     names = rehearsal.old_world("published")
     own_address = (f"{SOURCE}/32", "dev", settings.BRIDGE)
     run(["ip", "address", "replace", *own_address])
+    try:
+        yield from secured_with_files(names, tmp_path)
+    finally:
+        for path in (CA, CERT, KEY):
+            Path(path).unlink(missing_ok=True)
+        run(["ip", "address", "del", *own_address])
+        # The next test's reset writes the configuration anew; a password in it must not outlive this one.
+        rehearsal.lab("reset", "--profile", "published")
+
+
+def secured_with_files(names: list[str], tmp_path: Path) -> Iterator[Secured]:
     # What means something to JSON, YAML and shells; the letters after it are looked for.
     core = secrets.token_hex(16)
     authority = Authority(tmp_path / "pki")
@@ -70,11 +81,6 @@ def secured(tmp_path: Path) -> Iterator[Secured]:
         advice="journalctl -u pi-controller on the Pis",
     )
     yield Secured(names, f"pl4nted'\"{core}", key.read_text().splitlines()[1])
-    for path in (CA, CERT, KEY):
-        Path(path).unlink()
-    run(["ip", "address", "del", *own_address])
-    # The next test's reset writes the configuration anew; a password in it must not outlive this one.
-    rehearsal.lab("reset", "--profile", "published")
 
 
 def secure(node: dict[str, Any], authority: Authority, password: str, files: dict[str, str]) -> None:

@@ -47,6 +47,8 @@ def test_d1_the_file_of_the_pod_that_bootstraps_is_written_again() -> None:
     roles = [task.get("ansible.builtin.import_role", {}).get("tasks_from", "replace") for task in flat]
     assert roles == ["pod_config", "replace", "look_new", "pod_config"]
     assert [task.get("vars", {}).get("raft_migration_bootstrap", False) for task in flat] == [True, False, False, False]
+    # The template is the same, so the pod is current, and only a new one reads the file.
+    assert flat[1]["pi_controller.raft_migration.k8s_daemonset_pod"]["force"] is True
 
 
 def test_d1_each_state_has_the_file_that_the_module_writes(evaluate: Callable[..., list[Any]]) -> None:

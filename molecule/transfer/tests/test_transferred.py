@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import yaml
 from testinfra.host import Host
 
 from tests.e2e import hosts as on
@@ -56,4 +57,10 @@ def test_clients_are_led_to_the_units_as_before(host: Host) -> None:
 def test_no_pod_is_left_that_would_bootstrap(host: Host, daemons: dict[str, list[int]]) -> None:
     (pod,) = daemons["pod"]
     environment = host.check_output(f"tr '\\0' '\\n' < /proc/{pod}/environ").splitlines()
-    assert "PI_CONTROLLER_CLUSTER_BOOTSTRAP=false" in environment
+    assert not [line for line in environment if "BOOTSTRAP" in line], "it would win over the pod's file"
+    assert (
+        yaml.safe_load(host.file("/var/lib/pi-controller-pods.config/temporary.yaml").content_string)["cluster"][
+            "bootstrap"
+        ]
+        is False
+    )

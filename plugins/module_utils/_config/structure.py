@@ -87,4 +87,4 @@ PORT_SETS = ("temporary", "standard")
 
 def port_environment(config: Mapping[str, Any], phase: str, address: str = "") -> dict[str, str]:
     """The daemon's environment for the ports of a phase, where daemons have addresses like this one."""
-    return settings.environment(config[f"{phase}_ports"], address)
+    return settings.environment(config[f"{phase}_ports"], address, bootstraps=phase == "temporary")

@@ -19,7 +19,7 @@ from .kubernetes import kubernetes_findings
 from .network import network_findings
 from .outlook import outlook
 from .pause import pause_findings
-from .plan import BEYOND, Plan, make_plan, states_of
+from .plan import BEYOND, FRESH, Plan, make_plan, states_of
 from .replicas import followers_findings, replica_findings
 from .strategy import strategy_findings
 from .transport import transport_findings
@@ -48,9 +48,9 @@ def evaluate(seen: Mapping[str, Any], config: Mapping[str, Any], owner: Mapping[
 
 
 def expected(seen: Mapping[str, Any], config: Mapping[str, Any], owner: Mapping[str, Any]) -> list[str]:
-    """What each strategy would cost, in lines for people; none once one of them is under way. The arguments are those of `evaluate`."""
+    """What each strategy would cost, in lines for people; none once one of them has begun. The arguments are those of `evaluate`."""
     plan = make_plan(config, owner, seen["journal"])
-    if plan.stage == BEYOND:
+    if plan.stage != FRESH:
         return []
     return outlook(plan, _hosts(plan, seen), seen["cluster"])
 

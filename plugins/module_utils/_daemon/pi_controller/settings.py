@@ -76,13 +76,17 @@ RESERVED = {
     _RAFT_ADDRESS: "set {ports}.raft instead",
     _BOOTSTRAP: "the migration decides which pod starts the cluster",
 }
+# A daemon reads these as well.
+RESERVED.update(
+    {name.replace("_CLUSTER_", "_CLUSTERING_"): why for name, why in RESERVED.items() if "_CLUSTER_" in name}
+)
 
 
-def environment(ports: Mapping[str, int], address: str = "") -> dict[str, str]:
+def environment(ports: Mapping[str, int], address: str = "", *, bootstraps: bool = False) -> dict[str, str]:
     """The ports `rest`, `grpc` and `raft` and the Raft address, as the daemon's environment names them.
 
-    `address` is that of any Pi: it shows the family of the nodes' addresses. Whether a pod starts a cluster is in its file alone: what is
-    in its environment would count again whenever the container is restarted.
+    `address` is that of any Pi: it shows the family of the nodes' addresses. Where pods may start a cluster (`bootstraps`), their files say
+    which one does: what is in the environment would win over that, and count again whenever the container is restarted.
     """
     host = "[$(HOST_IP)]" if ":" in address else "$(HOST_IP)"
     return {
@@ -90,6 +94,7 @@ def environment(ports: Mapping[str, int], address: str = "") -> dict[str, str]:
         _GRPC_PORT: str(ports["grpc"]),
         # The address a daemon binds is the one it advertises, so it is the Pi's own. The kubelet expands $(HOST_IP).
         _RAFT_ADDRESS: f"{host}:{ports['raft']}",
+        **({} if bootstraps else {_BOOTSTRAP: "false"}),
     }
 
 

@@ -156,7 +156,7 @@ def test_the_task_of_the_role_writes_it_from_what_each_pi_says(
     hosts = {}
     for name, info in given.migrated().items():
         looked = {key: value for key, value in info.items() if key != "address"}
-        looked["contents"] = {"pods": {"digest": "9a", "tables": {"nodes": 3}}, "units": {"digest": "7b", "tables": {}}}
+        looked["contents"] = {"serving": {"digest": "9a", "tables": {"nodes": 3}}}
         hosts[name] = {
             "raft_migration_looked": looked,
             "raft_migration_placed": {"address": info["address"]},
@@ -175,6 +175,9 @@ def test_the_task_of_the_role_writes_it_from_what_each_pi_says(
         },
         "raft_migration_failures": [],
         "raft_migration_silent": False,
+        "raft_migration_recorded": {"opening": True, "done": ["cutover"]},
+        "raft_migration_pod_database": "/pods/pi-controller.db",
+        "raft_migration_database": "/unit/pi-controller.db",
         "raft_migration_watch_dir": arguments["watch_dir"],
         "raft_migration_control_dir": str(tmp_path / "control"),
         "pi_controller_image": "pi-controller:lab",

@@ -50,6 +50,7 @@ def test_a_pod_in_the_units_place_has_only_its_ports_set():
         "PI_CONTROLLER_API_PORT",
         "PI_CONTROLLER_GRPC_PORT",
         "PI_CONTROLLER_CLUSTER_BIND_ADDR",
+        "PI_CONTROLLER_CLUSTER_BOOTSTRAP",
     ]
 
 

@@ -279,7 +279,7 @@ def test_errors_of_form_do_not_hide_errors_of_meaning():
     ("phase", "expected"),
     [
         ("temporary", ["8082", "9093", "$(HOST_IP):9092"]),
-        ("standard", ["8080", "9090", "$(HOST_IP):9091"]),
+        ("standard", ["8080", "9090", "$(HOST_IP):9091", "false"]),
     ],
 )
 def test_the_daemon_gets_its_ports_and_its_own_address(phase, expected):

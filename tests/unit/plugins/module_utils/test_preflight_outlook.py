@@ -70,8 +70,9 @@ def test_what_could_not_be_measured_is_not_predicted() -> None:
     assert "write pause not predicted" in expected(seen)[0]
 
 
-def test_nothing_without_a_pi_and_beyond_prepare() -> None:
+def test_nothing_without_a_pi_and_once_a_strategy_is_under_way() -> None:
     seen = measured(1, 50, 0.1)
     assert expected({**seen, "host": {}}) == []
-    journals = {host: {"phase_states": {"prepare": "done", "transfer": "started"}} for host in seen["host"]}
-    assert expected({**seen, "journal": journals}) == []
+    for states in ({"prepare": "failed"}, {"prepare": "done", "transfer": "started"}):
+        journals = {host: {"phase_states": states} for host in seen["host"]}
+        assert expected({**seen, "journal": journals}) == []
