@@ -203,11 +203,12 @@ def test_d1_the_daemon_runs_by_the_pods_file_alone(
             "temporary_ports": {name: ports[name] for name in ("rest", "grpc", "raft")},
             "standard_ports": {"rest": unit.rest, "grpc": unit.grpc, "raft": unit.raft},
             "temporary_env": {"PI_CONTROLLER_WEBSOCKET_PORT": str(ports["websocket"])},
+            "bootstrap": True,
         },
     )
     # As in the pod: the variables are there, and the published daemon does not read them.
     env = {**os.environ, "PI_CONTROLLER_GRPC_PORT": "1", "PI_CONTROLLER_CLUSTER_BIND_ADDR": f"{HOST}:1"}
-    with subprocess.Popen([unit.binary, "--config", written["files"][1]], env=env, stderr=subprocess.DEVNULL) as pod:
+    with subprocess.Popen([unit.binary, "--config", written["files"][0]], env=env, stderr=subprocess.DEVNULL) as pod:
         try:
             daemon = daemon_at(f"http://{HOST}:{ports['rest']}", {}, 5.0)
             eventually(lambda: answers(daemon), "the pod's daemon leads")

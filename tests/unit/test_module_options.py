@@ -19,7 +19,6 @@ PREFIX = "pi_controller.raft_migration."
 MODULES = sorted(path.stem for path in (CHECKOUT / "plugins/modules").glob("*.py"))
 # Kept although only tests, and owners who call a module themselves, give them.
 OF_OTHERS: dict[str, dict[str, str]] = {
-    "k8s_daemonset_pod": {"force": "an owner whose pod cannot be judged"},
     "kube_proxy_info": {"grace": "a time limit"},
     "preflight_data": {"busy_timeout": "a time limit", "pause": "a time limit"},
     "preflight_ports": {"patience": "a time limit"},
