@@ -42,18 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     times = measure.Times()
     counts: dict[str, int] = {}
     tasks: dict[str, int] = {}
-    stopped = ""
+    stopped: list[str] = []
     try:
         run(folder, times, counts, tasks, options.short)
     except (LabError, TimeoutError) as error:
-        stopped = f"the benchmark stopped: {error}"
+        stopped = [f"the benchmark stopped: {error}"]
     found = figures.lines(times)
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}; {states.require().options}"
     reached = [vars(line) | {"verdict": line.verdict} for line in found]
     result = {"machine": machine, "times": dict(times), "counts": counts, "tasks": tasks, "figures": reached}
     (folder / "bench.json").write_text(json.dumps(result, indent=2) + "\n")
     (folder / "bench.svg").write_text(chart.svg(times))
-    broken = [stopped] * bool(stopped) + figures.broken_promises(counts) + figures.too_many_tasks(tasks)
+    broken = stopped + figures.broken_promises(counts) + figures.too_many_tasks(tasks)
     print(f"\n{machine}\n\n{figures.table(found)}\n")
     print("tasks: " + ", ".join(f"{name} {count}" for name, count in tasks.items()))
     print(

@@ -91,8 +91,6 @@ def under_witness(name: str, folder: Path, times: Times, counts: dict[str, int],
 
 # Bytes of a row that fills the database, in the table that the witness does not list: an entry of Raft's log has up to 256 KiB.
 ROW, TABLE = 240_000, "clusters"
-
-
 # How often a database is on a Pi at the most: data, Raft's log, snapshots, backups, what is carried. The Pis' disks are memory.
 COPIES = 12
 PIS = 3
@@ -119,8 +117,7 @@ def has_room(megabytes: int) -> bool:
 def fill(megabytes: int, times: Times) -> None:
     """As many megabytes of rows as this, written through the leader as clients write."""
     lab = states.require()
-    leads = cluster.leader(lab.nodes[0])
-    leader = next(node for node in lab.nodes if settings.with_port(node.address, settings.RAFT_PORT) == leads)
+    leader = cluster.leading_node(lab)
     began = time.monotonic()
     for number in range(megabytes * 1_000_000 // ROW):
         row = {"name": f"{TABLE}-of-the-bench-{number}", "note": f"{number:06}" * (ROW // 6)}

@@ -104,7 +104,7 @@ def load_data(state: State, progress: Progress) -> None:
         in_parallel(_load_own_rows, state.nodes)
         progress.say(f"pi-controller: {sum(ROWS_PER_PI.values())} rows loaded on each Pi")
         return
-    leading = next(node for node in state.nodes if leader(node) == settings.with_port(node.address, settings.RAFT_PORT))
+    leading = leading_node(state)
     for table, rows in ROWS.items():
         for number in range(1, rows + 1):
             request(
@@ -162,6 +162,11 @@ def wait_caught_up(state: State) -> None:
 def leader(node: Node) -> str:
     """The Raft address of the leader that this node knows."""
     return request(node, "GET", "/api/v1/raft/leader").get("leader") or ""
+
+
+def leading_node(state: State) -> Node:
+    """The Pi whose daemon leads, by its own word."""
+    return next(node for node in state.nodes if leader(node) == settings.with_port(node.address, settings.RAFT_PORT))
 
 
 def request(node: Node, method: str, path: str, body: Any = None, longest: float = 30) -> dict[str, Any]:
