@@ -11,7 +11,7 @@ STRATEGY ?=
 LAB := python3 -m tests.lab
 ENVIRONMENT = $$(tests/lab/environment.sh)
 # What kind of lab: see tests/lab/options.py.
-export KUBERNETES SUITE PROXY DATASTORE CPU BACKENDS FAMILY
+export KUBERNETES SUITE PROXY DATASTORE CPU BACKENDS FAMILY MEMORY
 # Every run of a tool would compile all that it imports, longer than most of them work otherwise: what is compiled is kept, outside
 # the checkout, also on machines that turn this off.
 unexport PYTHONDONTWRITEBYTECODE
@@ -34,7 +34,7 @@ lab-packages: root
 	@$(LAB) packages run build
 
 .PHONY: lab-up
-lab-up: lab-packages ## Boot the lab: NODES=3, PROFILE=full, upstream or published, KUBERNETES=newest or oldest, SUITE=trixie or bookworm, PROXY=iptables, nftables or ipvs, DATASTORE=etcd or kine, CPU=0.2 (slow Pis), FAMILY=ipv4 or ipv6
+lab-up: lab-packages ## Boot the lab: NODES=3, PROFILE=full, upstream or published, KUBERNETES=newest or oldest, SUITE=trixie or bookworm, PROXY=iptables, nftables or ipvs, DATASTORE=etcd or kine, CPU=0.2 (slow Pis), MEMORY=512 (MiB, small Pis), FAMILY=ipv4 or ipv6
 	@$(LAB) up --nodes $(NODES) --profile $(PROFILE)
 
 .PHONY: lab-down
@@ -93,13 +93,10 @@ matrix: packages ## Migration and rollback on each combination of versions that 
 	"$$venv/bin/python" -m tests.matrix $(ONLY)
 
 .PHONY: bench
-bench: packages ## Both strategies, the floor and the procedure by hand, as ratios: BENCH=short leaves out profile upstream and large databases, DOCS=yes writes docs/benchmark.md
+bench: packages ## Both strategies, the floor and the procedure by hand, as ratios: BENCH=short is for three Pis of profile full, BENCH="upstream ..." for these parts, DOCS=yes writes docs/benchmark.md
 	@venv=$(ENVIRONMENT)
 	trap '$(LAB) down' EXIT
-	# The disks of the hosts are memory, and large databases need more of it than a migration of the lab's own.
-	$(if $(filter short,$(BENCH)),,export PI_LAB_DISK_MIB=12288)
-	$(LAB) up --nodes 3 --profile full
-	"$$venv/bin/python" -m tests.bench $(if $(filter short,$(BENCH)),--short) $(if $(DOCS),--docs)
+	"$$venv/bin/python" -m tests.bench $(patsubst short,--short,$(BENCH)) $(if $(DOCS),--docs)
 
 HISTORY ?= tests/witness/histories/cutover.jsonl.gz
 

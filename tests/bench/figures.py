@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The figures of a benchmark run: each a ratio of two times measured on the same machine in the same run, beside its bar and its aim."""
+"""The figures of a benchmark run: each a ratio of two values measured on the same machine in the same run, beside its bar and its aim."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ WHOLE_PARALLEL, WHOLE_ROLLING = "parallel, whole run / floor", "rolling, whole r
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table. `top` and `bottom` name times in seconds; the ratio of the two is what the bar is for."""
+    """One line of the table. `top` and `bottom` name two values; the ratio of the two is what the bar is for. Without a `bottom` it is
+    for the value itself."""
 
     name: str
     top: str
@@ -30,8 +31,22 @@ FIGURES = (
     Figure("rolling with leadership transfer, write pause / no-op", "rolling.pause", "noop", 0.5, 0.15),
     Figure("rolling, a Pi's daemon away / one bare pod restart", "rolling.away", "restart", 2.0, 1.0),
     Figure("parallel, write pause at 137 MB / at nothing", "parallel-137MB.pause", "parallel.pause", 2.0, 1.2),
-    Figure("rolling, whole run at 1 GB / at nothing", "rolling-1GB.run", "rolling.run", 1.3, 1.1),
-    Figure("rolling, write pause at 1 GB / at nothing", "rolling-1GB.pause", "rolling.pause", 1.3, 1.1),
+    Figure("rolling, whole run at 1 GB / at nothing, 512 MiB a Pi", "rolling-1GB.run", "rolling-512MiB.run", 1.3, 1.1),
+    Figure(
+        "rolling, write pause at 1 GB / at nothing, 512 MiB a Pi", "rolling-1GB.pause", "rolling-512MiB.pause", 1.3, 1.1
+    ),
+    Figure(
+        "parallel, peak of extra disk on a Pi / the database, 137 MB",
+        "parallel-137MB.disk",
+        "parallel-137MB.state",
+        5.0,
+        4.0,
+    ),
+    Figure(
+        "parallel, each further Pi / a third of the run with three", "parallel-5.further", "parallel.third", 1.0, 0.7
+    ),
+    Figure("rolling, each further Pi / a third of the run with three", "rolling-5.further", "rolling.third", 1.0, 0.7),
+    Figure("memory of a module at 1 GB, MiB", "rolling-1GB.memory", "", 64.0, 32.0),
     Figure("rollback after parallel, write pause / no-op", "parallel.back.pause", "noop", 1.0, 0.5),
     Figure("rollback after rolling, write pause / no-op", "rolling.back.pause", "noop", 1.0, 0.5),
 )
@@ -67,15 +82,14 @@ class Line:
         )
 
 
-def lines(times: Mapping[str, float]) -> list[Line]:
-    """The figures that follow from these times; a figure whose times were not measured is left out."""
+def lines(values: Mapping[str, float]) -> list[Line]:
+    """The figures that follow from these values; a figure whose values were not measured is left out."""
     found = []
     for figure in FIGURES:
-        if figure.top in times and times.get(figure.bottom):
-            ratio = times[figure.top] / times[figure.bottom]
-            found.append(
-                Line(figure.name, times[figure.top], times[figure.bottom], round(ratio, 2), figure.bar, figure.aim)
-            )
+        bottom = values.get(figure.bottom) if figure.bottom else 1.0
+        if figure.top in values and bottom:
+            ratio = round(values[figure.top] / bottom, 2)
+            found.append(Line(figure.name, values[figure.top], bottom, ratio, figure.bar, figure.aim))
     return found
 
 
@@ -86,7 +100,7 @@ def broken_promises(counts: Mapping[str, int]) -> list[str]:
 
 def table(found: Sequence[Line]) -> str:
     """For a terminal and for Markdown alike."""
-    head = ["figure", "seconds", "of", "ratio", "bar", "aim", ""]
+    head = ["figure", "value", "of", "ratio", "bar", "aim", ""]
     rows = [
         [
             line.name,

@@ -41,9 +41,10 @@ def lab_state() -> dict[str, Any]:
         raise LabError(f"{STATE}/state.json is missing: the lab is not up. Run `make lab-up` first.") from None
 
 
-def lab(*arguments: str) -> str:
-    """One command of the lab; its output goes to the terminal as it comes."""
-    done = subprocess.run(["python3", "-m", "tests.lab", *arguments], cwd=REPOSITORY, text=True, stdout=sys.stderr)
+def lab(*arguments: str, **environment: str) -> str:
+    """One command of the lab; its output goes to the terminal as it comes. `environment` are options of tests/lab/options.py."""
+    command = ["python3", "-m", "tests.lab", *arguments]
+    done = subprocess.run(command, cwd=REPOSITORY, text=True, stdout=sys.stderr, env={**os.environ, **environment})
     if done.returncode:
         raise LabError(
             f"`python3 -m tests.lab {' '.join(arguments)}` ended with {done.returncode}; its last lines say why."
@@ -157,6 +158,15 @@ def kubectl_json(*arguments: str) -> dict[str, Any]:
     return found
 
 
+@dataclass(frozen=True)
+class Moment:
+    """A play or a task begins, so many seconds after the run did."""
+
+    seconds: float
+    kind: str
+    name: str
+
+
 @dataclass
 class PlaybookRun:
     """What one ansible-playbook run came to."""
@@ -166,15 +176,16 @@ class PlaybookRun:
     seconds: float
     changed: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
+    moments: list[Moment] = field(default_factory=list)
 
     @property
     def plays(self) -> list[str]:
-        return re.findall(r"^PLAY \[(.+?)\] \*", self.output, re.MULTILINE)
+        return [moment.name for moment in self.moments if moment.kind == "PLAY"]
 
     @property
     def tasks(self) -> int:
         """How many tasks it came to, skipped ones too."""
-        return len(re.findall(r"^TASK \[", self.output, re.MULTILINE))
+        return sum(moment.kind == "TASK" for moment in self.moments)
 
 
 class Play:
@@ -211,6 +222,7 @@ class Play:
         command = [str(tool), str(playbook), "-i", str(inventory or REPOSITORY / "inventories/lab"), *arguments]
         self.began = time.monotonic()
         self._lines: list[str] = []
+        self._moments: list[Moment] = []
         self._log = log
         self._on_line = on_line
         self.process = subprocess.Popen(
@@ -232,6 +244,8 @@ class Play:
             out = stack.enter_context(self._log.open("w")) if self._log else None
             for line in self.process.stdout:
                 self._lines.append(line)
+                if found := re.match(r"(PLAY|TASK) \[(.+?)\] \*", line):
+                    self._moments.append(Moment(time.monotonic() - self.began, found[1], found[2]))
                 if out:
                     out.write(line)
                     out.flush()
@@ -263,6 +277,7 @@ class Play:
             time.monotonic() - self.began,
             changed={host: int(changed) for host, changed, _, _ in recap},
             failed={host: int(unreachable) + int(failed) for host, _, unreachable, failed in recap},
+            moments=self._moments,
         )
 
 

@@ -83,6 +83,27 @@ def limit_cpu(name: str, share: float) -> None:
     raise LabError("This machine has no cpu controller for control groups: bring the lab up without CPU=.")
 
 
+def limit_memory(name: str, mebibytes: int) -> None:
+    """Hold a host to this much memory, what the kernel keeps of its files included."""
+    for point, kind in hierarchies():
+        limit = point / PARENT / name / ("memory.limit_in_bytes" if kind == "cgroup" else "memory.max")
+        if limit.exists():
+            limit.write_text(str(mebibytes << 20))
+            return
+    raise LabError("This machine has no memory controller for control groups: bring the lab up without MEMORY=.")
+
+
+def cpu_seconds(name: str) -> float:
+    """What the processes of a host have used of the processors so far."""
+    for point, kind in hierarchies():
+        group = point / PARENT / name
+        if kind == "cgroup" and (group / "cpuacct.usage").exists():
+            return int((group / "cpuacct.usage").read_text()) / 1e9
+        if kind == "cgroup2" and (group / "cpu.stat").exists():
+            return int((group / "cpu.stat").read_text().split()[1]) / 1e6
+    raise LabError("This machine does not count the time of control groups: it has neither cpuacct nor cpu.stat.")
+
+
 def groups_of(name: str | None = None) -> Iterator[Path]:
     """All groups below the lab's, or below one host's, the deepest first."""
     for point, _ in hierarchies():

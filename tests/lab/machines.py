@@ -75,6 +75,8 @@ GPIO_TMPFILES = "f /dev/gpiochip0 0660 root root -\n"
 CONSOLE = "console.log"
 # Of the share of a core that an agent gets: what etcd and the API server take.
 SERVER_SHARE = 1.8
+# MiB of the same, in addition to an agent's memory.
+SERVER_MEMORY = 768
 # Hosts with the controllers of cgroup v1 are booted with this: systemd 256 and later refuse them otherwise.
 LEGACY = "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
 
@@ -88,6 +90,8 @@ class Boot:
     read_only: tuple[tuple[Path, str], ...]
     cpu: float = 0.0
     """Share of one core; 0 is no limit."""
+    memory: int = 0
+    """MiB; 0 is no limit."""
 
 
 def root(node: Node) -> Path:
@@ -100,7 +104,8 @@ def create_disk(node: Node, boot: Boot) -> None:
     disk, merged = node.folder / "disk", root(node)
     for folder in (disk, merged):
         folder.mkdir(parents=True, exist_ok=True)
-    if not os.path.ismount(disk):
+    # A host whose memory is limited has its disk on the machine's: what is in a tmpfs counts as memory of whoever has written it.
+    if not boot.memory and not os.path.ismount(disk):
         run(["mount", "-t", "tmpfs", "-o", f"size={settings.HOST_DISK_MIB}m,mode=0755", "pi-lab", disk])
     if not os.path.ismount(merged):
         for name in ("upper", "work"):
@@ -133,6 +138,8 @@ def start(node: Node, boot: Boot) -> None:
     if boot.cpu:
         # The server runs the control plane, too: on real Pis it is no slower than the others for that.
         cgroups.limit_cpu(node.name, boot.cpu * (SERVER_SHARE if node.is_server else 1))
+    if boot.memory:
+        cgroups.limit_memory(node.name, boot.memory + (SERVER_MEMORY if node.is_server else 0))
     binds: list[str] = []
     for path in boot.disk_folders:
         source = node.folder / "data" / path.strip("/").replace("/", "-")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What kind of lab is wanted: versions, kube-proxy's mode, the datastore, the speed of the Pis, the address family. Read from the environment."""
+"""What kind of lab is wanted: versions, kube-proxy's mode, the datastore, speed and memory of the Pis, the addresses. Read from the environment."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ class Options:
     """Share of one core that each host gets; 0 is no limit."""
     backends: str = "endpoints"
     family: str = "ipv4"
+    memory: int = 0
+    """MiB that each host gets; 0 is no limit."""
 
     @property
     def version(self) -> str:
@@ -49,14 +51,13 @@ class Options:
 
     def __str__(self) -> str:
         speed = f", {self.cpu:g} of a core each" if self.cpu else ""
+        small = f", {self.memory} MiB each" if self.memory else ""
         six = ", IPv6" if self.family == "ipv6" else ""
-        return (
-            f"Kubernetes {self.version} on {self.datastore}, Debian {self.suite}, kube-proxy {self.proxy}{six}{speed}"
-        )
+        return f"Kubernetes {self.version} on {self.datastore}, Debian {self.suite}, kube-proxy {self.proxy}{six}{speed}{small}"
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Options:
-    """Options from KUBERNETES, SUITE, PROXY, DATASTORE, CPU, BACKENDS and FAMILY; what is not set, or empty, has its default.
+    """Options from KUBERNETES, SUITE, PROXY, DATASTORE, CPU, BACKENDS, FAMILY and MEMORY; what is not set, or empty, has its default.
 
     Raises:
         LabError: one sentence that names every value that cannot be.
@@ -85,6 +86,10 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Options:
         cpu = -1
     if not (cpu == 0 or 0.1 <= cpu <= 8):
         wrong.append(f"CPU={environment['CPU']} (a share of one core, 0.1 to 8)")
+    size = environment.get("MEMORY") or "0"
+    memory = int(size) if size.isdecimal() else -1
+    if not (memory == 0 or 256 <= memory <= 65536):
+        wrong.append(f"MEMORY={size} (MiB, 256 to 65536)")
     if wrong:
         raise LabError(f"The lab cannot be had with {'; '.join(wrong)}.")
-    return Options(kubernetes, suite, proxy, datastore, cpu, backends, family)
+    return Options(kubernetes, suite, proxy, datastore, cpu, backends, family, memory)

@@ -144,9 +144,16 @@ def test_make_has_python_keep_what_it_compiles(tmp_path: Path) -> None:
 def test_all_options_that_cannot_be_are_named_at_once() -> None:
     with pytest.raises(LabError) as caught:
         options.from_environment(
-            {"KUBERNETES": "1.2", "SUITE": "sid", "PROXY": "ipvs", "DATASTORE": "redis", "CPU": "fast"}
+            {
+                "KUBERNETES": "1.2",
+                "SUITE": "sid",
+                "PROXY": "ipvs",
+                "DATASTORE": "redis",
+                "CPU": "fast",
+                "MEMORY": "little",
+            }
         )
-    for part in ("KUBERNETES=1.2", "SUITE=sid", "DATASTORE=redis", "CPU=fast"):
+    for part in ("KUBERNETES=1.2", "SUITE=sid", "DATASTORE=redis", "CPU=fast", "MEMORY=little"):
         assert part in str(caught.value)
     assert "PROXY" not in str(caught.value)
 

@@ -81,7 +81,7 @@ def up(nodes: int, profile: str, progress: Progress) -> None:
     network.ensure(state)
     ssh.prepare(state)
     provider.prepare(state)
-    boot = machines.Boot(lower, provider.disk_folders, provider.read_only_folders(), wanted.cpu)
+    boot = machines.Boot(lower, provider.disk_folders, provider.read_only_folders(), wanted.cpu, wanted.memory)
     with progress.waiting(f"hosts: booting {', '.join(node.name for node in state.nodes)}"):
         in_parallel(lambda node: _boot(node, state, provider, boot, progress), state.nodes)
     provider.write_kubeconfig(state)
@@ -156,7 +156,11 @@ def reboot(state: State, node: Node, provider: Provider) -> None:
     if machines.running(node):
         machines.power_off(node)
     lower = rootfs.build(state.options.suite, Progress()) / "root"
-    machines.start(node, machines.Boot(lower, provider.disk_folders, provider.read_only_folders(), state.options.cpu))
+    options = state.options
+    machines.start(
+        node,
+        machines.Boot(lower, provider.disk_folders, provider.read_only_folders(), options.cpu, options.memory),
+    )
     machines.wait_booted(node)
 
 

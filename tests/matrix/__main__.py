@@ -24,7 +24,7 @@ from tests.lab.shell import LabError
 from .corners import CORNERS, NOT_SLOWER, REPOSITORY, Corner, has_kernel_module
 
 # What tests/lab/options.py reads.
-OF_THE_LAB = ("KUBERNETES", "SUITE", "PROXY", "DATASTORE", "CPU", "BACKENDS", "FAMILY")
+OF_THE_LAB = ("KUBERNETES", "SUITE", "PROXY", "DATASTORE", "CPU", "BACKENDS", "FAMILY", "MEMORY")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
