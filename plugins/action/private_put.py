@@ -7,17 +7,23 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
 from ..module_utils._core import pieces
+from ..module_utils._core.durable import private_folder
 from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import failure_result
 from ..plugin_utils.kept_modules import KeptCode
 
-WANTED = "private_put wants `src`, an absolute path of a file here, and `dest`, one of a file on the host"
+WANTED = (
+    "private_put wants `src`, an absolute path of a file here, or `text`, and `dest`, an absolute path of a file on the host; "
+    "with `text` it may have `kept_at`, an absolute path of a file here"
+)
 
 
 class ActionModule(KeptCode):
@@ -26,22 +32,53 @@ class ActionModule(KeptCode):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         given = dict(self._task.args)
-        src, dest = (given.get(name) for name in ("src", "dest"))
-        if set(given) != {"src", "dest"}:
+        if not {"dest"} < set(given) <= {"dest", "text", "kept_at"} and set(given) != {"src", "dest"}:
             raise AnsibleActionFail(f"{WANTED}; {', '.join(given)} was given")
-        if not (
-            isinstance(src, str) and isinstance(dest, str) and Path(src).is_absolute() and Path(dest).is_absolute()
-        ):
+        paths = [given[name] for name in ("src", "dest", "kept_at") if name in given]
+        if not all(isinstance(path, str) and Path(path).is_absolute() for path in paths):
             raise AnsibleActionFail(WANTED)
-        try:
-            return {**result, **self._sent(Path(src), dict(given), task_vars)}
-        except (MigrationError, OSError) as error:
-            return {**result, **failure_result(error, f"reading {src} on the control node")}
+        if "src" in given:
+            return {**result, **self._file(given, task_vars)}
+        return {**result, **self._text(given, task_vars)}
 
-    def _sent(self, src: Path, options: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    def _file(self, given: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        try:
+            return self._sent(lambda offset: pieces.read(Path(given["src"]), offset), given, task_vars)
+        except (MigrationError, OSError) as error:
+            return failure_result(error, f"reading {given['src']} on the control node")
+
+    def _text(self, given: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        text, kept_at = given.pop("text", None), given.pop("kept_at", None)
+        content = text.encode() if isinstance(text, str) else b""
+        if not 0 < len(content) <= pieces.PIECE:
+            raise AnsibleActionFail(f"`text` of private_put has {len(content)} bytes, wanted: 1 to {pieces.PIECE}")
+        piece = pieces.Piece(len(content), hashlib.sha256(content).hexdigest(), content)
+        found = self._sent(lambda _offset: piece, given, task_vars)
+        if kept_at and not found.get("failed"):
+            try:
+                found["changed"] = self._kept(Path(kept_at), piece) or found["changed"]
+            except (MigrationError, OSError) as error:
+                return failure_result(error, f"writing {kept_at} on the control node")
+        return found
+
+    def _kept(self, path: Path, piece: pieces.Piece) -> bool:
+        """The same on the control node; returns whether it was not there."""
+        # What would be at its place in check mode is not looked at: its folder may not be there either.
+        if self._task.check_mode:
+            return True
+        private_folder(path.parent)
+        here = pieces.Arrival(path, piece.size, piece.sha256)
+        if here.present():
+            return False
+        here.take(piece.content or b"", 0)
+        return True
+
+    def _sent(
+        self, read: Callable[[int], pieces.Piece], options: dict[str, Any], task_vars: dict[str, Any] | None
+    ) -> dict[str, Any]:
         offset, sha256 = 0, ""
         while True:
-            piece = pieces.read(src, offset)
+            piece = read(offset)
             sha256 = sha256 or piece.sha256
             content = piece.content or b""
             options.update(size=piece.size, sha256=sha256, offset=offset, content=base64.b64encode(content).decode())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: private_put
-short_description: Copy a file from the control node so that only root can read it
+short_description: Write a file that only root can read
 description:
   - Does what M(ansible.builtin.copy) does with O(ignore:mode=0600), in one round trip for a file of up to 4 MiB where that needs
     five. Larger files go in pieces of that size, so their size is no matter of memory.
@@ -26,9 +26,16 @@ attributes:
     support: full
 options:
   src:
-    description: The file on the control node, as an absolute path.
+    description:
+      - The file on the control node, as an absolute path.
+      - It or O(text) is required.
     type: str
-    required: true
+  text:
+    description: The content of the file, up to 4 MiB.
+    type: str
+  kept_at:
+    description: A file on the control node, as an absolute path, that gets O(text) as well, with mode 0600 in a folder 0700.
+    type: str
   dest:
     description: The file on the host, with mode 0600. Its folder must exist.
     type: str
@@ -59,6 +66,12 @@ EXAMPLES = r"""
   pi_controller.raft_migration.private_put:
     src: "{{ raft_migration_control_dir }}/cutover/pi-controller.db"
     dest: /var/backups/pi-controller-migration/cutover.pi-controller.db
+
+- name: Write what was taken, here as well
+  pi_controller.raft_migration.private_put:
+    text: "{{ lookup('ansible.builtin.template', 'manifest.json.j2') }}"
+    dest: /var/backups/pi-controller-migration/prepare/manifest.json
+    kept_at: "{{ raft_migration_control_dir }}/{{ inventory_hostname }}/manifest.json"
 """
 
 RETURN = r"""
@@ -96,7 +109,9 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "src": {"type": "str", "required": True},
+            "src": {"type": "str"},
+            "text": {"type": "str"},
+            "kept_at": {"type": "str"},
             "dest": {"type": "str", "required": True},
             "content": {"type": "str", "default": "", "no_log": True},
             "offset": {"type": "int", "default": 0},

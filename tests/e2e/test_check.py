@@ -51,7 +51,7 @@ def test_check_mode_says_what_prepare_changes_and_changes_nothing(
     assert happened.returncode == 0, happened.output[-4000:]
     assert reports.checked(reports.newest())["outcome"] == "paused"
     # Files made of what was really taken are left out: check mode takes nothing.
-    made_of_it = {"Backup | Write the manifest", "Backup | Copy backup and manifest off the Pi"}
+    made_of_it = {"Backup | Write the manifest", "Backup | Copy the backup off the Pi"}
     assert changes(happened.output) - made_of_it == changes(checked.output)
 
     # From here on, with prepare done: of the other phases and of the rollback.

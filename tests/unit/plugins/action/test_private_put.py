@@ -57,13 +57,57 @@ def test_there_and_back_in_pieces(tmp_path: Path, ansible_playbook: str) -> None
     assert "ok=2    changed=0" in again.stdout, again.stdout
 
 
+def test_text_goes_there_and_is_kept_here_for_its_owner_alone(tmp_path: Path, ansible_playbook: str) -> None:
+    here, there = tmp_path / "control/pi-1/manifest.json", tmp_path / "there"
+    given = {"text": '{"host": "pi-1"}', "dest": str(there), "kept_at": str(here)}
+    tasks = [{"pi_controller.raft_migration.private_put": given}]
+    checked = play(tmp_path, ansible_playbook, tasks, "--check")
+    assert "ok=1    changed=1" in checked.stdout, checked.stdout
+    assert not there.exists()
+    assert not here.parent.exists()
+
+    done = play(tmp_path, ansible_playbook, tasks)
+    assert "ok=1    changed=1" in done.stdout, done.stdout + done.stderr
+    for path in (here, there):
+        assert path.read_text() == given["text"]
+        assert oct(path.stat().st_mode & 0o777) == "0o600"
+    assert oct(here.parent.stat().st_mode & 0o777) == "0o700"
+    again = play(tmp_path, ansible_playbook, tasks)
+    assert "ok=1    changed=0" in again.stdout, again.stdout
+    # What was lost here is written again, though the Pi has it.
+    here.unlink()
+    again = play(tmp_path, ansible_playbook, tasks)
+    assert "ok=1    changed=1" in again.stdout, again.stdout
+    assert here.read_text() == given["text"]
+
+
+def test_text_is_not_written_through_a_link_here(tmp_path: Path, ansible_playbook: str) -> None:
+    (tmp_path / "control").mkdir(mode=0o700)
+    (tmp_path / "control/kept").symlink_to(tmp_path / "elsewhere")
+    given = {"text": "x", "dest": f"{tmp_path}/there", "kept_at": f"{tmp_path}/control/kept"}
+    done = play(tmp_path, ansible_playbook, [{"pi_controller.raft_migration.private_put": given}])
+    assert done.returncode != 0
+    assert f"{tmp_path}/control/kept is a symbolic link" in done.stdout + done.stderr
+    assert not (tmp_path / "elsewhere").exists()
+
+
 @pytest.mark.parametrize(
-    "given", [{"src": "/etc/hostname"}, {"src": "here", "dest": "/x"}, {"src": "/x", "dest": "/x", "mode": "0644"}]
+    "given",
+    [
+        {"src": "/etc/hostname"},
+        {"src": "here", "dest": "/x"},
+        {"src": "/x", "dest": "/x", "mode": "0644"},
+        {"src": "/x", "dest": "/x", "text": "x"},
+        {"src": "/x", "dest": "/x", "kept_at": "/y"},
+        {"text": "x", "dest": "/x", "kept_at": "y"},
+        {"dest": "/x", "kept_at": "/y"},
+    ],
 )
 def test_anything_else_is_refused(tmp_path: Path, ansible_playbook: str, given: dict) -> None:
     done = play(tmp_path, ansible_playbook, [{"pi_controller.raft_migration.private_put": given}])
     assert done.returncode != 0
-    assert "private_put wants" in done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert "private_put wants" in said or "`text` of private_put has 0 bytes" in said
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path, ansible_playbook: str) -> None:
