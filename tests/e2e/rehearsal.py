@@ -309,6 +309,9 @@ def run_playbook(
     # A migration does not fail because of its report. A test does.
     if lost := re.search(r"The report of this run could not be written.*", run.output):
         raise LabError(lost[0])
+    # Nor because of a name that cannot be shown, which an owner would take for trouble.
+    if broken := re.search(r"Encountered \d+ template errors?\.\n.*", run.output):
+        raise LabError(broken[0])
     return run
 
 

@@ -75,7 +75,7 @@ def test_p6_p7_p8_p9_p11_p12_s3_a1_k1_k5_k6_k10_named_at_once(
         "A1": (r"^\(all\): forks: 2$", "--forks 3"),
         "K1, a pod": (
             r"^pi-3: hostPort 9092: 9092 \(temporary_ports\.raft\) is claimed by the pod neighbours/web$",
-            "neighbours",
+            "another hostPort",
         ),
         "K1, a Service": (
             r"^\(all\): hostPort 8082: .* is claimed by the Service neighbours/outside \(externalIPs\)$",
