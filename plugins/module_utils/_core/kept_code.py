@@ -4,23 +4,36 @@
 
 """The code of this collection's modules is kept on a Pi until its next boot, so that no task sends and compiles it again.
 
-This file is sent as a script of its own, with a call of `run` at its end: it needs nothing but Python's standard library.
-See docs/decisions/0018-the-modules-code-is-kept-on-the-pi.md.
+This file is sent as a script of its own, with a call of `run` at its end: it needs nothing but Python's standard library, and of that as
+little as it can. See docs/decisions/0018-the-modules-code-is-kept-on-the-pi.md.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
+import socket
 import stat
+import struct
 import sys
-from pathlib import Path
 
 # In memory, and gone with a reboot.
 BASE = "/run/pi-controller-migration"
+MODULES = "ansible_collections/pi_controller/raft_migration/plugins/modules"
 # The key of an answer that is not a module's: the code is not there.
 MISSING = "modules_missing"
+
+# How `kept_tasks` is asked to run a task: sizes, what it has to know, the module's parameters. It says that it is there, and begins only
+# once it is told to; its last word is the exit status.
+SOCKET = "tasks.sock"
+HEAD = struct.Struct(">II")
+READY, GO = b"r", b"g"
+# Standard input, output and error, which the task has as if it ran here.
+STREAMS = (0, 1, 2)
+# Seconds for it to say that it is there. One that is stopped, or at its end, never begins.
+PATIENCE = 5.0
+_SERVER = "import sys; sys.path.insert(0, sys.argv[1]); from {} import serve; serve(sys.argv[1])".format(
+    f"{MODULES.rpartition('/')[0].replace('/', '.')}.module_utils._core.kept_tasks"
+)
 
 
 def run(folder: str, archive: str, module: str, params: bytes, profile: str) -> None:
@@ -36,21 +49,88 @@ def run(folder: str, archive: str, module: str, params: bytes, profile: str) -> 
         except OSError as error:
             why = str(error)
     if why:
+        import json
+
         sys.stdout.write(json.dumps({MISSING: why}) + "\n")
         return
-    here = ("", str(Path(sys.argv[0]).resolve().parent))
+    status = _asked(folder, module, params, profile)
+    if status is not None:
+        os._exit(status)
+    _start_server(folder)
+    here = ("", os.path.dirname(os.path.realpath(sys.argv[0])))
     sys.path[:] = [folder, *(entry for entry in sys.path if entry not in here)]
+    run_here(folder, module, params, profile)
+
+
+def run_here(folder: str, module: str, params: bytes, profile: str) -> None:
+    """Run it in this process, which ends with it."""
     # As Ansible's own wrapper of a module does it, of the release that has sent this.
     from ansible.module_utils._internal._ansiballz import _loader
 
     _loader.run_module(json_params=params, profile=profile, module_fqn=module, modlib_path=folder, extensions={})
 
 
+def _asked(folder: str, module: str, params: bytes, profile: str) -> int | None:
+    """The exit status of the task, run by the process that waits for tasks; None where there is none, and nothing was done."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    # To import json takes longer than all of this.
+    about = repr(
+        {"module": module, "profile": profile, "umask": mask, "cwd": os.getcwd(), "environment": dict(os.environ)}
+    ).encode(errors="surrogateescape")
+    with socket.socket(socket.AF_UNIX) as server:
+        try:
+            # A socket's own path may have 107 bytes.
+            here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                server.settimeout(PATIENCE)
+                server.connect(f"/proc/self/fd/{here}/{SOCKET}")
+            finally:
+                os.close(here)
+            server.sendall(HEAD.pack(len(about), len(params)) + about + params)
+            if server.recv(1) != READY:
+                return None
+            # Not before: on their way to one that is stopped they would stay open, and whoever reads them would wait for their end.
+            socket.send_fds(server, [GO], list(STREAMS))
+        except OSError:
+            return None
+        server.settimeout(None)
+        try:
+            status = server.recv(1)
+        except OSError:
+            status = b""
+    if not status:
+        sys.stderr.write(f"The process that ran {module} was ended before it had said how it went.\n")
+    return status[0] if status else 1
+
+
+def _start_server(folder: str) -> None:
+    """For the tasks that follow; this one does not wait for it. Whether it comes to that is no matter of this task."""
+    try:
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            return
+    except OSError:
+        return
+    # Neither the task nor the connection that it came with has it as a child, or waits for its output.
+    try:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in STREAMS:
+            os.dup2(nothing, stream)
+        os.execv(sys.executable, [sys.executable, "-I", "-c", _SERVER, folder])
+    finally:
+        os._exit(1)
+
+
 def _missing(folder: str) -> str:
     """Why there is no code in `folder` that can be trusted, which runs as root mostly."""
-    for path in (Path(folder).parent, Path(folder)):
+    for path in (os.path.dirname(folder), folder):
         try:
-            found = path.lstat()
+            found = os.lstat(path)
         except OSError as error:
             return str(error)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
@@ -62,20 +142,21 @@ def keep(folder: str, archive: str) -> None:
     """Have all of the archive in `folder`, or nothing. Raises OSError."""
     # Not needed by the tasks after the first, and importing them takes as long as Python's own start.
     import base64
+    import contextlib
     import io
     import shutil
     import tempfile
     import zipfile
 
-    base = Path(folder).parent
+    base = os.path.dirname(folder)
     with contextlib.suppress(FileExistsError):
-        base.mkdir(0o700)
+        os.mkdir(base, 0o700)
     new = tempfile.mkdtemp(dir=base)
     try:
         with zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))) as files:
             files.extractall(new)
         # Another task may have been quicker.
         with contextlib.suppress(OSError):
-            Path(new).rename(folder)
+            os.rename(new, folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)

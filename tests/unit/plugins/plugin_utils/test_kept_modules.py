@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +22,16 @@ from conftest import CHECKOUT, import_plugin
 
 kept = import_plugin("plugin_utils.kept_modules")
 kept_code = import_plugin("module_utils._core.kept_code")
+kept_tasks = import_plugin("module_utils._core.kept_tasks")
+waiting = import_plugin("module_utils._core.waiting")
 ACTIONS = {path.stem: path.read_text(encoding="utf-8") for path in (CHECKOUT / "plugins/action").glob("*.py")}
 JOURNAL = "/nowhere/journal.json"
+# With the code of one folder, for the tasks that come to another.
+SERVE = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.kept_tasks import serve; "
+    "serve(sys.argv[2], 0.5)"
+)
 # Any that is not `local`, where nothing is saved.
 CONNECTION = '''
 from ansible.plugins.connection.local import Connection as Local
@@ -36,8 +49,37 @@ class Connection(Local):
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return Path(tmp_path / "kept" / kept.DIGEST)
+def folder(tmp_path: Path) -> Iterator[Path]:
+    found = Path(tmp_path / "kept" / kept.DIGEST)
+    yield found
+    ended(found)
+
+
+def ended(folder: Path) -> None:
+    """No process waits for tasks in this folder any more."""
+    number = server(folder)
+    if number:
+        os.kill(number, signal.SIGKILL)
+
+
+def server(folder: Path) -> int:
+    """The process that waits for tasks in this folder, or is about to; 0 where there is none."""
+    try:
+        with (folder / kept_tasks.LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return 0
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except BlockingIOError:
+        return int((folder / kept_tasks.LOCK).read_text() or 0)
+
+
+def await_server(folder: Path) -> int:
+    """The process that waits for tasks, once it does."""
+    assert waiting.wait_until(lambda: (folder / kept_code.SOCKET).is_socket(), bool, 60, 0.02).met
+    number = server(folder)
+    assert number
+    return number
 
 
 def started(
@@ -47,7 +89,14 @@ def started(
     text = kept.script(str(folder.parent), module, json.dumps(given).encode(), "legacy", archived).decode()
     # Nothing of this environment helps it.
     return subprocess.run(
-        [sys.executable, "-S", "-"], input=text, cwd="/", env={}, text=True, capture_output=True, check=False
+        [sys.executable, "-S", "-"],
+        input=text,
+        cwd="/",
+        env={},
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -69,10 +118,11 @@ def test_the_first_task_brings_the_code_and_later_ones_find_it(folder: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     found = Path(tmp_path_factory.mktemp("filled") / "kept" / kept.DIGEST)
     result(started(found, kept.archive()))
-    return found
+    yield found
+    ended(found)
 
 
 @pytest.mark.parametrize("module", sorted(name for name, text in ACTIONS.items() if "kept_modules" in text))
@@ -81,6 +131,103 @@ def test_every_module_finds_all_that_it_imports(filled: Path, module: str) -> No
     assert found["failed"] is True
     # Its options are refused, so all of it has been imported.
     assert "missing" in found["msg"] or "Unsupported parameters" in found["msg"], found
+
+
+def test_later_tasks_are_run_by_a_process_that_waits_for_them(folder: Path) -> None:
+    started(folder, kept.archive())
+    number = await_server(folder)
+    for path in (folder / kept_code.SOCKET, folder / kept_tasks.LOCK):
+        assert path.stat().st_mode & 0o777 == 0o600
+    held = f"/proc/{number}/task/{number}/children"
+    done = [started(folder) for _ in range(3)]
+    assert {result(each)["current"] for each in done} == {"prepare"}
+    failed = started(folder, path="")
+    assert (failed.returncode, result(failed)["failed"]) == (1, True)
+    assert server(folder) == number
+    assert waiting.wait_until(lambda: Path(held).read_text() == "", bool, 10, 0.02).met, "each of them has ended"
+    # What a task was given stays in the task.
+    assert (
+        JOURNAL.encode()
+        not in Path(f"/proc/{number}/environ").read_bytes() + Path(f"/proc/{number}/cmdline").read_bytes()
+    )
+
+
+def test_a_task_has_the_streams_the_environment_and_the_exit_status_of_who_asks(filled: Path, tmp_path: Path) -> None:
+    await_server(filled)
+    (filled / "told.py").write_text(
+        "import atexit, json, os, sys\n"
+        "atexit.register(lambda: sys.stderr.write('cleaned up\\n'))\n"
+        "print(json.dumps([os.environ.get('MARK'), os.getcwd(), os.umask(0), os.getppid()]))\n"
+        "sys.exit(7)\n"
+    )
+    text = f"{kept.START}\n\nos.umask(0o027)\nrun({str(filled)!r}, '', 'told', b'{{}}', 'legacy')\n"
+    done = subprocess.run(
+        [sys.executable, "-S", "-"], input=text, cwd=tmp_path, env={"MARK": "m"}, text=True, capture_output=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 7, done.stderr
+    assert json.loads(done.stdout) == ["m", str(tmp_path), 0o027, server(filled)]
+    assert done.stderr == "cleaned up\n"
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_without_that_process_a_task_runs_by_itself(folder: Path, monkeypatch: pytest.MonkeyPatch, how: int) -> None:
+    started(folder, kept.archive())
+    number = await_server(folder)
+    os.kill(number, how)
+    # Stopped, it is asked, and given up after a while.
+    monkeypatch.setattr(kept, "START", kept.START.replace("PATIENCE = 5.0", "PATIENCE = 0.5"))
+    assert result(started(folder))["current"] == "prepare"
+    if how == signal.SIGKILL:
+        assert waiting.wait_until(lambda: server(folder), lambda now: now not in (0, number), 60, 0.02).met, (
+            "it comes back"
+        )
+
+
+def test_a_task_that_was_given_up_never_begins(folder: Path) -> None:
+    """Else it would run twice: where it waited, and where it was run in its place."""
+    started(folder, kept.archive())
+    number = await_server(folder)
+    os.kill(number, signal.SIGSTOP)
+    about = repr({"module": "none", "profile": "legacy", "umask": 0o77, "cwd": "/", "environment": {}}).encode()
+    here = os.open(folder, os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(f"/proc/self/fd/{here}/{kept_code.SOCKET}")
+        client.sendall(kept_code.HEAD.pack(len(about), 2) + about + b"{}")
+        os.kill(number, signal.SIGCONT)
+        assert client.recv(1) == kept_code.READY
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b"", "nothing was run"
+    os.close(here)
+    assert result(started(folder))["current"] == "prepare"
+
+
+def test_a_task_that_is_killed_has_failed(filled: Path) -> None:
+    number = await_server(filled)
+    (filled / "hangs.py").write_text("import sys, time\nprint('at work', flush=True)\ntime.sleep(600)\n")
+    text = f"{kept.START}\n\nrun({str(filled)!r}, '', 'hangs', b'{{}}', 'legacy')\n"
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", text], env={}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == "at work\n"
+        (task,) = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+        os.kill(int(task), signal.SIGKILL)
+        _out, said = client.communicate(timeout=30)
+    assert client.returncode == 1
+    assert "hangs was ended before it had said how it went" in said
+
+
+def test_it_ends_when_no_task_comes(filled: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    waits = threading.Thread(
+        target=lambda: subprocess.run([sys.executable, "-c", SERVE, str(filled), str(other)], check=True)
+    )
+    waits.start()
+    await_server(other)
+    waits.join(30)
+    assert not waits.is_alive()
+    assert [path.name for path in other.iterdir()] == [kept_tasks.LOCK]
 
 
 @pytest.mark.parametrize("spoil", ["link", "open-to-others", "a-file"])
