@@ -166,8 +166,8 @@ def refusal(name: str, strategy: str, results: Results) -> bool:
     """Whether pre-flight refuses this; its reasons are noted."""
     log = results.folder / f"{name}-preflight.log"
     run = rehearsal.run_playbook("playbooks/preflight.yml", *rehearsal.strategy_arguments(strategy), log=log)
-    said = [line.strip() for line in run.output.splitlines() if "write pause" in line]
-    results.note(f"{name}: pre-flight {'refuses' if run.returncode else 'passes'} {strategy}: {' / '.join(said)}")
+    reasons = [line.strip() for line in run.output.splitlines() if "write pause" in line]
+    results.note(f"{name}: pre-flight {'refuses' if run.returncode else 'passes'} {strategy}: {' / '.join(reasons)}")
     return run.returncode != 0
 
 

@@ -124,7 +124,7 @@ def state_of(name: str, phase: str) -> str:
     return str(rehearsal.journal(name)["phases"][phase]["state"])
 
 
-def test_a_frozen_leader_stops_the_run_and_past_the_cutover_is_waited_out(
+def test_a_frozen_leader_stops_the_run_before_the_cutover_only(
     old_world: Callable[[str], list[str]], runs: Run
 ) -> None:
     names = old_world("full")

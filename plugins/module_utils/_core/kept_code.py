@@ -22,8 +22,8 @@ MODULES = "ansible_collections/pi_controller/raft_migration/plugins/modules"
 # The key of an answer that is not a module's: the code is not there.
 MISSING = "modules_missing"
 
-# How `kept_tasks` is asked to run a task: sizes, what it has to know, the module's parameters. It says that it is there, and begins only
-# once it is told to; its last word is the exit status.
+# How `kept_tasks` is asked to run a task: sizes, what it has to know, the module's parameters. It reports that it is there, and begins
+# at the word of whoever asks; the last it sends is the exit status.
 SOCKET = "tasks.sock"
 HEAD = struct.Struct(">II")
 READY, GO = b"r", b"g"
@@ -100,7 +100,7 @@ def _asked(folder: str, module: str, params: bytes, profile: str) -> int | None:
         except OSError:
             status = b""
     if not status:
-        sys.stderr.write(f"The process that ran {module} was ended before it had said how it went.\n")
+        sys.stderr.write(f"The process that ran {module} was ended before it had reported how it went.\n")
     return status[0] if status else 1
 
 

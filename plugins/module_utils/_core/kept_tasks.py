@@ -50,7 +50,7 @@ def serve(folder: str, idle: float = IDLE) -> None:
     address = Path(here, kept_code.SOCKET)
     with socket.socket(socket.AF_UNIX) as listener, _bound(listener, address):
         listener.settimeout(idle)
-        # Whoever asks waits for the task itself; here nobody does.
+        # Whoever asks waits for the task itself; this process does not.
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         with contextlib.suppress(TimeoutError):
             while True:
@@ -112,15 +112,15 @@ def _begin(client: socket.socket, listener: socket.socket, folder: str) -> None:
 
 
 def _task(client: socket.socket, folder: str) -> int:
-    """In the fork: receive the task, run it, and return its exit status, which the client has been told by then."""
+    """In the fork: receive the task, run it, and return its exit status, which the client has by then."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     client.settimeout(kept_code.PATIENCE)
     about_size, params_size = kept_code.HEAD.unpack(_received(client, kept_code.HEAD.size))
     about: dict[str, Any] = ast.literal_eval(_received(client, about_size).decode(errors="surrogateescape"))
     params = _received(client, params_size)
     client.sendall(kept_code.READY)
-    told, streams, _flags, _address = socket.recv_fds(client, 1, len(kept_code.STREAMS))
-    if told != kept_code.GO:
+    word, streams, _flags, _address = socket.recv_fds(client, 1, len(kept_code.STREAMS))
+    if word != kept_code.GO:
         # It has waited too long, and runs the task itself.
         return 1
     client.settimeout(None)

@@ -106,8 +106,8 @@ def test_text_is_not_written_through_a_link_here(tmp_path: Path, ansible_playboo
 def test_anything_else_is_refused(tmp_path: Path, ansible_playbook: str, given: dict) -> None:
     done = play(tmp_path, ansible_playbook, [{"pi_controller.raft_migration.private_put": given}])
     assert done.returncode != 0
-    said = done.stdout + done.stderr
-    assert "private_put wants" in said or "`text` of private_put has 0 bytes" in said
+    output = done.stdout + done.stderr
+    assert "private_put wants" in output or "`text` of private_put has 0 bytes" in output
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path, ansible_playbook: str) -> None:

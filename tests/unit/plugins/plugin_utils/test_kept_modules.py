@@ -152,15 +152,15 @@ def test_later_tasks_are_run_by_a_process_that_waits_for_them(folder: Path) -> N
     )
 
 
-def test_a_task_has_the_streams_the_environment_and_the_exit_status_of_who_asks(filled: Path, tmp_path: Path) -> None:
+def test_a_task_has_streams_environment_and_status_of_its_client(filled: Path, tmp_path: Path) -> None:
     await_server(filled)
-    (filled / "told.py").write_text(
+    (filled / "tells.py").write_text(
         "import atexit, json, os, sys\n"
         "atexit.register(lambda: sys.stderr.write('cleaned up\\n'))\n"
         "print(json.dumps([os.environ.get('MARK'), os.getcwd(), os.umask(0), os.getppid()]))\n"
         "sys.exit(7)\n"
     )
-    text = f"{kept.START}\n\nos.umask(0o027)\nrun({str(filled)!r}, '', 'told', b'{{}}', 'legacy')\n"
+    text = f"{kept.START}\n\nos.umask(0o027)\nrun({str(filled)!r}, '', 'tells', b'{{}}', 'legacy')\n"
     done = subprocess.run(
         [sys.executable, "-S", "-"], input=text, cwd=tmp_path, env={"MARK": "m"}, text=True, capture_output=True, check=False
     )  # fmt: skip
@@ -212,9 +212,9 @@ def test_a_task_that_is_killed_has_failed(filled: Path) -> None:
         assert client.stdout.readline() == "at work\n"
         (task,) = Path(f"/proc/{number}/task/{number}/children").read_text().split()
         os.kill(int(task), signal.SIGKILL)
-        _out, said = client.communicate(timeout=30)
+        _out, errors = client.communicate(timeout=30)
     assert client.returncode == 1
-    assert "hangs was ended before it had said how it went" in said
+    assert "hangs was ended before it had reported how it went" in errors
 
 
 def test_it_ends_when_no_task_comes(filled: Path, tmp_path: Path) -> None:
