@@ -130,7 +130,8 @@ def test_a_frozen_leader_stops_the_run_before_the_cutover_only(
     names = old_world("full")
     runs.well("prepare,transfer")
 
-    freeze = Freeze("Journal | Record validate as started", on.leader(names, STANDARD), "unit")
+    # A phase of two seconds: the leader has to be frozen by the time that its first task waits for the cluster.
+    freeze = Freeze("Run the phase validate", on.leader(names, STANDARD), "unit")
     run = runs.play("validate", *PAUSE, on_line=freeze)
     assert_stopped(runs, run, freeze, "old", "validate")
     assert {state_of(name, "validate") for name in names} == {"failed"}
@@ -138,7 +139,7 @@ def test_a_frozen_leader_stops_the_run_before_the_cutover_only(
 
     runs.well("validate,cutover")
 
-    freeze = Freeze("Journal | Record port_migration as started", on.leader(names, TEMPORARY), "pod")
+    freeze = Freeze("Run the phase port_migration", on.leader(names, TEMPORARY), "pod")
     run = runs.play("complete", *PAUSE, on_line=freeze)
     # Going back is for what cannot go forward: the pods have taken writes.
     assert_seen(runs, freeze, "new", "port_migration")
