@@ -86,12 +86,17 @@ class KeptCode(ActionBase):
         if wrap_async or self._connection.transport == "local" or not self._base:
             plain: dict[str, Any] = super()._execute_module(*arguments, wrap_async=wrap_async, **named)
             return plain
-        for archived in (lambda: "", archive, lambda: None):
+        for archived in (lambda: "", archive):
             self._archived = archived()
             found: dict[str, Any] = super()._execute_module(*arguments, **named)
             if kept_code.MISSING not in found:
+                return found
+            # What is there and cannot be used would not be replaced.
+            if kept_code.ABSENT not in found[kept_code.MISSING]:
                 break
-        return found
+        self._archived = None
+        whole: dict[str, Any] = super()._execute_module(*arguments, **named)
+        return whole
 
     def _configure_module(self, module_name: str, module_args: Any, task_vars: Any) -> Any:
         if self._archived is None:

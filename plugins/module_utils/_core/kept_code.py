@@ -10,6 +10,7 @@ little as it can. See docs/decisions/0018-the-modules-code-is-kept-on-the-pi.md.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -21,6 +22,8 @@ BASE = "/run/pi-controller-migration"
 MODULES = "ansible_collections/pi_controller/raft_migration/plugins/modules"
 # The key of an answer that is not a module's: the code is not there.
 MISSING = "modules_missing"
+# In the reason, where nothing at all is there.
+ABSENT = f"[Errno {errno.ENOENT}]"
 
 # How `kept_tasks` is asked to run a task: sizes, what it has to know, the module's parameters. It reports that it is there, and begins
 # at the word of whoever asks; the last it sends is the exit status.
@@ -29,6 +32,8 @@ HEAD = struct.Struct(">II")
 READY, GO = b"r", b"g"
 # Standard input, output and error, which the task has as if it ran here.
 STREAMS = (0, 1, 2)
+# Bytes that are left in the folder's file system for what Python compiles: some of its versions take half a file for a whole one.
+ROOM = 16 << 20
 # Seconds for it to say that it is there. One that is stopped, or at its end, never begins.
 PATIENCE = 5.0
 _SERVER = "import sys; sys.path.insert(0, sys.argv[1]); from {} import serve; serve(sys.argv[1])".format(
@@ -41,6 +46,11 @@ def run(folder: str, archive: str, module: str, params: bytes, profile: str) -> 
 
     Prints the module's result. Where there is no code it prints `MISSING`, with the reason, and nothing was done.
     """
+    try:
+        os.getcwd()
+    except OSError:
+        # The home of the user that this runs as may be gone.
+        os.chdir("/")
     why = _missing(folder)
     if why and archive:
         try:
@@ -76,8 +86,15 @@ def _asked(folder: str, module: str, params: bytes, profile: str) -> int | None:
     os.umask(mask)
     # To import json takes longer than all of this.
     about = repr(
-        {"module": module, "profile": profile, "umask": mask, "cwd": os.getcwd(), "environment": dict(os.environ)}
-    ).encode(errors="surrogateescape")
+        {
+            "python": [sys.executable, sys.version],
+            "module": module,
+            "profile": profile,
+            "umask": mask,
+            "cwd": os.getcwdb(),
+            "environment": dict(os.environb),
+        }
+    ).encode()
     with socket.socket(socket.AF_UNIX) as server:
         try:
             # A socket's own path may have 107 bytes.
@@ -121,20 +138,24 @@ def _start_server(folder: str) -> None:
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in STREAMS:
             os.dup2(nothing, stream)
-        os.execv(sys.executable, [sys.executable, "-I", "-c", _SERVER, folder])
+        # Without an environment: this one may hold what later tasks must not see.
+        os.execve(sys.executable, [sys.executable, "-I", "-c", _SERVER, folder], {})
     finally:
         os._exit(1)
 
 
 def _missing(folder: str) -> str:
     """Why there is no code in `folder` that can be trusted, which runs as root mostly."""
-    for path in (os.path.dirname(folder), folder):
-        try:
-            found = os.lstat(path)
-        except OSError as error:
-            return str(error)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-            return f"{path} is not a folder of this user alone"
+    return _doubt(os.path.dirname(folder)) or _doubt(folder)
+
+
+def _doubt(path: str) -> str:
+    try:
+        found = os.lstat(path)
+    except OSError as error:
+        return str(error)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        return f"{path} is not a folder of this user alone"
     return ""
 
 
@@ -151,10 +172,16 @@ def keep(folder: str, archive: str) -> None:
     base = os.path.dirname(folder)
     with contextlib.suppress(FileExistsError):
         os.mkdir(base, 0o700)
+    # Whoever else owns it could put other folders in the place of what is written there.
+    if doubt := _doubt(base):
+        raise OSError(doubt)
     new = tempfile.mkdtemp(dir=base)
     try:
         with zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))) as files:
             files.extractall(new)
+        there = os.statvfs(new)
+        if there.f_bavail * there.f_frsize < ROOM:
+            raise OSError(errno.ENOSPC, f"less than {ROOM >> 20} MiB are left", base)
         # Another task may have been quicker.
         with contextlib.suppress(OSError):
             os.rename(new, folder)

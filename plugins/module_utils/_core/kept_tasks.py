@@ -21,6 +21,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,11 +53,25 @@ def serve(folder: str, idle: float = IDLE) -> None:
         listener.settimeout(idle)
         # Whoever asks waits for the task itself; this process does not.
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        with contextlib.suppress(TimeoutError):
-            while True:
+        while True:
+            try:
                 client, _address = listener.accept()
-                with client:
-                    _begin(client, listener, folder)
+            except OSError:
+                # Before Python 3.10 its own kind of timeout.
+                if _at_work():
+                    continue
+                return
+            with client:
+                _begin(client, (listener.fileno(), lock), folder)
+
+
+def _at_work() -> bool:
+    """Whether a task has not ended."""
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -86,7 +101,7 @@ def _import_all(folder: Path) -> None:
     names = [f"{package}.{path.stem}" for path in sorted(place.glob("[a-z]*.py"))]
     for name in ("ansible.module_utils._internal._ansiballz._loader", *names):
         # What cannot be imported here is reported by the task that needs it.
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(Exception):
             importlib.import_module(name)
     for name in names:
         sys.modules.pop(name, None)
@@ -95,17 +110,18 @@ def _import_all(folder: Path) -> None:
     gc.freeze()
 
 
-def _begin(client: socket.socket, listener: socket.socket, folder: str) -> None:
-    """Fork the task of this client."""
-    _pid, uid, _gid = _CREDENTIALS.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    if uid != os.geteuid():
+def _begin(client: socket.socket, own: tuple[int, ...], folder: str) -> None:
+    """Fork the task of this client, without the descriptors `own`: another process may be wanted here before the task has ended."""
+    _pid, uid, gid = _CREDENTIALS.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    if (uid, gid) != (os.geteuid(), os.getegid()):
         return
     # Without room for another process the client runs its task itself, since its connection ends.
     with contextlib.suppress(OSError):
         if os.fork() == 0:
             status = 1
             try:
-                listener.close()
+                for descriptor in own:
+                    os.close(descriptor)
                 status = _task(client, folder)
             finally:
                 os._exit(status)
@@ -116,8 +132,11 @@ def _task(client: socket.socket, folder: str) -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     client.settimeout(kept_code.PATIENCE)
     about_size, params_size = kept_code.HEAD.unpack(_received(client, kept_code.HEAD.size))
-    about: dict[str, Any] = ast.literal_eval(_received(client, about_size).decode(errors="surrogateescape"))
+    about: dict[str, Any] = ast.literal_eval(_received(client, about_size).decode())
     params = _received(client, params_size)
+    if about["python"] != [sys.executable, sys.version]:
+        # It was started by another Python, and runs the task itself.
+        return 1
     client.sendall(kept_code.READY)
     word, streams, _flags, _address = socket.recv_fds(client, 1, len(kept_code.STREAMS))
     if word != kept_code.GO:
@@ -128,8 +147,9 @@ def _task(client: socket.socket, folder: str) -> int:
         os.dup2(stream, number)
         os.close(stream)
     os.umask(about["umask"])
-    os.environ.clear()
-    os.environ.update(about["environment"])
+    os.environb.clear()
+    os.environb.update(about["environment"])
+    time.tzset()
     with contextlib.suppress(OSError):
         os.chdir(about["cwd"])
     status = _status_of(lambda: kept_code.run_here(folder, about["module"], params, about["profile"]))
@@ -159,7 +179,10 @@ def _status_of(work: Callable[[], None]) -> int:
         traceback.print_exc()
         status = 1
     # Modules have their temporary files removed so; multiprocessing ends its forks in the same way.
-    atexit._run_exitfuncs()
+    try:
+        atexit._run_exitfuncs()
+    except BaseException:  # noqa: BLE001 - Python ends all the same
+        traceback.print_exc()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

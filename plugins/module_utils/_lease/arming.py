@@ -36,6 +36,10 @@ RestartSec=1
 WantedBy=multi-user.target
 """
 
+# All that the program imports, by name, and little else: a process may have more by the time that it arms a lease.
+_ABOVE = keeper.__name__.rsplit(".", 2)[0]
+_NEEDED = sorted(name for name in sys.modules if name == _ABOVE or name.startswith(f"{_ABOVE}."))
+
 Run = Callable[..., tuple]  # tuple[int, str, str], but Python 3.9 evaluates aliases
 
 
@@ -79,15 +83,14 @@ def pack(path: Path) -> None:
     main = f"import sys\nfrom {keeper.__name__} import main\nsys.exit(main(sys.argv[1:]))\n"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("__main__.py", main)
-        for name, source in _sources(keeper.__name__.rsplit(".", 2)[0]).items():
+        for name, source in _sources().items():
             archive.writestr(name, source)
 
 
-def _sources(above: str) -> dict[str, str]:
-    """The source of every module of the package `above` that was imported, by its place in the file."""
-    names = sorted(name for name in sys.modules if name == above or name.startswith(f"{above}."))
-    found = dict(map(_source, names))
-    parts = above.split(".")
+def _sources() -> dict[str, str]:
+    """The source of every module that the program needs, by its place in the file."""
+    found = dict(map(_source, _NEEDED))
+    parts = _ABOVE.split(".")
     for number in range(1, len(parts)):
         found["/".join([*parts[:number], "__init__.py"])] = ""
     return found

@@ -188,7 +188,7 @@ def test_a_task_that_was_given_up_never_begins(folder: Path) -> None:
     started(folder, kept.archive())
     number = await_server(folder)
     os.kill(number, signal.SIGSTOP)
-    about = repr({"module": "none", "profile": "legacy", "umask": 0o77, "cwd": "/", "environment": {}}).encode()
+    about = repr({"python": [sys.executable, sys.version]}).encode()
     here = os.open(folder, os.O_RDONLY)
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(f"/proc/self/fd/{here}/{kept_code.SOCKET}")
@@ -199,6 +199,72 @@ def test_a_task_that_was_given_up_never_begins(folder: Path) -> None:
         assert client.recv(1) == b"", "nothing was run"
     os.close(here)
     assert result(started(folder))["current"] == "prepare"
+
+
+def test_a_task_of_another_python_is_left_to_it(filled: Path) -> None:
+    """What it writes down of its interpreter has to hold for the one that was asked for."""
+    await_server(filled)
+    about = repr({"python": ["/usr/bin/another", sys.version]}).encode()
+    here = os.open(filled, os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(f"/proc/self/fd/{here}/{kept_code.SOCKET}")
+        client.sendall(kept_code.HEAD.pack(len(about), 2) + about + b"{}")
+        assert client.recv(1) == b""
+    os.close(here)
+
+
+def test_a_task_that_is_longer_than_the_idle_time_is_waited_for(filled: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    (other / "sleeps.py").write_text("import sys, time\ntime.sleep(2)\nprint('done')\nsys.exit(0)\n")
+    command = [sys.executable, "-c", SERVE.replace("sys.argv[1])", "sys.argv[1]); sys.path.insert(0, sys.argv[2])", 1)]
+    with subprocess.Popen([*command, str(filled), str(other)]) as waits:
+        await_server(other)
+        text = f"{kept.START}\n\nrun({str(other)!r}, '', 'sleeps', b'{{}}', 'legacy')\n"
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", text], env={}, text=True, capture_output=True, timeout=60, check=False
+        )
+        assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr
+        assert server(other) == waits.pid, "its idle time was over long before"
+        assert waits.wait(30) == 0
+
+
+def test_another_process_can_wait_once_one_was_killed_under_its_task(folder: Path) -> None:
+    started(folder, kept.archive())
+    number = await_server(folder)
+    (folder / "hangs.py").write_text("import time\nprint('at work', flush=True)\ntime.sleep(600)\n")
+    text = f"{kept.START}\n\nrun({str(folder)!r}, '', 'hangs', b'{{}}', 'legacy')\n"
+    with subprocess.Popen([sys.executable, "-S", "-c", text], env={}, text=True, stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == "at work\n"
+        (task,) = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+        os.kill(number, signal.SIGKILL)
+        started(folder)
+        assert waiting.wait_until(lambda: server(folder), lambda now: now not in (0, number), 60, 0.02).met
+        os.kill(int(task), signal.SIGKILL)
+
+
+def test_nothing_of_the_first_tasks_environment_stays(folder: Path) -> None:
+    given = {"ANSIBLE_MODULE_ARGS": {"path": JOURNAL}}
+    for archived in ("", kept.archive()):
+        text = kept.script(str(folder.parent), "migration_journal_info", json.dumps(given).encode(), "legacy", archived)
+        command = [sys.executable, "-S", "-"]
+        subprocess.run(
+            command,
+            input=text,
+            env={"http_proxy": "http://user:pl4nted@proxy"},
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+    number = await_server(folder)
+    assert Path(f"/proc/{number}/environ").read_bytes() == b""
+
+
+def test_without_room_for_what_python_compiles_nothing_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "START", kept.START.replace("ROOM = 16 << 20", "ROOM = 1 << 60"))
+    assert "MiB are left" in result(started(folder, kept.archive()))[kept_code.MISSING]
+    assert list(folder.parent.iterdir()) == []
 
 
 def test_a_task_that_is_killed_has_failed(filled: Path) -> None:
