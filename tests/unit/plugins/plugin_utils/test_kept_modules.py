@@ -76,7 +76,7 @@ def server(folder: Path) -> int:
 
 def await_server(folder: Path) -> int:
     """The process that waits for tasks, once it does."""
-    assert waiting.wait_until(lambda: (folder / kept_code.SOCKET).is_socket(), bool, 60, 0.02).met
+    assert waiting.wait_until((folder / kept_code.SOCKET).is_socket, bool, 60, 0.02).met
     number = server(folder)
     assert number
     return number
@@ -139,7 +139,7 @@ def test_later_tasks_are_run_by_a_process_that_waits_for_them(folder: Path) -> N
     for path in (folder / kept_code.SOCKET, folder / kept_tasks.LOCK):
         assert path.stat().st_mode & 0o777 == 0o600
     held = f"/proc/{number}/task/{number}/children"
-    done = [started(folder) for _ in range(3)]
+    done = [started(folder), started(folder), started(folder)]
     assert {result(each)["current"] for each in done} == {"prepare"}
     failed = started(folder, path="")
     assert (failed.returncode, result(failed)["failed"]) == (1, True)
