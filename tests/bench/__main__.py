@@ -120,6 +120,10 @@ what each Pi beyond three takes.
 
 ## Where the time goes
 
+A run is a chain of tasks. Each is templates and a process for every Pi on the control node, an ssh command, and Python's start on the Pi, and
+here all Pis and the control node share the same cores. Which tasks stay apart on purpose is in
+[decision 15](decisions/0015-few-and-large-tasks.md), what one costs in [decision 18](decisions/0018-the-modules-code-is-kept-on-the-pi.md).
+
 {profiles}
 """)
 
