@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     print(f"logs, histories and bench.json: {folder}")
     if options.docs and not stopped:
-        write_docs(machine, results, found)
+        write_docs(machine, results, found, wanted)
     return 1 if broken else 0
 
 
@@ -83,7 +83,7 @@ def run(results: Results, parts: Sequence[Callable[[Results], None]]) -> list[st
     return stopped
 
 
-def write_docs(machine: str, results: Results, found: Sequence[figures.Line]) -> None:
+def write_docs(machine: str, results: Results, found: Sequence[figures.Line], parts: Sequence[str]) -> None:
     """The figures of this run, for readers."""
     (DOCS / "images/benchmark.svg").write_text(chart.svg(results.values))
     rows = "\n".join(f"| {name} | {value:.2f} {unit(name)} |" for name, value in results.values.items())
@@ -93,8 +93,9 @@ def write_docs(machine: str, results: Results, found: Sequence[figures.Line]) ->
     day = datetime.now(timezone.utc).date()
     (DOCS / "benchmark.md").write_text(f"""# Benchmark
 
-Written by `make bench DOCS=yes` on {day}: {machine}. All hosts share these cores, with the witness, whose clients read and write all
-the time. So compare the ratios, not the seconds.
+Written by `make bench BENCH="{" ".join(parts)}" DOCS=yes` on {day}. {machine}.
+
+All hosts share these cores, with the witness, whose clients read and write all the time. So compare the ratios, not the seconds.
 
 *Floor*: two bare rolling restarts of the DaemonSet, pod by pod. *No-op*: one ping task on all Pis. *By hand* (naive): stop all units,
 copy their data, start pods on it; clients meet no daemon for all of that time.
