@@ -31,7 +31,6 @@ from . import preload as _preload  # noqa: F401 - for the workers that are forke
 # Where an owner wants the code kept; nowhere, if it is empty.
 VARIABLE = "raft_migration_code_dir"
 _OURS = Path(__file__).resolve().parents[1]
-COLLECTION = "ansible_collections/pi_controller/raft_migration/plugins"
 # What no module of ours imports, and files of other languages, stay here.
 _LEFT_OUT = ("facts", "powershell", "csharp")
 
@@ -41,8 +40,8 @@ def sources() -> dict[str, str]:
     found = {"ansible/__init__.py": f"__version__ = {__version__!r}\n"}
     for root, place in (
         (Path(module_utils.__file__).parent, "ansible/module_utils"),
-        (_OURS / "module_utils", f"{COLLECTION}/module_utils"),
-        (_OURS / "modules", f"{COLLECTION}/modules"),
+        (_OURS / "module_utils", f"{kept_code.PLUGINS}/module_utils"),
+        (_OURS / "modules", f"{kept_code.PLUGINS}/modules"),
     ):
         for path in sorted(root.rglob("*.py")):
             inside = path.relative_to(root)
@@ -70,7 +69,13 @@ START = Path(kept_code.__file__).read_text(encoding="utf-8")
 
 def script(base: str, module: str, params: bytes, profile: str, archived: str = "") -> bytes:
     """What Python on the Pi reads in place of the whole module; below the folder `base` is the code."""
-    arguments = (f"{base}/{DIGEST}", archived, f"{COLLECTION.replace('/', '.')}.modules.{module}", params, profile)
+    arguments = (
+        f"{base}/{DIGEST}",
+        archived,
+        f"{kept_code.PLUGINS.replace('/', '.')}.modules.{module}",
+        params,
+        profile,
+    )
     return f"{START}\n\nrun{arguments!r}\n".encode()
 
 

@@ -44,8 +44,7 @@ def usual_database(results: Results) -> None:
 
 
 def upstream(results: Results) -> None:
-    _up("3", "upstream")
-    old_leader = on.leader(rehearsal.old_world("upstream"))
+    old_leader = on.leader(_up("3", "upstream"))
     # What a network fence costs reads at the old leader's own address is allowed for by the tests, which know when it was.
     allowed = ("--allow-failed-reads-at", old_leader, "--between", "0", "99999999999")
     measure.migration("upstream", "parallel", results, *STALE_UPSTREAM, *allowed)
@@ -105,10 +104,10 @@ SHORT: Sequence[Callable[[Results], None]] = (three_pis,)
 PARTS = (*SHORT, usual_database, upstream, published, large_database, other_sizes, slow_pis)
 
 
-def _up(nodes: str, profile: str, **options: str) -> None:
-    """A lab of this kind that no migration has touched."""
+def _up(nodes: str, profile: str, **options: str) -> list[str]:
+    """A lab of this kind that no migration has touched; returns the hosts' names."""
     if "PI_LAB_DISK_MIB" in options:
         # Of one that is up its disks are what they are.
         rehearsal.lab("down")
     rehearsal.lab("up", "--nodes", nodes, "--profile", profile, **options)
-    rehearsal.old_world(profile)
+    return rehearsal.old_world(profile)

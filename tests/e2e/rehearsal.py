@@ -158,6 +158,10 @@ def kubectl_json(*arguments: str) -> dict[str, Any]:
     return found
 
 
+# The line of a play or a task, and its name.
+BEGINS = re.compile(r"(PLAY|TASK) \[(.+?)\] \*")
+
+
 @dataclass(frozen=True)
 class Moment:
     """A play or a task begins, so many seconds after the run did."""
@@ -244,7 +248,7 @@ class Play:
             out = stack.enter_context(self._log.open("w")) if self._log else None
             for line in self.process.stdout:
                 self._lines.append(line)
-                if found := re.match(r"(PLAY|TASK) \[(.+?)\] \*", line):
+                if found := BEGINS.match(line):
                     self._moments.append(Moment(time.monotonic() - self.began, found[1], found[2]))
                 if out:
                     out.write(line)
@@ -296,7 +300,7 @@ def run_playbook(
     began = time.monotonic()
 
     def shown(line: str) -> None:
-        if show and (found := re.match(r"(PLAY|TASK) \[(.+?)\] \*", line)):
+        if show and (found := BEGINS.match(line)):
             prefix = "" if found[1] == "PLAY" else "    "
             print(f"{time.monotonic() - began:7.1f} s  {prefix}{found[2]}", flush=True)
 

@@ -167,7 +167,7 @@ class Runner:
 
     def _line(self, line: str) -> None:
         self.failed = self.failed or line.startswith("fatal: [")
-        found = re.match(r"(PLAY|TASK) \[(.+?)\] \*", line)
+        found = rehearsal.BEGINS.match(line)
         if not found:
             return
         if found[1] == "PLAY":

@@ -68,40 +68,43 @@ def legacy() -> bool:
     return any(kind == "cgroup" for _, kind in hierarchies())
 
 
+def _file(name: str, first: str, second: str) -> Path | None:
+    """A file of a host's group, by its name in cgroup v1 and in v2; None where no hierarchy of the machine has it."""
+    for point, kind in hierarchies():
+        path = point / PARENT / name / (first if kind == "cgroup" else second)
+        if path.exists():
+            return path
+    return None
+
+
 def limit_cpu(name: str, share: float) -> None:
     """Hold a host to a share of one core: 0.2 is 4 of every 20 ms."""
     quota = round(share * CPU_PERIOD)
-    for point, kind in hierarchies():
-        group = point / PARENT / name
-        if kind == "cgroup" and (group / "cpu.cfs_quota_us").exists():
-            (group / "cpu.cfs_period_us").write_text(str(CPU_PERIOD))
-            (group / "cpu.cfs_quota_us").write_text(str(quota))
-            return
-        if kind == "cgroup2" and (group / "cpu.max").exists():
-            (group / "cpu.max").write_text(f"{quota} {CPU_PERIOD}")
-            return
-    raise LabError("This machine has no cpu controller for control groups: bring the lab up without CPU=.")
+    found = _file(name, "cpu.cfs_quota_us", "cpu.max")
+    if found is None:
+        raise LabError("This machine has no cpu controller for control groups: bring the lab up without CPU=.")
+    if found.name == "cpu.max":
+        found.write_text(f"{quota} {CPU_PERIOD}")
+    else:
+        found.with_name("cpu.cfs_period_us").write_text(str(CPU_PERIOD))
+        found.write_text(str(quota))
 
 
 def limit_memory(name: str, mebibytes: int) -> None:
     """Hold a host to this much memory, what the kernel keeps of its files included."""
-    for point, kind in hierarchies():
-        limit = point / PARENT / name / ("memory.limit_in_bytes" if kind == "cgroup" else "memory.max")
-        if limit.exists():
-            limit.write_text(str(mebibytes << 20))
-            return
-    raise LabError("This machine has no memory controller for control groups: bring the lab up without MEMORY=.")
+    found = _file(name, "memory.limit_in_bytes", "memory.max")
+    if found is None:
+        raise LabError("This machine has no memory controller for control groups: bring the lab up without MEMORY=.")
+    found.write_text(str(mebibytes << 20))
 
 
 def cpu_seconds(name: str) -> float:
     """What the processes of a host have used of the processors so far."""
-    for point, kind in hierarchies():
-        group = point / PARENT / name
-        if kind == "cgroup" and (group / "cpuacct.usage").exists():
-            return int((group / "cpuacct.usage").read_text()) / 1e9
-        if kind == "cgroup2" and (group / "cpu.stat").exists():
-            return int((group / "cpu.stat").read_text().split()[1]) / 1e6
-    raise LabError("This machine does not count the time of control groups: it has neither cpuacct nor cpu.stat.")
+    found = _file(name, "cpuacct.usage", "cpu.stat")
+    if found is None:
+        raise LabError("This machine does not count the time of control groups: it has neither cpuacct nor cpu.stat.")
+    text = found.read_text()
+    return int(text.split()[1]) / 1e6 if found.name == "cpu.stat" else int(text) / 1e9
 
 
 def groups_of(name: str | None = None) -> Iterator[Path]:

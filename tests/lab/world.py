@@ -81,7 +81,7 @@ def up(nodes: int, profile: str, progress: Progress) -> None:
     network.ensure(state)
     ssh.prepare(state)
     provider.prepare(state)
-    boot = machines.Boot(lower, provider.disk_folders, provider.read_only_folders(), wanted.cpu, wanted.memory)
+    boot = _boot_of(lower, provider, wanted)
     with progress.waiting(f"hosts: booting {', '.join(node.name for node in state.nodes)}"):
         in_parallel(lambda node: _boot(node, state, provider, boot, progress), state.nodes)
     provider.write_kubeconfig(state)
@@ -91,6 +91,11 @@ def up(nodes: int, profile: str, progress: Progress) -> None:
     state.complete = True
     state.save()
     progress.say(f"the lab is up: {len(state.nodes)} hosts, profile {profile}, {wanted}")
+
+
+def _boot_of(lower: Path, provider: Provider, wanted: options.Options) -> machines.Boot:
+    """What every host of this lab is booted with, each time."""
+    return machines.Boot(lower, provider.disk_folders, provider.read_only_folders(), wanted.cpu, wanted.memory)
 
 
 def build(progress: Progress, profile: str = "full") -> tuple[Path, dict[str, bytes]]:
@@ -156,11 +161,7 @@ def reboot(state: State, node: Node, provider: Provider) -> None:
     if machines.running(node):
         machines.power_off(node)
     lower = rootfs.build(state.options.suite, Progress()) / "root"
-    options = state.options
-    machines.start(
-        node,
-        machines.Boot(lower, provider.disk_folders, provider.read_only_folders(), options.cpu, options.memory),
-    )
+    machines.start(node, _boot_of(lower, provider, state.options))
     machines.wait_booted(node)
 
 

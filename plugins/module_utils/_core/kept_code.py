@@ -19,7 +19,7 @@ import sys
 
 # In memory, and gone with a reboot.
 BASE = "/run/pi-controller-migration"
-MODULES = "ansible_collections/pi_controller/raft_migration/plugins/modules"
+PLUGINS = "ansible_collections/pi_controller/raft_migration/plugins"
 # The key of an answer that is not a module's: the code is not there.
 MISSING = "modules_missing"
 # In the reason, where nothing at all is there.
@@ -37,7 +37,7 @@ ROOM = 16 << 20
 # Seconds for it to say that it is there. One that is stopped, or at its end, never begins.
 PATIENCE = 5.0
 _SERVER = "import sys; sys.path.insert(0, sys.argv[1]); from {} import serve; serve(sys.argv[1])".format(
-    f"{MODULES.rpartition('/')[0].replace('/', '.')}.module_utils._core.kept_tasks"
+    f"{PLUGINS.replace('/', '.')}.module_utils._core.kept_tasks"
 )
 
 

@@ -96,9 +96,9 @@ def _bound(listener: socket.socket, address: Path) -> Iterator[None]:
 
 def _import_all(folder: Path) -> None:
     """All modules, so that a task imports none; the modules themselves are run, not imported."""
-    place = folder / kept_code.MODULES
-    package = kept_code.MODULES.replace("/", ".")
-    names = [f"{package}.{path.stem}" for path in sorted(place.glob("[a-z]*.py"))]
+    package = kept_code.PLUGINS.replace("/", ".")
+    files = sorted((folder / kept_code.PLUGINS / "modules").glob("[a-z]*.py"))
+    names = [f"{package}.modules.{path.stem}" for path in files]
     for name in ("ansible.module_utils._internal._ansiballz._loader", *names):
         # What cannot be imported here is reported by the task that needs it.
         with contextlib.suppress(Exception):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -12,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,20 @@ def await_server(folder: Path) -> int:
     number = server(folder)
     assert number
     return number
+
+
+@contextlib.contextmanager
+def asking(folder: Path, python: str) -> Iterator[socket.socket]:
+    """A client of the process that waits for tasks there, which has sent its task and does not know yet whether it begins."""
+    about = repr({"python": [python, sys.version]}).encode()
+    here = os.open(folder, os.O_RDONLY)
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(f"/proc/self/fd/{here}/{kept_code.SOCKET}")
+            client.sendall(kept_code.HEAD.pack(len(about), 2) + about + b"{}")
+            yield client
+    finally:
+        os.close(here)
 
 
 def started(
@@ -188,29 +202,19 @@ def test_a_task_that_was_given_up_never_begins(folder: Path) -> None:
     started(folder, kept.archive())
     number = await_server(folder)
     os.kill(number, signal.SIGSTOP)
-    about = repr({"python": [sys.executable, sys.version]}).encode()
-    here = os.open(folder, os.O_RDONLY)
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(f"/proc/self/fd/{here}/{kept_code.SOCKET}")
-        client.sendall(kept_code.HEAD.pack(len(about), 2) + about + b"{}")
+    with asking(folder, sys.executable) as client:
         os.kill(number, signal.SIGCONT)
         assert client.recv(1) == kept_code.READY
         client.shutdown(socket.SHUT_WR)
         assert client.recv(1) == b"", "nothing was run"
-    os.close(here)
     assert result(started(folder))["current"] == "prepare"
 
 
 def test_a_task_of_another_python_is_left_to_it(filled: Path) -> None:
     """What it writes down of its interpreter has to hold for the one that was asked for."""
     await_server(filled)
-    about = repr({"python": ["/usr/bin/another", sys.version]}).encode()
-    here = os.open(filled, os.O_RDONLY)
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(f"/proc/self/fd/{here}/{kept_code.SOCKET}")
-        client.sendall(kept_code.HEAD.pack(len(about), 2) + about + b"{}")
+    with asking(filled, "/usr/bin/another") as client:
         assert client.recv(1) == b""
-    os.close(here)
 
 
 def test_a_task_that_is_longer_than_the_idle_time_is_waited_for(filled: Path, tmp_path: Path) -> None:
@@ -286,13 +290,9 @@ def test_a_task_that_is_killed_has_failed(filled: Path) -> None:
 def test_it_ends_when_no_task_comes(filled: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir(mode=0o700)
-    waits = threading.Thread(
-        target=lambda: subprocess.run([sys.executable, "-c", SERVE, str(filled), str(other)], check=True)
-    )
-    waits.start()
-    await_server(other)
-    waits.join(30)
-    assert not waits.is_alive()
+    with subprocess.Popen([sys.executable, "-c", SERVE, str(filled), str(other)]) as waits:
+        await_server(other)
+        assert waits.wait(30) == 0
     assert [path.name for path in other.iterdir()] == [kept_tasks.LOCK]
 
 
