@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(CHECKOUT / ".collections"))
 PEERS = Path(__file__).with_name("peers.py")
 # A module as Ansible runs it, on a kernel without some abilities where the arguments say so.
 MODULE = """

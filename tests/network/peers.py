@@ -9,6 +9,7 @@ serve HOST PORT NAME          answers every line with "NAME PEER-ADDRESS"; the l
 ask ADDRESS PORT SOURCE       one line on a fresh connection; prints NAME or what went wrong
 talk ADDRESS PORT SOURCE [PATIENCE]
                               one connection, kept: each line of stdin is sent, its answer or what went wrong printed
+knock ADDRESS PORT            connections one after the other as fast as it goes, without a word, until stdin ends; prints the same
 hammer ADDRESS PORT SOURCE    fresh connections one after the other until stdin ends; prints {answer: count}
 """
 
@@ -18,9 +19,11 @@ import collections
 import json
 import socket
 import socketserver
+import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 PATIENCE = 3.0
 # For what a test itself brings to its end, on a machine that may be busy.
@@ -106,7 +109,7 @@ def talk(address: str, port: str, source: str, patience: str = str(LONG)) -> Non
                 print(outcome(error), flush=True)
 
 
-def hammer(address: str, port: str, source: str) -> None:
+def counted(attempt: Callable[[], str], pause: float) -> None:
     ended = threading.Event()
 
     def until_closed() -> None:
@@ -119,9 +122,26 @@ def hammer(address: str, port: str, source: str) -> None:
     # Bounded whatever becomes of the test.
     until = time.monotonic() + 60
     while not ended.is_set() and time.monotonic() < until:
-        counts[ask(address, port, source).split()[0]] += 1
-        time.sleep(0.001)
+        counts[attempt()] += 1
+        time.sleep(pause)
     print(json.dumps(counts), flush=True)
+
+
+def hammer(address: str, port: str, source: str) -> None:
+    counted(lambda: ask(address, port, source).split()[0], 0.001)
+
+
+def knock(address: str, port: str) -> None:
+    def attempt() -> str:
+        try:
+            with connect(address, port, "") as connection:
+                # Closed with a reset: its port is free again at once.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return "connected"
+        except OSError as error:
+            return outcome(error)
+
+    counted(attempt, 0)
 
 
 if __name__ == "__main__":
@@ -132,5 +152,7 @@ if __name__ == "__main__":
         serve(*arguments)
     elif role == "talk":
         talk(*arguments)
+    elif role == "knock":
+        knock(*arguments)
     elif role == "hammer":
         hammer(*arguments)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import shutil
 import sqlite3
@@ -410,10 +411,44 @@ def test_no_request_fails_while_the_gate_closes_for_good(client, tracked):
         # A client on a busy machine may take longer than the gate's own patience to send what it asks.
         pi.gate("redirected", established="finish", patience=20)
         pi.gate("open", established="finish", patience=20)
-    for process in hammers:
-        out, _ = process.communicate(timeout=30)
-        counts = json.loads(out)
+    *over_the_wire, on_the_pi = [json.loads(process.communicate(timeout=30)[0]) for process in hammers]
+    for counts in over_the_wire:
         assert set(counts) == {"old-1", "pod-1"}, counts
+    # A first packet that the kernel has routed and not delivered when the gate changes is rejected there. It may happen to one client
+    # in thousands where a processor stands still for 20 ms.
+    assert on_the_pi.pop("reset", 0) <= 1
+    assert set(on_the_pi) == {"old-1", "pod-1"}, on_the_pi
+
+
+def test_no_connection_is_refused_while_a_table_comes_and_goes(client, tracked, tmp_path):
+    """The kernel takes a table over in steps, so what it asks for in one has to be there in that one."""
+    pi = tracked
+    table = importlib.import_module("ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate.table")
+    gate = table.Gate("redirected", (table.Port(8080, 8082),), keep_established=True, own=(pi.address,))
+    (tmp_path / "on").write_text(gate.text())
+    (tmp_path / "off").write_text(table.Gate("open").text())
+    knocking = [client.start("knock", pi.address, "8080") for _ in range(2)]
+    changes = 'for _ in $(seq 150); do nft -f "$1" && nft -f "$2" || exit 1; done'
+    pi.run("sh", "-c", changes, "sh", str(tmp_path / "on"), str(tmp_path / "off"))
+    for process in knocking:
+        counts = json.loads(process.communicate(timeout=30)[0])
+        assert set(counts) == {"connected"}, counts
+
+
+@pytest.mark.parametrize(("state", "routed_to", "answering"), [("open", 8082, "old-1"), ("redirected", 8080, "pod-1")])
+def test_a_first_packet_that_the_old_gate_routed_is_asked_again(client, tracked, state, routed_to, answering):
+    """It was on its way through the kernel while the table was replaced: its client waits a second, and is not refused."""
+    pi = tracked
+    pi.gate("redirected")
+    pi.gate(state)
+    # Comes before the gate's own rules, as those of the gate before have for that packet.
+    late = f"chain c {{ type nat hook prerouting priority -190; tcp dport 8080 counter dnat to :{routed_to}; }};"
+    pi.run("nft", f"table ip late {{ {late} }}")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.ask, pi.address)
+        wait_for("the packet is routed", lambda: "packets 0" not in pi.run("nft", "list", "table", "ip", "late").stdout)
+        pi.run("nft", "delete table ip late")
+        assert asked.result(timeout=30).startswith(answering)
 
 
 def test_a_connection_to_the_pod_outlives_the_gate(client, tracked, other):

@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -77,9 +75,7 @@ def parse(text: str) -> Table:
             table.chains[chain["name"]] = Chain(chain.get("type", ""), chain.get("hook", ""), int(chain.get("prio", 0)))
             table.rules.setdefault(chain["name"], [])
         elif "set" in entry:
-            elements = list(map(_element, entry["set"].get("elem", [])))
-            is_port = entry["set"].get("type") == "inet_service"
-            table.sets[entry["set"]["name"]] = frozenset(elements if is_port else networks(elements))
+            table.sets[entry["set"]["name"]] = frozenset(map(_element, entry["set"].get("elem", [])))
             table.lapsing |= frozenset(map(_element, filter(_expires, entry["set"].get("elem", []))))
         elif "rule" in entry:
             rule = entry["rule"]
@@ -91,19 +87,6 @@ def parse(text: str) -> Table:
             ]
     table.forward_to, table.ends_through = tuple(dict.fromkeys(found)), tuple(dict.fromkeys(ended))
     return table
-
-
-def networks(addresses: Iterable[str]) -> Iterator[str]:
-    """The same addresses as the fewest networks: nft may list neighbours as one range."""
-    networks: list[Any] = []
-    for address in addresses:
-        first, _dash, last = address.partition("-")
-        if last:
-            networks += ipaddress.summarize_address_range(*map(ipaddress.ip_address, (first, last)))  # type: ignore[arg-type]
-        else:
-            networks.append(ipaddress.ip_network(address))
-    for network in ipaddress.collapse_addresses(networks):
-        yield str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
 def _is_host(target: Any) -> bool:

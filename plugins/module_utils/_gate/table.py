@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .._core.operator import OPERATOR_NETWORK
-from .standing import CHAINS, FAMILY, NAME, Table, networks
+from .standing import CHAINS, FAMILY, NAME, Table
 
 # kube-proxy accepts packets with this mark where forwarding is denied by default.
 KUBE_MARK = "0x4000"
@@ -29,6 +29,9 @@ _IP = {4: "ip", 6: "ip6"}
 # The first packet of a connection. No other one is led anywhere: a connection that the kernel came to know half-way,
 # after a restart of connection tracking, belongs to the daemon that has it.
 _FIRST = "tcp flags & (fin | syn | rst | ack) == syn"
+# One that was under way through the kernel while the table was replaced. Its client asks again within a second, and is routed by the
+# new table. On loopback the kernel would ask about the same tracked connection again, so there it is rejected like any other.
+_PASSING = f'iifname != "lo" {_FIRST} ct state new'
 _IS_RESET = "tcp flags & rst == rst"
 # The set whose elements may have a lifetime, and a connection that came to a port whose element has expired.
 LEASED = "fenced"
@@ -89,21 +92,27 @@ class Gate:
         """The elements of each set."""
         if self.state == "open" and not self.ends_through:
             return {}
-        ours = {version: self._ours(version) for version in _IP}
         fenced = {} if self.state == "open" else {"fenced": frozenset(str(port.standard) for port in self.ports)}
-        return {
-            **fenced,
-            "ours4": frozenset(networks(ours[4])),
-            "ours6": frozenset(networks(ours[6])),
-        }
+        return {**fenced, **{f"ours{version}": frozenset(self._ours(version)) for version in _IP}}
 
     def _ours(self, version: int) -> list[str]:
-        """The addresses whose clients the state takes care of; anything else that reaches the daemon is rejected."""
-        own = [address for address in self.own if _version(address) == version]
-        if self.state == "forwarded":
-            # An address of loopback cannot leave a host, nor can one family become the other.
-            return own if any(_version(address) == version for address in self.forward_to) else []
-        return [*own, _LOOPBACK[version]]
+        """The addresses whose clients the state takes care of, loopback aside; whatever else reaches the daemon is rejected."""
+        # One family cannot become the other.
+        if self.state == "forwarded" and not any(_version(address) == version for address in self.forward_to):
+            return []
+        return [str(ipaddress.ip_address(address)) for address in self.own if _version(address) == version]
+
+    def _to_ours(self) -> Iterator[tuple[str, str]]:
+        """How a packet to these addresses is recognized, each way with a name.
+
+        Loopback is no element of the sets. A set that may contain networks gets its elements a moment after the rules that ask for
+        them are in force, and in that moment a client's first packet is taken for one to somebody else's address.
+        """
+        for version, ip in _IP.items():
+            yield ip, f"{ip} daddr @ours{version}"
+            # An address of loopback cannot leave a host.
+            if self.state != "forwarded":
+                yield f"{ip} loopback", f"{ip} daddr {_LOOPBACK[version]}"
 
     def chains(self) -> dict[str, list[Rule]]:
         """The rules of each chain, in their order."""
@@ -164,25 +173,24 @@ class Gate:
 
     def _reject_ours(self) -> Iterator[Rule]:
         first = f" {_FIRST}" if self.keep_established else ""
-        for version, ip in _IP.items():
-            yield Rule(f"fence {ip}", f"{ip} daddr @ours{version} tcp dport @fenced{first} reject with tcp reset")
+        for name, ours in self._to_ours():
+            yield Rule(f"fence {name}", f"{ours} tcp dport @fenced{first} reject with tcp reset")
 
     def _deliver(self) -> Iterator[Rule]:
         """The last word before the daemon's socket, whatever rules of others have done to the packet before."""
         if self.keep_established and self.state != "fenced":
             for version, ip in _IP.items():
-                match = f"{ip} daddr != @ours{version} tcp dport @fenced {_FIRST}"
+                # The port comes first: where its element is in force, so are those of the addresses.
+                loopback = "" if self.state == "forwarded" else f"{ip} daddr != {_LOOPBACK[version]}"
+                match = _words(f"tcp dport @fenced {_FIRST} {ip} daddr != @ours{version}", loopback)
                 yield Rule(f"new {ip}", f"{match} reject with tcp reset")
             return
         if self.keep_established:
             yield Rule("new", f"tcp dport @fenced {_FIRST} reject with tcp reset")
             return
         if self.state != "fenced":
-            # It was under way through the kernel while the table was replaced. Its client asks again within a second, and
-            # is led. On loopback it would be asked about the same tracked connection again, so there it is rejected.
-            for version, ip in _IP.items():
-                match = f'iifname != "lo" {ip} daddr @ours{version} tcp dport @fenced {_FIRST} ct state new'
-                yield Rule(f"passing {ip}", f"{match} drop")
+            for name, ours in self._to_ours():
+                yield Rule(f"passing {name}", f"{_PASSING} {ours} tcp dport @fenced drop")
         yield Rule("fence", "tcp dport @fenced reject with tcp reset")
 
     def _redirect(self) -> Iterator[Rule]:
@@ -192,10 +200,10 @@ class Gate:
             for port in self.ports:
                 match = f"{ip} daddr {service} tcp dport {port.standard} tcp dport @fenced {_FIRST}"
                 yield Rule(f"Service {port.standard}", f"{match} dnat {ip} to {target}:{port.temporary}")
-        for version, ip in _IP.items():
+        for name, ours in self._to_ours():
             for port in self.ports:
-                match = f"{ip} daddr @ours{version} tcp dport {port.standard} tcp dport @fenced {_FIRST}"
-                yield Rule(f"{ip} {port.standard} to {port.temporary}", f"{match} dnat to :{port.temporary}")
+                match = f"{ours} tcp dport {port.standard} tcp dport @fenced {_FIRST}"
+                yield Rule(f"{name} {port.standard} to {port.temporary}", f"{match} dnat to :{port.temporary}")
 
     def _divert(self) -> Iterator[Rule]:
         for other in self.forward_to:
@@ -233,6 +241,7 @@ class Gate:
         for port in self.ports:
             asked = f"ct direction original ct original proto-dst {port.standard}"
             match = _words(f"tcp dport {port.temporary}", asked, when)
+            yield Rule(f"passing {port.temporary}", f"{_PASSING} {match} drop")
             yield Rule(f"end {port.standard} to {port.temporary}", f"{match} reject with tcp reset")
 
     def _end_answers(self, when: str = "") -> Iterator[Rule]:
@@ -313,8 +322,8 @@ class Gate:
 # `timeout` lets an element expire by itself, see docs/decisions/0016.
 _SET_TYPES = {
     "fenced": "type inet_service; flags timeout;",
-    "ours4": "type ipv4_addr; flags interval;",
-    "ours6": "type ipv6_addr; flags interval;",
+    "ours4": "type ipv4_addr;",
+    "ours6": "type ipv6_addr;",
 }
 
 
