@@ -229,7 +229,13 @@ def test_the_target_of_a_forwarded_gate_is_read():
 def test_elements_are_read_however_nft_lists_them():
     """Networks and ranges are of a table that somebody has edited, or of an older release."""
     elements = ["192.0.2.9", {"range": ["192.0.2.10", "192.0.2.12"]}, {"prefix": {"addr": "127.0.0.0", "len": 8}}]
-    listed = {"set": {"name": "ours4", "type": "ipv4_addr", "elem": [*elements, {"elem": {"val": "192.0.2.8", "timeout": 30}}]}}
+    listed = {
+        "set": {
+            "name": "ours4",
+            "type": "ipv4_addr",
+            "elem": [*elements, {"elem": {"val": "192.0.2.8", "timeout": 30}}],
+        }
+    }
     read = standing.parse(json.dumps({"nftables": [listed]})).sets["ours4"]
     assert read == {"192.0.2.8", "192.0.2.9", "192.0.2.10-192.0.2.12", "127.0.0.0/8"}
 
