@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tests.e2e.rehearsal import MOST_TASKS
+
 # Ratios, not seconds: a slow machine makes both sides slow.
 WHOLE_PARALLEL, WHOLE_ROLLING = "parallel, whole run / floor", "rolling, whole run / floor"
 
@@ -51,16 +53,13 @@ FIGURES = (
     Figure("rollback after rolling, write pause / no-op", "rolling.back.pause", "noop", 1.0, 0.5),
 )
 
-# Tasks of a whole run with three Pis: each is a round trip, a second or more on a Pi over Wi-Fi. What is reached, so that it does not grow.
-TASKS = {"parallel": 136, "rolling": 102}
-
 
 def too_many_tasks(tasks: Mapping[str, int]) -> list[str]:
     """Runs of more tasks than their strategy had before."""
     return [
-        f"{name}: {count} tasks, the bar is {TASKS[name]}"
+        f"{name}: {count} tasks, the bar is {MOST_TASKS[name]}"
         for name, count in tasks.items()
-        if count > TASKS.get(name, count)
+        if count > MOST_TASKS.get(name, count)
     ]
 
 

@@ -77,6 +77,7 @@ def test_full_profile_migrates_in_one_go(old_world: Callable[[str], list[str]], 
             "playbooks/migrate.yml", "-e", "confirm=true", log=tmp_path / "ansible.log", show=True
         )
     assert run.returncode == 0, run.output[-4000:]
+    assert run.tasks <= rehearsal.MOST_TASKS["parallel"]
     assert rehearsal.alerts() == [], "the quorum watch found trouble in a calm migration"
     verdict, summary = witness.judge(rehearsal.CALM, *rehearsal.phases(tmp_path, names))
     print(summary)

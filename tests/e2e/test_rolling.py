@@ -94,6 +94,7 @@ def test_d12_pi_by_pi_there_and_back_no_read_fails_on_any_port(tmp_path: Path, p
     (tmp_path / "back").mkdir()
     with rehearsal.witnessed(tmp_path / "there") as witness, other_ports.asked() as websocket:
         run = forth(tmp_path / "forth.log", show=True)
+    assert run.tasks <= rehearsal.MOST_TASKS["rolling"]
     assert rehearsal.alerts() == [], "the quorum watch found trouble in a calm migration"
     assert_all_answered(websocket, names)
     assert_migrated(names)

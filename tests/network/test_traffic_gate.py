@@ -415,7 +415,7 @@ def test_no_request_fails_while_the_gate_closes_for_good(client, tracked):
     for counts in over_the_wire:
         assert set(counts) == {"old-1", "pod-1"}, counts
     # A first packet that the kernel has routed and not delivered when the gate changes is rejected there. It may happen to one client
-    # in thousands where a processor stands still for 20 ms.
+    # in thousands where a processor does nothing for 20 ms.
     assert on_the_pi.pop("reset", 0) <= 1
     assert set(on_the_pi) == {"old-1", "pod-1"}, on_the_pi
 

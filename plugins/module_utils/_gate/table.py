@@ -106,7 +106,7 @@ class Gate:
         """How a packet to these addresses is recognized, each way with a name.
 
         Loopback is no element of the sets. A set that may contain networks gets its elements a moment after the rules that ask for
-        them are in force, and in that moment a client's first packet is taken for one to somebody else's address.
+        them are in force, and in that moment a client's first packet is taken for one to an address of another host.
         """
         for version, ip in _IP.items():
             yield ip, f"{ip} daddr @ours{version}"

@@ -227,7 +227,7 @@ def test_the_target_of_a_forwarded_gate_is_read():
 
 
 def test_elements_are_read_however_nft_lists_them():
-    """Networks and ranges are of a table that somebody has edited, or of an older release."""
+    """Networks and ranges are of a table that was edited by hand, or of an older release."""
     elements = ["192.0.2.9", {"range": ["192.0.2.10", "192.0.2.12"]}, {"prefix": {"addr": "127.0.0.0", "len": 8}}]
     listed = {
         "set": {
