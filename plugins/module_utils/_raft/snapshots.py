@@ -25,7 +25,7 @@ from .._core.failures import MigrationError
 from .._core.modules import AGAIN
 from .._core.safe_open import open_file, read_bytes
 from .._daemon.interface import Member
-from .crc64 import Crc64
+from .crc64 import check_of
 
 STATE, META = "state.bin", "meta.json"
 _CHUNK = 1 << 20
@@ -190,14 +190,14 @@ def open_state(snapshot: Snapshot) -> BinaryIO:
 
 def _verified(snapshot: Snapshot, write: Callable[[bytes], Any]) -> str:
     """Give all of the state to `write`, whose OSError passes, and return its SHA-256 if it is what META declares."""
-    digest, crc, size = hashlib.sha256(), Crc64(), 0
+    digest, check, size = hashlib.sha256(), check_of(snapshot.crc), 0
     for chunk in _chunks(snapshot):
         digest.update(chunk)
-        crc.update(chunk)
+        check.update(chunk)
         size += len(chunk)
         write(chunk)
-    seen = {"size": size, "crc": crc.digest().hex()}
     wanted = {"size": snapshot.size, "crc": snapshot.crc.hex()}
+    seen = {"size": size, "crc": snapshot.crc.hex() if check.holds() else "another"}
     if seen != wanted:
         raise _unfit(f"{snapshot.state} is not what {META} says: {seen}, wanted {wanted}", seen, wanted)
     return digest.hexdigest()

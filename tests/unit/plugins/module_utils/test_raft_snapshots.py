@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -11,8 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import MigrationError
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.interface import Member
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft import snapshots
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft.crc64 import Crc64
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft import crc64, snapshots
 
 # Written by HashiCorp Raft's own FileSnapshotStore: three members (one without a vote), 1003 bytes.
 REAL = Path(__file__).parent / "fixtures" / "filesnapshotstore"
@@ -47,21 +47,53 @@ def test_reads_what_raft_wrote():
     assert snapshots.verify(found) == REAL_SHA256
 
 
-def test_crc64_check_value():
+@pytest.fixture(params=["liblzma", "python"])
+def check_of(request, monkeypatch):
+    """The check of a checksum, also as it is made where Python was built without liblzma."""
+    crc64._has_liblzma.cache_clear()
+    if request.param == "python":
+        monkeypatch.setattr(crc64, "lzma", None)
+    yield crc64.check_of
+    crc64._has_liblzma.cache_clear()
+
+
+def test_liblzma_is_used_where_python_has_it():
+    assert crc64._has_liblzma() == (importlib.util.find_spec("_lzma") is not None)
+
+
+def test_crc64_check_value(check_of):
     # The catalogue's check value of CRC-64/XZ, which is Go's ECMA table.
-    crc = Crc64()
-    crc.update(b"123456789")
-    assert crc.digest().hex() == "995dc9bbdf1939fa"
-    assert Crc64().digest() == bytes(8)
+    for wanted, data in (("995dc9bbdf1939fa", b"123456789"), ("0" * 16, b"")):
+        check = check_of(bytes.fromhex(wanted))
+        check.update(data)
+        assert check.holds()
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 65535, 65536, 65537, 200_000])
+@pytest.mark.parametrize("damage", ["none", "bit", "short", "long"])
+def test_crc64_holds_for_what_it_was_computed_from_alone(check_of, size, damage):
+    data = bytes(range(256)) * (size // 256 + 1)
+    data = data[:size]
+    crc = crc64.Crc64()
+    crc.update(data)
+    check = check_of(crc.digest())
+    changed = {
+        "none": data,
+        "bit": data[:-1] + bytes([data[-1] ^ 1]) if data else b"x",
+        "short": data[:-1],
+        "long": data + b"\0",
+    }
+    check.update(changed[damage])
+    assert check.holds() == (changed[damage] == data)
 
 
 @pytest.mark.parametrize("step", [1, 3, 8, 13, 1000])
-def test_crc64_does_not_depend_on_the_chunks(step):
+def test_crc64_does_not_depend_on_the_chunks(check_of, step):
     state = (REAL / "snapshots" / REAL_ID / "state.bin").read_bytes()
-    crc = Crc64()
+    check = check_of(snapshots.list_snapshots(REAL)[0].crc)
     for start in range(0, len(state), step):
-        crc.update(state[start : start + step])
-    assert crc.digest() == snapshots.list_snapshots(REAL)[0].crc
+        check.update(state[start : start + step])
+    assert check.holds()
 
 
 def test_the_newest_snapshot_has_the_highest_term_then_index(raft_dir):
