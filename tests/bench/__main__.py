@@ -29,7 +29,7 @@ from .results import Results, unit
 
 DOCS = rehearsal.REPOSITORY / "docs"
 # The runs whose profiles are in docs; those of all are in bench.json.
-PROFILED = ("parallel", "upstream", "rolling")
+PROFILED = ("parallel", "upstream", "rolling", "parallel-137MB", "rolling-1GB")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,6 +88,7 @@ def write_docs(machine: str, results: Results, found: Sequence[figures.Line], pa
     (DOCS / "images/benchmark.svg").write_text(chart.svg(results.values))
     rows = "\n".join(f"| {name} | {value:.2f} {unit(name)} |" for name, value in results.values.items())
     notes = "\n".join(f"- {note}" for note in results.notes)
+    reasons = "\n".join(f"- {reason}." for reason in figures.reasons(found))
     profiles = "\n\n".join(f"### {name}\n\n{results.profiles[name]}" for name in PROFILED if name in results.profiles)
     lost = sum(count for name, count in results.counts.items() if not name.startswith("naive"))
     day = datetime.now(timezone.utc).date()
@@ -110,6 +111,10 @@ By hand: {results.counts.get("naive: failed reads", 0)} reads failed.
 Ansible tasks of a whole run: {", ".join(f"{name} {count}" for name, count in results.tasks.items())}.
 
 {notes}
+
+Over their bars:
+
+{reasons}
 
 `3` Pis if the name has no number. `back` is the rollback, `away` the longest time that a Pi had no daemon, `disk` the most that a Pi's
 disk had more in it than before, `state` the size of the database, `memory` the most that one process of Python had on a Pi, `further`

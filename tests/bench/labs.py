@@ -19,6 +19,8 @@ SMALL, SLOW = "512", "0.2"
 # MiB of a Pi's disk that take the usual database with its copies.
 DISK = "4096"
 STALE_CUTOVER, STALE_UPSTREAM = ("--staleness", "2"), ("--staleness", "4")
+# Followers that share a disk with copies of 1 GB come behind, and answer reads.
+STALE_DISK = ("--staleness", "3")
 
 
 def three_pis(results: Results) -> None:
@@ -53,12 +55,13 @@ def upstream(results: Results) -> None:
 
 
 def published(results: Results) -> None:
-    """A daemon that keeps each Pi's data to itself is moved Pi by Pi. Its clients are refused while it restarts, so failed reads are no
-    broken promise here: `PROFILE=published make demo` judges them by the turns."""
+    """A daemon that keeps each Pi's data to itself is moved Pi by Pi. `PROFILE=published make demo` judges its failed reads by the turns."""
     _up("3", "published")
     measure.migration("published-rolling", "rolling", results)
     for kind in ("failed reads", "stale reads"):
-        results.note(f"published-rolling: {kind}: {results.counts.pop(f'published-rolling: {kind}')}")
+        results.inherent(
+            f"published-rolling: {kind}", "its clients are refused while it restarts, and no other Pi has its data"
+        )
 
 
 def large_database(results: Results) -> None:
@@ -71,11 +74,11 @@ def large_database(results: Results) -> None:
     rehearsal.lab("reset", "--profile", "full")
     measure.fill(LARGE, results)
     refused = measure.refusal("parallel-1GB", "parallel", results)
-    measure.migration("rolling-1GB", "rolling", results, memory=True)
+    measure.migration("rolling-1GB", "rolling", results, *STALE_DISK, memory=True)
     if not refused:
         rehearsal.lab("reset", "--profile", "full")
         measure.fill(LARGE, results)
-        measure.migration("parallel-1GB", "parallel", results, *STALE_CUTOVER, memory=True)
+        measure.migration("parallel-1GB", "parallel", results, *STALE_DISK, memory=True)
 
 
 def other_sizes(results: Results) -> None:
@@ -86,6 +89,7 @@ def other_sizes(results: Results) -> None:
         rehearsal.lab("reset", "--profile", "full")
         measure.migration(f"rolling-{number}", "rolling", results)
     for strategy in ("parallel", "rolling"):
+        results.inherent(f"{strategy}-1: failed reads", "while the only daemon restarts nothing answers")
         three = results.values.get(f"{strategy}.run")
         if three is not None:
             results.values[f"{strategy}-5.further"] = (results.values[f"{strategy}-5.run"] - three) / 2

@@ -35,6 +35,11 @@ class Results:
     notes: list[str] = field(default_factory=list)
     """What was not measured, or has no figure."""
 
+    def inherent(self, count: str, why: str) -> None:
+        """This count, where it was taken, is a note and breaks no promise."""
+        if count in self.counts:
+            self.note(f"{count}: {self.counts.pop(count)}; {why}")
+
     def note(self, text: str) -> None:
         self.notes.append(text)
         print(f"bench: {text}", flush=True)

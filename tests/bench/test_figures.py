@@ -50,6 +50,21 @@ def test_a_lost_write_or_failed_read_fails_every_run_but_the_naive() -> None:
     assert figures.broken_promises(counts) == ["rolling: failed reads: 2"]
 
 
+def test_what_is_inherent_is_a_note_and_no_broken_promise(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    results.counts["rolling-1: failed reads"] = 22
+    results.inherent("rolling-1: failed reads", "nothing answers")
+    results.inherent("not measured", "never")
+    assert (results.counts, results.notes) == ({}, ["rolling-1: failed reads: 22; nothing answers"])
+
+
+def test_each_figure_over_its_bar_has_a_reason() -> None:
+    over = [figures.Line(figure.name, 9, 1, 9, 1, 1) for figure in figures.FIGURES]
+    known = [reason for reason in figures.reasons(over) if not reason.endswith(": not known")]
+    assert len(known) == len(figures.WHY)
+    assert figures.reasons(figures.lines({"floor": 10.0, "rolling.run": 18.0})) == []
+
+
 def test_a_run_of_more_tasks_than_the_bar_is_named() -> None:
     assert figures.too_many_tasks({**figures.MOST_TASKS, "upstream": 999}) == []
     bar = figures.MOST_TASKS["rolling"]

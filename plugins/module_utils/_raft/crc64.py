@@ -6,7 +6,7 @@
 
 It is that of the .xz format as well, and liblzma has it in C. Python has no function for it there, but its decoder refuses a block
 whose checksum is another: a state that is put into a block as it is, without compression, is checked a hundred times faster than in
-Python, where 137 MB took eight seconds, in which writes waited.
+Python, where 137 MB took eight seconds of the write pause.
 """
 
 from __future__ import annotations
