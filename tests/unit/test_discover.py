@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,23 @@ def test_journals_that_disagree_stop_the_run(tmp_path: Path, ansible_playbook: s
     assert done.returncode != 0
     assert "Look at /var/backups/migration/journal.json on these Pis" in done.stdout
     assert "could not be read" not in done.stdout
+
+
+def test_no_fact_is_put_together_before_what_it_is_made_of() -> None:
+    """A task sets its facts at once, and each is made of what was known before. One that a later task needs new is set by itself."""
+    definitions = {}
+    for role in ("cluster", "run"):
+        definitions |= yaml.safe_load((CHECKOUT / f"roles/{role}/vars/main.yml").read_text())
+    tasks = yaml.safe_load((CHECKOUT / "roles/run/tasks/discover.yml").read_text())
+    (task,) = (task for task in tasks if task["name"] == "Set the migration's ID, this Pi's node and its endpoint")
+    facts = task["ansible.builtin.set_fact"]
+    kept = {name for name, value in facts.items() if value == f"{{{{ {name} }}}}"}
+    new = facts.keys() - kept - task["vars"].keys()
+
+    def made_of(name: str) -> set[str]:
+        words = set(re.findall(r"raft_migration_\w+", json.dumps(definitions.get(name, ""))))
+        return words.union(*(made_of(word) for word in words))
+
+    assert {"raft_migration_strategy", "raft_migration_gate_ports"} <= kept
+    assert "raft_migration_node" in new
+    assert {name: found for name in kept if (found := made_of(name) & new)} == {}
