@@ -233,6 +233,12 @@ class Cluster:
             answer = first.raft_call("POST", "members", {"node_id": node.id, "address": node.address})
             assert answer.status == 200, answer
             node.up().ready()
+        # One that follows has heard of the leader, and may not have heard of the others yet.
+        if self.nodes[0].profile != "published":
+            wait_for(
+                "every node knows all members",
+                lambda: {node.status()["member_count"] for node in self.nodes} == {len(self.nodes)},
+            )
         return self
 
     def leader(self) -> Node:

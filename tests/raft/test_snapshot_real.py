@@ -89,16 +89,25 @@ def signalled(node: Daemon, number: signal.Signals) -> None:
     node.process.send_signal(number)
 
 
-def depose_during_restore(cluster: Cluster, state: Path) -> Daemon:
-    """Stop the others while the leader restores, so that one of them leads next; returns the one that led, which is stopped."""
+def depose_during_restore(cluster: Cluster, state: Path, others_die: bool = False) -> Daemon:
+    """Stop the others while the leader restores, so that one of them leads next; returns the one that led, which is stopped.
+
+    What it had sent may reach the others after all, from their sockets' buffers, unless they die and start anew.
+    """
     deposed = cluster.leader
     others = [node for node in cluster.nodes if node is not deposed]
     for node in others:
-        signalled(node, signal.SIGSTOP)
+        if others_die:
+            node.stop(signal.SIGKILL)
+        else:
+            signalled(node, signal.SIGSTOP)
     assert restore_raw(deposed, state) == 503
     signalled(deposed, signal.SIGSTOP)
     for node in others:
-        signalled(node, signal.SIGCONT)
+        if others_die:
+            node.start()
+        else:
+            signalled(node, signal.SIGCONT)
     eventually(lambda: any(node.status().get("is_leader") for node in others), "another one leads")
     return deposed
 
@@ -109,18 +118,23 @@ def state(cluster, take, tmp_path) -> Path:
     cluster.write(5)
     assert take()["found"] is True
     taken: Path = tmp_path / "copy" / "state.bin"
-    assert restore_raw(cluster.leader, taken) == 200
+    restored_once(cluster, taken)
+    return taken
+
+
+def restored_once(cluster: Cluster, state: Path) -> None:
+    assert restore_raw(cluster.leader, state) == 200
     cluster.write(3)
     eventually(lambda: level(cluster), "all have applied the writes")
-    return taken
 
 
 @pytest.mark.parametrize("profile", ["full"], indirect=True)
 def test_a_leader_deposed_during_restore_lags_until_a_snapshot(cluster, run_module, state):
     """What HashiCorp Raft does without help: without the snapshot this ends when the disk is full."""
     options = {"state": "caught_up", "urls": cluster.urls, "wait_timeout": 10}
-    # What the leader had sent may reach the others after all, from their sockets' buffers, and then none lags.
-    for _attempt in range(5):
+    for attempt in range(5):
+        if attempt:
+            restored_once(cluster, state)
         deposed = depose_during_restore(cluster, state)
         signalled(deposed, signal.SIGCONT)
         assert cluster.leader is not deposed
@@ -140,6 +154,20 @@ def test_a_leader_deposed_during_restore_lags_until_a_snapshot(cluster, run_modu
     cluster.write(1)
     eventually(lambda: level(cluster), "all have applied the write")
     assert log.read_text()[size:].count("Installed remote snapshot") == 0
+
+
+@pytest.mark.parametrize("profile", ["full"], indirect=True)
+def test_a_leader_deposed_during_restore_is_behind_whatever_its_index(cluster, run_module, state):
+    """Its own entries have the numbers of those that the others have, so by its index it has caught up. The next restore levels all."""
+    deposed = depose_during_restore(cluster, state, others_die=True)
+    signalled(deposed, signal.SIGCONT)
+    assert cluster.leader is not deposed
+    options = {"state": "caught_up", "urls": cluster.urls, "wait_timeout": 10}
+    seen = run_module("raft_snapshot", options, check_mode=True)
+    assert seen["changed"] is True
+    assert any(reason.startswith(f"{deposed.id} ") for reason in seen["behind"]), seen
+    assert run_module("raft_snapshot", options)["changed"] is True
+    restored_once(cluster, state)
 
 
 @pytest.mark.parametrize("profile", ["full"], indirect=True)

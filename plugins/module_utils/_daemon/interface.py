@@ -43,6 +43,8 @@ class NodeStatus:
     health: Mapping[str, Any] | None = None
     term: int | None = None
     last_index: int | None = None
+    # Of the last entry of its log, or of its last snapshot where that is newer.
+    last_term: int | None = None
     commit_index: int | None = None
     applied_index: int | None = None
     # Batches that wait for the state machine, of up to 64 entries each. `applied_index` counts them already.

@@ -87,6 +87,10 @@ class MemberView:
             return f"last contact {self.status.last_contact} s ago, wanted under {FRESH_CONTACT} s"
         if self.status.applied_index is None or self.status.applied_index < target:
             return f"applied {self.status.applied_index}, wanted {target}"
+        # A leader begins its term with an entry. One that was deposed while it restored has entries of its own in place of it, up to
+        # any index, refuses all others, and has not the content of the rest.
+        if None not in (self.status.last_term, leader.term) and self.status.last_term < leader.term:  # type: ignore[operator]
+            return f"its log ends in term {self.status.last_term}, wanted {leader.term}"
         # A daemon that has just started gives its whole log to the state machine at once, and its index counts all of it from then
         # on. Its content was over a second old in the lab. The batch that is being applied is not reported.
         if self.status.fsm_pending:

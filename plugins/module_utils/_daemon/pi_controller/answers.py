@@ -30,10 +30,12 @@ STATS = (
     "state",
     "term",
     "last_log_index",
+    "last_log_term",
     "commit_index",
     "applied_index",
     "fsm_pending",
     "last_snapshot_index",
+    "last_snapshot_term",
     "last_contact",
     "num_peers",
 )
@@ -216,6 +218,7 @@ def parse_status(found: Any) -> NodeStatus:
     body = status_answer(found)
     stats = body["raft_stats"]
     state = body.get("state") or stats.get("state")
+    last_terms = [number(stats.get(name)) for name in ("last_log_term", "last_snapshot_term")]
     return NodeStatus(
         role=str(state).lower() if state else None,
         leader=body["leader"] or None,
@@ -224,6 +227,7 @@ def parse_status(found: Any) -> NodeStatus:
         health=body["health"],
         term=number(stats.get("term")),
         last_index=number(stats.get("last_log_index")),
+        last_term=max((term for term in last_terms if term is not None), default=None),
         commit_index=number(stats.get("commit_index")),
         applied_index=number(stats.get("applied_index")),
         fsm_pending=number(stats.get("fsm_pending")),

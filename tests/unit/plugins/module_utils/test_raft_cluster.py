@@ -56,6 +56,7 @@ def test_all_is_well():
         (follower(last_contact=1.4), "last contact 1.4 s ago"),
         (follower(applied_index=39), "applied 39, wanted 40"),
         (follower(applied_index=None), "applied None, wanted 40"),
+        (follower(last_term=4), "its log ends in term 4, wanted 5"),
         (follower(fsm_pending=3), "3 batches of entries wait to be applied to its database, wanted none"),
         (follower(term=4), "in term 4"),
         (follower(leader="10.77.0.13:9091"), "with leader 10.77.0.13:9091"),
