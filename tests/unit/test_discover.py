@@ -99,7 +99,7 @@ def test_journals_that_disagree_stop_the_run(tmp_path: Path, ansible_playbook: s
 
 def test_no_fact_is_put_together_before_what_it_is_made_of() -> None:
     """A task sets its facts at once, and each is made of what was known before. One that a later task needs new is set by itself."""
-    definitions = {}
+    definitions: dict[str, Any] = {}
     for role in ("cluster", "run"):
         definitions |= yaml.safe_load((CHECKOUT / f"roles/{role}/vars/main.yml").read_text())
     tasks = yaml.safe_load((CHECKOUT / "roles/run/tasks/discover.yml").read_text())
