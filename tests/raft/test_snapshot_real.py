@@ -134,6 +134,7 @@ def test_a_leader_deposed_during_restore_lags_until_a_snapshot(cluster, run_modu
     options = {"state": "caught_up", "urls": cluster.urls, "wait_timeout": 10}
     for attempt in range(5):
         if attempt:
+            # It came back by itself. Begin as the first time, with logs of the others that begin with a snapshot.
             restored_once(cluster, state)
         deposed = depose_during_restore(cluster, state)
         signalled(deposed, signal.SIGCONT)

@@ -102,17 +102,22 @@ class Gate:
             return []
         return [str(ipaddress.ip_address(address)) for address in self.own if _version(address) == version]
 
-    def _to_ours(self) -> Iterator[tuple[str, str]]:
-        """How a packet to these addresses is recognized, each way with a name.
+    def _all_ours(self, version: int) -> dict[str, str]:
+        """What these addresses are to nft, each by the name that it has in a rule's.
 
         Loopback is no element of the sets. A set that may contain networks gets its elements a moment after the rules that ask for
         them are in force, and in that moment a client's first packet is taken for one to an address of another host.
         """
+        ip = _IP[version]
+        # An address of loopback cannot leave a host.
+        loopback = {} if self.state == "forwarded" else {f"{ip} loopback": _LOOPBACK[version]}
+        return {ip: f"@ours{version}", **loopback}
+
+    def _to_ours(self) -> Iterator[tuple[str, str]]:
+        """How a packet to these addresses is recognized, each way with its name."""
         for version, ip in _IP.items():
-            yield ip, f"{ip} daddr @ours{version}"
-            # An address of loopback cannot leave a host.
-            if self.state != "forwarded":
-                yield f"{ip} loopback", f"{ip} daddr {_LOOPBACK[version]}"
+            for name, ours in self._all_ours(version).items():
+                yield name, f"{ip} daddr {ours}"
 
     def chains(self) -> dict[str, list[Rule]]:
         """The rules of each chain, in their order."""
@@ -181,8 +186,8 @@ class Gate:
         if self.keep_established and self.state != "fenced":
             for version, ip in _IP.items():
                 # The port comes first: where its element is in force, so are those of the addresses.
-                loopback = "" if self.state == "forwarded" else f"{ip} daddr != {_LOOPBACK[version]}"
-                match = _words(f"tcp dport @fenced {_FIRST} {ip} daddr != @ours{version}", loopback)
+                others = [f"{ip} daddr != {ours}" for ours in self._all_ours(version).values()]
+                match = _words(f"tcp dport @fenced {_FIRST}", *others)
                 yield Rule(f"new {ip}", f"{match} reject with tcp reset")
             return
         if self.keep_established:

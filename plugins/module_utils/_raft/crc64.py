@@ -28,6 +28,7 @@ _POLYNOMIAL = 0xC96C5795D7870F42
 _MASK = 0xFFFFFFFFFFFFFFFF
 
 
+@functools.cache
 def _tables() -> list[list[int]]:
     """Slicing-by-8: table k is the effect of a byte that k more bytes follow, so one step takes eight bytes."""
     first = []
@@ -39,9 +40,6 @@ def _tables() -> list[list[int]]:
     for _step in range(7):
         tables.append([first[value & 0xFF] ^ (value >> 8) for value in tables[-1]])
     return tables
-
-
-_TABLES = _tables()
 
 
 # A chunk of the block is at most this long. The first one begins a dictionary, which no chunk uses and the decoder wants.
@@ -67,7 +65,7 @@ class Crc64:
         self._rest = b""
 
     def update(self, chunk: bytes) -> None:
-        t0, t1, t2, t3, t4, t5, t6, t7 = _TABLES
+        t0, t1, t2, t3, t4, t5, t6, t7 = _tables()
         chunk = self._rest + chunk
         whole = len(chunk) - len(chunk) % 8
         self._rest = chunk[whole:]
@@ -84,7 +82,7 @@ class Crc64:
         """Eight bytes, big endian, as Go's `Sum` appends them."""
         crc = self._crc
         for value in self._rest:
-            crc = _TABLES[0][(crc ^ value) & 0xFF] ^ (crc >> 8)
+            crc = _tables()[0][(crc ^ value) & 0xFF] ^ (crc >> 8)
         return (crc ^ _MASK).to_bytes(8, "big")
 
 
