@@ -4,32 +4,33 @@
 
 """A word to the watching process needs no module to be packed and started, which takes longer than the word itself.
 
-All of it happens on the control node. Only to start the process, and with it the Kubernetes client, the module is run.
+All of it happens on the control node. The process itself is forked from that of the task, which has the Kubernetes client already;
+only where the module would run with another Python, it is started by the module.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
 from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import failure_result
 from ..module_utils._watch.control import WatchControl
 from ..module_utils._watch.options import OPTIONS, REQUIRED_IF
-from ..plugin_utils import preload as _preload  # noqa: F401 - for the workers that are forked later
+from ..modules import quorum_watch
+from ..plugin_utils.kubernetes_action import KubernetesAction
 
 
-class ActionModule(ActionBase):
-    TRANSFERS_FILES = False
+class ActionModule(KubernetesAction):
+    MODULE = quorum_watch
     # Of the host that the task is for, nothing is wanted.
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result: dict[str, Any] = super().run(tmp, task_vars)
         if self._task.args.get("state") == "started":
-            return self._execute_module(task_vars=task_vars)
+            return super().run(tmp, task_vars)
+        result = self.begin(tmp, task_vars)
         # The way to the API may be given all the same, as by the defaults of the module's action group.
         _validated, params = self.validate_argument_spec(
             argument_spec={**AUTH_ARG_SPEC, **OPTIONS}, required_if=REQUIRED_IF

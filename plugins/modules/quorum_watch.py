@@ -242,6 +242,14 @@ from ..module_utils._watch.options import OPTIONS, REQUIRED_IF
 from ..module_utils._watch.process import Lock
 from ..module_utils._watch.start import WatchStart
 
+# For the action, which starts it in its own process.
+DOING = "starting the quorum watch"
+SPEC: dict[str, Any] = {
+    "argument_spec": {**AUTH_ARG_SPEC, **OPTIONS},
+    "required_if": REQUIRED_IF,
+    "supports_check_mode": True,
+}
+
 
 def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     lock = _lock(module) if module.params["lock"] and module.params["state"] == "started" else None
@@ -274,14 +282,8 @@ def _lock(module: AnsibleK8SModule) -> Lock:
 
 
 def define_module() -> AnsibleK8SModule:
-    return AnsibleK8SModule(
-        argument_spec={**AUTH_ARG_SPEC, **OPTIONS},
-        required_if=REQUIRED_IF,
-        supports_check_mode=True,
-        # Only a watch that holds a lock needs Kubernetes.
-        check_k8s=False,
-        check_pyyaml=False,
-    )
+    # Only a watch that holds a lock needs Kubernetes.
+    return AnsibleK8SModule(**SPEC, check_k8s=False, check_pyyaml=False)
 
 
 def main() -> None:

@@ -64,8 +64,13 @@ class KubernetesAction(ActionBase):
     TRANSFERS_FILES = False
     MODULE: ModuleType
 
+    def begin(self, tmp: str | None, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """What Ansible does first for any action, for one that takes a way of its own."""
+        begun: dict[str, Any] = super().run(tmp, task_vars)
+        return begun
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result: dict[str, Any] = super().run(tmp, task_vars)
+        result = self.begin(tmp, task_vars)
         if not CLIENT or not self._is_here(task_vars or {}):
             return {**result, **self._execute_module(task_vars=task_vars)}
         spec = {key: value for key, value in self.MODULE.SPEC.items() if key != "supports_check_mode"}
