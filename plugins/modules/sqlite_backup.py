@@ -71,6 +71,18 @@ options:
     description: Seconds to wait for a database that is locked.
     type: float
     default: 10.0
+  new_folder:
+    description:
+      - With O(state=present), make the folder of O(dest) anew, for a process that changes the copy, whatever is in it. What was
+        there is removed, so this is never the folder of another backup.
+    type: dict
+    suboptions:
+      owner:
+        description: Number of the user that the folder and the copy belong to. Without it they stay root's.
+        type: int
+      group:
+        description: Number of the group. Without it that stays root's.
+        type: int
 notes:
   - A file this module creates has mode 0600, a folder 0700. A live database keeps owner and mode.
   - Twice the size of the database must be free where the copy goes, or nothing is begun.
@@ -152,20 +164,43 @@ failure:
   type: dict
 """
 
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core import removal
 from ..module_utils._core.modules import run_module
+from ..module_utils._core.safe_open import open_file
 from ..module_utils._sqlite.backup import Copy
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     started = time.monotonic()
-    copy = Copy(module.params, module.check_mode)
+    copy, anew = Copy(module.params, module.check_mode), module.params["new_folder"]
+    if anew is not None:
+        folder = Path(module.params["dest"]).parent
+        if removal.check(folder) and not module.check_mode:
+            removal.remove(folder)
     result.update(copy.present() if module.params["state"] == "present" else copy.restored())
+    if anew is not None:
+        result["changed"] = True
+        if not module.check_mode:
+            give(Path(module.params["dest"]), anew["owner"], anew["group"])
     result["elapsed"] = round(time.monotonic() - started, 3)
+
+
+def give(copy: Path, owner: int | None, group: int | None) -> None:
+    """Hand the copy and its folder over to this user. The folder last: until then only root can put anything in it."""
+    ids = (-1 if owner is None else owner, -1 if group is None else group)
+    descriptor = open_file(copy)
+    try:
+        os.fchown(descriptor, *ids)
+    finally:
+        os.close(descriptor)
+    os.chown(copy.parent, *ids, follow_symlinks=False)
 
 
 def main() -> None:
@@ -178,7 +213,9 @@ def main() -> None:
             "expected_sha256": {"type": "str"},
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
             "busy_timeout": {"type": "float", "default": 10.0},
+            "new_folder": {"type": "dict", "options": {"owner": {"type": "int"}, "group": {"type": "int"}}},
         },
+        required_by={"new_folder": ["dest"]},
         required_if=[("state", "present", ["dest"]), ("state", "restored", ["src"])],
         supports_check_mode=True,
     )

@@ -16,6 +16,7 @@ import yaml
 
 from tests.e2e import hosts as on
 from tests.e2e import rehearsal
+from tests.e2e.test_rolling import assert_migrated, assert_old_world, forth, judged
 from tests.e2e.world import differences, world
 from tests.lab import cluster
 from tests.lab import state as files
@@ -49,6 +50,21 @@ rm -rf /opt/pi-controller /srv/disk
 chown -R root:root /etc/pi-controller /dev/gpiochip0
 userdel pi
 systemctl daemon-reload
+"""
+# A user of its own and nothing else that is unusual.
+OWN_USER = f"""
+set -eu
+systemctl stop pi-controller
+useradd --system --uid {USER} --user-group --no-create-home pi
+chown -R pi:pi {DATA} /etc/pi-controller /dev/gpiochip0
+sed -i 's/^User=root/User=pi/' {ETC}/pi-controller.service
+systemctl daemon-reload
+systemctl start pi-controller
+"""
+AS_BEFORE_OWN_USER = """
+systemctl stop pi-controller
+chown -R root:root /etc/pi-controller /dev/gpiochip0
+userdel pi
 """
 LINKS = {
     f"{ETC}/pi-controller.service": LINKED,
@@ -131,6 +147,37 @@ def test_p6_p7_p8_a_linked_unit_with_its_own_user_on_a_mount(owners_unit: list[s
     for name in names:
         assert links(name) == before[name]
         assert on.unit_state(on.host(name)) == ("enabled", "active")
+
+
+@pytest.fixture
+def owners_user(old_world: Callable[[str], list[str]]) -> Iterator[list[str]]:
+    """The hosts with a unit that does not run as root."""
+    names = old_world("full")
+    try:
+        for name in names:
+            on.host(name).run_expect([0], OWN_USER)
+        cluster.wait_caught_up(files.require())
+        yield names
+    finally:
+        for name in names:
+            on.host(name).run(AS_BEFORE_OWN_USER)
+
+
+def test_p8_pi_by_pi_with_a_user_of_its_own(owners_user: list[str], tmp_path: Path) -> None:
+    """The trial pod reads a copy that root has made, and the real one the unit's own data."""
+    variables = ["-e", json.dumps({"pi_controller_security_context": {"privileged": True}})]
+    with rehearsal.witnessed(tmp_path) as witness:
+        forth(tmp_path / "migrate.log", *variables, show=True)
+        assert_migrated(owners_user)
+        for name in owners_user:
+            assert rehearsal.on_host(name, "stat", "-c", "%U", "/proc/$(pgrep -x pi-controller)").strip() == "pi"
+        back = rehearsal.run_playbook("playbooks/rollback.yml", *variables, log=tmp_path / "rollback.log", show=True)
+        assert back.returncode == 0, back.output[-4000:]
+    judged(witness, "full")
+    assert_old_world(owners_user)
+    for name in owners_user:
+        strangers = rehearsal.on_host(name, "find", DATA, "-not", "-user", "pi")
+        assert strangers == "", f"{name}: not the unit's: {strangers}"
 
 
 @pytest.fixture

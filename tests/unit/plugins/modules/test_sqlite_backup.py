@@ -393,3 +393,37 @@ def test_check_mode_restores_nothing(run_module, live, src):
 
 def test_a_database_is_not_restored_from_itself(run_module, live):
     assert "the same file" in restore(run_module, live, live)["msg"]
+
+
+def test_a_new_folder_is_empty_and_belongs_to_its_user(run_module, live: Path, dest: Path) -> None:
+    dest.parent.mkdir(parents=True)
+    (dest.parent / "pi.db-wal").write_text("of an earlier pod")
+    wanted = {"new_folder": {"owner": 1500, "group": 1501}}
+
+    result = backup(run_module, live, dest, args=wanted)
+
+    assert result["changed"] and files(dest.parent) == {"pi.db"}
+    for path, mode in ((dest.parent, 0o700), (dest, 0o600)):
+        assert (path.stat().st_uid, path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) == (1500, 1501, mode)
+
+
+def test_a_new_folder_in_check_mode_leaves_the_old_one(run_module, live: Path, dest: Path) -> None:
+    dest.parent.mkdir(parents=True)
+    (dest.parent / "kept").touch()
+
+    result = backup(run_module, live, dest, args={"new_folder": {}}, check_mode=True)
+
+    assert result["changed"] and files(dest.parent) == {"kept"}
+
+
+def test_a_new_folder_is_not_made_of_a_link(run_module, live: Path, dest: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "kept").touch()
+    dest.parent.parent.mkdir(parents=True)
+    dest.parent.symlink_to(other)
+
+    result = backup(run_module, live, dest, args={"new_folder": {}})
+
+    assert result["failed"] and str(dest.parent) in result["msg"]
+    assert files(other) == {"kept"}
