@@ -161,7 +161,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.addresses import normal
 from ..module_utils._core.failures import MigrationError
-from ..module_utils._core.modules import explained, run_module
+from ..module_utils._core.modules import at_step, run_module
 from ..module_utils._daemon.drivers import rest_options
 from ..module_utils._gate.options import GATE
 from ..module_utils._lease.gate import apply_option
@@ -251,11 +251,7 @@ class MemberTraffic:
         try:
             changed = work()
         except (MigrationError, OSError) as error:
-            failed = explained(error, name)
-            raise MigrationError(
-                str(failed) if failed is not error else f"{name}: {error}",
-                **{key: value for key, value in failed.failure.items() if value is not None},
-            ) from error
+            raise at_step(error, name) from error
         if changed:
             self.result["steps"].append(name)
             self.result["changed"] = True

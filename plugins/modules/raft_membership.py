@@ -15,11 +15,13 @@ description:
   - A new voter has caught up when it answers, follows the leader, heard it less than a second ago, and has applied what
     the leader had committed when this module began to wait.
   - With the capability C(learners) a member joins without a vote and gets it once it has caught up.
+  - With O(gate) its clients are routed to it then, in the same step on its Pi. A membership that does not come about leaves the gate.
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
 extends_documentation_fragment:
   - pi_controller.raft_migration.rest
+  - pi_controller.raft_migration.gate
   - pi_controller.raft_migration.attributes
 attributes:
   check_mode:
@@ -147,6 +149,14 @@ elapsed:
   description: Seconds from start to end.
   returned: when a leader was found
   type: float
+gate:
+  description: The gate, as M(pi_controller.raft_migration.traffic_gate) returns it.
+  returned: when O(gate) was given and the membership is what it is to be
+  type: dict
+  contains:
+    state: {type: str, description: The state read back from the kernel.}
+    began: {type: float, description: "When the change began, by the Pi's clock, in seconds since the epoch."}
+    ended: {type: float, description: "When the gate was what it is, by the Pi's clock, in seconds since the epoch."}
 supported:
   description: Whether the release has the call that O(state) needs; V(false) only for O(state=leader).
   returned: when a leader was found
@@ -164,11 +174,13 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.failures import MigrationError
-from ..module_utils._core.modules import run_module
+from ..module_utils._core.modules import at_step, run_module
 from ..module_utils._core.safe_open import read_bytes
 from ..module_utils._daemon.drivers import rest_options
 from ..module_utils._gate.moved import MovedPort
 from ..module_utils._gate.nft import Nft
+from ..module_utils._gate.options import GATE
+from ..module_utils._lease.gate import apply_option
 from ..module_utils._raft.cluster import host_of
 from ..module_utils._raft.request import MembershipRequest
 
@@ -191,6 +203,19 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     # Not after a failure: the cluster may need this member, and the next run comes back to it.
     if moved:
         moved.clear()
+    if module.params["gate"]:
+        set_gate(module, result)
+
+
+def set_gate(module: AnsibleModule, result: dict[str, Any]) -> None:
+    """Route this Pi's clients. The member stays what it has become, also where this fails: the next run begins with the gate."""
+    wanted = module.params["gate"]
+    try:
+        gate = apply_option(module, wanted)
+    except (MigrationError, OSError) as error:
+        raise at_step(error, f"set the gate to {wanted['state']}") from error
+    result["diff"] = [result["diff"], gate.pop("diff")]
+    result.update(gate=gate, changed=result["changed"] or gate["changed"])
 
 
 def moved_port(module: AnsibleModule) -> MovedPort | None:
@@ -233,6 +258,7 @@ def define_module() -> AnsibleModule:
             "wait_for_listener": {"type": "float", "default": 0},
             "wait_caught_up": {"type": "float", "default": 60},
             "wait_leader": {"type": "float", "default": 30},
+            "gate": GATE,
         },
         required_if=[("state", "present", ["address"])],
         required_one_of=[("node_id", "manifest")],

@@ -373,16 +373,25 @@ def hand_edited_unit(pis: Pis, injection: Injection, migration: Migration) -> No
     injection.recovered = time.time()
 
 
-def play_killed_new_leader(pis: Pis, injection: Injection, migration: Migration) -> None:
-    """The Pi that was left half-way is the last one by any order that asks for the leader alone."""
-    play_killed(pis, injection, migration)
+def gate_breaks_new_leader(pis: Pis, injection: Injection, migration: Migration) -> None:
+    """The member has moved and its gate stays shut. By the time of the next run it leads, and so is the last by any order that asks
+    for the leader alone."""
+    node = _stepped_aside(pis)
+    injection.host, injection.struck = node.name, time.time()
+    faults.break_gate(node)
+    injection.recovered = time.time()
+    injection.repair = lambda: _repair_and_lead(pis, injection, node)
+
+
+def _repair_and_lead(pis: Pis, injection: Injection, node: Node) -> None:
+    faults.repair_gate(node)
     leader = pis.leader(faults.POD)
     members = {member["Address"] for member in (pis.status(leader, faults.POD) or {})["members"]}
-    moved = [node for node in pis.nodes if f"{node.address}:9091" in members]
-    if moved == [leader]:
-        injection.note = f"{moved[0].name} led already"
-    elif len(moved) == 1 and any(moved[0].name in pis.led_to(other) for other in pis.nodes):
-        _hand_over(pis, injection, moved[0])
+    moved = [other for other in pis.nodes if f"{other.address}:9091" in members]
+    if moved == [node] == [leader]:
+        injection.note = f"{node.name} led already"
+    elif moved == [node] and any(node.name in pis.led_to(other) for other in pis.nodes):
+        _hand_over(pis, injection, node)
     else:
         injection.wrong = f"not one Pi that has moved behind its gate: {members}"
 
@@ -468,7 +477,7 @@ FAULTS: dict[str, Callable[[Pis, Injection, Migration], None]] = {
     "partition": partition,
     "play-killed": play_killed,
     "play-killed-late": play_killed,
-    "play-killed-new-leader": play_killed_new_leader,
+    "gate-breaks-new-leader": gate_breaks_new_leader,
     "play-killed-usurper": play_killed_usurper,
     "random-kill": play_killed,
     "control-cut-off": control_cut_off,

@@ -129,7 +129,7 @@ IN_PARALLEL = [
     # With a Pi just done, which the next run must not disturb.
     Case("port_migration",   "play-killed-late",  at="Ports | Wait until the pod is Ready on the standard ports", nth=2),
     # With a Pi whose pod has moved and whose gate is still shut, and which leads by the time of the next run.
-    Case("port_migration",   "play-killed-new-leader",  at="Ports | Open the gate"),
+    Case("port_migration",   "gate-breaks-new-leader",  at="Ports | Update the member's address"),
 
     # With auto_rollback_on_error, as users have it unless they say otherwise; all cases above and below stop and wait for the next run.
     Case("transfer",         "old-leader-killed-back", at="Carry | Take the old leader's snapshot", on="leader", ends=SAFE, rollback=True),
@@ -224,14 +224,14 @@ IN_TURNS = [
     rolling("prepare",  "pod-killed",  "kills", at="Kubernetes | Wait until every pod answers"),
     turn("pod-killed",  "gate-shut",   1, "kills"),
     turn("pod-killed",  "after",       2, "kills"),
-    rolling("cleanup",  "pod-killed",  "kills", at="Cleanup | Check that the unit file is saved"),
+    rolling("cleanup",  "pod-killed",  "kills", at="Cleanup | Check that the unit can take over again"),
 
     # The leader's daemon: its unit, and from its turn on its pod. With a Pi in its turn there is no quorum until one of the two is back.
     rolling("prepare",  "old-leader-killed", "kills", at="Backup | Copy every Pi's database", on="leader"),
     rolling("transfer", "old-leader-killed", "kills", at="Transfer | Report that nothing is carried", on="leader"),
     rolling("validate", "old-leader-killed", "kills", at="Validate | Report the cluster", on="leader"),
     turn("old-leader-killed", "between",     1, "kubernetes", on="leader"),
-    rolling("cleanup",  "old-leader-killed", "control", at="Cleanup | Check that the unit file is saved", on="leader"),
+    rolling("cleanup",  "old-leader-killed", "control", at="Cleanup | Check that the unit can take over again", on="leader"),
 
     # One Pi's cable is pulled: it reaches neither the others nor the control node.
     rolling("prepare",  "partition",   at="Kubernetes | Wait for one running pod on every Pi", heal=6),

@@ -162,6 +162,28 @@ def control_rules(families: Collection[settings.Family]) -> str:
     return "\n".join([*found, "}", ""])
 
 
+def break_gate(node: Node) -> None:
+    """From now on no program on this host can change the gate of the migration. Everything else that nft is asked for it does."""
+    script = r"""
+        real=$(readlink -f "$(command -v nft)")
+        cp "$real" /run/nft-whole
+        cat > /run/nft-broken <<'NFT'
+#!/bin/sh
+case "$*" in *"-f -"*) text=$(cat) ;; *) exec /run/nft-whole "$@" ;; esac
+case "$text" in *" pi_controller_gate"*) echo "Error: Could not process rule: No buffer space available" >&2; exit 1 ;; esac
+printf '%s\n' "$text" | /run/nft-whole "$@"
+NFT
+        chmod 755 /run/nft-broken
+        mount --bind /run/nft-broken "$real"
+    """
+    machines.execute(node, ["sh", "-ec", script])
+
+
+def repair_gate(node: Node) -> None:
+    """It can be changed again."""
+    machines.execute(node, ["sh", "-ec", 'umount "$(readlink -f "$(command -v nft)")"'])
+
+
 def heal(node: Node) -> None:
     """Take back what a test did to this host and does not pass by itself: cables, frozen processes, a full disk."""
     network.heal(node)

@@ -24,6 +24,15 @@ def explained(error: Union[MigrationError, OSError], doing: str) -> MigrationErr
     return MigrationError(f"{doing}: {error}", seen=str(error), next_step=AGAIN)
 
 
+def at_step(error: Union[MigrationError, OSError], step: str) -> MigrationError:
+    """The same failure of a module that changes several things, saying at which of them it was."""
+    failed = explained(error, step)
+    return MigrationError(
+        str(failed) if failed is not error else f"{step}: {error}",
+        **{key: value for key, value in failed.failure.items() if value is not None},
+    )
+
+
 def failure_result(error: Union[MigrationError, OSError], doing: str) -> dict[str, Any]:
     """What an action plugin, which has no `fail_json`, adds to its result: the same that a module fails with."""
     failed = explained(error, doing)

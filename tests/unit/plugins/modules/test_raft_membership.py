@@ -12,9 +12,13 @@ from collections.abc import Iterator
 
 import pytest
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft import membership
+from conftest import import_plugin
 from fake_raft import FakeCluster
 
+raft_membership = import_plugin("modules.raft_membership")
+failures = import_plugin("module_utils._core.failures")
 NEW = "127.0.2.2:9091"
+OPEN = {"state": "open", "established": "finish"}
 
 
 @pytest.fixture(params=["full", "upstream"])
@@ -445,3 +449,46 @@ def test_a_manifest_without_the_member_changes_nothing(change, cluster, tmp_path
     result = change(cluster, node_id=None, address=NEW, manifest=str(path))
     assert wanted in result["msg"]
     assert cluster.changes == []
+
+
+@pytest.fixture
+def gate(monkeypatch, cluster):
+    """The kernel's gate: what the member's address was whenever it was set. tests/network has a real one."""
+    seen: list[str] = []
+
+    def apply(_module, wanted):
+        assert (wanted["state"], wanted["established"]) == ("open", "finish")
+        seen.append(cluster.sends_to["n2"])
+        return {"changed": True, "state": "open", "began": 1.5, "ended": 2.5, "diff": {"before": "forwarded", "after": "open"}}
+
+    monkeypatch.setattr(raft_membership, "apply_option", apply)
+    return seen
+
+
+def test_the_gate_opens_once_the_member_has_moved(change, cluster, gate):
+    cluster.nodes["n2"].listens = NEW
+    result = change(cluster, address=NEW, replace=True, gate=OPEN, diff=True)
+    assert (gate, result["gate"]["state"], result["changed"]) == ([NEW], "open", True)
+    assert [part["after"] for part in result["diff"]][1] == "open"
+
+
+def test_a_gate_opens_for_a_member_that_an_earlier_run_has_moved(change, cluster, gate):
+    result = change(cluster, address="127.0.2.2:9092", replace=True, gate=OPEN)
+    assert (len(gate), result["changed"], cluster.changes) == (1, True, [])
+
+
+def test_a_member_that_does_not_catch_up_leaves_its_gate(change, cluster, gate):
+    cluster.nodes["n2"].listens = NEW
+    result = change(cluster, address=NEW, wait_caught_up=0.5, gate=OPEN)
+    assert (result["failed"], gate) == (True, [])
+
+
+def test_a_gate_that_breaks_leaves_the_member_moved_and_is_named(change, cluster, monkeypatch):
+    def breaks(_module, _wanted):
+        raise failures.MigrationError("the kernel says no", next_step="look at nft")
+
+    monkeypatch.setattr(raft_membership, "apply_option", breaks)
+    cluster.nodes["n2"].listens = NEW
+    result = change(cluster, address=NEW, replace=True, gate=OPEN)
+    assert result["failed"] and "set the gate to open: the kernel says no" in result["msg"]
+    assert (members(result)["n2"], result["failure"]["next_step"]) == ((NEW, True), "look at nft")
