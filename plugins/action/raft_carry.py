@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from ..plugin_utils.kept_modules import KeptModule
+from ..plugin_utils.timed_module import TimedModule
 
 
-class ActionModule(KeptModule):
+class ActionModule(TimedModule):
     """See plugins/modules/raft_carry.py."""

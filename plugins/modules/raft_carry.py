@@ -144,6 +144,16 @@ steps:
   returned: success
   type: dict
   sample: {"fenced": 0.02, "taken": 0.05, "restored": 0.21, "read": 0.22}
+asked_at:
+  description: When the task began, by the control node's clock, in seconds since the epoch.
+  returned: always
+  type: float
+  sample: 1767225600.125
+answered_at:
+  description: When it was over, by the same clock.
+  returned: always
+  type: float
+  sample: 1767225600.625
 failure:
   description: The URL asked, its HTTP status, what was seen, what was wanted, and the next step.
   returned: on failure

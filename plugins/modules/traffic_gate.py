@@ -242,6 +242,16 @@ reset_connections:
   returned: success
   type: int
   sample: 2
+asked_at:
+  description: When the task began, by the control node's clock, in seconds since the epoch.
+  returned: always
+  type: float
+  sample: 1767225600.125
+answered_at:
+  description: When it was over, by the same clock.
+  returned: always
+  type: float
+  sample: 1767225600.625
 failure:
   description: What was seen, what was wanted, and the next step.
   returned: on failure

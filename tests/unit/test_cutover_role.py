@@ -20,6 +20,8 @@ Run = Callable[..., "tuple[subprocess.CompletedProcess[str], list[dict[str, Any]
 CLOCK = {"boot": "this one", "seconds": 100.5}
 HOSTS = {f"pi-{number}": f"192.0.2.{number}" for number in (1, 2, 3)}
 FULL = ["snapshot", "restore", "transfer", "read-only"]
+# By the clock of the control node. The fence was set a second after zero, as `opened` has it.
+TIMES = {"asked_at": 1.0, "answered_at": 3.5}
 
 
 def cluster(leads: str, port: int, rest: int, capabilities: list[str]) -> dict[str, Any]:
@@ -41,13 +43,14 @@ def journal(entry: dict[str, Any]) -> dict[str, Any]:
 def answers(capabilities: list[str], fence: str) -> dict[str, Any]:
     """By module, or by module and state; of `raft_info` by the port that is asked."""
     return {
-        "traffic_gate": {"clock": CLOCK},
+        "traffic_gate": {"clock": CLOCK, **TIMES},
+        "raft_fence": TIMES,
         "raft_info 8080": cluster("pi-1", 9091, 8080, capabilities),
         "raft_info 8082": cluster("pi-2", 9092, 8082, capabilities),
         "k8s_object_info": {"resources": [{"spec": {"clusterIP": "10.43.0.9"}}]},
         "cutover_lease committed": {"ansible_facts": {"raft_migration_journal": opened(fence)}},
         **dict.fromkeys(
-            ("sqlite_info", "sqlite_backup", "raft_carry"), {"digest": "cafe", "sha256": "ab", "path": "/x"}
+            ("sqlite_info", "sqlite_backup", "raft_carry"), {"digest": "cafe", "sha256": "ab", "path": "/x", **TIMES}
         ),
     }
 
@@ -151,6 +154,8 @@ def test_a_cutover_with_read_only_daemons(cutover: Run) -> None:
     (commit,) = [call for call in asked if call.get("state") == "committed"]
     assert (commit["url"], commit["read_only"], commit["since"]) == ("http://192.0.2.1:8080", True, CLOCK)
     assert (commit["facts"]["old_term"], commit["facts"]["content_digest"]) == (5, "cafe")
+    assert float(commit["facts"]["fenced_at"]) == TIMES["asked_at"]
+    assert "Write pause: 2.5 s" in done.stdout
 
 
 def test_a_cutover_with_the_network_as_the_fence(cutover: Run) -> None:
@@ -171,6 +176,8 @@ def test_a_cutover_with_the_network_as_the_fence(cutover: Run) -> None:
     assert commit["gate"]["state"] == "redirected"
     assert commit["gate"]["services"] == [{"cluster_ip": "10.43.0.9", "address": "192.0.2.1"}]
     assert commit["read_only"] is False
+    assert float(commit["facts"]["fenced_at"]) == TIMES["asked_at"]
+    assert "Write pause: 2.5 s" in done.stdout
 
 
 def test_a_commit_that_is_refused_is_undone_and_the_lease_goes_last(cutover: Run) -> None:
@@ -192,4 +199,5 @@ def test_a_later_run_closes_every_pi_before_one_is_opened(cutover: Run, fence: s
     assert done.returncode == 0, done.stdout + done.stderr
     assert gates(asked)[0] == (first, None, False, False, True)
     assert not any(call["module"] in ("cutover_lease", "raft_carry") for call in asked)
+    assert "Write pause: 2.5 s" in done.stdout
     assert [call["state"] for call in asked if call["module"] == "traffic_gate"][:3] == [first] * 3
