@@ -11,8 +11,8 @@ version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
 description:
-  - Judges what M(pi_controller.raft_migration.preflight_host), M(pi_controller.raft_migration.preflight_ports),
-    M(pi_controller.raft_migration.raft_info) and M(pi_controller.raft_migration.preflight_kubernetes) have seen.
+  - Judges what M(pi_controller.raft_migration.preflight_host), M(pi_controller.raft_migration.preflight_ports) and
+    M(pi_controller.raft_migration.preflight_kubernetes) have seen.
   - A result that is a failure, or that a host could not give, is a finding too.
   - When some host's journal says that C(prepare) was begun, what that may have left is no finding. When a later phase
     was begun, only the hosts that do not answer and the journals that do not fit are.
@@ -21,7 +21,7 @@ options:
   _input:
     description:
       - C(journal), C(host), C(ports), C(data) and C(cluster), each with the result of every host by its name, and C(kubernetes)
-        with one result.
+        with one result. C(data) and C(cluster) are parts of what M(pi_controller.raft_migration.preflight_host) returns.
     type: dict
     required: true
   config:

@@ -10,17 +10,28 @@ module: preflight_host
 short_description: Read everything that pre-flight needs to know of one Pi
 description:
   - Looks at folders and file systems, the daemon's unit, its database, who listens on which port, the memory, the
-    container images, and whether the Pi has the address it is known by. All in one go, since each call of a module is a
-    round trip to a slow host.
+    container images, and whether the Pi has the address it is known by; at what the daemon holds (RV(data)); and from
+    here at the Raft cluster (RV(cluster)). All in one go, since each call of a module is a round trip to a slow host.
+  - The three parts fail each on its own. Where RV(data) or RV(cluster) could not be read, it has C(msg) and C(failure) and the
+    module does not fail; where the Pi itself could not, the module fails and returns both all the same.
+  - Reads the hashes of all rows twice, O(pause) seconds apart, since two replicas are never equal while clients write. What one Pi
+    has both times and another one neither time was not replicated. The Pi itself is read in between.
+  - The cluster is looked at last. Copies of a database and the measurement of the disk may hold up the daemon of a Pi, and whichever
+    Pi is the last to come so far sees all others at rest.
+  - Of the CA folder and of the daemon's program only a digest leaves the Pi, of a row only a part of its hash.
   - Judges nothing. What is found goes into P(pi_controller.raft_migration.preflight_findings#filter).
-  - What cannot be read is left empty and never makes the module fail.
+  - What of the Pi itself cannot be read is left empty and does not make the module fail.
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
 extends_documentation_fragment:
+  - pi_controller.raft_migration.rest
+  - pi_controller.raft_migration.awaited
   - pi_controller.raft_migration.attributes
   - pi_controller.raft_migration.attributes.read_only
 options:
+  urls:
+    required: true
   paths:
     description:
       - The folders and files of the migration by the names of their settings, C(data_dir), C(database),
@@ -44,7 +55,33 @@ options:
     description: The image to look for in the container runtime.
     type: str
     default: ""
+  exclude_tables:
+    description: Tables that record how far the daemon has applied its own Raft log.
+    type: list
+    elements: str
+    default: []
+  volatile_columns:
+    description: Columns that the daemon writes by itself, as C(table.column). Case does not matter.
+    type: list
+    elements: str
+    default: []
+  ca_dir:
+    description: The folder of the daemon's CA.
+    type: path
+  raft_dir:
+    description: Where the daemon's Raft folder is expected.
+    type: path
+  compare:
+    description: Whether to read all rows. Without it only the first ones of each table are read, once.
+    type: bool
+    default: true
+  pause:
+    description: Seconds from the first look at the rows to the second, at least. A replica must lag by less.
+    type: float
+    default: 2.0
 notes:
+  - Token and password are hidden in RV(cluster), the only part that is made with them. In the others a password that happens to be a word
+    of a path would hide that word.
   - Of the daemon's environment and of its flags only the names are returned, since values may be secrets.
   - SQLite itself may leave an empty C(-wal) and a C(-shm) beside a database in WAL mode that no other process has open.
 """
@@ -62,6 +99,11 @@ EXAMPLES = r"""
     unit: pi-controller.service
     ports: [8080, 9090, 9091, 8082, 9093, 9092]
     address: 10.77.0.11
+    volatile_columns: [nodes.last_seen]
+    ca_dir: /etc/pi-controller/ca
+    urls: [http://10.77.0.11:8080, http://10.77.0.12:8080, http://10.77.0.13:8080]
+    wait_for: {voters: 3, caught_up: true}
+    wait_timeout: 5
   register: seen
 """
 
@@ -182,179 +224,81 @@ image_present:
   description: Whether the container runtime has O(image); null where it cannot be asked.
   returned: success
   type: bool
+data:
+  description: What the daemon holds, C(msg) and C(failure) where it could not be read.
+  returned: always
+  type: dict
+  contains:
+    tables:
+      type: dict
+      description:
+        - By table, C(rows) with the hashes of the rows seen, C(unsteady) with those seen in one look alone, and C(up_to), the largest
+          hash of a table that has too many rows to compare them all. Only where the rows could be read.
+    first_rows: {type: dict, description: By table the hashes of its first rows; with O(compare=false).}
+    ca: {type: str, description: A digest of the CA folder; null where there is none.}
+    program: {type: str, description: SHA-256 of the program that the unit runs; null where it does not run.}
+    config:
+      type: dict
+      description:
+        - C(error) says why the pod's configuration cannot be made from the file, if it cannot. C(raft_dir), C(rest_host) and
+          C(kubernetes) are what the file says of them, null where it says nothing.
+    raft_dir_found: {type: bool, description: Whether the Raft folder is where it is expected; with O(raft_dir).}
+cluster:
+  description:
+    - What M(pi_controller.raft_migration.raft_info) returns of O(urls), with C(msg) and C(failure) where O(wait_for) did not come to hold.
+      C(capabilities) is only there where it did.
+  returned: always
+  type: dict
 failure:
   description: What was seen, what was wanted, and the next step.
   returned: on failure
   type: dict
 """
 
-import os
-import platform
-import socket
-import sqlite3
-import time
-from pathlib import Path
-from typing import Any, Optional
+from functools import partial
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
-from ..module_utils._core.mounts import command_line, forgetful_root
-from ..module_utils._core.mounts import read as read_mounts
-from ..module_utils._core.paths import describe, nearest_existing, size_of
-from ..module_utils._core.procfs import (
-    environment_value,
-    listeners,
-    memory_available,
-    memory_of,
-)
-from ..module_utils._core.systemd import parse_show, show_command, unit_name, unread_drop_ins
-from ..module_utils._core.unit_install import DEPENDENCIES, ETC
-from ..module_utils._core.unit_process import process, relative_settings, runtime_limit
-from ..module_utils._core.write_speed import write_speed
-from ..module_utils._daemon.drivers import settings
-from ..module_utils._kube.eviction import evictions
-from ..module_utils._kube.images import full_name, names
-from ..module_utils._kube.proxy_look import ProxyLook
-from ..module_utils._sqlite.copies import isolated
-from ..module_utils._sqlite.database import check_integrity, in_wal_mode, pages
-from ..module_utils._sqlite.digest import content_of
-from ..module_utils._sqlite.needs import needs
-
-# Seconds to wait for a database that is locked.
-BUSY_TIMEOUT = 10.0
-TOOLS = ("systemctl", "nft")
-# What an earlier run, or one that is going on, has left copies in.
-HELD = ("backup_path", "pod_data_dir")
-# K3s brings its own; elsewhere it is containerd's.
-RUNTIMES = (("k3s", "ctr"), ("ctr",))
-
-
-class Look:
-    """Everything about one Pi; each method reads one thing."""
-
-    def __init__(self, module: AnsibleModule) -> None:
-        self.module = module
-        self.params: dict[str, Any] = module.params
-        self.paths: dict[str, str] = {name: str(path) for name, path in module.params["paths"].items()}
-
-    def unit(self) -> dict[str, Any]:
-        systemctl = self.module.get_bin_path("systemctl")
-        text = ""
-        if systemctl:
-            _rc, text, _err = self.module.run_command(show_command(systemctl, self.params["unit"]))
-        unit = parse_show(text)
-        name = unit["id"] or unit_name(self.params["unit"])
-        links = [ETC / f"{other}{kind}" / name for other in unit["started_by"] for kind in DEPENDENCIES]
-        undoable = {path.parent.stem for path in links if path.is_symlink()}
-        return {
-            **unit,
-            "id": name,
-            "started_by": [other for other in unit["started_by"] if other not in undoable],
-            "unread_drop_ins": unread_drop_ins(name, unit["drop_ins"]),
-            "memory": memory_of(unit["pid"]) if unit["pid"] else None,
-            "process": {**process(unit["pid"]), "relative_settings": relative_settings(self.config())}
-            if unit["pid"]
-            else None,
-            "runtime_open_files_limit": runtime_limit(),
-        }
-
-    def config(self) -> str:
-        try:
-            return Path(self.paths["config_file"]).read_text(encoding="utf-8", errors="replace")
-        except (KeyError, OSError):
-            return ""
-
-    def node_id(self, pid: int) -> Optional[str]:
-        """The Raft ID: from the daemon's environment, else from its configuration file."""
-        given = environment_value(pid, settings.NODE_ID) if pid else None
-        return given or settings.node_id_in(self.config())
-
-    def database(self) -> dict[str, Any]:
-        path, busy, began = Path(self.paths["database"]), BUSY_TIMEOUT, time.monotonic()
-        seen: dict[str, Any] = {"integrity": "ok", "needs": [], "sqlite": sqlite3.sqlite_version}
-        try:
-            seen["needs"] = needs(path, busy)
-            with isolated(path, busy) as (connection, waited):
-                # In WAL mode no write waits for a reader, and it is not looked at how long the others would.
-                seen["writes_waited"] = None if in_wal_mode(connection) else round(waited, 3)
-                count = pages(connection)
-                seen["bytes"] = count["page_count"] * count["page_size"]
-                check_integrity(connection, path)
-                read = time.monotonic()
-                content_of(connection)
-                seen["digest_seconds"] = round(time.monotonic() - read, 3)
-        except (MigrationError, OSError) as error:
-            seen["integrity"] = str(error)
-        return {**seen, "seconds": round(time.monotonic() - began, 3)}
-
-    def has_address(self) -> bool:
-        """Only an own address can be bound; no packet is sent."""
-        try:
-            found = socket.getaddrinfo(self.params["address"], 0, type=socket.SOCK_STREAM)
-        except OSError:
-            return False
-        for family, kind, protocol, _name, address in found:
-            with socket.socket(family, kind, protocol) as one:
-                try:
-                    one.bind(address)
-                except OSError:
-                    continue
-                return True
-        return False
-
-    def image_present(self) -> Optional[bool]:
-        if not self.params["image"]:
-            return None
-        for program, *words in RUNTIMES:
-            binary = self.module.get_bin_path(program)
-            if binary:
-                command = [binary, *words, "--namespace=k8s.io", "images", "list", "--quiet"]
-                rc, text, _err = self.module.run_command(command)
-                if rc == 0:
-                    return not names(self.params["image"]).isdisjoint(full_name(line) for line in text.split())
-        return None
-
-    def kube_proxy(self) -> dict[str, Any]:
-        rules = ProxyLook()()
-        return {"mode": rules.mode, "unreadable": rules.unreadable}
-
-    def everything(self) -> dict[str, Any]:
-        unit, mounts = self.unit(), read_mounts()
-        return {
-            "privileged": os.geteuid() == 0,
-            "python": platform.python_version(),
-            "paths": {name: describe(path, mounts) for name, path in self.paths.items()},
-            "forgetful_root": forgetful_root(mounts, command_line()),
-            "state_bytes": size_of(self.paths["data_dir"]),
-            "held_bytes": {name: size_of(self.paths[name]) for name in HELD if name in self.paths},
-            "unit": unit,
-            "node_id": self.node_id(unit["pid"]),
-            "listeners": [listener.as_dict() for listener in listeners(set(self.params["ports"]), unit["id"])],
-            "database": self.database(),
-            "write_speed": write_speed(Path(nearest_existing(self.paths.get("pod_data_dir", "/var/lib")))),
-            "memory_available": memory_available(),
-            "has_address": self.has_address(),
-            "missing_tools": [tool for tool in TOOLS if not self.module.get_bin_path(tool)],
-            "image_present": self.image_present(),
-            "kube_proxy": self.kube_proxy(),
-            "evictions": evictions(),
-        }
+from ..module_utils._daemon.drivers import rest_options
+from ..module_utils._preflight.parts import hide_secrets, read_part
+from ..module_utils._preflight.read_data import DataReading
+from ..module_utils._preflight.read_host import HostReading
+from ..module_utils._raft.awaited import WAIT, await_cluster
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
-    result.update(Look(module).everything())
+    host = HostReading(module)
+    data = DataReading(module.params, lambda: int(host.shown["pid"]))
+    # The two looks at the rows have to be some time apart, which the rest of the Pi is read in.
+    data.begin()
+    seen = read_part(host.read, "looking at this Pi")
+    held = read_part(data.finish, f"reading {module.params['paths']['database']}")
+    # The other Pis do the same meanwhile, and what they read and write holds up their daemons: the last one to get here sees them at rest.
+    cluster = read_part(partial(await_cluster, module.params), "looking at the cluster")
+    result |= {**seen.found, "data": held.reported(), "cluster": cluster.reported()}
+    hide_secrets(module, result, "cluster")
+    if seen.error is not None:
+        raise seen.error
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
+            **rest_options(),
+            **WAIT,
             "paths": {"type": "dict", "required": True},
             "unit": {"type": "str", "required": True},
             "ports": {"type": "list", "elements": "int", "required": True},
             "address": {"type": "str", "required": True},
             "image": {"type": "str", "default": ""},
+            "exclude_tables": {"type": "list", "elements": "str", "default": []},
+            "volatile_columns": {"type": "list", "elements": "str", "default": []},
+            "ca_dir": {"type": "path"},
+            "raft_dir": {"type": "path"},
+            "compare": {"type": "bool", "default": True},
+            "pause": {"type": "float", "default": 2.0},
         },
         supports_check_mode=True,
     )

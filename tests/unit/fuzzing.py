@@ -281,6 +281,19 @@ CASES: dict[str, tuple[str, Any]] = {
             **_waits(),
         ),
     ),
+    "preflight_host": (
+        "preflight_host",
+        lambda urls, tmp: _rest(
+            urls,
+            paths={"data_dir": str(tmp), "database": f"{tmp}/no.db"},
+            unit="none.service",
+            ports=[],
+            address="127.0.0.1",
+            compare=False,
+            wait_for={"leader": True, "caught_up": True, "voters": 2},
+            wait_timeout=0.05,
+        ),
+    ),
     "migration_host_info": ("migration_host_info", lambda urls, tmp: _rest(urls, backup_path=f"{tmp}/backups")),
     # Its process asks and judges as this case does; the module itself only starts it.
     "quorum_watch": ("", None),

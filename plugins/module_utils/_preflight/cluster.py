@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is wrong with the running Raft cluster, from what M(raft_info) has seen from each Pi. Pure."""
+"""What is wrong with the running Raft cluster, from what M(preflight_host) has seen of it from each Pi. Pure."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ EVERY_FAMILY = tuple(address for address in EVERY_ADDRESS if address != "0.0.0.0
 def daemon_findings(
     data: Mapping[str, Mapping[str, Any] | None], standard_env: Mapping[str, Any], owner: Mapping[str, Any]
 ) -> Iterator[Finding]:
-    """`data` has what M(preflight_data) saw, by host."""
+    """`data` has the part `data` of what M(preflight_host) saw, by host."""
     off = str(standard_env.get(settings.variable_of(settings.LOOKED_AT["kubernetes"]), "")).lower() == "false"
     for host, found in data.items():
         config = (found or {}).get("config")

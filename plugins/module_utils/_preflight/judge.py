@@ -34,8 +34,8 @@ TASKS = {"host": "check of this Pi", "ports": "check of the ports"}
 def evaluate(seen: Mapping[str, Any], config: Mapping[str, Any], owner: Mapping[str, Any]) -> list[Finding]:
     """Every finding, in order.
 
-    `seen` has, for each host, the results of the tasks that looked (`journal`, `host`, `ports`, `cluster`), and that of
-    the one that looked at `kubernetes`; a result may be a failure, or missing.
+    `seen` has, for each host, the results of the tasks that looked (`journal`, `host`, `ports`), the parts `cluster` and `data` of
+    that of `host`, and the result of the task that looked at `kubernetes`; each may be a failure, or missing.
     """
     plan = make_plan(config, owner, seen["journal"])
     findings = [*_unseen(plan, seen), *_run(plan, seen["journal"]), *transport_findings(owner)]

@@ -53,7 +53,7 @@ def _first(found: Mapping[str, Any]) -> set[tuple[str, str]]:
 
 
 def replica_findings(data: Mapping[str, Mapping[str, Any]], leader: str | None, strategy: str) -> Iterator[Finding]:
-    """`data` has what M(preflight_data) saw, by host; `leader` is the host that leads, None where none is known."""
+    """`data` has the part `data` of what M(preflight_host) saw, by host; `leader` is the host that leads, None where none is known."""
     if strategy != PARALLEL or leader is None or leader not in data:
         return
     first = data[leader]

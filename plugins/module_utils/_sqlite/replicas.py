@@ -33,20 +33,37 @@ _SHORT = 16
 Hashes = dict[str, set[str]]
 
 
-def read_twice(
-    path: Path, exclude: Iterable[str], volatile: Iterable[str], pause: float, busy_timeout: float
-) -> dict[str, Any]:
-    """By table `rows` (hashes of all that were seen), `unsteady` (those seen once) and `up_to` (the largest one, None for all).
+class TwoLooks:
+    """The rows of a database, looked at twice, by the caller who has other work in between.
 
-    `volatile` has columns that the daemon writes by itself, as `table.column`. Raises SqliteError, and OSError.
+    `volatile` has columns that the daemon writes by itself, as `table.column`. Both looks raise SqliteError, and OSError.
     """
-    left_out, columns = excluded(exclude), frozenset(name.lower() for name in volatile)
-    first = _hashes(path, left_out, columns, busy_timeout)
-    time.sleep(pause)
-    second = _hashes(path, left_out, columns, busy_timeout)
-    return {
-        name: _both(first.get(name, set()), second.get(name, set())) for name in sorted(first.keys() | second.keys())
-    }
+
+    def __init__(self, path: Path, exclude: Iterable[str], volatile: Iterable[str], busy_timeout: float) -> None:
+        self._path, self._busy_timeout = path, busy_timeout
+        self._left_out, self._columns = excluded(exclude), frozenset(name.lower() for name in volatile)
+        self._first: Hashes = {}
+        self._ended = 0.0
+
+    def first(self) -> None:
+        self._first = self._look()
+        self._ended = time.monotonic()
+
+    def second(self, pause: float) -> dict[str, Any]:
+        """By table `rows` (hashes of all that were seen), `unsteady` (those seen once) and `up_to` (the largest one, None for all).
+
+        It begins once `pause` seconds have passed since the first look.
+        """
+        time.sleep(max(0.0, self._ended + pause - time.monotonic()))
+        first, second = self._first, self._look()
+        return {
+            name: _both(first.get(name, set()), second.get(name, set()))
+            for name in sorted(first.keys() | second.keys())
+        }
+
+    def _look(self) -> Hashes:
+        with isolated(self._path, self._busy_timeout) as (connection, _waited):
+            return _hashes_of(connection, self._left_out, self._columns, None)
 
 
 def first_rows(
@@ -59,11 +76,6 @@ def first_rows(
     left_out, columns = excluded(exclude), frozenset(name.lower() for name in volatile)
     with reading(path, busy_timeout) as connection:
         return {name: sorted(rows) for name, rows in _hashes_of(connection, left_out, columns, FIRST).items()}
-
-
-def _hashes(path: Path, exclude: frozenset[str], volatile: frozenset[str], busy_timeout: float) -> Hashes:
-    with isolated(path, busy_timeout) as (connection, _waited):
-        return _hashes_of(connection, exclude, volatile, None)
 
 
 def _hashes_of(

@@ -20,9 +20,9 @@ from ansible_collections.pi_controller.raft_migration.plugins.module_utils._pref
 )
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite import replicas
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite.replicas import (
+    TwoLooks,
     first_rows,
     only_in,
-    read_twice,
 )
 
 VOLATILE = ["nodes.last_seen", "NODES.status"]
@@ -44,12 +44,11 @@ def without_rows(**found: Any) -> dict[str, Any]:
     return {"tables": {}, "ca": None, "program": None, **found}
 
 
-def read(
-    path: Path, between: Callable[[], None] = lambda: None, monkeypatch: pytest.MonkeyPatch | None = None
-) -> dict[str, Any]:
-    if monkeypatch:
-        monkeypatch.setattr(replicas.time, "sleep", lambda _seconds: between())
-    return read_twice(path, ["raft_applied"], VOLATILE, 0, 1.0)
+def read(path: Path, between: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    looks = TwoLooks(path, ["raft_applied"], VOLATILE, 1.0)
+    looks.first()
+    between()
+    return looks.second(0)
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
@@ -67,7 +66,7 @@ def test_d2_rows_of_one_pi_are_found(tmp_path: Path) -> None:
     assert only_in(theirs, mine) == {"nodes": 2}
 
 
-def test_d2_a_replica_that_lags_is_not_accused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_d2_a_replica_that_lags_is_not_accused(tmp_path: Path) -> None:
     path = database(tmp_path / "follower.db", [(1, "old", "", ""), (2, "kept", "", "")])
 
     def catch_up() -> None:
@@ -75,9 +74,23 @@ def test_d2_a_replica_that_lags_is_not_accused(tmp_path: Path, monkeypatch: pyte
             connection.execute("UPDATE nodes SET name = 'new' WHERE id = 1")
             connection.commit()
 
-    follower = read(path, catch_up, monkeypatch)
+    follower = read(path, catch_up)
     leader = read(database(tmp_path / "leader.db", [(1, "new", "", ""), (2, "kept", "", "")]))
     assert only_in(follower, leader) == only_in(leader, follower) == {}
+
+
+@pytest.mark.parametrize(("taken", "left"), [(0.5, 1.5), (2.5, 0.0)])
+def test_d2_what_is_read_in_the_pause_counts_as_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: float, left: float
+) -> None:
+    now, slept = [100.0], []
+    monkeypatch.setattr(replicas.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(replicas.time, "sleep", slept.append)
+    looks = TwoLooks(database(tmp_path / "a.db", [(1, "n", "", "")]), [], [], 1.0)
+    looks.first()
+    now[0] += taken
+    assert looks.second(2.0)["nodes"]["unsteady"] == []
+    assert slept == [pytest.approx(left)]
 
 
 def test_d2_of_a_large_table_the_same_rows_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,19 +129,25 @@ def test_d9_another_release_is_a_warning() -> None:
     assert (finding.check, finding.level) == ("daemon's release", "warning")
 
 
+def preflight(
+    run_module: Callable[..., dict[str, Any]], paths: dict[str, str], data_dir: Path, **given: Any
+) -> dict[str, Any]:
+    """What the module that reads a Pi returns. It is not in a cluster."""
+    of_the_pi = {"unit": "none.service", "ports": [], "address": "127.0.0.1", "urls": [], "pause": 0}
+    return run_module("preflight_host", {**of_the_pi, "paths": {**paths, "data_dir": str(data_dir)}, **given})
+
+
 def test_d9_only_digests_leave_the_pi(tmp_path: Path, run_module: Callable[..., dict[str, Any]]) -> None:
     path = database(tmp_path / "a.db", [(1, "planted-secret", "", "")])
     (tmp_path / "ca").mkdir()
     (tmp_path / "ca" / "key.pem").write_text("planted-secret")
-    result = run_module("preflight_data", {"database": str(path), "ca_dir": str(tmp_path / "ca"), "pause": 0})
+    given = {"paths": {"database": str(path)}, "data_dir": tmp_path, "ca_dir": str(tmp_path / "ca")}
+    result = preflight(run_module, **given)
     assert result["changed"] is False
-    assert len(result["tables"]["nodes"]["rows"]) == 1
+    assert len(result["data"]["tables"]["nodes"]["rows"]) == 1
     assert "planted-secret" not in str({key: value for key, value in result.items() if key != "invocation"})
     (tmp_path / "ca" / "key.pem").write_text("another")
-    assert (
-        run_module("preflight_data", {"database": str(path), "ca_dir": str(tmp_path / "ca"), "pause": 0})["ca"]
-        != result["ca"]
-    )
+    assert preflight(run_module, **given)["data"]["ca"] != result["data"]["ca"]
 
 
 def file_findings(
@@ -142,14 +161,12 @@ def file_findings(
     (folder / "config.yaml").write_text(text)
     if raft:
         (folder / "raft").mkdir(exist_ok=True)
-    given = {
-        "database": "/none",
-        "compare": False,
-        "config_file": str(folder / "config.yaml"),
-        "raft_dir": str(folder / "raft"),
-    }
-    result = run_module("preflight_data", given)
-    owner = {"probe_host": "127.0.0.1", "addresses": {"pi-1": "10.77.0.11"}, "raft_dir": given["raft_dir"]}
+    raft_dir = str(folder / "raft")
+    paths = {"database": "/none", "config_file": str(folder / "config.yaml")}
+    # What is in the file is known although the database is not there.
+    result = preflight(run_module, paths, folder, compare=False, raft_dir=raft_dir)["data"]
+    assert "/none does not exist" in result["msg"]
+    owner = {"probe_host": "127.0.0.1", "addresses": {"pi-1": "10.77.0.11"}, "raft_dir": raft_dir}
     return list(daemon_findings({"pi-1": result}, env or {}, owner))
 
 

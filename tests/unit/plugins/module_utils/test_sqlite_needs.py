@@ -118,14 +118,22 @@ def test_s3_no_module_ends_in_a_traceback(run_module, database, tmp_path, case, 
         assert "copy.db:" not in result["msg"], "the copy is ours; the owner knows the database"
 
 
+def preflight_host(run_module, folder: Path, path: Path) -> dict[str, Any]:
+    """What pre-flight reads of this database, once: a comparison with other Pis is not what this is about."""
+    given = {"paths": {"data_dir": str(folder), "database": str(path)}, "unit": "none.service", "ports": []}
+    result: dict[str, Any] = run_module(
+        "preflight_host", {**given, "address": "127.0.0.1", "urls": [], "compare": False}
+    )
+    return result
+
+
 @pytest.mark.parametrize("wal", [True, False])
 @pytest.mark.parametrize("case", CASES)
 def test_s3_what_preflight_passes_can_be_backed_up_and_restored(run_module, tmp_path, case, wal):
     path = make(tmp_path / "pi-controller.db", wal=wal)
     with session(path) as connection:
         CASES[case][0](connection)
-    paths = {"data_dir": str(tmp_path), "database": str(path)}
-    seen = run_module("preflight_host", {"paths": paths, "unit": "none.service", "ports": [], "address": "127.0.0.1"})
+    seen = preflight_host(run_module, tmp_path, path)
     taken = run_module("sqlite_backup", {"path": str(path), "dest": str(tmp_path / "copy.db")})
     assert bool(taken.get("failed")) is (seen["database"]["integrity"] != "ok"), taken
     if not taken.get("failed"):
@@ -216,8 +224,7 @@ def test_s1_preflight_says_how_long_writes_will_wait():
 @pytest.mark.parametrize("wal", [True, False])
 def test_s1_preflight_measures_the_wait_in_this_journal_mode(run_module, tmp_path, wal):
     path = make(tmp_path / "pi-controller.db", wal=wal)
-    paths = {"data_dir": str(tmp_path), "database": str(path)}
-    result = run_module("preflight_host", {"paths": paths, "unit": "none.service", "ports": [], "address": "127.0.0.1"})
+    result = preflight_host(run_module, tmp_path, path)
     seen = result["database"]
     assert seen["integrity"] == "ok"
     assert (seen["writes_waited"] is None) is wal
@@ -227,7 +234,6 @@ def test_s1_preflight_measures_the_wait_in_this_journal_mode(run_module, tmp_pat
 
 def test_s3_preflight_names_the_table_of_a_database_it_cannot_read(run_module, database, tmp_path):
     path = database(CASES["a newer table option"][0])
-    paths = {"data_dir": str(tmp_path), "database": str(path)}
-    result = run_module("preflight_host", {"paths": paths, "unit": "none.service", "ports": [], "address": "127.0.0.1"})
+    result = preflight_host(run_module, tmp_path, path)
     assert result["database"]["needs"][0]["table"] == "t"
     assert result["database"]["integrity"] != "ok"

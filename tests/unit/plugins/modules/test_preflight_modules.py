@@ -17,6 +17,7 @@ from preflight_world import healthy, owner, settings
 
 api = import_plugin("module_utils._kube.api")
 process_facts = import_plugin("module_utils._core.unit_process")
+read_host = import_plugin("module_utils._preflight.read_host")
 proxy = import_plugin("module_utils._kube.proxy")
 filters = {
     name: import_plugin(f"filter.{name}").FilterModule().filters()[name]
@@ -40,7 +41,7 @@ def bin_folder(tmp_path: Path, monkeypatch) -> Path:
 
     monkeypatch.setattr(module.AnsibleModule, "get_bin_path", found)
     monkeypatch.setattr(
-        module, "ProxyLook", lambda: lambda: proxy.ProxyRules("nftables", frozenset({"10.77.0.11:8080"}))
+        read_host, "ProxyLook", lambda: lambda: proxy.ProxyRules("nftables", frozenset({"10.77.0.11:8080"}))
     )
     return folder
 
@@ -75,6 +76,8 @@ def look(run_module, pi: Path, **options):
         "unit": "pi-controller.service",
         "ports": [],
         "address": "127.0.0.1",
+        "urls": [],
+        "pause": 0,
         **options,
     }
     before = sorted(pi.rglob("*"))
@@ -157,12 +160,11 @@ def proc(folder: Path, environ: bytes, cmdline: bytes = b"/usr/bin/pi-controller
 
 
 def test_values_of_the_environment_stay_where_they_are(run_module, pi, bin_folder, monkeypatch, tmp_path):
-    module = import_plugin("modules.preflight_host")
     command(bin_folder, "systemctl", "LoadState=loaded\nMainPID=198")
     kernel = proc(tmp_path, b"PI_CONTROLLER_AUTH_TOKEN=s3cret\0")
-    monkeypatch.setattr(module, "process", lambda pid: process_facts.process(pid, kernel))
+    monkeypatch.setattr(read_host, "process", lambda pid: process_facts.process(pid, kernel))
     monkeypatch.setattr(
-        module, "environment_value", lambda pid, name: "pi-7" if name == module.settings.NODE_ID else None
+        read_host, "environment_value", lambda pid, name: "pi-7" if name == read_host.settings.NODE_ID else None
     )
     result = look(run_module, pi)
 

@@ -1,0 +1,169 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reads what pre-flight needs to know of the Pi that it runs on. Judges nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sqlite3
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from .._core.failures import MigrationError
+from .._core.mounts import command_line, forgetful_root
+from .._core.mounts import read as read_mounts
+from .._core.paths import describe, nearest_existing, size_of
+from .._core.procfs import (
+    environment_value,
+    listeners,
+    memory_available,
+    memory_of,
+)
+from .._core.systemd import parse_show, show_command, unit_name, unread_drop_ins
+from .._core.unit_install import DEPENDENCIES, ETC
+from .._core.unit_process import process, relative_settings, runtime_limit
+from .._core.write_speed import write_speed
+from .._daemon.drivers import settings
+from .._kube.eviction import evictions
+from .._kube.images import full_name, names
+from .._kube.proxy_look import ProxyLook
+from .._sqlite.copies import isolated
+from .._sqlite.database import check_integrity, in_wal_mode, pages
+from .._sqlite.digest import content_of
+from .._sqlite.needs import needs
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+# Seconds to wait for a database that is locked.
+BUSY_TIMEOUT = 10.0
+TOOLS = ("systemctl", "nft")
+# What an earlier run, or one that is going on, has left copies in.
+HELD = ("backup_path", "pod_data_dir")
+# K3s brings its own; elsewhere it is containerd's.
+RUNTIMES = (("k3s", "ctr"), ("ctr",))
+
+
+class HostReading:
+    """Everything about the Pi itself; each method reads one thing."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.params: dict[str, Any] = module.params
+        self.paths: dict[str, str] = {name: str(path) for name, path in module.params["paths"].items()}
+
+    @cached_property
+    def shown(self) -> dict[str, Any]:
+        """The unit as systemd has it; empty values without systemd."""
+        systemctl = self.module.get_bin_path("systemctl")
+        return parse_show(self.output(show_command(systemctl, self.params["unit"]))[1] if systemctl else "")
+
+    def output(self, command: list[str]) -> tuple[int, str]:
+        """Exit status and output. Raises OSError where it cannot be started: `run_command` would end the module, with all its parts."""
+        code, text, _err = self.module.run_command(command, handle_exceptions=False)
+        return code, text
+
+    def unit(self) -> dict[str, Any]:
+        unit = self.shown
+        name = unit["id"] or unit_name(self.params["unit"])
+        links = [ETC / f"{other}{kind}" / name for other in unit["started_by"] for kind in DEPENDENCIES]
+        undoable = {path.parent.stem for path in links if path.is_symlink()}
+        return {
+            **unit,
+            "id": name,
+            "started_by": [other for other in unit["started_by"] if other not in undoable],
+            "unread_drop_ins": unread_drop_ins(name, unit["drop_ins"]),
+            "memory": memory_of(unit["pid"]) if unit["pid"] else None,
+            "process": {**process(unit["pid"]), "relative_settings": relative_settings(self.config())}
+            if unit["pid"]
+            else None,
+            "runtime_open_files_limit": runtime_limit(),
+        }
+
+    def config(self) -> str:
+        try:
+            return Path(self.paths["config_file"]).read_text(encoding="utf-8", errors="replace")
+        except (KeyError, OSError):
+            return ""
+
+    def node_id(self, pid: int) -> Optional[str]:
+        """The Raft ID: from the daemon's environment, else from its configuration file."""
+        given = environment_value(pid, settings.NODE_ID) if pid else None
+        return given or settings.node_id_in(self.config())
+
+    def database(self) -> dict[str, Any]:
+        path, busy, began = Path(self.paths["database"]), BUSY_TIMEOUT, time.monotonic()
+        seen: dict[str, Any] = {"integrity": "ok", "needs": [], "sqlite": sqlite3.sqlite_version}
+        try:
+            seen["needs"] = needs(path, busy)
+            with isolated(path, busy) as (connection, waited):
+                # In WAL mode no write waits for a reader, and it is not looked at how long the others would.
+                seen["writes_waited"] = None if in_wal_mode(connection) else round(waited, 3)
+                count = pages(connection)
+                seen["bytes"] = count["page_count"] * count["page_size"]
+                check_integrity(connection, path)
+                read = time.monotonic()
+                content_of(connection)
+                seen["digest_seconds"] = round(time.monotonic() - read, 3)
+        except (MigrationError, OSError) as error:
+            seen["integrity"] = str(error)
+        return {**seen, "seconds": round(time.monotonic() - began, 3)}
+
+    def has_address(self) -> bool:
+        """Only an own address can be bound; no packet is sent."""
+        try:
+            found = socket.getaddrinfo(self.params["address"], 0, type=socket.SOCK_STREAM)
+        except OSError:
+            return False
+        for family, kind, protocol, _name, address in found:
+            with socket.socket(family, kind, protocol) as one:
+                try:
+                    one.bind(address)
+                except OSError:
+                    continue
+                return True
+        return False
+
+    def image_present(self) -> Optional[bool]:
+        if not self.params["image"]:
+            return None
+        for program, *words in RUNTIMES:
+            binary = self.module.get_bin_path(program)
+            if binary:
+                code, text = self.output([binary, *words, "--namespace=k8s.io", "images", "list", "--quiet"])
+                if code == 0:
+                    return not names(self.params["image"]).isdisjoint(full_name(line) for line in text.split())
+        return None
+
+    def kube_proxy(self) -> dict[str, Any]:
+        rules = ProxyLook()()
+        return {"mode": rules.mode, "unreadable": rules.unreadable}
+
+    def read(self, found: dict[str, Any]) -> None:
+        """Put all of it into `found`, or nothing. Raises MigrationError and OSError."""
+        unit, mounts = self.unit(), read_mounts()
+        found |= {
+            "privileged": os.geteuid() == 0,
+            "python": platform.python_version(),
+            "paths": {name: describe(path, mounts) for name, path in self.paths.items()},
+            "forgetful_root": forgetful_root(mounts, command_line()),
+            "state_bytes": size_of(self.paths["data_dir"]),
+            "held_bytes": {name: size_of(self.paths[name]) for name in HELD if name in self.paths},
+            "unit": unit,
+            "node_id": self.node_id(unit["pid"]),
+            "listeners": [listener.as_dict() for listener in listeners(set(self.params["ports"]), unit["id"])],
+            "database": self.database(),
+            "write_speed": write_speed(Path(nearest_existing(self.paths.get("pod_data_dir", "/var/lib")))),
+            "memory_available": memory_available(),
+            "has_address": self.has_address(),
+            "missing_tools": [tool for tool in TOOLS if not self.module.get_bin_path(tool)],
+            "image_present": self.image_present(),
+            "kube_proxy": self.kube_proxy(),
+            "evictions": evictions(),
+        }
