@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import heapq
 import itertools
 import sqlite3
 import time
@@ -94,11 +95,25 @@ def _hashes_of(
         kept = [number for number, column in enumerate(table.columns) if f"{name}.{column}".lower() not in volatile]
         rows = (row for batch in batches(connection, table, exclude) for row in batch)
         with contextlib.closing(rows):
-            found[name] = {
+            found[name] = _smallest(
                 hashlib.sha256(ascii([row[number] for number in kept]).encode()).hexdigest()[:_SHORT]
                 for row in itertools.islice(rows, limit)
-            }
+            )
     return found
+
+
+def _smallest(hashes: Iterable[str]) -> set[str]:
+    """Those that may be compared, and one more, so that `_both` sees that there are more: all of a large table would fill a Pi's memory."""
+    kept: set[str] = set()
+    largest: str | None = None
+    for value in hashes:
+        if largest is not None and value > largest:
+            continue
+        kept.add(value)
+        if len(kept) > 2 * KEEP:
+            kept = set(heapq.nsmallest(KEEP + 1, kept))
+            largest = max(kept)
+    return set(heapq.nsmallest(KEEP + 1, kept))
 
 
 def _both(first: set[str], second: set[str]) -> dict[str, Any]:

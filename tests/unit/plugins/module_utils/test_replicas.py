@@ -101,6 +101,34 @@ def test_d2_of_a_large_table_the_same_rows_are_compared(tmp_path: Path, monkeypa
     assert only_in(one, read(database(tmp_path / "c.db", [])))["nodes"] == 50
 
 
+@pytest.mark.parametrize("written", [True, False])
+@pytest.mark.parametrize("count", [30, 43, 49, 50, 51, 100, 101, 102, 400])
+def test_d2_a_large_table_is_read_as_if_all_of_it_were_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, written: bool
+) -> None:
+    """What is dropped while rows are read changes nothing of what is compared."""
+    rows = [(number, f"n{number}", "", "") for number in range(count)]
+
+    def found(name: str) -> dict[str, Any]:
+        path = database(tmp_path / name, rows)
+
+        def write() -> None:
+            with closing(sqlite3.connect(path)) as connection:
+                connection.execute("UPDATE nodes SET name = name || '!' WHERE id % 7 = 0")
+                connection.execute("DELETE FROM nodes WHERE id % 11 = 0")
+                connection.commit()
+
+        both: dict[str, Any] = read(path, write if written else lambda: None)["nodes"]
+        return both
+
+    monkeypatch.setattr(replicas, "KEEP", 50)
+    limited = found("limited.db")
+    monkeypatch.setattr(replicas, "_smallest", set)
+    assert limited == found("whole.db")
+    assert bool(limited["unsteady"]) is written
+    assert len(limited["rows"]) <= 50
+
+
 def test_d2_parallel_is_refused_and_rolling_named(tmp_path: Path) -> None:
     data = {
         "pi-1": {**SAME, "tables": read(database(tmp_path / "a.db", [(1, "n", "", "")]))},

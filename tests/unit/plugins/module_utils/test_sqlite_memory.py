@@ -28,7 +28,7 @@ _MEASURED = """
 import sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[1] + "/.collections"]
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite import copies, digest
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite import copies, digest, replicas
 
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -43,6 +43,10 @@ elif work == "backup":
     def inspect(copy):
         digest.content_of(copy)
     copies.write_standalone(path, path.with_name("copy.db"), 0o600, 5, inspect)
+elif work == "looks":
+    looks = replicas.TwoLooks(path, [], [], 5)
+    looks.first()
+    assert looks.second(0)["large"]["rows"]
 elif work == "compare":
     with copies.isolated(path, 5) as (one, _waited), copies.isolated(path, 5) as (other, _waited):
         assert digest.compare(one, other)["large"]["changed"] == 0
@@ -69,7 +73,7 @@ NEEDS_BLOBS = pytest.mark.skipif(sys.version_info < (3, 11), reason="values are 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("work", ["digest", "backup", "compare"])
+@pytest.mark.parametrize("work", ["digest", "backup", "compare", "looks"])
 @pytest.mark.parametrize("declared", [KEYED, UNKEYED])
 @pytest.mark.parametrize("value", ["randomblob(1048576)", "hex(randomblob(524288))"])
 def test_p10_forty_values_of_a_mebibyte_take_little_memory(tmp_path, work, declared, value):
@@ -91,6 +95,17 @@ def test_m5_a_value_of_256_mib_takes_no_more_memory_than_a_small_one(tmp_path, w
 def test_p10_a_text_of_64_mib_takes_no_more_memory_than_a_small_one(tmp_path):
     path = large(tmp_path / "large.db", KEYED, "hex(zeroblob(33554432))")
     assert used_mib("digest", path) < BAR_MIB
+
+
+@pytest.mark.slow
+def test_p10_many_rows_that_are_looked_at_twice_take_little_memory(tmp_path):
+    """All of their hashes would take some 80 MiB."""
+    path = large(tmp_path / "large.db", KEYED)
+    with session(path) as connection:
+        connection.execute(
+            "INSERT INTO large WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 250000) SELECT i, 'v' || i FROM n"
+        )
+    assert used_mib("looks", path) < BAR_MIB
 
 
 @pytest.mark.slow
