@@ -79,7 +79,11 @@ def test_the_pi_is_read_between_the_looks_and_the_cluster_last(run_module, given
     order: list[str] = []
 
     def noted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *arguments: (order.append(name), call(*arguments))[1]
+        def called(*arguments: Any) -> Any:
+            order.append(name)
+            return call(*arguments)
+
+        return called
 
     monkeypatch.setattr(read_data.TwoLooks, "first", noted("first", read_data.TwoLooks.first))
     monkeypatch.setattr(read_data.TwoLooks, "second", noted("second", read_data.TwoLooks.second))
@@ -222,7 +226,7 @@ def test_the_role_hands_each_part_to_the_judge(keep, tmp_path: Path, ansible_pla
         (tmp_path / "host_vars").mkdir(exist_ok=True)
         values = {"raft_migration_seen_host": result, "raft_migration_address": host}
         (tmp_path / f"host_vars/{host}.yml").write_text(yaml.safe_dump(values))
-    empty = {f"raft_migration_{name}": {} for name in ("journal_read", "seen_ports", "seen_kubernetes")}
+    empty: dict[str, Any] = {f"raft_migration_{name}": {} for name in ("journal_read", "seen_ports", "seen_kubernetes")}
     variables = {**empty, "raft_migration_peers": list(seen)}
     wanted = "{{ [raft_migration_preflight_seen, raft_migration_preflight_peers] | to_json }}"
     play = {

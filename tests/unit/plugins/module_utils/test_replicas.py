@@ -83,7 +83,8 @@ def test_d2_a_replica_that_lags_is_not_accused(tmp_path: Path) -> None:
 def test_d2_what_is_read_in_the_pause_counts_as_pause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: float, left: float
 ) -> None:
-    now, slept = [100.0], []
+    now = [100.0]
+    slept: list[float] = []
     monkeypatch.setattr(replicas.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(replicas.time, "sleep", slept.append)
     looks = TwoLooks(database(tmp_path / "a.db", [(1, "n", "", "")]), [], [], 1.0)
@@ -169,7 +170,7 @@ def test_d9_only_digests_leave_the_pi(tmp_path: Path, run_module: Callable[..., 
     path = database(tmp_path / "a.db", [(1, "planted-secret", "", "")])
     (tmp_path / "ca").mkdir()
     (tmp_path / "ca" / "key.pem").write_text("planted-secret")
-    given = {"paths": {"database": str(path)}, "data_dir": tmp_path, "ca_dir": str(tmp_path / "ca")}
+    given: Any = {"paths": {"database": str(path)}, "data_dir": tmp_path, "ca_dir": str(tmp_path / "ca")}
     result = preflight(run_module, **given)
     assert result["changed"] is False
     assert len(result["data"]["tables"]["nodes"]["rows"]) == 1
