@@ -55,6 +55,6 @@ options:
   hosts:
     description:
       - Addresses by the names that the hosts have in the inventory.
-      - RV(leader.host) is the one that the leader is on then. A leader that is on none of them is a failure.
+      - C(leader.host) of what is returned of the cluster is the one that the leader is on then. A leader that is on none of them is a failure.
     type: dict
 """
