@@ -232,8 +232,8 @@ data:
     tables:
       type: dict
       description:
-        - By table, C(rows) with the hashes of the rows seen, C(unsteady) with those seen in one look alone, and C(up_to), the largest
-          hash of a table that has too many rows to compare them all. Only where the rows could be read.
+        - By table, C(rows) with the hashes of the rows seen, C(unsteady) with those seen in one look alone, each one text of 16 characters
+          a row, and C(up_to), the largest hash of a table that has too many rows to compare them all. Only where the rows could be read.
     first_rows: {type: dict, description: By table the hashes of its first rows; with O(compare=false).}
     ca: {type: str, description: A digest of the CA folder; null where there is none.}
     program: {type: str, description: SHA-256 of the program that the unit runs; null where it does not run.}

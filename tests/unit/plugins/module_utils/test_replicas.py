@@ -90,7 +90,7 @@ def test_d2_what_is_read_in_the_pause_counts_as_pause(
     looks = TwoLooks(database(tmp_path / "a.db", [(1, "n", "", "")]), [], [], 1.0)
     looks.first()
     now[0] += taken
-    assert looks.second(2.0)["nodes"]["unsteady"] == []
+    assert looks.second(2.0)["nodes"]["unsteady"] == ""
     assert slept == [pytest.approx(left)]
 
 
@@ -127,7 +127,8 @@ def test_d2_a_large_table_is_read_as_if_all_of_it_were_kept(
     monkeypatch.setattr(replicas, "_smallest", set)
     assert limited == found("whole.db")
     assert bool(limited["unsteady"]) is written
-    assert len(limited["rows"]) <= 50
+    assert len(replicas.hashes_in(limited["rows"])) <= 50
+    assert isinstance(limited["rows"], str), "Ansible marks and copies each item of a list"
 
 
 def test_d2_parallel_is_refused_and_rolling_named(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_d9_only_digests_leave_the_pi(tmp_path: Path, run_module: Callable[..., 
     given: Any = {"paths": {"database": str(path)}, "data_dir": tmp_path, "ca_dir": str(tmp_path / "ca")}
     result = preflight(run_module, **given)
     assert result["changed"] is False
-    assert len(result["data"]["tables"]["nodes"]["rows"]) == 1
+    assert len(replicas.hashes_in(result["data"]["tables"]["nodes"]["rows"])) == 1
     assert "planted-secret" not in str({key: value for key, value in result.items() if key != "invocation"})
     (tmp_path / "ca" / "key.pem").write_text("another")
     assert preflight(run_module, **given)["data"]["ca"] != result["data"]["ca"]
