@@ -50,7 +50,9 @@ options:
     type: path
     required: true
   dest:
-    description: Folder for the copy of the snapshot; made with mode 0700, the files with 0600.
+    description:
+      - Folder for the snapshot; made with mode 0700. The state is a hard link to the daemon's own file, or a copy with mode 0600 on
+        another file system or mount.
     type: path
     required: true
   database:
@@ -172,7 +174,7 @@ from ..module_utils._gate.options import SINCE
 from ..module_utils._raft.carry import Carry
 from ..module_utils._raft.leader import LeaderSession, TimeLimits
 from ..module_utils._raft.state import settle
-from ..module_utils._sqlite.proof import digest_of
+from ..module_utils._sqlite.proof import digesting
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
@@ -191,11 +193,12 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
         clients_of({**params, "urls": params["from_urls"]}),
         lambda: since.left_of(seconds, "so a fence could outlast the lease that lifts it"),
     )
-    snapshot, sha256 = carry.take()
-    result.update(id=snapshot.id, state_size=snapshot.size, sha256=sha256)
-    result["index"] = carry.restore(session, sha256)
-    # Last: a write that was under way when the fence fell has landed by now, and shows.
-    result["digest"] = digest_of(Path(params["database"]), params["exclude_tables"])
+    snapshot = carry.take()
+    result.update(id=snapshot.id, state_size=snapshot.size)
+    with digesting(Path(params["database"]), params["exclude_tables"]) as digest:
+        result["index"], result["sha256"] = carry.restore(session, snapshot)
+        # Last: a write that was under way when the fence fell has landed by now, and shows.
+        result["digest"] = digest()
     carry.done("read")
 
 

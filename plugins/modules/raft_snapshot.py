@@ -54,6 +54,20 @@ options:
   dest:
     description: Folder for C(state.bin) and C(meta.json); made with mode 0700, the files with 0600.
     type: path
+  link:
+    description:
+      - Let C(state.bin) in O(dest) be a hard link to the daemon's own file, which takes no room as long as the daemon keeps that. It is
+        the daemon's in owner, mode and content, so nothing may be written to it. HashiCorp Raft never writes to a finished snapshot,
+        and what it removes stays in O(dest).
+      - On another file system or mount, and where there are no hard links, it is a copy.
+      - Not for the folder of a daemon that is not trusted, such as a pod's, which could change the file after it was verified.
+    type: bool
+    default: false
+  reuse:
+    description:
+      - Folder with a snapshot of this daemon that an earlier task has verified. If it is there and sound, O(dest) gets this one, and the
+        daemon is not asked for another.
+    type: path
   src:
     description: File with the state to restore. A C(meta.json) beside it is verified first.
     type: path
@@ -150,7 +164,7 @@ path:
   returned: when found
   type: str
 taken_by:
-  description: V(api) where the daemon was asked, V(folder) where the newest finished one was taken.
+  description: V(api) where the daemon was asked, V(folder) where the newest finished one was taken, V(reuse) where it is that of O(reuse).
   returned: when found
   type: str
 leader:
@@ -200,6 +214,8 @@ def define_module() -> AnsibleModule:
             "state": {"type": "str", "choices": ["present", "restored", "caught_up"], "default": "present"},
             "raft_dir": {"type": "path"},
             "dest": {"type": "path"},
+            "link": {"type": "bool", "default": False},
+            "reuse": {"type": "path"},
             "alone": {"type": "bool", "default": False},
             "src": {"type": "path"},
             "patience": {"type": "float", "default": 3},

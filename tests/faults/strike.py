@@ -297,8 +297,9 @@ def corrupt(pis: Pis, injection: Injection, migration: Migration) -> None:
     else:
         # Not what an earlier run has left, which nothing reads any more.
         began, deadline = max(injection.struck - 20, migration.began), time.monotonic() + 10
+        # By the change of the inode: the state can be a link to a snapshot that the daemon wrote a while ago. Then both are struck.
         while not any(
-            path.exists() and path.stat().st_mtime > began and flip(path) for path in map(folder.joinpath, fresh)
+            path.exists() and path.stat().st_ctime > began and flip(path) for path in map(folder.joinpath, fresh)
         ):
             if time.monotonic() > deadline:
                 injection.wrong = f"none of {', '.join(fresh)} came to be in {folder} within 10 s"

@@ -362,12 +362,12 @@ def test_what_a_killed_run_has_left_is_not_what_is_corrupted(three: Pis, monkeyp
     taken = left.with_name(".state.bin.part")
     left.parent.mkdir(parents=True)
     left.write_bytes(strike.ROW)
-    now = time.time()
-    os.utime(left, (now - 5, now - 5))
+    time.sleep(0.2)
+    began = time.time() - 0.1
     # As soon as it is looked for again, the run has begun to write its own.
     monkeypatch.setattr(time, "sleep", lambda _seconds: taken.exists() or taken.write_bytes(strike.ROW))
-    injection = Injection(Case("cutover", "corrupt", on="leader"), now - 1, "task")
-    strike.corrupt(parallel, injection, SimpleNamespace(began=now - 2))  # type: ignore[arg-type]
+    injection = Injection(Case("cutover", "corrupt", on="leader"), began, "task")
+    strike.corrupt(parallel, injection, SimpleNamespace(began=began))  # type: ignore[arg-type]
     assert injection.wrong == ""
     assert strike.ROW in left.read_bytes()
     assert strike.ROW not in taken.read_bytes()

@@ -103,7 +103,7 @@ def test_an_unreadable_state_is_not_a_silent_daemon(cluster, monkeypatch, tmp_pa
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with state.open("rb") as file:
-        body = rest.State(file, cluster.urls[0])
+        body = rest.FileState(file, cluster.urls[0])
         monkeypatch.setattr(body, "_file", SimpleNamespace(name=file.name, read=worn))
         with pytest.raises(import_plugin("module_utils._core.failures").MigrationError) as caught:
             body.read(10)

@@ -65,6 +65,20 @@ class TakenSnapshot:
     path: str | None
 
 
+class State(Protocol):
+    """A state that is read while it is sent. What it raises ends the call, and the daemon never gets all of it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    def rewind(self) -> None:
+        """To the start, before it is sent the first time or again."""
+
+    def read(self, size: int = -1) -> bytes:
+        """The next part, empty at the end."""
+
+
 class Daemon(Protocol):
     """One daemon, asked at its own address. Every call raises MigrationError with what was asked of whom, and why it failed.
 
@@ -104,5 +118,5 @@ class Daemon(Protocol):
     def snapshot(self, timeout: float | None = None) -> TakenSnapshot | None:
         """Have the node take a snapshot; None where nothing was written since the last one, which is as good."""
 
-    def restore(self, state: bytes | str | os.PathLike[str], timeout: float | None = None) -> None:
-        """Replace the state of the whole cluster: by these bytes, or by a file's, which is streamed."""
+    def restore(self, state: bytes | str | os.PathLike[str] | State, timeout: float | None = None) -> None:
+        """Replace the state of the whole cluster: by these bytes, or by a file's or another state's, which is streamed."""

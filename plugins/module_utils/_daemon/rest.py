@@ -29,7 +29,7 @@ from .._core.operator import LOOPBACK, OPERATOR_ADDRESS, further_addresses
 from .._core.text import one_line
 from .bearer import Token
 from .exchange import Deadline, Reply, exchange, open_socket
-from .interface import Unreadable
+from .interface import State, Unreadable
 from .json_text import parse_json
 from .tls import tls_context, tls_step
 
@@ -59,12 +59,15 @@ def is_local(host: str) -> bool:
         return bool(probe.getsockname()[0] == address[0])
 
 
-class State:
+class FileState:
     """A file on its way to a daemon: an error of the file must not pass for one of the connection."""
 
     def __init__(self, file: BinaryIO, url: str) -> None:
         self._file, self._url = file, url
         self.size = os.fstat(file.fileno()).st_size
+
+    def rewind(self) -> None:
+        self._file.seek(0)
 
     def read(self, size: int = -1) -> bytes:
         try:
@@ -144,7 +147,7 @@ class RestDaemon:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | bytes | BinaryIO | None = None,
+        body: Mapping[str, Any] | bytes | State | None = None,
         timeout: float | None = None,
     ) -> Any:
         deadline = Deadline(timeout or self.timeout)
@@ -227,8 +230,8 @@ class RestDaemon:
         elif body is not None:
             if not isinstance(body, bytes):
                 # It may have been sent before, and refused.
-                body.seek(0)
-            payload = body if isinstance(body, bytes) else State(body, self.url)
+                body.rewind()
+            payload = body
             headers["Content-Type"] = "application/octet-stream"
             # The length goes first, so that a file is streamed and not sent in chunks of unknown number.
             headers["Content-Length"] = str(len(payload) if isinstance(payload, bytes) else payload.size)

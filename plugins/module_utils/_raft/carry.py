@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from .._core.durable import sha256_of
 from .._core.failures import MigrationError
 from .._daemon.interface import Daemon
 from . import snapshots
@@ -40,8 +39,8 @@ class Carry:
         in_time()
         self.done("fenced")
 
-    def take(self) -> tuple[snapshots.Snapshot, str]:
-        """The newest state of the daemon on this host, copied to `dest`, and its SHA-256."""
+    def take(self) -> snapshots.Snapshot:
+        """The newest state of the daemon on this host."""
         snapshot, _taken_by = take(self.client, self.raft_dir, self.timeout)
         if snapshot is None:
             raise MigrationError(
@@ -50,24 +49,19 @@ class Carry:
                 wanted="a snapshot",
                 next_step="read the daemon's log",
             )
-        sha256 = snapshots.copy(snapshot, self.dest)
         self.done("taken")
-        return snapshot, sha256
+        return snapshot
 
-    def restore(self, session: LeaderSession, sha256: str) -> int:
-        """Bring the copy, if it is what was copied, into the other cluster; returns the index of its leader."""
-        state = self.dest / snapshots.STATE
-        seen = sha256_of(state)
-        if seen != sha256:
-            raise MigrationError(
-                f"{state} is no longer what was copied there",
-                seen=seen,
-                wanted=sha256,
-                next_step="check the storage, then take another snapshot",
-            )
-        # It was at rest before writes began to wait. A member that is gone since then may be away for long, and the old
-        # cluster would serve meanwhile.
-        settle(session, self.timeout / 3)
-        index = restore(session, state, self.timeout)
+    def restore(self, session: LeaderSession, snapshot: snapshots.Snapshot) -> tuple[int, str]:
+        """Bring it into the other cluster, and keep it in `dest`; returns the index of the other leader and the state's SHA-256.
+
+        It is read once, while it is sent: a state that is not the one that was written never arrives as a whole.
+        """
+        with snapshots.placed(snapshot, self.dest) as state:
+            # It was at rest before writes began to wait. A member that is gone since then may be away for long, and the old
+            # cluster would serve meanwhile.
+            settle(session, self.timeout / 3)
+            index = restore(session, state, self.timeout)
+            sha256 = state.verified()
         self.done("restored")
-        return index
+        return index, sha256

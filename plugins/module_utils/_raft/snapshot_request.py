@@ -28,12 +28,15 @@ class SnapshotRequest:
         self.result = result
 
     def present(self) -> None:
-        asks = self._daemon_takes_snapshots()
-        taken_by = "api" if asks else "folder"
-        if asks and not self.check_mode:
+        reused = self._reused()
+        asks = reused is None and self._daemon_takes_snapshots()
+        snapshot, taken_by = reused, "reuse"
+        if reused is not None:
+            pass
+        elif asks and not self.check_mode:
             snapshot, taken_by = take(clients_of(self.wanted)[0], self.wanted["raft_dir"], self.wanted["wait_timeout"])
         else:
-            snapshot = newest(self.wanted["raft_dir"])
+            snapshot, taken_by = newest(self.wanted["raft_dir"]), "api" if asks else "folder"
         if snapshot is None:
             self._none_yet(would_ask=asks)
             return
@@ -58,19 +61,40 @@ class SnapshotRequest:
         if same or self.check_mode:
             self.result["sha256"] = snapshots.verify(snapshot)
         else:
-            self.result["sha256"] = snapshots.copy(snapshot, dest)
+            self.result["sha256"] = snapshots.copy(snapshot, dest, link=self.wanted["link"])
         self.result["crc_ok"] = True
         # In check mode the daemon was not asked, and would have been.
         self.result["changed"] = not same or (asks and self.check_mode)
         self._diff({"id": before.id if before else None}, {"id": snapshot.id})
 
+    def _reused(self) -> snapshots.Snapshot | None:
+        """The snapshot in `reuse`, if it is a sound one."""
+        if not self.wanted["reuse"]:
+            return None
+        folder = Path(self.wanted["reuse"])
+        try:
+            found = snapshots.read_snapshot(folder)
+            snapshots.verify(found)
+        except MigrationError as error:
+            if folder.exists():
+                self.result["warnings"] = [f"another snapshot was taken, as the one in {folder} is not sound: {error}"]
+            return None
+        return found
+
     def restored(self) -> None:
         src = Path(self.wanted["src"])
         _check_file(src)
         if (src.parent / snapshots.META).exists() and src.name == snapshots.STATE:
-            snapshots.verify(snapshots.read_snapshot(src.parent))
+            with snapshots.opened(snapshots.read_snapshot(src.parent)) as state:
+                # Now, so that nothing is asked for a damaged one; and once more while it is sent.
+                state.verified()
+                self._restored(src, state)
+        else:
+            self._restored(src, src)
+
+    def _restored(self, src: Path, state: Path | snapshots.CheckedState) -> None:
         if self.wanted["alone"]:
-            self._restored_alone(src)
+            self._restored_alone(src, state)
             return
         limits = TimeLimits(leader=self.wanted["wait_leader"])
         session = LeaderSession(clients_of(self.wanted), limits, dry_run=self.check_mode)
@@ -84,7 +108,7 @@ class SnapshotRequest:
         self.result.update(changed=True, leader=session.leader.as_dict(), index=before, elapsed=0.0)
         if not self.check_mode:
             settle(session, self.wanted["wait_timeout"])
-            self.result["index"] = restore(session, src, self.wanted["wait_timeout"])
+            self.result["index"] = restore(session, state, self.wanted["wait_timeout"])
             self.result["elapsed"] = round(time.monotonic() - began, 3)
         self._diff({"state": f"as of index {before}"}, {"state": f"of {src}"})
 
@@ -96,7 +120,7 @@ class SnapshotRequest:
         self.result.update(changed=bool(behind), leader=session.leader.as_dict(), behind=behind)
         self._diff({"behind": behind}, {"behind": []})
 
-    def _restored_alone(self, src: Path) -> None:
+    def _restored_alone(self, src: Path, state: Path | snapshots.CheckedState) -> None:
         client = clients_of(self.wanted)[0]
         status = client.status()
         if not status.is_leader or "restore" not in client.capabilities():
@@ -110,7 +134,7 @@ class SnapshotRequest:
         self.result.update(changed=True, index=status.commit_index, elapsed=0.0)
         if not self.check_mode:
             began = time.monotonic()
-            client.restore(src, timeout=self.wanted["wait_timeout"])
+            client.restore(state, timeout=self.wanted["wait_timeout"])
             self.result.update(index=client.status().commit_index, elapsed=round(time.monotonic() - began, 3))
         self._diff({"state": f"as of index {status.commit_index}"}, {"state": f"of {src}"})
 

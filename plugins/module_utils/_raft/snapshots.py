@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Callable
+from typing import Any, BinaryIO
 
 from .._core.durable import fsync, private_folder
 from .._core.failures import MigrationError
 from .._core.modules import AGAIN
-from .._core.safe_open import open_file, read_bytes
+from .._core.safe_open import folder, open_file, read_bytes
 from .._daemon.interface import Member
 from .crc64 import check_of
 
@@ -35,6 +38,9 @@ _META_LIMIT = 1 << 20
 # reading takes seconds, and some file systems say only later what a file takes.
 _LARGE, _SPARSE = 1 << 30, 100
 _SPARE_BYTES = 16 << 20
+# Of a file system or mount that is another one, of one without hard links, of a file with as many names as there may be, and of one that
+# has no name any more.
+_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOENT}
 
 
 class UnreadableSnapshot(MigrationError):
@@ -122,34 +128,100 @@ def list_snapshots(raft_dir: Path) -> list[Snapshot]:
 
 def verify(snapshot: Snapshot) -> str:
     """Read the state once, compare it with what `meta.json` says of it, and return its SHA-256."""
-    return _verified(snapshot, len)
+    with opened(snapshot) as state:
+        return state.verified()
 
 
-def copy(snapshot: Snapshot, dest: Path) -> str:
-    """Copy state and meta to `dest`, verified on the way and safe on disk when this returns the SHA-256.
+def copy(snapshot: Snapshot, dest: Path, *, link: bool = False) -> str:
+    """Place state and meta in `dest`, verified on the way and safe on disk when this returns the SHA-256. For `link` see `placed`."""
+    with _placing(snapshot, dest) as (source, part):
+        state = CheckedState(source, snapshot)
+        with _writing(snapshot, dest):
+            if not (link and _linked(source, part)):
+                _check_space(dest, snapshot)
+                with _create(part) as target:
+                    while chunk := state.read():
+                        target.write(chunk)
+                    _sync(target)
+        return state.verified()
 
-    The files get their names only when they are complete: what is in `dest` under these names was verified.
+
+@contextlib.contextmanager
+def placed(snapshot: Snapshot, dest: Path) -> Iterator[CheckedState]:
+    """The state, which is placed in `dest` with its meta once the body is over and all of it was read and verified.
+
+    Where the file system can, it is the daemon's own file under a second name, which takes neither room nor time: Raft never writes to
+    a finished snapshot, and what it removes stays here. Elsewhere it is a copy.
     """
+    with _placing(snapshot, dest) as (source, part):
+        with _writing(snapshot, dest):
+            if not _linked(source, part):
+                _check_space(dest, snapshot)
+                with _create(part) as target:
+                    shutil.copyfileobj(source, target, _CHUNK)
+                    _sync(target)
+        with opened(snapshot, part) as state:
+            yield state
+            state.verified()
+
+
+@contextlib.contextmanager
+def _placing(snapshot: Snapshot, dest: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """The open state, and where to put it. The files get their names only when the body ends well: what is in `dest` under these names
+    was verified."""
     # Read now: Raft may reap this snapshot while we copy, the open state file survives that and this would not.
     meta = _meta_of(snapshot)
-    try:
+    parts = {name: dest / f".{name}.part" for name in (STATE, META)}
+    with _writing(snapshot, dest):
         private_folder(dest)
-        _check_space(dest, snapshot)
-        parts = {name: dest / f".{name}.part" for name in (STATE, META)}
+    with _reading(snapshot) as source:
         try:
-            with _create(parts[STATE]) as target:
-                digest = _verified(snapshot, target.write)
-                _sync(target)
-            with _create(parts[META]) as target:
-                target.write(meta)
-                _sync(target)
-            for name, part in parts.items():
-                part.replace(dest / name)
+            with _writing(snapshot, dest):
+                # What a killed run has left may be a link, and is not to be written to.
+                _remove(parts.values())
+                with _create(parts[META]) as target:
+                    target.write(meta)
+                    _sync(target)
+            yield source, parts[STATE]
+            with _writing(snapshot, dest):
+                for name, part in parts.items():
+                    part.replace(dest / name)
+                for folder in (dest, dest.parent):
+                    fsync(folder)
         finally:
-            for part in parts.values():
-                part.unlink(missing_ok=True)
-        for folder in (dest, dest.parent):
-            fsync(folder)
+            with contextlib.suppress(OSError):
+                _remove(parts.values())
+
+
+def _remove(parts: Iterable[Path]) -> None:
+    for part in parts:
+        part.unlink(missing_ok=True)
+
+
+def _linked(source: BinaryIO, path: Path) -> bool:
+    """Whether the open file could be given this name as well: not on another file system or mount, and not once it has no name left."""
+    with folder(path.parent) as parent:
+        try:
+            # The file that is open, whatever its name leads to by now. With `src_dir_fd` Python follows this link of /proc's.
+            os.link(
+                f"/proc/self/fd/{source.fileno()}",
+                path.name,
+                src_dir_fd=parent,
+                dst_dir_fd=parent,
+                follow_symlinks=True,
+            )
+        except OSError as error:
+            if error.errno in _NO_LINK:
+                return False
+            raise
+    os.fsync(source.fileno())
+    return True
+
+
+@contextlib.contextmanager
+def _writing(snapshot: Snapshot, dest: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise MigrationError(
             f"cannot copy snapshot {snapshot.id} to {dest} ({error})",
@@ -157,7 +229,90 @@ def copy(snapshot: Snapshot, dest: Path) -> str:
             wanted=f"{STATE} and {META} of {snapshot.id} in {dest}",
             next_step="free space or correct the permissions there, then run the same command again",
         ) from error
-    return digest
+
+
+@contextlib.contextmanager
+def _reading(snapshot: Snapshot, path: Path | None = None) -> Iterator[BinaryIO]:
+    try:
+        source = open_state(snapshot, path)
+    except OSError as error:
+        raise _unreadable(path or snapshot.state, snapshot, error) from error
+    with source:
+        yield source
+
+
+@contextlib.contextmanager
+def opened(snapshot: Snapshot, path: Path | None = None) -> Iterator[CheckedState]:
+    """The state of this snapshot to be read, or that at `path`."""
+    with _reading(snapshot, path) as source:
+        yield CheckedState(source, snapshot, path)
+
+
+class CheckedState:
+    """The state, read once from start to end: the last bytes are given only if all are what `meta.json` declares.
+
+    So whoever is sent it, with its length ahead of it, never has a whole state that is another one.
+    """
+
+    def __init__(self, source: BinaryIO, snapshot: Snapshot, path: Path | None = None) -> None:
+        self._source, self._snapshot, self._path = source, snapshot, path or snapshot.state
+        self._start()
+
+    @property
+    def size(self) -> int:
+        return self._snapshot.size
+
+    def rewind(self) -> None:
+        """To the start: what has been read is read and checked again."""
+        self._source.seek(0)
+        self._start()
+
+    def _start(self) -> None:
+        self._digest, self._check = hashlib.sha256(), check_of(self._snapshot.crc)
+        self._left, self._sha256 = self._snapshot.size, ""
+
+    def read(self, size: int = -1) -> bytes:
+        """The next part, empty at the end."""
+        if self._sha256:
+            return b""
+        chunk = self._part(min(size if size > 0 else _CHUNK, _CHUNK, self._left))
+        self._digest.update(chunk)
+        self._check.update(chunk)
+        self._left -= len(chunk)
+        if not chunk or not self._left:
+            self._prove()
+        return chunk
+
+    def verified(self) -> str:
+        """The SHA-256 of the state; reads what was not read yet."""
+        while self.read():
+            pass
+        return self._sha256
+
+    def _part(self, size: int) -> bytes:
+        try:
+            return self._source.read(size)
+        except OSError as error:
+            raise _unreadable(self._path, self._snapshot, error) from error
+
+    def _prove(self) -> None:
+        # One byte more than declared, so that a state that grows meanwhile is noticed, and read no further.
+        further = len(self._part(1))
+        wanted = {"size": self._snapshot.size, "crc": self._snapshot.crc.hex()}
+        sound = not self._left and not further and self._check.holds()
+        seen = {"size": self._snapshot.size - self._left + further, "crc": wanted["crc"] if sound else "another"}
+        if seen != wanted:
+            raise _unfit(f"{self._path} is not what {META} says: {seen}, wanted {wanted}", seen, wanted)
+        self._sha256 = self._digest.hexdigest()
+
+
+def _unreadable(path: Path, snapshot: Snapshot, error: OSError) -> MigrationError:
+    return MigrationError(
+        f"cannot read {path} ({error})",
+        seen=str(error),
+        wanted=f"{snapshot.size} bytes",
+        next_step="take another snapshot",
+    )
 
 
 def _check_space(dest: Path, snapshot: Snapshot) -> None:
@@ -172,52 +327,22 @@ def _check_space(dest: Path, snapshot: Snapshot) -> None:
         )
 
 
-def open_state(snapshot: Snapshot) -> BinaryIO:
-    """The state, open for reading: a regular file of the declared size. UnsafePath, OSError or MigrationError where it is not."""
-    source = os.fdopen(open_file(snapshot.state), "rb")
+def open_state(snapshot: Snapshot, path: Path | None = None) -> BinaryIO:
+    """The state, here or at `path`, open for reading: a regular file of the declared size. UnsafePath, OSError or MigrationError where it
+    is not."""
+    path = path or snapshot.state
+    source = os.fdopen(open_file(path), "rb")
     status = os.fstat(source.fileno())
     made_of_holes = status.st_size >= _LARGE and status.st_blocks * 512 * _SPARSE < status.st_size
     if status.st_size != snapshot.size or made_of_holes:
         source.close()
         raise _unfit(
-            f"{snapshot.state} has {status.st_size} bytes, {status.st_blocks * 512} of them on the disk,"
+            f"{path} has {status.st_size} bytes, {status.st_blocks * 512} of them on the disk,"
             f" and {META} declares {snapshot.size}",
             {"size": status.st_size, "on disk": status.st_blocks * 512},
             {"size": snapshot.size},
         )
     return source
-
-
-def _verified(snapshot: Snapshot, write: Callable[[bytes], Any]) -> str:
-    """Give all of the state to `write`, whose OSError passes, and return its SHA-256 if it is what META declares."""
-    digest, check, size = hashlib.sha256(), check_of(snapshot.crc), 0
-    for chunk in _chunks(snapshot):
-        digest.update(chunk)
-        check.update(chunk)
-        size += len(chunk)
-        write(chunk)
-    wanted = {"size": snapshot.size, "crc": snapshot.crc.hex()}
-    seen = {"size": size, "crc": snapshot.crc.hex() if check.holds() else "another"}
-    if seen != wanted:
-        raise _unfit(f"{snapshot.state} is not what {META} says: {seen}, wanted {wanted}", seen, wanted)
-    return digest.hexdigest()
-
-
-def _chunks(snapshot: Snapshot) -> Iterator[bytes]:
-    # One byte more than declared, so that a state that grows meanwhile is noticed, and read no further.
-    left = snapshot.size + 1
-    try:
-        with open_state(snapshot) as source:
-            while chunk := source.read(min(_CHUNK, left)):
-                left -= len(chunk)
-                yield chunk
-    except OSError as error:
-        raise MigrationError(
-            f"cannot read {snapshot.state} ({error})",
-            seen=str(error),
-            wanted=f"{snapshot.size} bytes",
-            next_step="take another snapshot",
-        ) from error
 
 
 def _unfit(message: str, seen: Any, wanted: Any) -> MigrationError:

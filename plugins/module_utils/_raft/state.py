@@ -14,7 +14,7 @@ from typing import Callable
 from .._core.failures import MigrationError
 from .._core.safe_open import held_inside
 from .._core.waiting import Waited, wait_until
-from .._daemon.interface import Daemon, TakenSnapshot
+from .._daemon.interface import Daemon, State, TakenSnapshot
 from . import snapshots
 from .cluster import MemberView
 from .leader import POLL, LeaderSession
@@ -155,7 +155,7 @@ def free(session: LeaderSession, patience: float, timeout: float) -> list[str]:
             )
 
 
-def restore(session: LeaderSession, src: Path, timeout: float) -> int:
+def restore(session: LeaderSession, src: Path | State, timeout: float) -> int:
     """Send a state to the leader of a cluster at rest and wait until every member, learners too, has applied it.
 
     Returns the leader's index.

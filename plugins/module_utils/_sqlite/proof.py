@@ -6,10 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
-from .database import SqliteError, reading
+from .database import SqliteError, opened, pragma, reading
 from .digest import content_of
 
 # Seconds for a database that is locked. Clients' writes are fenced off by now, so that the database is read as it is and
@@ -21,6 +25,57 @@ def digest_of(path: Path, exclude: Iterable[str]) -> str:
     """The digest of what a database holds now, as sqlite_info gives it."""
     with reading(path, BUSY_TIMEOUT) as connection:
         return content_of(connection, exclude).digest
+
+
+@contextlib.contextmanager
+def digesting(path: Path, exclude: Iterable[str]) -> Iterator[Callable[[], str]]:
+    """Read the database while the body does something else. The body calls what is yielded, once, for the digest of what it holds by then.
+
+    A process of its own reads, since digesting keeps Python from doing anything else. Its digest counts if no other connection has
+    committed since; otherwise, and where that process failed, the database is read now.
+    """
+    exclude = list(exclude)
+    asked, ask = os.pipe()
+    answered, answer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _read_aside(path, exclude, asked, answer, (ask, answered))
+    os.close(asked)
+    os.close(answer)
+
+    def digest() -> str:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(ask, b"?")
+        return os.read(answered, 1 << 10).decode() or digest_of(path, exclude)
+
+    try:
+        yield digest
+    finally:
+        os.close(ask)
+        os.close(answered)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _read_aside(path: Path, exclude: list[str], asked: int, answer: int, others: Iterable[int]) -> NoReturn:
+    """The other process: answers with the digest, or with nothing."""
+    try:
+        # As long as one of these is open here, no end is seen of what the first process does. And nobody waits for this one's output.
+        for descriptor in others:
+            os.close(descriptor)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nowhere, stream)
+        with opened(path, "mode=ro", BUSY_TIMEOUT) as connection:
+            before = pragma(connection, "data_version")
+            connection.execute("BEGIN")
+            digest = content_of(connection, exclude).digest
+            connection.execute("COMMIT")
+            if os.read(asked, 1) and pragma(connection, "data_version") == before:
+                os.write(answer, digest.encode())
+    finally:
+        # Whatever it was: the first process reads the database itself then, and meets it.
+        os._exit(0)
 
 
 def prove(paths: Iterable[Path], digest: str, exclude: Iterable[str]) -> None:

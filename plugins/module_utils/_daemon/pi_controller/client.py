@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from ..._core.failures import MigrationError
-from ..interface import NodeStatus, TakenSnapshot
-from ..rest import RestDaemon
+from ..interface import NodeStatus, State, TakenSnapshot
+from ..rest import FileState, RestDaemon
 from .answers import capabilities_answer, login_answer, parse_status, read_only_answer, snapshot_answer, status_answer
 
 LOGIN = "/api/v1/auth/login"
@@ -99,10 +99,10 @@ class PiController(RestDaemon):
                 return None
             raise
 
-    def restore(self, state: bytes | str | os.PathLike[str], timeout: float | None = None) -> None:
-        """Replace the state of the whole cluster: by these bytes, or by a file's, which is streamed."""
-        if isinstance(state, bytes):
+    def restore(self, state: bytes | str | os.PathLike[str] | State, timeout: float | None = None) -> None:
+        """Replace the state of the whole cluster: by these bytes, or by a file's or another state's, which is streamed."""
+        if isinstance(state, (str, os.PathLike)):
+            with Path(state).open("rb") as file:
+                self._call("POST", RESTORE, FileState(file, self.url), timeout=timeout)
+        else:
             self._call("POST", RESTORE, state, timeout=timeout)
-            return
-        with Path(state).open("rb") as file:
-            self._call("POST", RESTORE, file, timeout=timeout)

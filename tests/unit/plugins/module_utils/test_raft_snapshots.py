@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -154,3 +156,79 @@ def test_a_dest_that_cannot_be_written_is_named(raft_dir, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MigrationError, match="cannot copy"):
         snapshots.copy(found, tmp_path / "file")
+
+
+def test_a_link_keeps_what_the_daemon_removes(raft_dir, tmp_path):
+    (found,) = snapshots.list_snapshots(raft_dir)
+    dest = tmp_path / "dest"
+    assert snapshots.copy(found, dest, link=True) == REAL_SHA256
+    assert (dest / "state.bin").samefile(found.state)
+    shutil.rmtree(found.folder)
+    assert snapshots.verify(snapshots.read_snapshot(dest)) == REAL_SHA256
+
+
+@pytest.mark.parametrize("error", [errno.EXDEV, errno.EPERM, errno.EMLINK], ids=["mount", "no links", "too many"])
+def test_where_there_can_be_no_link_it_is_a_copy(raft_dir, tmp_path, monkeypatch, error):
+    def refuses(*_args, **_options):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(snapshots.os, "link", refuses)
+    (found,) = snapshots.list_snapshots(raft_dir)
+    assert snapshots.copy(found, tmp_path / "dest", link=True) == REAL_SHA256
+    assert not (tmp_path / "dest" / "state.bin").samefile(found.state)
+
+
+def test_a_damaged_state_is_not_linked(raft_dir, tmp_path):
+    (found,) = snapshots.list_snapshots(raft_dir)
+    state = found.state.read_bytes()
+    found.state.write_bytes(bytes([state[0] ^ 1]) + state[1:])
+    with pytest.raises(MigrationError):
+        snapshots.copy(found, tmp_path / "dest", link=True)
+    assert list((tmp_path / "dest").iterdir()) == []
+    assert found.state.stat().st_nlink == 1
+
+
+def test_a_link_that_a_killed_run_left_is_not_written_to(raft_dir, tmp_path):
+    """It is the daemon's own file under the name of a part."""
+    (found,) = snapshots.list_snapshots(raft_dir)
+    dest = tmp_path / "dest"
+    dest.mkdir()
+    os.link(found.state, dest / ".state.bin.part")
+    os.link(found.folder / "meta.json", dest / ".meta.json.part")
+    assert snapshots.copy(found, dest) == REAL_SHA256
+    assert snapshots.verify(found) == REAL_SHA256
+    assert (found.state.stat().st_nlink, (found.folder / "meta.json").stat().st_nlink) == (1, 1)
+
+
+def test_what_is_linked_is_the_file_that_was_opened(raft_dir, tmp_path, monkeypatch):
+    """A daemon's user can put a link to any file in its place meanwhile."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"s" * 1003)
+    (found,) = snapshots.list_snapshots(raft_dir)
+    link = os.link
+
+    def replaced(*args, **options):
+        found.state.rename(found.state.with_name("kept"))
+        found.state.symlink_to(secret)
+        link(*args, **options)
+
+    monkeypatch.setattr(snapshots.os, "link", replaced)
+    assert snapshots.copy(found, tmp_path / "dest", link=True) == REAL_SHA256
+    assert (tmp_path / "dest" / "state.bin").read_bytes() != secret.read_bytes()
+
+
+@pytest.mark.parametrize("size", [1, 100, 1003, 1 << 16])
+def test_the_last_bytes_are_held_back_until_all_are_checked(raft_dir, size):
+    (found,) = snapshots.list_snapshots(raft_dir)
+    whole = found.state.read_bytes()
+    with snapshots.opened(found) as state:
+        for _again in range(2):
+            state.rewind()
+            assert b"".join(iter(lambda: state.read(size), b"")) == whole
+            assert state.verified() == REAL_SHA256
+    found.state.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    given = b""
+    with snapshots.opened(found) as state, pytest.raises(MigrationError, match="is not what"):
+        while part := state.read(size):
+            given += part
+    assert len(given) < len(whole)

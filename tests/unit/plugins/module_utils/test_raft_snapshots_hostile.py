@@ -159,8 +159,8 @@ def test_m8_a_state_that_grows_while_it_is_read_is_read_no_further(folder, tmp_p
     read: list[int] = []
     open_state = snapshots.open_state
 
-    def grows(snapshot: Any) -> Any:
-        source = open_state(snapshot)
+    def grows(snapshot: Any, path: Path | None) -> Any:
+        source = open_state(snapshot, path)
         with snapshot.state.open("ab") as file:
             file.write(b"x" * (1 << 20))
         whole = source.read

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,11 @@ from conftest import import_plugin
 from fake_raft import FakeCluster
 
 Moment = import_plugin("module_utils._gate.lease").Moment
+carry_steps = import_plugin("module_utils._raft.carry")
+proof = import_plugin("module_utils._sqlite.proof")
+snapshots = import_plugin("module_utils._raft.snapshots")
+# The servers of the fake clusters are threads of this process; on a Pi the module is a process of its own.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 REAL = Path(__file__).parents[1] / "module_utils" / "fixtures" / "filesnapshotstore"
 REAL_ID = "7-1234-1795591827688"
 WAIT_TIMEOUT = 3
@@ -81,7 +87,11 @@ def test_every_node_is_fenced_before_the_state_is_taken(carry, old, new, raft_di
     assert new.restored == (raft_dir / "snapshots" / REAL_ID / "state.bin").read_bytes()
     assert (result["id"], result["state_size"], result["changed"]) == (REAL_ID, 1003, True)
     assert list(result["steps"]) == ["fenced", "taken", "restored", "read"]
-    assert (tmp_path / "copy" / "state.bin").stat().st_mode & 0o777 == 0o600
+    kept = tmp_path / "copy" / "state.bin"
+    assert kept.samefile(raft_dir / "snapshots" / REAL_ID / "state.bin"), (
+        "the daemon's file under a second name takes no room"
+    )
+    assert kept.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_what_it_holds_is_read_after_the_state_was_carried(carry, run_module, old, new, database):
@@ -139,6 +149,37 @@ def test_a_damaged_snapshot_is_not_restored(carry, old, new, raft_dir):
     result = carry()
     assert result["failed"]
     assert new.restored is None
+
+
+@pytest.mark.parametrize("linked", [True, False], ids=["linked", "copied"])
+def test_a_state_that_is_damaged_before_it_is_sent_never_arrives(carry, old, new, tmp_path, monkeypatch, linked):
+    """The other cluster is at rest, so the state is there under the name of a part; its last bytes are held back until all are checked."""
+    old.before_change = fenced_when_asked(old, [])
+    if not linked:
+        monkeypatch.setattr(snapshots, "_linked", lambda *_: False)
+    settle = carry_steps.settle
+
+    def damage(session, timeout):
+        settle(session, timeout)
+        with (tmp_path / "copy" / ".state.bin.part").open("r+b") as file:
+            file.write(b"another")
+
+    monkeypatch.setattr(carry_steps, "settle", damage)
+    result = carry()
+    assert result["failed"]
+    assert "is not what meta.json says" in result["msg"]
+    assert new.restored is None
+    assert list((tmp_path / "copy").iterdir()) == [], "nothing unverified gets a name"
+
+
+def test_a_digest_counts_only_if_the_process_that_made_it_answers(carry, run_module, old, database, monkeypatch):
+    old.before_change = fenced_when_asked(old, [])
+    monkeypatch.setattr(proof, "_read_aside", lambda *_: os._exit(1))
+    result = carry()
+    assert (
+        result["digest"]
+        == run_module("sqlite_info", {"path": str(database), "exclude_tables": ["raft_applied"]})["digest"]
+    )
 
 
 def test_a_member_that_does_not_apply_it_is_named(carry, old, new):

@@ -109,6 +109,29 @@ def test_a_damaged_snapshot_fails_and_leaves_no_copy(take, raft_dir, tmp_path):
     assert not (tmp_path / "dest" / "state.bin").exists()
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_snapshot_that_was_just_taken_is_used_again(take, cluster, tmp_path, check_mode):
+    first = tmp_path / "first"
+    take(dest=str(first), link=True)
+    result = take(url=cluster.urls[0], link=True, reuse=str(first), check_mode=check_mode)
+    assert cluster.changes == []
+    assert (result["id"], result["taken_by"], result["crc_ok"]) == (REAL_ID, "reuse", True)
+    if not check_mode:
+        assert (tmp_path / "dest" / "state.bin").samefile(first / "state.bin")
+
+
+@pytest.mark.parametrize("damage", ["gone", "rotten"])
+def test_a_snapshot_that_is_no_longer_sound_is_not_used_again(take, cluster, raft_dir, tmp_path, damage):
+    first = tmp_path / "first"
+    if damage == "rotten":
+        take(dest=str(first))
+        (first / "state.bin").write_bytes(b"x" * 1003)
+    cluster.before_change = takes_snapshots(raft_dir, "7-2000-1")
+    result = take(url=cluster.urls[0], reuse=str(first))
+    assert (result["id"], result["taken_by"]) == ("7-2000-1", "api")
+    assert len(result.get("warnings", [])) == (damage == "rotten")
+
+
 def test_check_mode_copies_nothing_and_says_what_it_would(take, tmp_path):
     result = take(check_mode=True, diff=True)
     assert (result["changed"], result["crc_ok"]) == (True, True)
