@@ -143,7 +143,9 @@ options:
     type: dict
     suboptions:
       databases:
-        description: SQLite databases on this Pi, each of which has to hold the same content.
+        description:
+          - SQLite databases on this Pi, each of which has to hold the same content. The first is that of the daemon that the gate routes
+            to. What a restore has left in its write-ahead log is copied into it afterwards, so that no client's write waits for that.
         type: list
         elements: path
         required: true
@@ -269,6 +271,7 @@ from ..module_utils._gate.lease import Lease, Moment
 from ..module_utils._gate.options import FORWARD_TO, PORTS, SERVICES, SINCE
 from ..module_utils._gate.standing import STATES
 from ..module_utils._lease.gate import apply_gate
+from ..module_utils._sqlite.checkpoint import checkpoint_aside
 from ..module_utils._sqlite.proof import prove
 
 ARGUMENTS: dict[str, Any] = {
@@ -304,7 +307,10 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     gate, lease = wanted_gate(params), Lease.wanted(params["lease"])
     if params["only_if"]:
         proof = params["only_if"]
-        prove(map(Path, proof["databases"]), proof["digest"], proof["exclude_tables"])
+        databases = [Path(path) for path in proof["databases"]]
+        prove(databases, proof["digest"], proof["exclude_tables"])
+        if not module.check_mode:
+            checkpoint_aside(databases[:1])
     result.update(apply_gate(module, gate, params, lease), clock=clock.as_dict())
 
 

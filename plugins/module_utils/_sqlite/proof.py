@@ -79,14 +79,20 @@ def _read_aside(path: Path, exclude: list[str], asked: int, answer: int, others:
 
 
 def prove(paths: Iterable[Path], digest: str, exclude: Iterable[str]) -> None:
-    """Raise a SqliteError for the first of these databases that holds anything else."""
+    """Raise a SqliteError for the first of these databases that holds anything else. They are read at once."""
     exclude = list(exclude)
-    for path in paths:
-        seen = digest_of(path, exclude)
-        if seen != digest:
-            raise SqliteError(
-                f"{path} holds {seen}, wanted {digest}. A write reached one side only",
-                seen=seen,
-                wanted=digest,
-                next_step="find out whether another client writes to one of the databases, then carry the state over again",
-            )
+    first, *others = paths
+    with contextlib.ExitStack() as stack:
+        aside = [(path, stack.enter_context(digesting(path, exclude))) for path in others]
+        for path, read in [(first, lambda: digest_of(first, exclude)), *aside]:
+            _compare(path, read(), digest)
+
+
+def _compare(path: Path, seen: str, digest: str) -> None:
+    if seen != digest:
+        raise SqliteError(
+            f"{path} holds {seen}, wanted {digest}. A write reached one side only",
+            seen=seen,
+            wanted=digest,
+            next_step="find out whether another client writes to one of the databases, then carry the state over again",
+        )
