@@ -12,6 +12,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._raft import snapshot_request, snapshots
 
 from tests.daemon.clusters import Cluster, Daemon, eventually
 
@@ -66,6 +67,50 @@ def test_a_restore_brings_every_node_back(cluster, take, run_module, profile, tm
     # The module has waited for all of them: no more waiting here.
     assert [len(cluster.names(node)) for node in cluster.nodes] == [10, 10, 10]
     cluster.write(1)
+
+
+@pytest.mark.parametrize("profile", ["full"], indirect=True)
+def test_a_state_damaged_while_it_is_sent_is_not_restored(cluster, take, run_module, monkeypatch, tmp_path):
+    """Most of it has been sent by then; the daemon never has the end."""
+    cluster.write(3)
+    for number in range(10):
+        status, _answer = cluster.leader.ask("POST", "/api/v1/clusters", {"name": f"c{number}", "note": "x" * 200_000})
+        assert status == 201
+    assert take(link=True)["found"] is True
+    copy = tmp_path / "copy" / "state.bin"
+    assert copy.stat().st_nlink == 2
+    cluster.write(2)
+    sent: list[int] = []
+    whole = snapshots.CheckedState.read
+
+    def damaged(state, size=-1):
+        part = whole(state, size)
+        sent.append(len(part))
+        if sum(sent) > 1 << 20 and copy.stat().st_nlink == 2:
+            # The daemon's own file as well, of which it takes another one below.
+            with copy.open("r+b") as file:
+                file.seek(-5000, 2)
+                file.write(bytes(5000))
+        return part
+
+    options = {"state": "restored", "urls": cluster.urls, "src": str(copy), "wait_timeout": 5}
+    settle = snapshot_request.settle
+
+    def before(session, timeout):
+        settle(session, timeout)
+        monkeypatch.setattr(snapshots.CheckedState, "read", damaged)
+
+    monkeypatch.setattr(snapshot_request, "settle", before)
+    result = run_module("raft_snapshot", options)
+    assert "is not what meta.json says" in result["msg"]
+    assert sum(sent) > 1 << 20
+    monkeypatch.undo()
+    cluster.write(1)
+    eventually(lambda: level(cluster), "all have applied the writes")
+    assert [len(cluster.names(node)) for node in cluster.nodes] == [6, 6, 6]
+    again = take(link=True)
+    assert (again["crc_ok"], again["taken_by"]) == (True, "api")
+    assert run_module("raft_snapshot", options)["changed"] is True
 
 
 def restore_raw(node: Daemon, state: Path) -> int:

@@ -202,7 +202,7 @@ def _linked(source: BinaryIO, path: Path) -> bool:
     """Whether the open file could be given this name as well: not on another file system or mount, and not once it has no name left."""
     with folder(path.parent) as parent:
         try:
-            # The file that is open, whatever its name leads to by now. With `src_dir_fd` Python follows this link of /proc's.
+            # The file that is open, whatever has its name by now. Only with `src_dir_fd` does Python follow this link of /proc.
             os.link(
                 f"/proc/self/fd/{source.fileno()}",
                 path.name,

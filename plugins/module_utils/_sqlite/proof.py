@@ -60,7 +60,7 @@ def digesting(path: Path, exclude: Iterable[str]) -> Iterator[Callable[[], str]]
 def _read_aside(path: Path, exclude: list[str], asked: int, answer: int, others: Iterable[int]) -> NoReturn:
     """The other process: answers with the digest, or with nothing."""
     try:
-        # As long as one of these is open here, no end is seen of what the first process does. And nobody waits for this one's output.
+        # As long as one of these is open here, no end is seen of what the first process does. And no process is to wait for the output of this one.
         for descriptor in others:
             os.close(descriptor)
         nowhere = os.open(os.devnull, os.O_RDWR)
