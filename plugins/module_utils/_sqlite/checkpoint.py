@@ -12,7 +12,9 @@ import signal
 from collections.abc import Iterable
 from pathlib import Path
 
+from .._core.durable import beside
 from .database import opened
+from .proof import WORTH_A_PROCESS, on_disk
 
 # Seconds until the process ends in any case: some minutes for a large database on a slow card.
 _LIMIT = 300
@@ -22,12 +24,15 @@ def checkpoint_aside(paths: Iterable[Path]) -> None:
     """Begin to copy the logs into their databases in a process of its own, which is not waited for.
 
     It is what the daemon does after its next write, and it skips that while this one is at work. Content stays what it is. Where this
-    fails, the daemon does it.
+    fails, and for a short log, the daemon does it.
     """
+    long = [path for path in paths if on_disk(beside(path, "-wal")) >= WORTH_A_PROCESS]
+    if not long:
+        return
     with contextlib.suppress(OSError):
         if os.fork() == 0:
             try:
-                _checkpoint(paths)
+                _checkpoint(long)
             finally:
                 os._exit(0)
 

@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from .._core.durable import beside
 from .database import SqliteError, opened, pragma, reading
 from .digest import content_of
 
 # Seconds for a database that is locked. Clients' writes are fenced off by now, so that the database is read as it is and
 # not copied first: a write of the daemon's own may wait, and a copy would make the write pause longer.
 BUSY_TIMEOUT = 5.0
+# Bytes. A smaller database is read in less time than a process of its own takes.
+WORTH_A_PROCESS = 4 << 20
 
 
 def digest_of(path: Path, exclude: Iterable[str]) -> str:
@@ -27,14 +30,25 @@ def digest_of(path: Path, exclude: Iterable[str]) -> str:
         return content_of(connection, exclude).digest
 
 
+def on_disk(path: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
 @contextlib.contextmanager
 def digesting(path: Path, exclude: Iterable[str]) -> Iterator[Callable[[], str]]:
     """Read the database while the body does something else. The body calls what is yielded, once, for the digest of what it holds by then.
 
     A process of its own reads, since digesting keeps Python from doing anything else. Its digest counts if no other connection has
-    committed since; otherwise, and where that process failed, the database is read now.
+    committed since; otherwise, and where that process failed or the database is small, it is read then.
     """
     exclude = list(exclude)
+    if on_disk(path) + on_disk(beside(path, "-wal")) < WORTH_A_PROCESS:
+        yield lambda: digest_of(path, exclude)
+        return
     asked, ask = os.pipe()
     answered, answer = os.pipe()
     child = os.fork()

@@ -23,6 +23,12 @@ database_errors = import_plugin("module_utils._sqlite.database")
 EXCLUDE = ["raft_applied"]
 
 
+@pytest.fixture(autouse=True)
+def _even_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "WORTH_A_PROCESS", 0)
+    monkeypatch.setattr(checkpoint, "WORTH_A_PROCESS", 0)
+
+
 @pytest.fixture(params=[True, False], ids=["wal", "journal"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return databases.make(tmp_path / "pi-controller.db", wal=request.param)
@@ -47,6 +53,14 @@ def test_a_write_in_the_meantime_is_in_the_digest(database: Path, when: float) -
         databases.execute(database, "INSERT INTO gpio VALUES ('late', 1)")
         seen = digest()
     assert seen == proof.digest_of(database, EXCLUDE) != before
+
+
+def test_a_small_database_is_read_without_a_process(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "fork", lambda: pytest.fail("takes longer than the digest"))
+    with proof.digesting(database, EXCLUDE) as digest:
+        assert digest() == proof.digest_of(database, EXCLUDE)
+    checkpoint.checkpoint_aside([database])
 
 
 def test_a_process_that_ends_without_an_answer_costs_its_time_alone(

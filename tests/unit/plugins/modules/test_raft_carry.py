@@ -40,7 +40,8 @@ def new() -> Iterator[FakeCluster]:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(proof, "WORTH_A_PROCESS", 0)
     return databases.make(tmp_path / "pi-controller.db")
 
 
