@@ -38,9 +38,8 @@ _META_LIMIT = 1 << 20
 # reading takes seconds, and some file systems say only later what a file takes.
 _LARGE, _SPARSE = 1 << 30, 100
 _SPARE_BYTES = 16 << 20
-# Of a file system or mount that is another one, of one without hard links, of a file with as many names as there may be, and of one that
-# has no name any more.
-_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOENT}
+# On another file system or mount, without hard links, not allowed, with as many names as there may be, and with no name any more.
+_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOENT}
 
 
 class UnreadableSnapshot(MigrationError):

@@ -178,6 +178,19 @@ def test_where_there_can_be_no_link_it_is_a_copy(raft_dir, tmp_path, monkeypatch
     assert not (tmp_path / "dest" / "state.bin").samefile(found.state)
 
 
+def test_a_snapshot_that_is_removed_meanwhile_is_copied(raft_dir, tmp_path, monkeypatch):
+    """The daemon keeps two, and takes one every half an hour by itself."""
+    (found,) = snapshots.list_snapshots(raft_dir)
+    link = os.link
+
+    def removed(*args, **options):
+        shutil.rmtree(found.folder)
+        link(*args, **options)
+
+    monkeypatch.setattr(snapshots.os, "link", removed)
+    assert snapshots.copy(found, tmp_path / "dest", link=True) == REAL_SHA256
+
+
 def test_a_damaged_state_is_not_linked(raft_dir, tmp_path):
     (found,) = snapshots.list_snapshots(raft_dir)
     state = found.state.read_bytes()
