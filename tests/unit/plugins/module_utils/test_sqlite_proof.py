@@ -21,6 +21,8 @@ checkpoint = import_plugin("module_utils._sqlite.checkpoint")
 proof = import_plugin("module_utils._sqlite.proof")
 database_errors = import_plugin("module_utils._sqlite.database")
 EXCLUDE = ["raft_applied"]
+# pytest-xdist has a thread of its own; on a Pi the module has none.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
 @pytest.fixture(autouse=True)
