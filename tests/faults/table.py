@@ -110,7 +110,7 @@ IN_PARALLEL = [
 
     # The old leader's Pi loses power between fence and commit, and right after it. (Between the stop of a unit and the start of its pod
     # there is no moment: the pods run first. In a rollback Pi by Pi there is one, see `turn-reboot`.)
-    Case("cutover",          "reboot",            moment="fenced", at="Fence | Record the start of the write pause", on="old-leader"),
+    Case("cutover",          "reboot",            moment="fenced", at="Carry and flip while writes wait", on="old-leader"),
     Case("cutover",          "reboot",            moment="opened", at="Flip | Redirect each Pi to its pod", on="old-leader"),
 
     # The control node is frozen, and reaches no Pi, while writes wait: they are taken again before it is back.
@@ -123,7 +123,7 @@ IN_PARALLEL = [
     Case("systemd_shutdown", "hand-edited-unit",  at=START, on="server"),
     Case("validate",         "pi-dead",           at="Validate | Compare the old leader"),
     # In the turn of one Pi, with the others waiting for theirs.
-    Case("port_migration",   "pi-dead",           at="Ports | Update the member's address"),
+    Case("port_migration",   "pi-dead",           at="Ports | Update the member's address", nth=2),
     Case("transfer",         "second-operator",   at="Join | Add the other pods"),
     Case("port_migration",   "leadership-change", at="Ports | Replace the pod", nth=2),
     # With a Pi just done, which the next run must not disturb.

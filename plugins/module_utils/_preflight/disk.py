@@ -46,15 +46,15 @@ STEPS: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {
     ),
 }
 
-# The same where a snapshot in `backup_path` is the daemon's own file. It takes room there once the daemon has removed it: the first of
-# three, where transfer takes one of its own because prepare was another run.
+# The same where the snapshots of transfer and cutover are the daemon's own files, which keeps the last two. That of prepare is a copy.
 LINKED_STEPS: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {
     **STEPS,
     PARALLEL: (
         ("prepare", {"backup_path": 1, "data_dir": 2}),
-        ("transfer", {"backup_path": 1, "data_dir": 3}),
-        ("transfer", {"backup_path": 1, "data_dir": 2, "pod_data_dir": 4}),
-        ("cutover", {"backup_path": 1, "data_dir": 4, "pod_data_dir": 3}),
+        ("prepare", {"backup_path": 2, "data_dir": 1}),
+        ("transfer", {"backup_path": 2, "data_dir": 3}),
+        ("transfer", {"backup_path": 2, "data_dir": 2, "pod_data_dir": 4}),
+        ("cutover", {"backup_path": 2, "data_dir": 4, "pod_data_dir": 3}),
         ("cutover", {"backup_path": 2, "data_dir": 2, "pod_data_dir": 6}),
     ),
 }

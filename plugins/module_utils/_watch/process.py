@@ -325,8 +325,8 @@ def _detached(watch: Callable[[Callable[[], None]], None], hear: int, tell: int,
 
 def _make_daemon(tell: int, log: Path) -> int:
     """Let go of everything that belongs to the process it was forked from; returns where `tell` is now."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    for caught in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(caught, signal.SIG_DFL)
     os.chdir("/")
     os.umask(0o077)
     os.nice(NICENESS)

@@ -459,7 +459,13 @@ def gate(monkeypatch, cluster):
     def apply(_module, wanted):
         assert (wanted["state"], wanted["established"]) == ("open", "finish")
         seen.append(cluster.sends_to["n2"])
-        return {"changed": True, "state": "open", "began": 1.5, "ended": 2.5, "diff": {"before": "forwarded", "after": "open"}}
+        return {
+            "changed": True,
+            "state": "open",
+            "began": 1.5,
+            "ended": 2.5,
+            "diff": {"before": "forwarded", "after": "open"},
+        }
 
     monkeypatch.setattr(raft_membership, "apply_option", apply)
     return seen
@@ -490,5 +496,6 @@ def test_a_gate_that_breaks_leaves_the_member_moved_and_is_named(change, cluster
     monkeypatch.setattr(raft_membership, "apply_option", breaks)
     cluster.nodes["n2"].listens = NEW
     result = change(cluster, address=NEW, replace=True, gate=OPEN)
-    assert result["failed"] and "set the gate to open: the kernel says no" in result["msg"]
+    assert result["failed"]
+    assert "set the gate to open: the kernel says no" in result["msg"]
     assert (members(result)["n2"], result["failure"]["next_step"]) == ((NEW, True), "look at nft")

@@ -402,7 +402,8 @@ def test_a_new_folder_is_empty_and_belongs_to_its_user(run_module, live: Path, d
 
     result = backup(run_module, live, dest, args=wanted)
 
-    assert result["changed"] and files(dest.parent) == {"pi.db"}
+    assert result["changed"]
+    assert files(dest.parent) == {"pi.db"}
     for path, mode in ((dest.parent, 0o700), (dest, 0o600)):
         assert (path.stat().st_uid, path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) == (1500, 1501, mode)
 
@@ -413,7 +414,8 @@ def test_a_new_folder_in_check_mode_leaves_the_old_one(run_module, live: Path, d
 
     result = backup(run_module, live, dest, args={"new_folder": {}}, check_mode=True)
 
-    assert result["changed"] and files(dest.parent) == {"kept"}
+    assert result["changed"]
+    assert files(dest.parent) == {"kept"}
 
 
 def test_a_new_folder_is_not_made_of_a_link(run_module, live: Path, dest: Path, tmp_path: Path) -> None:
@@ -425,5 +427,6 @@ def test_a_new_folder_is_not_made_of_a_link(run_module, live: Path, dest: Path, 
 
     result = backup(run_module, live, dest, args={"new_folder": {}})
 
-    assert result["failed"] and str(dest.parent) in result["msg"]
+    assert result["failed"]
+    assert str(dest.parent) in result["msg"]
     assert files(other) == {"kept"}
