@@ -1,14 +1,14 @@
 # Copyright (c) 2026 pi_controller.raft_migration contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The cutover in a real ansible-playbook with three Pis, each module replaced by one that only writes down what it was asked for."""
+"""The cutover in a real ansible-playbook with three Pis, each module replaced by an action that only writes down what it was asked for."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,22 +55,27 @@ def answers(capabilities: list[str], fence: str) -> dict[str, Any]:
     }
 
 
-MODULE = """#!/usr/bin/python
-# From ansible.module_utils.basic, so that Ansible takes it for a module of today: AnsibleModule(
+# An action plugin in the place of each module: it runs in the worker that Ansible forks for the task. A module would be packed, sent and
+# compiled for each of more than a hundred tasks.
+RECORDER = """
 import json
-from ansible.module_utils.basic import _load_params
-name, folder = {name!r}, {folder!r}
-params = {{key: value for key, value in (_load_params() or {{}}).items()}}
-asked = {{key: value for key, value in params.items() if not key.startswith("_ansible")}}
-check = bool(params.get("_ansible_check_mode"))
-with open(folder + "/asked.jsonl", "a") as log:
-    log.write(json.dumps({{"module": name, "check": check, **asked}}) + "\\n")
-known = json.load(open(folder + "/answers.json"))
-port = "8080" if "8080" in str(asked.get("urls")) else "8082"
-keys = [name + " " + str(asked.get("state")), name + " " + port, name]
-answer = {{"failed": True, "msg": "refused"}} if known["fails"] in keys else next((known[key] for key in keys if key in known), {{}})
-print(json.dumps({{"changed": not check, **answer}}))
-raise SystemExit(int("failed" in answer))
+from pathlib import Path
+from ansible.plugins.action import ActionBase
+from ansible_collections.pi_controller.raft_migration.plugins.plugin_utils import preload  # as the collection's own actions do
+
+NAME, FOLDER = {name!r}, Path({folder!r})
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        check, asked = self._task.check_mode, json.loads(json.dumps(self._task.args))
+        with (FOLDER / "asked.jsonl").open("a") as log:
+            log.write(json.dumps({{"module": NAME, "check": check, **asked}}) + "\\n")
+        known = json.loads((FOLDER / "answers.json").read_text())
+        port = "8080" if "8080" in str(asked.get("urls")) else "8082"
+        keys = [NAME + " " + str(asked.get("state")), NAME + " " + port, NAME]
+        if known["fails"] in keys:
+            return {{"failed": True, "msg": "refused"}}
+        return {{"changed": not check, **next((known[key] for key in keys if key in known), {{}})}}
 """
 
 
@@ -78,12 +83,16 @@ raise SystemExit(int("failed" in answer))
 def cutover(tmp_path: Path, ansible_playbook: str) -> Run:
     """Runs the role; returns what came of it and what the modules were asked for, in order."""
     copy = tmp_path / "ansible_collections/pi_controller/raft_migration"
-    for part in ("roles", "meta", "plugins/filter", "plugins/module_utils"):
-        shutil.copytree(CHECKOUT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(CHECKOUT / "galaxy.yml", copy)
-    (copy / "plugins/modules").mkdir()
+    (copy / "plugins/action").mkdir(parents=True)
+    for part in (
+        "roles",
+        "meta",
+        "galaxy.yml",
+        *(f"plugins/{kind}" for kind in ("filter", "lookup", "module_utils", "plugin_utils")),
+    ):
+        (copy / part).symlink_to(CHECKOUT / part)
     for module in (CHECKOUT / "plugins/modules").glob("*.py"):
-        (copy / "plugins/modules" / module.name).write_text(MODULE.format(name=module.stem, folder=str(tmp_path)))
+        (copy / "plugins/action" / module.name).write_text(RECORDER.format(name=module.stem, folder=str(tmp_path)))
     (tmp_path / "control/cutover").mkdir(parents=True)
     (tmp_path / "control/cutover/pi-controller.db").write_text("a database")
     (tmp_path / "backups").mkdir()
@@ -103,7 +112,7 @@ def cutover(tmp_path: Path, ansible_playbook: str) -> Run:
         play = [{"hosts": "all", "gather_facts": False, "any_errors_fatal": True, "tasks": tasks}]
         (tmp_path / "play.json").write_text(json.dumps(play))
         hosts = {name: {"raft_migration_address": address} for name, address in HOSTS.items()}
-        local = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3"}
+        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         inventory = {"k3s_cluster": {"hosts": hosts, "vars": {**local, "raft_migration_hosts": "k3s_cluster"}}}
         (tmp_path / "hosts.json").write_text(json.dumps(inventory))
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path), "ANSIBLE_NOCOLOR": "1"}
