@@ -18,34 +18,11 @@ from typing import Any
 
 import pytest
 
+from tests.network import warm
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT / ".collections"))
 PEERS = Path(__file__).with_name("peers.py")
-# A module as Ansible runs it, on a kernel without some abilities where the arguments say so.
-MODULE = """
-import errno, importlib, json, os, pathlib, sys
-sys.path.insert(0, sys.argv[1])
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core import unit_install
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate import boot, netlink
-from ansible_collections.pi_controller.raft_migration.plugins.module_utils._lease import unit
-lease = pathlib.Path(os.environ["LEASE"])
-unit.LeaseUnit.__init__.__defaults__ = (lease / "lease", lease / "etc")
-unit_install.UnitInstall.__init__.__defaults__ = (lease / "etc",)
-module = importlib.import_module("ansible_collections.pi_controller.raft_migration.plugins.modules." + os.environ["MODULE"])
-ABILITIES = {"show": (netlink.SOCK_DIAG, 20), "end": (netlink.SOCK_DIAG, 21), "forget": (netlink.NETFILTER, 1 << 8 | 2)}
-really = netlink.ask
-def ask(protocol, kind, flags, payload):
-    if (protocol, kind) in [ABILITIES[name] for name in sys.argv[2:]]:
-        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
-    return really(protocol, kind, flags, payload)
-netlink.ask = ask
-units = os.environ.get("BOOT_UNITS")
-if units:
-    boot.BootUnit.__init__.__defaults__ = (pathlib.Path(units),)
-with patch_module_args(json.load(sys.stdin)):
-    module.main()
-"""
 PORTS = [{"standard": 8080, "temporary": 8082}, {"standard": 9090, "temporary": 9093}]
 PREFIX = f"pigate-{os.getpid()}"
 # The lab's range, so that nothing but its own hosts can be meant; these namespaces are connected to nothing else.
@@ -92,12 +69,15 @@ class Host:
 
     def ask(self, address: str, port: int = 8080, source: str = "", user: str = "root") -> str:
         """Who answers a fresh connection: a server's name, or `reset`, `timeout`, ..."""
+        if user == "root":
+            return self.call("ask", address=address, port=port, source=source)["stdout"].strip()
         # The tests' own Python may be where only root may read.
-        python = (
-            [sys.executable] if user == "root" else ["setpriv", f"--reuid={user}", "--clear-groups", "/usr/bin/python3"]
-        )
-        script = PEERS.read_text()
-        return self.run(*python, "-c", script, "ask", address, str(port), source).stdout.strip()
+        python = ["setpriv", f"--reuid={user}", "--clear-groups", "/usr/bin/python3"]
+        return self.run(*python, "-c", PEERS.read_text(), "ask", address, str(port), source).stdout.strip()
+
+    def call(self, kind: str, **arguments: Any) -> dict[str, str]:
+        """What a call in this namespace writes to stdout and stderr."""
+        return warm.call({"namespace": self.namespace, "call": kind, "arguments": arguments})
 
     def gate(self, state: str, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         return self.module("traffic_gate", {"state": state, "ports": PORTS, **options}, check_mode)
@@ -109,14 +89,10 @@ class Host:
             "_ansible_diff": True,
             "_ansible_remote_tmp": "/tmp",
         }
-        command = [sys.executable, "-c", MODULE, str(CHECKOUT / ".collections"), *self.cannot]
-        if self.without_nft:
-            absent = "module.AnsibleModule.get_bin_path = lambda *_: None\n"
-            command[2:3] = [MODULE.replace("with patch_module_args", f"{absent}with patch_module_args")]
-        environment = [f"PATH={self.path}", f"BOOT_UNITS={self.units}", f"LEASE={self.lease}", f"MODULE={name}"]
-        done = self.run("env", *environment, *command, data=json.dumps(arguments), check=False)
-        assert done.stdout, done.stderr
-        result: dict[str, Any] = json.loads(done.stdout)
+        given = {"path": self.path, "cannot": self.cannot, "units": self.units, "lease": self.lease}
+        done = self.call("module", name=name, arguments=arguments, without_nft=self.without_nft, **given)
+        assert done["stdout"], done["stderr"]
+        result: dict[str, Any] = json.loads(done["stdout"])
         return result
 
     def table(self) -> str:
@@ -140,16 +116,18 @@ class Wire:
 
     def up(self) -> None:
         sh("ip", "netns", "add", self.switch)
-        sh("ip", "-n", self.switch, "link", "add", "br0", "type", "bridge")
-        sh("ip", "-n", self.switch, "link", "set", "br0", "up")
+        links = ["link add br0 type bridge", "link set br0 up"]
         for name, host in self.hosts.items():
             sh("ip", "netns", "add", host.namespace)
-            sh("ip", "-n", self.switch, "link", "add", name, "type", "veth", "peer", "eth0", "netns", host.namespace)
-            sh("ip", "-n", self.switch, "link", "set", name, "master", "br0", "up")
-            sh("ip", "-n", host.namespace, "link", "set", "lo", "up")
-            sh("ip", "-n", host.namespace, "address", "add", f"{host.address}/24", "dev", "eth0")
-            sh("ip", "-n", host.namespace, "address", "add", f"{host.address6}/64", "dev", "eth0", "nodad")
-            sh("ip", "-n", host.namespace, "link", "set", "eth0", "up")
+            links += [f"link add {name} type veth peer eth0 netns {host.namespace}", f"link set {name} master br0 up"]
+        sh("ip", "-n", self.switch, "-batch", "-", data="\n".join(links))
+        for host in self.hosts.values():
+            own = [
+                "link set lo up",
+                f"address add {host.address}/24 dev eth0",
+                f"address add {host.address6}/64 dev eth0 nodad",
+            ]
+            sh("ip", "-n", host.namespace, "-batch", "-", data="\n".join([*own, "link set eth0 up"]))
             host.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 
     def down(self) -> None:
