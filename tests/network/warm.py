@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import errno
 import functools
+import gc
 import importlib
 import json
 import os
@@ -151,6 +152,7 @@ def main() -> None:
     loaded = ("traffic_gate", "member_traffic")
     for name in ("ansible.module_utils.testing", "peers", *(f"{PLUGINS}.modules.{module}" for module in loaded)):
         importlib.import_module(name)
+    gc.freeze()
     control = socket.socket(fileno=os.dup(0))
     while descriptors := socket.recv_fds(control, 1, 1)[1]:
         with socket.socket(fileno=descriptors[0]) as connection:
@@ -158,8 +160,9 @@ def main() -> None:
                 control.close()
                 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
                 _answer(connection)
-                # And through the end of Python: modules take their folders away there.
-                return
+                # Modules take their folders away there. The rest of Python's end would go through all that is loaded.
+                atexit._run_exitfuncs()
+                os._exit(0)
         # Those that have ended meanwhile.
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
