@@ -23,10 +23,11 @@ suites() {  # folders below tests/; `runner` is how they are run, `fresh` or `id
         parallel=()
         case $suite in
             # A file stays whole: some have listeners on addresses of their own. The patient ones come beside the lab.
-            unit) parallel=(-n 2 --dist loadfile -m "not patient") ;;
+            unit) parallel=(-n 3 --dist loadfile -m "not patient") ;;
             raft) parallel=(-n 2 --dist loadfile) ;;
             # Each process has network namespaces of its own, and mostly waits.
-            network|witness) parallel=(-n 2) ;;
+            network) parallel=(-n 4) ;;
+            witness) parallel=(-n 2 -m "not patient") ;;
         esac
         part "$suite" "${runner:-fresh}" "$venv/bin/python" -m pytest -q "${parallel[@]}" "tests/$suite" || result=1
     done
@@ -40,6 +41,7 @@ idle() { chrt --idle 0 env PATH="$logs/path:$venv/bin" PI_LAB_FRESH_PATH="$logs/
 patient() {
     mkdir -p "$logs/home"
     HOME=$logs/home part patient idle "$venv/bin/python" -m pytest -q -n 2 --dist loadfile -m patient tests/unit || touch "$logs/failed"
+    part patient-witness idle "$venv/bin/python" -m pytest -q -n 2 -m patient tests/witness || touch "$logs/failed"
     # The browser waits for a page as long as it takes.
     local runner=idle
     suites browser || touch "$logs/failed"
@@ -75,10 +77,10 @@ patient &
 playbooks=$!
 linters &
 linting=$!
-suites network &
+# The daemons' tests wait for elections most of the time. Both suites of them, one after the other, would be the last to end.
+suites network daemon &
 routes=$!
-# The daemons' tests wait for elections most of the time.
-suites raft daemon &
+suites raft &
 elections=$!
 every_minute "tests without the lab" &
 reminder=$!

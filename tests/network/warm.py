@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def _server() -> tuple[subprocess.Popen[bytes], socket.socket]:
     """It ends once the other end of its stdin is closed, and so with this process at the latest."""
     ours, theirs = socket.socketpair()
     with theirs:
-        process = subprocess.Popen([sys.executable, __file__], stdin=theirs)
+        process = subprocess.Popen([sys.executable, __file__], stdin=theirs.fileno())
     atexit.register(process.wait)
     atexit.register(ours.close)
     return process, ours
@@ -93,12 +94,11 @@ def _module(
     """A module as Ansible runs it, on a kernel without some abilities where the arguments say so."""
     from ansible.module_utils.testing import patch_module_args
 
-    part = {name: importlib.import_module(f"{PLUGINS}.module_utils.{name}") for name in ("_gate.boot", "_gate.netlink")}
+    boot, netlink = (importlib.import_module(f"{PLUGINS}.module_utils._gate.{name}") for name in ("boot", "netlink"))
     os.environ["PATH"] = path
     _folders(Path(lease))
     if units:
-        part["_gate.boot"].BootUnit.__init__.__defaults__ = (Path(units),)
-    netlink = part["_gate.netlink"]
+        boot.BootUnit.__init__.__defaults__ = (Path(units),)
     refused = [(getattr(netlink, protocol), kind) for protocol, kind in map(ABILITIES.__getitem__, cannot)]
     really = netlink.ask
 
@@ -107,7 +107,7 @@ def _module(
             raise OSError(errno.EOPNOTSUPP, "Operation not supported")
         return really(protocol, kind, flags, payload)
 
-    netlink.ask = ask
+    netlink.ask = ask  # type: ignore[attr-defined]
     module = importlib.import_module(f"{PLUGINS}.modules.{name}")
     if without_nft:
         module.AnsibleModule.get_bin_path = lambda *_: None
@@ -119,7 +119,7 @@ def _ask(address: str, port: int, source: str) -> None:
     print(importlib.import_module("peers").ask(address, str(port), source))
 
 
-CALLS = {"module": _module, "ask": _ask}
+CALLS: dict[str, Callable[..., None]] = {"module": _module, "ask": _ask}
 
 
 def _answer(connection: socket.socket) -> None:

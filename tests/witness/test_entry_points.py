@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +47,10 @@ def test_the_recorded_history_is_one_with_its_final_state() -> None:
     history: History = load([HISTORY])
     assert history.operations
     assert load_final(FINAL)
+
+
+def test_both_halves_of_these_tests_are_run() -> None:
+    """What can wait for the processors is judged beside the lab, as with the unit tests."""
+    run = (Path(__file__).resolve().parents[1] / "run.sh").read_text(encoding="utf-8")
+    assert re.search(r'^\s*witness\) .*-m "not patient"\) ;;$', run, re.MULTILINE)
+    assert re.search(r"^patient\(\) \{\n(    .*\n)*.* -m patient tests/witness \|\| touch ", run, re.MULTILINE)

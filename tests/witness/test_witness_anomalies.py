@@ -23,6 +23,9 @@ from .finding import ACQUITTED, CONVICTED, REFUSED
 from .history import FAIL, OK, READS, TABLES, UNKNOWN, WRITES, History, Operation, load
 from .program import final_state_beside, load_final
 
+# Thousands of verdicts over what was recorded once: a minute of a processor, and no time is judged.
+pytestmark = pytest.mark.patient
+
 RECORDED = Path(__file__).parent / "histories" / "cutover.jsonl.gz"
 TIMES = 1000  # of each kind
 PIECES = 200

@@ -97,7 +97,7 @@ def test_m1_a_copy_does_not_follow_a_link(tmp_path: Path, run):
     assert (tmp_path / "target").read_text() == "kept"
 
 
-REFUSED = [
+REFUSED: list[dict] = [
     {"src": "/etc/hostname"},
     {"src": "/etc/hostname", "dest": "here"},
     {"src": "/x", "dest": "/x", "flat": False},
