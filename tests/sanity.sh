@@ -8,18 +8,20 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tree=$work/ansible_collections/pi_controller/raft_migration
 command=sanity
+tests=()
 if [ -n "${UNITS:-}" ]; then
     command=units
+    tests=(tests/unit)
     # The fakes listen on addresses of their own, which two tests at once cannot.
     set -- --venv --num-workers 1 "$@"
 fi
 
-# What the tarball carries, and the unit tests: with what is not committed yet, without what Git ignores.
+# What the tarball carries, with what is not committed yet, without what Git ignores. (The unit tests are linted by tests/lint.sh.)
 mkdir -p "$tree"
 cd "$here"
 git ls-files -z --cached --others --exclude-standard \
     | grep -zvE '^(\.|molecule/|inventories/lab/|tests/)|^(Makefile|ansible\.cfg|antsibull-nox\.toml|noxfile\.py|pyproject\.toml)$' >"$work/files"
-git ls-files -z --cached --others --exclude-standard -- tests/unit tests/sanity >>"$work/files"
+git ls-files -z --cached --others --exclude-standard -- tests/sanity "${tests[@]}" >>"$work/files"
 tar --create --null --ignore-failed-read --files-from="$work/files" 2>/dev/null | tar --extract --directory="$tree"
 git -C "$tree" init --quiet
 git -C "$tree" add --all
