@@ -46,7 +46,12 @@ class PortWorld(World):
     @staticmethod
     def _step(call: dict[str, Any]) -> str:
         how = call["args"].get("state") or call["args"].get("wait_for") or ""
-        return f"{call['module']} {how}".strip()
+        after = (
+            f", gate {gate['state']}"
+            if call["module"] == "raft_membership" and (gate := call["args"].get("gate"))
+            else ""
+        )
+        return f"{call['module']} {how}{after}".strip()
 
 
 @pytest.fixture
@@ -58,8 +63,7 @@ TURN = [
     "k8s_daemonset_pod_aside",
     "traffic_gate forwarded",
     "k8s_daemonset_pod none",
-    "raft_membership present",
-    "traffic_gate open",
+    "raft_membership present, gate open",
     "k8s_daemonset_pod ready",
 ]
 
