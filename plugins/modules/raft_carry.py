@@ -51,8 +51,8 @@ options:
     required: true
   dest:
     description:
-      - Folder for the snapshot; made with mode 0700. The state is a hard link to the daemon's own file, or a copy with mode 0600 on
-        another file system or mount.
+      - Folder for the snapshot; made with mode 0700. The state is a copy with mode 0600, or a hard link to the daemon's own file where that
+        is this user's alone and on the same file system.
     type: path
     required: true
   database:

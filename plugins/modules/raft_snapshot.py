@@ -56,10 +56,9 @@ options:
     type: path
   link:
     description:
-      - Let C(state.bin) in O(dest) be a hard link to the daemon's own file, which takes no room as long as the daemon keeps that. It is
-        the daemon's in owner, mode and content, so nothing may be written to it. HashiCorp Raft never writes to a finished snapshot,
-        and what it removes stays in O(dest).
-      - On another file system or mount, and where there are no hard links, it is a copy.
+      - Let C(state.bin) in O(dest) be a hard link to the file that was found, which takes no room of its own. HashiCorp Raft never writes
+        to a finished snapshot, and what it removes stays in O(dest).
+      - A file that another user owns or may read, one on another file system or mount, and one where there are no hard links, is copied.
       - Not for the folder of a daemon that is not trusted, such as a pod's, which could change the file after it was verified.
     type: bool
     default: false

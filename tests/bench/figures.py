@@ -57,7 +57,7 @@ FIGURES = (
     Figure(
         "parallel, peak of extra disk on a Pi / the database, 137 MB", "parallel-137MB.disk", "parallel-137MB.state", 5.0, 4.0,
         "while it restores, the daemon of a pod has six copies of its own, and the unit keeps two snapshots; ours are the two backups "
-        "of prepare, and what is carried are links (decision 3)",
+        "of prepare and the snapshot of the cutover (decision 3)",
     ),
     Figure(
         "parallel, each further Pi / a third of the run with three", "parallel-5.further", "parallel.third", 1.0, 0.7,

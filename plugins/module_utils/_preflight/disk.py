@@ -26,8 +26,6 @@ WRITTEN = {
     "archive_path": "migration.archive_path",
     "pod_data_dir": "pi_controller_pod_data_dir",
 }
-# File systems without hard links.
-WITHOUT_LINKS = {"vfat", "msdos", "exfat"}
 # Phase, and the copies that each folder has beyond what it has today: the daemon takes a snapshot, then it is copied, or
 # restored into the pods. What `backup_path` has by then stays as a backup.
 STEPS: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {
@@ -45,26 +43,6 @@ STEPS: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {
         ("prepare", {"backup_path": 4, "data_dir": 1}),
     ),
 }
-
-# The same where the snapshots of transfer and cutover are the daemon's own files, which keeps the last two. That of prepare is a copy.
-LINKED_STEPS: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {
-    **STEPS,
-    PARALLEL: (
-        ("prepare", {"backup_path": 1, "data_dir": 2}),
-        ("prepare", {"backup_path": 2, "data_dir": 1}),
-        ("transfer", {"backup_path": 2, "data_dir": 3}),
-        ("transfer", {"backup_path": 2, "data_dir": 2, "pod_data_dir": 4}),
-        ("cutover", {"backup_path": 2, "data_dir": 4, "pod_data_dir": 3}),
-        ("cutover", {"backup_path": 2, "data_dir": 2, "pod_data_dir": 6}),
-    ),
-}
-
-
-def can_link(seen: Mapping[str, Any]) -> bool:
-    """Whether a file of the daemon's can have a second name in `backup_path`."""
-    data, backup = (seen["paths"][name] for name in ("data_dir", "backup_path"))
-    same = data["device"] == backup["device"] and data["mount"] == backup["mount"]
-    return same and not data["mounts_inside"] and data["filesystem"] not in WITHOUT_LINKS
 
 
 def disk_findings(host: str, seen: Mapping[str, Any], strategy: str) -> Iterator[Finding]:
@@ -129,8 +107,7 @@ def _peak(seen: Mapping[str, Any], names: list[str], strategy: str) -> tuple[str
         return total, left
 
     phase, (total, left) = max(
-        ((phase, needed(copies)) for phase, copies in (LINKED_STEPS if can_link(seen) else STEPS)[strategy]),
-        key=lambda step: step[1][0],
+        ((phase, needed(copies)) for phase, copies in STEPS[strategy]), key=lambda step: step[1][0]
     )
     return phase, total, left
 

@@ -4,8 +4,8 @@
 
 """How long writes will wait at the cutover, from what was measured on each Pi. Pure.
 
-While they wait, the content of the old leader is written on its Pi by the daemon's snapshot, and by our copy of it where that cannot be a
-link, and on every Pi by the restore; it is digested on the old leader beside that, and then on all pods at once. Any Pi may lead by then, so each is
+While they wait, the content of the old leader is written on its Pi by the daemon's snapshot and by our copy of it, and on
+every Pi by the restore; it is digested on the old leader and then on all pods at once. Any Pi may lead by then, so each is
 taken for the leader, and the slowest one counts.
 """
 

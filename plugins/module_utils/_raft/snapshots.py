@@ -149,8 +149,8 @@ def copy(snapshot: Snapshot, dest: Path, *, link: bool = False) -> str:
 def placed(snapshot: Snapshot, dest: Path) -> Iterator[CheckedState]:
     """The state, which is placed in `dest` with its meta once the body is over and all of it was read and verified.
 
-    Where the file system can, it is the daemon's own file under a second name, which takes neither room nor time: Raft never writes to
-    a finished snapshot, and what it removes stays here. Elsewhere it is a copy.
+    Where the file is this user's alone and the file system can, it is the same file under a second name, which takes neither room nor time:
+    Raft never writes to a finished snapshot, and what it removes stays here. Elsewhere it is a copy.
     """
     with _placing(snapshot, dest) as (source, part):
         with _writing(snapshot, dest):
@@ -198,7 +198,11 @@ def _remove(parts: Iterable[Path]) -> None:
 
 
 def _linked(source: BinaryIO, path: Path) -> bool:
-    """Whether the open file could be given this name as well: not on another file system or mount, and not once it has no name left."""
+    """Whether the open file could be given this name as well: not on another file system or mount, not once it has no name left, and not
+    where it is another user's or open to one. HashiCorp Raft gives its files mode 0644, and backups have 0600."""
+    status = os.fstat(source.fileno())
+    if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        return False
     with folder(path.parent) as parent:
         try:
             # The file that is open, whatever has its name by now. Only with `src_dir_fd` does Python follow this link of /proc.

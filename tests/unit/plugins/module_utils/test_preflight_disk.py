@@ -16,10 +16,8 @@ disk = import_plugin("module_utils._preflight.disk")
 MIB = world.MIB
 
 
-def findings(free: int, database: int, mount: str = "/", **changes: Any) -> list[Any]:
-    """Of a Pi with one file system, on which `backup_path` is on this mount."""
+def findings(free: int, database: int, **changes: Any) -> list[Any]:
     seen = world.host("pi-1")
-    seen["paths"]["backup_path"]["mount"] = mount
     for path in seen["paths"].values():
         path["free"] = free * MIB
     seen["database"]["bytes"] = database * MIB
@@ -35,34 +33,15 @@ def test_p11_a_database_of_137_mb_does_not_pass_with_735_mb_free():
     assert "137 MiB" in finding.wanted
 
 
-@pytest.mark.parametrize(("phase", "copies", "linked"), [("prepare", 3, 3), ("transfer", 9, 8), ("cutover", 12, 10)])
-def test_p11_each_phase_has_its_peak(phase, copies, linked):
-    for steps, peak in ((disk.STEPS, copies), (disk.LINKED_STEPS, linked)):
-        assert max(sum(each.values()) for name, each in steps["parallel"] if name == phase) == peak
+@pytest.mark.parametrize(("phase", "copies"), [("prepare", 3), ("transfer", 9), ("cutover", 12)])
+def test_p11_each_phase_has_its_peak(phase, copies):
+    assert max(sum(each.values()) for name, each in disk.STEPS["parallel"] if name == phase) == copies
 
 
-@pytest.mark.parametrize(("mount", "copies"), [("/", 10), ("/var/backups", 12)])
-def test_p11_exactly_what_is_needed_is_enough(mount, copies):
-    """Where the backups are on a bind mount of the same file system, a snapshot cannot be linked and is copied."""
-    assert findings(copies * 20 + 64, 20, mount) == []
-    (finding,) = findings(copies * 20 + 63, 20, mount)
+def test_p11_exactly_what_is_needed_is_enough():
+    assert findings(12 * 20 + 64, 20) == []
+    (finding,) = findings(12 * 20 + 63, 20)
     assert finding.fix.startswith("free 1.0 MiB")
-
-
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("backup_path", {"device": 2}),
-        ("backup_path", {"mount": "/var/backups"}),
-        ("data_dir", {"mounts_inside": ["/var/lib/pi-controller/raft"]}),
-        ("data_dir", {"filesystem": "vfat"}),
-    ],
-)
-def test_p11_a_snapshot_is_linked_within_one_mount_alone(name, changes):
-    seen = world.host("pi-1")
-    assert disk.can_link(seen)
-    seen["paths"][name].update(changes)
-    assert not disk.can_link(seen)
 
 
 def test_p11_the_disk_of_the_unit_is_counted_where_it_is_alone():

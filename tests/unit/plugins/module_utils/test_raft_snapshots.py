@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -158,8 +159,26 @@ def test_a_dest_that_cannot_be_written_is_named(raft_dir, tmp_path):
         snapshots.copy(found, tmp_path / "file")
 
 
-def test_a_link_keeps_what_the_daemon_removes(raft_dir, tmp_path):
+def of_root_alone(raft_dir):
+    """The snapshot, with a mode that lets it be linked."""
     (found,) = snapshots.list_snapshots(raft_dir)
+    found.state.chmod(0o600)
+    return found
+
+
+@pytest.mark.parametrize(("owner", "mode"), [(0, 0o644), (0, 0o640), (1500, 0o600)])
+def test_a_file_of_others_is_copied_and_the_copy_is_private(raft_dir, tmp_path, owner, mode):
+    found = of_root_alone(raft_dir)
+    found.state.chmod(mode)
+    os.chown(found.state, owner, owner)
+    assert snapshots.copy(found, tmp_path / "dest", link=True) == REAL_SHA256
+    kept = (tmp_path / "dest" / "state.bin").stat()
+    assert (kept.st_uid, stat.S_IMODE(kept.st_mode), kept.st_nlink) == (0, 0o600, 1)
+    assert stat.S_IMODE(found.state.stat().st_mode) == mode
+
+
+def test_a_link_keeps_what_the_daemon_removes(raft_dir, tmp_path):
+    found = of_root_alone(raft_dir)
     dest = tmp_path / "dest"
     assert snapshots.copy(found, dest, link=True) == REAL_SHA256
     assert (dest / "state.bin").samefile(found.state)
@@ -173,14 +192,14 @@ def test_where_there_can_be_no_link_it_is_a_copy(raft_dir, tmp_path, monkeypatch
         raise OSError(error, os.strerror(error))
 
     monkeypatch.setattr(snapshots.os, "link", refuses)
-    (found,) = snapshots.list_snapshots(raft_dir)
+    found = of_root_alone(raft_dir)
     assert snapshots.copy(found, tmp_path / "dest", link=True) == REAL_SHA256
     assert not (tmp_path / "dest" / "state.bin").samefile(found.state)
 
 
 def test_a_snapshot_that_is_removed_meanwhile_is_copied(raft_dir, tmp_path, monkeypatch):
     """The daemon keeps two, and takes one every half an hour by itself."""
-    (found,) = snapshots.list_snapshots(raft_dir)
+    found = of_root_alone(raft_dir)
     link = os.link
 
     def removed(*args, **options):
@@ -192,7 +211,7 @@ def test_a_snapshot_that_is_removed_meanwhile_is_copied(raft_dir, tmp_path, monk
 
 
 def test_a_damaged_state_is_not_linked(raft_dir, tmp_path):
-    (found,) = snapshots.list_snapshots(raft_dir)
+    found = of_root_alone(raft_dir)
     state = found.state.read_bytes()
     found.state.write_bytes(bytes([state[0] ^ 1]) + state[1:])
     with pytest.raises(MigrationError):
@@ -203,7 +222,7 @@ def test_a_damaged_state_is_not_linked(raft_dir, tmp_path):
 
 def test_a_link_that_a_killed_run_left_is_not_written_to(raft_dir, tmp_path):
     """It is the daemon's own file under the name of a part."""
-    (found,) = snapshots.list_snapshots(raft_dir)
+    found = of_root_alone(raft_dir)
     dest = tmp_path / "dest"
     dest.mkdir()
     os.link(found.state, dest / ".state.bin.part")
@@ -217,7 +236,7 @@ def test_what_is_linked_is_the_file_that_was_opened(raft_dir, tmp_path, monkeypa
     """A daemon's user can put a link to any file in its place meanwhile."""
     secret = tmp_path / "secret"
     secret.write_bytes(b"s" * 1003)
-    (found,) = snapshots.list_snapshots(raft_dir)
+    found = of_root_alone(raft_dir)
     link = os.link
 
     def replaced(*args, **options):
@@ -232,7 +251,7 @@ def test_what_is_linked_is_the_file_that_was_opened(raft_dir, tmp_path, monkeypa
 
 @pytest.mark.parametrize("size", [1, 100, 1003, 1 << 16])
 def test_the_last_bytes_are_held_back_until_all_are_checked(raft_dir, size):
-    (found,) = snapshots.list_snapshots(raft_dir)
+    found = of_root_alone(raft_dir)
     whole = found.state.read_bytes()
     with snapshots.opened(found) as state:
         for _again in range(2):
