@@ -297,7 +297,7 @@ def corrupt(pis: Pis, injection: Injection, migration: Migration) -> None:
     else:
         # Not what an earlier run has left, which nothing reads any more.
         began, deadline = max(injection.struck - 20, migration.began), time.monotonic() + 10
-        # By the change of the inode: the state can be a link to a snapshot that the daemon wrote a while ago. Then both are struck.
+        # By the change of the inode: the state can be a link to a copy that was made a while ago. Then both are struck.
         while not any(
             path.exists() and path.stat().st_ctime > began and flip(path) for path in map(folder.joinpath, fresh)
         ):

@@ -30,9 +30,9 @@ class SnapshotRequest:
     def present(self) -> None:
         reused = self._reused()
         asks = reused is None and self._daemon_takes_snapshots()
-        snapshot, taken_by = reused, "reuse"
+        snapshot: snapshots.Snapshot | None
         if reused is not None:
-            pass
+            snapshot, taken_by = reused, "reuse"
         elif asks and not self.check_mode:
             snapshot, taken_by = take(clients_of(self.wanted)[0], self.wanted["raft_dir"], self.wanted["wait_timeout"])
         else:

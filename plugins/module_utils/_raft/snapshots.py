@@ -135,13 +135,8 @@ def copy(snapshot: Snapshot, dest: Path, *, link: bool = False) -> str:
     """Place state and meta in `dest`, verified on the way and safe on disk when this returns the SHA-256. For `link` see `placed`."""
     with _placing(snapshot, dest) as (source, part):
         state = CheckedState(source, snapshot)
-        with _writing(snapshot, dest):
-            if not (link and _linked(source, part)):
-                _check_space(dest, snapshot)
-                with _create(part) as target:
-                    while chunk := state.read():
-                        target.write(chunk)
-                    _sync(target)
+        if not (link and _linked(snapshot, source, part)):
+            _fill(snapshot, part, state)
         return state.verified()
 
 
@@ -153,12 +148,8 @@ def placed(snapshot: Snapshot, dest: Path) -> Iterator[CheckedState]:
     Raft never writes to a finished snapshot, and what it removes stays here. Elsewhere it is a copy.
     """
     with _placing(snapshot, dest) as (source, part):
-        with _writing(snapshot, dest):
-            if not _linked(source, part):
-                _check_space(dest, snapshot)
-                with _create(part) as target:
-                    shutil.copyfileobj(source, target, _CHUNK)
-                    _sync(target)
+        if not _linked(snapshot, source, part):
+            _fill(snapshot, part, source)
         with opened(snapshot, part) as state:
             yield state
             state.verified()
@@ -197,13 +188,22 @@ def _remove(parts: Iterable[Path]) -> None:
         part.unlink(missing_ok=True)
 
 
-def _linked(source: BinaryIO, path: Path) -> bool:
+def _fill(snapshot: Snapshot, part: Path, source: BinaryIO | CheckedState) -> None:
+    """Copy all of `source` into the new file `part`."""
+    with _writing(snapshot, part.parent):
+        _check_space(part.parent, snapshot)
+        with _create(part) as target:
+            shutil.copyfileobj(source, target, _CHUNK)
+            _sync(target)
+
+
+def _linked(snapshot: Snapshot, source: BinaryIO, path: Path) -> bool:
     """Whether the open file could be given this name as well: not on another file system or mount, not once it has no name left, and not
     where it is another user's or open to one. HashiCorp Raft gives its files mode 0644, and backups have 0600."""
     status = os.fstat(source.fileno())
     if status.st_uid != os.geteuid() or status.st_mode & 0o077:
         return False
-    with folder(path.parent) as parent:
+    with _writing(snapshot, path.parent), folder(path.parent) as parent:
         try:
             # The file that is open, whatever has its name by now. Only with `src_dir_fd` does Python follow this link of /proc.
             os.link(
@@ -217,7 +217,7 @@ def _linked(source: BinaryIO, path: Path) -> bool:
             if error.errno in _NO_LINK:
                 return False
             raise
-    os.fsync(source.fileno())
+        os.fsync(source.fileno())
     return True
 
 
