@@ -41,12 +41,11 @@ _value:
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
-from ..module_utils._core.addresses import normal
-from ..module_utils._raft.cluster import host_of
+from ..module_utils._core.addresses import normal, without_port
 
 
 def members_at(members: Iterable[Mapping[str, Any]], host: str) -> list[Mapping[str, Any]]:
-    return [member for member in members if host_of(member["address"]) == normal(host)]
+    return [member for member in members if without_port(member["address"]) == normal(host)]
 
 
 class FilterModule:

@@ -61,10 +61,11 @@ _value:
 
 from typing import Any, Callable
 
-from ..module_utils._preflight.judge import evaluate
-
 
 def preflight_findings(seen: dict[str, Any], config: dict[str, Any], owner: dict[str, Any]) -> list[dict[str, str]]:
+    # Ansible loads all filters of a collection for the first of them, in each process, and this one imports most.
+    from ..module_utils._preflight.judge import evaluate
+
     return [finding.as_dict() for finding in evaluate(seen, config, owner)]
 
 

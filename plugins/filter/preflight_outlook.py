@@ -52,10 +52,11 @@ _value:
 
 from typing import Any, Callable
 
-from ..module_utils._preflight.judge import expected
-
 
 def preflight_outlook(seen: dict[str, Any], config: dict[str, Any], owner: dict[str, Any]) -> list[str]:
+    # Ansible loads all filters of a collection for the first of them, in each process, and this one imports most.
+    from ..module_utils._preflight.judge import expected
+
     return expected(seen, config, owner)
 
 
