@@ -11,7 +11,10 @@ from tests.e2e.rehearsal import MOST_TASKS
 
 # Why a figure is over its bar where it is, as the profiles have it.
 _TASKS = "a chain of tasks, most of which only wait for the control node and Python; the rest waits for elections and pods, Pi by Pi"
-_DISK = "the backups of all Pis are copied to the control node, and a daemon that starts reads its last snapshot; both grow with the data"
+_DISK = (
+    "the backups of all Pis are copied to the control node, and a daemon that starts reads what its log has since its last snapshot; "
+    "both grow with the data"
+)
 
 
 # Ratios, not seconds: a slow machine makes both sides slow.
