@@ -9,20 +9,20 @@ DOCUMENTATION = r"""
 module: k8s_port_swap
 short_description: Point a Service to addresses or to pods, without a moment in which it has no target
 description:
-  - Points a Service to a list of addresses (O(lead_to=endpoints)), to the pods that a selector finds (O(lead_to=pods)),
-    or back to what its owner had before (O(lead_to=owner)), and returns when Kubernetes has taken it up.
+  - Points a Service to a list of addresses (O(point_to=endpoints)), to the pods that a selector finds (O(point_to=pods)),
+    or back to what its owner had before (O(point_to=owner)), and returns when Kubernetes has taken it up.
   - The Service is made where it is missing. Its cluster address, type, node ports, port names and all else it has are kept.
   - The Service's ports are matched by number, never by name. The numbers are those that its targets have now, then its
     target port, then its own port. Their target ports become the container ports' names, so that each pod is reached at
     its own number while ports change pod by pod.
   - To B(addresses). EndpointSlices of this module (C(endpointslice.kubernetes.io/managed-by=pi-controller-migration))
-    list them. Then the selector goes, and the slices of before are taken away.
+    list them. Then the selector goes, and the previous slices are taken away.
   - To B(pods). The selector is set only when the pods it finds are Ready and as many as O(expected). Slices of this module
     list the pods until Kubernetes has written its own.
   - B(What the owner has made is kept). EndpointSlices made by hand stay as they are, but
     C(kubernetes.io/service-name) becomes C(raft-migration.pi-controller/parked-for), so proxies do not use them. An
     Endpoints object made by hand gets the label C(endpointslice.kubernetes.io/skip-mirror); its content, the target
-    ports and the selector of before are saved in the Service's annotation C(raft-migration.pi-controller/owner).
+    ports and the previous selector are saved in the Service's annotation C(raft-migration.pi-controller/owner).
   - It ends only when the EndpointSlices of the Service list exactly the wanted targets.
 version_added: 0.1.0
 author:
@@ -42,7 +42,7 @@ attributes:
   idempotent:
     support: full
 options:
-  lead_to:
+  point_to:
     description: Where the Service has to point.
     type: str
     required: true
@@ -60,7 +60,7 @@ options:
     type: dict
     required: true
   endpoints:
-    description: The addresses to point to. Required with O(lead_to=endpoints).
+    description: The addresses to point to. Required with O(point_to=endpoints).
     type: list
     elements: dict
     suboptions:
@@ -78,13 +78,13 @@ options:
         type: dict
         required: true
   selector:
-    description: The labels of the pods to point to. Required with O(lead_to=pods).
+    description: The labels of the pods to point to. Required with O(point_to=pods).
     type: dict
   expected:
-    description: Exactly so many Ready pods, no more and no less. Without it one is enough.
+    description: The number of Ready pods that is required, no more and no fewer. Without it at least one.
     type: int
   wait_timeout:
-    description: Seconds that it may take, all waiting together.
+    description: Seconds to wait, all together.
     type: int
     default: 60
 notes:
@@ -92,8 +92,8 @@ notes:
     and C(delete) for EndpointSlices.
   - Endpoints are deprecated since Kubernetes 1.33. The module uses them only where the owner has made an Endpoints object
     for the Service. The user needs C(get), C(create) and C(update) for it then.
-  - While O(lead_to) changes its kind, both the old and the new targets may be used for some tenths of a second. Point to
-    the pods' addresses first where that must not be, as one update of a slice, and to the pods then.
+  - While O(point_to) changes its kind, both the old and the new targets may be used for some tenths of a second. Where
+    that must not be, point to the pods' addresses first, which is one update of a slice, and then to the pods.
 seealso:
   - module: pi_controller.raft_migration.k8s_daemonset_pod
 """
@@ -103,7 +103,7 @@ EXAMPLES = r"""
   pi_controller.raft_migration.k8s_port_swap:
     namespace: pi-controller
     service: pi-controller
-    lead_to: endpoints
+    point_to: endpoints
     ports: {rest: 8080, grpc: 9090}
     endpoints:
       - ip: 10.77.0.11
@@ -118,7 +118,7 @@ EXAMPLES = r"""
   pi_controller.raft_migration.k8s_port_swap:
     namespace: pi-controller
     service: pi-controller
-    lead_to: pods
+    point_to: pods
     selector: {app.kubernetes.io/name: pi-controller}
     expected: 3
     ports: {rest: 8080, grpc: 9090}
@@ -129,7 +129,7 @@ EXAMPLES = r"""
   pi_controller.raft_migration.k8s_port_swap:
     namespace: pi-controller
     service: pi-controller
-    lead_to: owner
+    point_to: owner
     ports: {rest: 8080, grpc: 9090}
   delegate_to: localhost
 """
@@ -167,7 +167,7 @@ removed_slices:
   type: list
   elements: str
 parked_slices:
-  description: Names of the owner's EndpointSlices that were taken away from the proxies; O(lead_to=owner) gives them back.
+  description: Names of the owner's EndpointSlices that were taken away from the proxies; O(point_to=owner) gives them back.
   returned: always
   type: list
   elements: str
@@ -202,14 +202,14 @@ ENDPOINT: dict[str, Any] = {
 SPEC: dict[str, Any] = {
     "argument_spec": {
         **SERVICE,
-        "lead_to": {"type": "str", "required": True, "choices": ["endpoints", "pods", "owner"]},
+        "point_to": {"type": "str", "required": True, "choices": ["endpoints", "pods", "owner"]},
         "ports": {"type": "dict", "required": True},
         "endpoints": {"type": "list", "elements": "dict", "options": ENDPOINT},
         "selector": {"type": "dict"},
         "expected": {"type": "int"},
         "wait_timeout": {"type": "int", "default": 60},
     },
-    "required_if": [("lead_to", "endpoints", ["endpoints"]), ("lead_to", "pods", ["selector"])],
+    "required_if": [("point_to", "endpoints", ["endpoints"]), ("point_to", "pods", ["selector"])],
     "supports_check_mode": True,
 }
 DOING = "switching the Service"
@@ -219,7 +219,7 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     params = module.params
     faults = option_errors(params)
     if faults:
-        raise MigrationError("; ".join(faults), wanted=params["lead_to"])
+        raise MigrationError("; ".join(faults), wanted=params["point_to"])
     started = time.monotonic()
     route = Route.from_params(params)
     swap = Swap(connect(module), route, deadline=started + params["wait_timeout"])
@@ -230,7 +230,7 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
             after, swap.changed = route.predict(before)
         else:
             steps = {ENDPOINTS: swap.to_endpoints, PODS: swap.to_pods, OWNER: swap.to_owner}
-            after = steps[params["lead_to"]]()
+            after = steps[params["point_to"]]()
     finally:
         # Also where it fails half-way: what has been changed is no secret.
         result.update(

@@ -16,7 +16,7 @@ description:
     unless iptables-legacy wrote them. Its tools are looked for on the PATH, on that of a running kube-proxy or K3s, and
     where K3s keeps its own.
   - Without a kube-proxy (Cilium in its place, or K3s with C(--disable-kube-proxy)) there is nothing to forget.
-    O(leads_to) cannot be seen then, and is given O(grace).
+    O(routes_to) cannot be seen then, and is given O(grace).
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -24,7 +24,7 @@ extends_documentation_fragment:
   - pi_controller.raft_migration.attributes
   - pi_controller.raft_migration.attributes.read_only
 options:
-  leads_to:
+  routes_to:
     description: Endpoints (C(ip:port), C([ip]:port)) the proxy must route to.
     type: list
     elements: str
@@ -95,9 +95,9 @@ from ..module_utils._kube.proxy_look import ProxyLook
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
-    leads_to, forgotten = set(module.params["leads_to"]), set(module.params["forgotten"])
+    routes_to, forgotten = set(module.params["routes_to"]), set(module.params["forgotten"])
     grace = module.params["grace"]
-    for text in [*leads_to, *forgotten]:
+    for text in [*routes_to, *forgotten]:
         try:
             endpoint_of_text(text)
         except ValueError:
@@ -105,7 +105,7 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     started = time.monotonic()
 
     def done(rules: ProxyRules) -> bool:
-        if rules.settled(leads_to, forgotten) or not (leads_to or forgotten):
+        if rules.settled(routes_to, forgotten) or not (routes_to or forgotten):
             return True
         # Its rules may be on their way: after a boot a proxy has none until it has reached the API server.
         return (not rules.known or rules.mode == NONE) and time.monotonic() - started >= grace
@@ -125,10 +125,10 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     )
     if not waited.met:
         raise MigrationError(
-            f"After {elapsed:.1f} s kube-proxy (mode {rules.mode}) routes to {sorted(rules.endpoints)}; wanted: {sorted(leads_to)} among them, "
+            f"After {elapsed:.1f} s kube-proxy (mode {rules.mode}) routes to {sorted(rules.endpoints)}; wanted: {sorted(routes_to)} among them, "
             f"{sorted(forgotten)} not",
             seen=sorted(rules.endpoints),
-            wanted={"leads_to": sorted(leads_to), "forgotten": sorted(forgotten)},
+            wanted={"routes_to": sorted(routes_to), "forgotten": sorted(forgotten)},
             next_step="check that kube-proxy (on K3s: k3s itself) runs on this host and reaches the API server",
         )
 
@@ -136,7 +136,7 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "leads_to": {"type": "list", "elements": "str", "default": []},
+            "routes_to": {"type": "list", "elements": "str", "default": []},
             "forgotten": {"type": "list", "elements": "str", "default": []},
             "wait_timeout": {"type": "float", "default": 15},
             "grace": {"type": "float", "default": 3},

@@ -12,15 +12,15 @@ description:
   - Looks at folders and file systems, the daemon's unit, its database, who listens on which port, the memory, the
     container images, and whether the Pi has the address it is known by; at what the daemon holds (RV(data)); and from
     here at the Raft cluster (RV(cluster)). All in one go, since each call of a module is a round trip to a slow host.
-  - The three parts fail each on its own. Where RV(data) or RV(cluster) could not be read, it has C(msg) and C(failure) and the
-    module does not fail; where the Pi itself could not, the module fails and returns both all the same.
-  - Reads the hashes of all rows twice, O(pause) seconds apart, since two replicas are never equal while clients write. What one Pi
-    has both times and another one neither time was not replicated. The Pi itself is read in between.
-  - The cluster is looked at last. Copies of a database and the measurement of the disk may hold up the daemon of a Pi, and whichever
-    Pi is the last to come so far sees all others at rest.
+  - Each of the three parts can fail alone. Where RV(data) or RV(cluster) cannot be read, it has C(msg) and C(failure) and the
+    module does not fail. Of the Pi itself, a single fact that cannot be read is empty; where reading it ends early, the module
+    fails, and returns both all the same.
+  - Reads the hashes of all rows O(looks) times, O(pause) seconds apart, since two replicas are never equal while clients write. What
+    one Pi has each time and another one at no time was not replicated. The Pi itself is read after the first look.
+  - The cluster is read last. Reading the database and measuring the disk may slow a Pi's daemon down, and the Pi that comes to
+    this point last sees all others idle.
   - Of the CA folder and of the daemon's program only a digest leaves the Pi, of a row only a part of its hash.
   - Judges nothing. What is found goes into P(pi_controller.raft_migration.preflight_findings#filter).
-  - What of the Pi itself cannot be read is left empty and does not make the module fail.
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -75,8 +75,17 @@ options:
     description: Whether to read all rows. Without it only the first ones of each table are read, once.
     type: bool
     default: true
+  looks:
+    description:
+      - How often all rows are looked at.
+      - With two looks a difference is only a suspicion. A row that is written between the looks at two Pis, and again after them, looks like
+        one that is on one Pi alone. With three looks at each, the second one at a Pi falls between the first and the third at
+        every other one, unless these begin more than O(pause) apart.
+    type: int
+    default: 2
+    version_added: 0.2.0
   pause:
-    description: Seconds from the first look at the rows to the second, at least. A replica must lag by less.
+    description: Seconds from each look at the rows to the next one, at least. A replica must lag by less.
     type: float
     default: 2.0
 notes:
@@ -271,7 +280,7 @@ from ..module_utils._raft.awaited import WAIT, await_cluster
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     host = HostReading(module)
     data = DataReading(module.params, lambda: int(host.shown["pid"]))
-    # The two looks at the rows have to be some time apart, which the rest of the Pi is read in.
+    # The looks at the rows have to be some time apart, which the rest of the Pi is read in.
     data.begin()
     seen = read_part(host.read, "looking at this Pi")
     held = read_part(data.finish, f"reading {module.params['paths']['database']}")
@@ -298,6 +307,7 @@ def main() -> None:
             "ca_dir": {"type": "path"},
             "raft_dir": {"type": "path"},
             "compare": {"type": "bool", "default": True},
+            "looks": {"type": "int", "default": 2},
             "pause": {"type": "float", "default": 2.0},
         },
         supports_check_mode=True,

@@ -47,7 +47,7 @@ options:
     choices: [present, restored, caught_up]
     default: present
   urls:
-    description: With O(state=present) the one daemon on this host, or nothing to read O(raft_dir) of a stopped one.
+    description: With O(state=present) the one daemon on this host. Without it O(raft_dir) of a stopped daemon is read.
   raft_dir:
     description: The daemon's Raft folder, the one that contains C(snapshots). Required to take a snapshot.
     type: path

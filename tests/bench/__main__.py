@@ -105,7 +105,8 @@ copy their data, start pods on it; clients meet no daemon for all of that time.
 
 ![Seconds of the whole runs and of the write pauses](images/benchmark.svg)
 
-Acknowledged writes lost, failed reads and stale reads in the runs of the collection: {lost}.
+Acknowledged writes lost, failed reads and stale reads in the runs of the collection, apart from those named below with their reason:
+{lost}.
 By hand: {results.counts.get("naive: failed reads", 0)} reads failed.
 
 Ansible tasks of a whole run: {", ".join(f"{name} {count}" for name, count in results.tasks.items())}.
@@ -116,7 +117,7 @@ Over their bars:
 
 {reasons}
 
-`3` Pis if the name has no number. `back` is the rollback, `away` the longest time that a Pi had no daemon, `disk` the most that a Pi's
+Names without a number are runs on three Pis. `back` is the rollback, `away` the longest time that a Pi had no daemon, `disk` the most that a Pi's
 disk had more in it than before, `state` the size of the database, `memory` the most that one process of Python had on a Pi, `further`
 what each Pi beyond three takes.
 

@@ -123,7 +123,7 @@ def assert_true(reported: dict[str, Any], seen: dict[str, Any], names: list[str]
         assert (mine["standard_port"], mine["temporary_port"]) == (its["ports"][STANDARD], its["ports"][TEMPORARY]), (
             name
         )
-    assert sorted(target["endpoint"] for target in reported["traffic"]["service"]["leads_to"]) == seen["service"]
+    assert sorted(target["endpoint"] for target in reported["traffic"]["service"]["routes_to"]) == seen["service"]
     for which, holder in (("old", "unit"), ("new", "pod")):
         daemons = {
             name: pis[name]["raft"][port]

@@ -63,7 +63,7 @@ def test_what_a_client_writes_reaches_every_pod_and_no_unit(host: Host, content:
     assert written not in names(8080)
 
 
-def test_the_service_leads_to_the_pods(addresses: dict[str, str]) -> None:
+def test_the_service_points_to_the_pods(addresses: dict[str, str]) -> None:
     endpoints = rehearsal.kubectl_json("-n", "pi-controller", "get", "endpoints", "pi-controller")["subsets"]
     assert {address["ip"] for subset in endpoints for address in subset["addresses"]} == set(addresses.values())
     assert {port["port"] for subset in endpoints for port in subset["ports"]} == {8082, 9093}

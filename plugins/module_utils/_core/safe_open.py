@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files below a folder that a pod can write to, opened by root without being led anywhere else.
+"""Files below a folder that a pod can write to, opened by root without being taken anywhere else.
 
 A pod can replace anything in its data folder by a symbolic link, a FIFO or a device, and root would follow. So every
 component of a path is opened on its own, relative to the one before, and never through a link; and a file is a regular

@@ -22,7 +22,7 @@ from .nft import GateError, Nft
 from .sockets import Connection, Sockets
 from .standing import LAPSED, MIXED, Table, state_of
 from .table import Gate, Port
-from .tracked import Led, forget, forget_over
+from .tracked import Routed, forget, forget_over
 
 FORWARDING = {4: Path("/proc/sys/net/ipv4/ip_forward"), 6: Path("/proc/sys/net/ipv6/conf/all/forwarding")}
 
@@ -160,24 +160,24 @@ def set_gate(
     now = before
     # A lease is renewed each time.
     changes = before != gate.expected() or gate.lifetime is not None
-    led = _led_elsewhere(gate, before) if before and changes and established != "keep" else None
+    routed = _routed_before(gate, before) if before and changes and established != "keep" else None
     # Where the gate is set already, no connection is let in again to finish.
-    if established == "finish" and changes and (ends or led):
-        lenient = replace(gate, keep_established=True, ends_led=False, ends_through=())
+    if established == "finish" and changes and (ends or routed):
+        lenient = replace(gate, keep_established=True, ends_routed=False, ends_through=())
         nft.apply(lenient, before)
         now = lenient.expected()
         # It was set just now, and must not have ended meanwhile.
         lease = replace(lease, held=True) if lease else None
         if ends:
             ended = sockets.finish(patience)
-        if led:
-            led.finish(patience / 2)
-        if led and gate.state == "open":
+        if routed:
+            routed.finish(patience / 2)
+        if routed and gate.state == "open":
             # What is forgotten under way gets no answer, and no reset either: first no new request may come this way.
-            passing = replace(gate, ends_through=tuple(led.others), own=tuple(led.own), ports=_both(led.ports))
+            passing = replace(gate, ends_through=tuple(routed.others), own=tuple(routed.own), ports=_both(routed.ports))
             nft.apply(passing, now)
             now = passing.expected()
-            led.finish(patience / 2)
+            routed.finish(patience / 2)
     if changes:
         gate = lease.of(gate) if lease else gate
         nft.apply(gate, now)
@@ -193,8 +193,8 @@ def set_gate(
         if sockets.can_end or gate.state != "open":
             forget(ended)
     # In any other state a rule ends them.
-    if led and gate.state == "open":
-        led.forget()
+    if routed and gate.state == "open":
+        routed.forget()
     if changes and established != "keep" and _routes_elsewhere(gate, before):
         _forget_over(gate)
     return Changed(before, after, len(ended))
@@ -217,20 +217,20 @@ def _forget_over(gate: Gate) -> None:
         forget_over([port.standard for port in gate.ports], own, now_at, sockets.current())
 
 
-def _led_elsewhere(gate: Gate, before: Table) -> Led | None:
+def _routed_before(gate: Gate, before: Table) -> Routed | None:
     """What the gate `before`, or an earlier one, has routed to a Pi that this one routes no client to.
 
     It has no socket here. A client that kept such a connection would stay with that Pi's daemon for good: with the old one
     when its own Pi has the new, or with a follower that sends its writes back to this Pi.
     """
-    led_away = dict.fromkeys((*before.forward_to, *before.ends_through))
-    others = tuple(address for address in led_away if address not in gate.forward_to)
+    routed_away = dict.fromkeys((*before.forward_to, *before.ends_through))
+    others = tuple(address for address in routed_away if address not in gate.forward_to)
     if not others:
         return None
     with contextlib.suppress(OSError):
         # Of a lease that has ended the table has no ports.
         ports = [int(port) for port in before.sets.get("fenced", ())] or [port.standard for port in gate.ports]
-        return Led(others, ports, gate.own or own_addresses())
+        return Routed(others, ports, gate.own or own_addresses())
     return None
 
 
@@ -249,9 +249,11 @@ def ending_led(gate: Gate, before: Table | None) -> Gate:
     """The gate that also ends connections an earlier one routed elsewhere: to the pod before `open`, or to another Pi."""
     # A table in the state `open` is what an earlier opening has left for the same reason.
     ends = before is not None and gate.state != "open" and not gate.keep_established
-    led_away = (*before.forward_to, *before.ends_through) if before is not None and ends else ()
+    routed_away = (*before.forward_to, *before.ends_through) if before is not None and ends else ()
     gate = replace(
-        gate, ends_through=tuple(dict.fromkeys(address for address in led_away if address not in gate.forward_to))
+        gate, ends_through=tuple(dict.fromkeys(address for address in routed_away if address not in gate.forward_to))
     )
-    was_led = before is not None and state_of(before) in ("open", "redirected", LAPSED, MIXED)
-    return replace(gate, ends_led=bool(gate.state == "open" and gate.ports and was_led and not gate.keep_established))
+    was_routed = before is not None and state_of(before) in ("open", "redirected", LAPSED, MIXED)
+    return replace(
+        gate, ends_routed=bool(gate.state == "open" and gate.ports and was_routed and not gate.keep_established)
+    )

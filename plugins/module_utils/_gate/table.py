@@ -26,7 +26,7 @@ COMMENT_LENGTH = 127 - 70
 
 _LOOPBACK = {4: "127.0.0.0/8", 6: "::1"}
 _IP = {4: "ip", 6: "ip6"}
-# The first packet of a connection. No other one is led anywhere: a connection that the kernel came to know half-way,
+# The first packet of a connection. No other one is routed anywhere: a connection that the kernel came to know half-way,
 # after a restart of connection tracking, belongs to the daemon that has it.
 _FIRST = "tcp flags & (fin | syn | rst | ack) == syn"
 # One that was under way through the kernel while the table was replaced. Its client asks again within a second, and is routed by the
@@ -74,7 +74,7 @@ class Gate:
     # This Pi's own addresses.
     own: tuple[str, ...] = ()
     # With `open`: end connections that an earlier `redirected` routed to the pod.
-    ends_led: bool = False
+    ends_routed: bool = False
     # The other Pi that an earlier `forwarded` routed to: connections that still go there are ended.
     ends_through: tuple[str, ...] = ()
     # Seconds until the state ends by itself, counted from when the kernel has it; None where it stays.
@@ -85,7 +85,7 @@ class Gate:
     @property
     def exists(self) -> bool:
         """Whether the state needs a table at all."""
-        return self.state != "open" or self.ends_led or bool(self.ends_through)
+        return self.state != "open" or self.ends_routed or bool(self.ends_through)
 
     @property
     def sets(self) -> dict[str, frozenset[str]]:

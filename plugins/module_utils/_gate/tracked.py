@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.01
 def forget(connections: Collection[Connection]) -> None:
     """Have the kernel forget which way these went, where it can.
 
-    It remembers for ten seconds or more, and a client that comes again from the same port would be led that way.
+    It remembers for ten seconds or more, and a client that comes again from the same port would be routed that way.
     """
     for connection in connections:
         with contextlib.suppress(OSError):
@@ -123,7 +123,7 @@ def _is_here(address: str, own: Collection[str]) -> bool:
 
 
 @dataclass(frozen=True)
-class Led:
+class Routed:
     """The connections to this Pi's `ports`, at its `own` addresses, that it has routed to one of the `others`.
 
     No socket of this Pi has them.

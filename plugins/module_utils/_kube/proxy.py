@@ -41,8 +41,8 @@ class ProxyRules:
     def known(self) -> bool:
         return self.unreadable is None
 
-    def settled(self, leads_to: Iterable[str], forgotten: Iterable[str]) -> bool:
-        wanted = {endpoint_of_text(text) for text in leads_to}
+    def settled(self, routes_to: Iterable[str], forgotten: Iterable[str]) -> bool:
+        wanted = {endpoint_of_text(text) for text in routes_to}
         unwanted = {endpoint_of_text(text) for text in forgotten}
         return self.known and wanted <= self.endpoints and not unwanted & self.endpoints
 

@@ -83,7 +83,7 @@ class Route:
     namespace: str
     service: str
     ports: Mapping[str, int]
-    lead_to: str = ENDPOINTS
+    point_to: str = ENDPOINTS
     selector: Mapping[str, str] | None = None
     targets: lists.Targets = frozenset()
     nodes: Mapping[str, str] = field(default_factory=dict)
@@ -91,14 +91,14 @@ class Route:
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Route:
-        lead_to = params["lead_to"]
-        endpoints = params["endpoints"] if lead_to == ENDPOINTS else []
-        selector = params["selector"] if lead_to == PODS else None
+        point_to = params["point_to"]
+        endpoints = params["endpoints"] if point_to == ENDPOINTS else []
+        selector = params["selector"] if point_to == PODS else None
         return cls(
             namespace=params["namespace"],
             service=params["service"],
             ports={name: int(number) for name, number in params["ports"].items()},
-            lead_to=lead_to,
+            point_to=point_to,
             selector={key: str(value) for key, value in selector.items()} if selector else None,
             targets=lists.of_option(endpoints),
             nodes={endpoint["ip"]: endpoint["node_name"] for endpoint in endpoints if endpoint.get("node_name")},
@@ -113,7 +113,7 @@ class Route:
         return daemon_ports(view.service, view.targets, self.ports)
 
     def wanted_service(self, view: View) -> dict[str, Any]:
-        if self.lead_to == OWNER:
+        if self.point_to == OWNER:
             return owners_service(view.service) if view.service else {}
         return wanted_service(view.service, self.namespace, self.service, self.ports, self.roles(view), self.selector)
 
@@ -215,7 +215,7 @@ class Route:
                 seen="ExternalName",
                 next_step="name the Service that points to the daemons",
             )
-        if self.lead_to != OWNER and not self.roles(view):
+        if self.point_to != OWNER and not self.roles(view):
             listed = ", ".join(f"{name or 'unnamed'} {number}" for name, number in ports_of(view.service).items())
             raise KubeError(
                 f"no port of the Service {self.service} belongs to the daemons: it has {listed or 'none'}",
@@ -244,7 +244,7 @@ class Route:
 
     def predict(self, view: View) -> tuple[View, bool]:
         """What a run would leave, and whether that is a change."""
-        if self.lead_to == OWNER:
+        if self.point_to == OWNER:
             if not self.to_give_back(view):
                 return view, False
             mirrored = lists.of_subsets((saved(view.service).get("endpoints") or {}).get("subsets"))

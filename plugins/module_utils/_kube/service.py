@@ -199,9 +199,9 @@ def option_errors(params: Mapping[str, Any]) -> list[str]:
             for name, number in endpoint["ports"].items()
             if not _is_port(number)
         ]
-    if params["lead_to"] == ENDPOINTS and not params["endpoints"]:
+    if params["point_to"] == ENDPOINTS and not params["endpoints"]:
         errors.append("endpoints is empty; a Service without targets is an outage")
-    if params["lead_to"] == PODS and not params["selector"]:
+    if params["point_to"] == PODS and not params["selector"]:
         errors.append("selector is empty; it would match every pod of the namespace")
     return errors
 

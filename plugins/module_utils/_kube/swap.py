@@ -50,7 +50,7 @@ class Swap:
             service=self.api.read(route.path),
             slices=self.api.items(slices, labels=f"{lists.SERVICE_LABEL}={route.service}"),
             pods=self.api.items(pods, labels=selector_text(dict(route.selector))) if route.selector else [],
-            parked=self.api.items(slices, labels=parked) if route.lead_to == OWNER else [],
+            parked=self.api.items(slices, labels=parked) if route.point_to == OWNER else [],
         )
         route.refuse_other_services(view)
         return view
@@ -89,7 +89,7 @@ class Swap:
                 f"the Service {self.route.service} points to the pods, which hold writes the units may not have",
                 url=self.route.path,
                 seen=lists.summary(view.targets),
-                next_step="point it to the units first (lead_to=endpoints)",
+                next_step="point it to the units first (point_to=endpoints)",
             )
         if not self.route.owner_has_targets(view):
             # The owner's Service had none either. Ours stay, since they are what clients reach now.
@@ -283,7 +283,7 @@ class Swap:
         view, missing = waited.value
         if not waited.met:
             raise KubeError(
-                f"the Service {self.route.service} does not point to {GOALS[self.route.lead_to]} within `wait_timeout`: "
+                f"the Service {self.route.service} does not point to {GOALS[self.route.point_to]} within `wait_timeout`: "
                 + "; ".join(missing),
                 url=self.route.path,
                 seen=lists.summary(view.targets),

@@ -14,7 +14,7 @@ from typing import Any
 from .._core.durable import sha256_of
 from .._core.safe_open import read_bytes
 from .._daemon.pod_files import look
-from .._sqlite.replicas import TwoLooks, first_rows
+from .._sqlite.replicas import RowLooks, first_rows
 
 MAX_FILES = 256
 MAX_FILE = 1 << 20
@@ -34,7 +34,7 @@ class DataReading:
             given["volatile_columns"],
             BUSY_TIMEOUT,
         )
-        self._looks = TwoLooks(*self._rows)
+        self._looks = RowLooks(*self._rows)
         self._error: Exception | None = None
 
     def begin(self) -> None:
@@ -56,7 +56,7 @@ class DataReading:
         if self._error is not None:
             raise self._error
         if given["compare"]:
-            found["tables"] = self._looks.second(given["pause"])
+            found["tables"] = self._looks.others(given["looks"] - 1, given["pause"])
         else:
             found |= {"first_rows": first_rows(*self._rows), "tables": {}}
 

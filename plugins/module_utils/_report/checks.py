@@ -64,12 +64,12 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         check(
             "state", f"Clients reach {wanted}", state["served_by"] == wanted, served, f"Not all clients reach {wanted}."
         )
-        led = [f"{name} {host['gate']}" for name, host in state["hosts"].items() if host["gate"] != "open"]
-        listed = ", ".join(led)
+        elsewhere = [f"{name} {host['gate']}" for name, host in state["hosts"].items() if host["gate"] != "open"]
+        listed = ", ".join(elsewhere)
         check(
             "state",
             "No client is redirected any more",
-            not led,
+            not elsewhere,
             listed or "every gate is open",
             f"Gates are still set: {listed}.",
         )

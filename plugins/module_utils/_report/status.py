@@ -144,12 +144,12 @@ def traffic(hosts: Mapping[str, Info], kube: Info, config: Info) -> dict[str, An
     """Where clients of the Service and of each Pi's own address end up."""
     service = kube.get("service") or {"mode": "unknown", "endpoints": []}
     by_address = {info.get("address"): name for name, info in hosts.items()}
-    leads_to = []
+    routes_to = []
     for endpoint in service["endpoints"]:
         port = _rest_port(endpoint["ports"], config)
         name = by_address.get(endpoint["ip"])
         reached = way(name, hosts, config, int(str(port).split(",", maxsplit=1)[0])) if name and port else "unknown"
-        leads_to.append({"endpoint": with_port(endpoint["ip"], port), "reaches": reached})
+        routes_to.append({"endpoint": with_port(endpoint["ip"], port), "reaches": reached})
     per_host: dict[str, dict[str, Any]] = {}
     for name, info in hosts.items():
         seen = _seen(info)
@@ -162,11 +162,11 @@ def traffic(hosts: Mapping[str, Info], kube: Info, config: Info) -> dict[str, An
             "standard_port": _holder(info, config["standard_ports"]["rest"]),
             "temporary_port": _holder(info, config["temporary_ports"]["rest"]),
         }
-    sides = {target["reaches"].split(" ")[0] for target in [*leads_to, *per_host.values()]} - {"unknown"}
+    sides = {target["reaches"].split(" ")[0] for target in [*routes_to, *per_host.values()]} - {"unknown"}
     served_by = {frozenset({"unit"}): "systemd", frozenset({"pod"}): "pods"}.get(
         frozenset(sides), "mixed" if sides else "unknown"
     )
-    return {"served_by": served_by, "service": {"mode": service["mode"], "leads_to": leads_to}, "hosts": per_host}
+    return {"served_by": served_by, "service": {"mode": service["mode"], "routes_to": routes_to}, "hosts": per_host}
 
 
 def owner(kube: Info, now: float) -> dict[str, Any] | None:

@@ -116,10 +116,10 @@ def _traffic(status: Mapping[str, Any]) -> list[str]:
         for name, host in traffic["hosts"].items()
     ]
     service = traffic["service"]
-    led = columns(((target["endpoint"], target["reaches"]) for target in service["leads_to"]), "    ") or [
+    targets = columns(((target["endpoint"], target["reaches"]) for target in service["routes_to"]), "    ") or [
         "    nowhere"
     ]
-    return [*columns(rows), f"  the Service, which points by {service['mode']} to", *led]
+    return [*columns(rows), f"  the Service, which points by {service['mode']} to", *targets]
 
 
 def _backups(status: Mapping[str, Any]) -> list[str]:

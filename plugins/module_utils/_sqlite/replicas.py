@@ -34,8 +34,8 @@ _SHORT = 16
 Hashes = dict[str, set[str]]
 
 
-class TwoLooks:
-    """The rows of a database, looked at twice, by the caller who has other work in between.
+class RowLooks:
+    """The rows of a database, looked at several times, by the caller who may have other work in between.
 
     `volatile` has columns that the daemon writes by itself, as `table.column`. Both looks raise SqliteError, and OSError.
     """
@@ -43,24 +43,30 @@ class TwoLooks:
     def __init__(self, path: Path, exclude: Iterable[str], volatile: Iterable[str], busy_timeout: float) -> None:
         self._path, self._busy_timeout = path, busy_timeout
         self._left_out, self._columns = excluded(exclude), frozenset(name.lower() for name in volatile)
-        self._first: Hashes = {}
+        self._any: Hashes = {}
+        self._every: Hashes = {}
         self._ended = 0.0
 
     def first(self) -> None:
-        self._first = self._look()
+        self._any = self._look()
+        self._every = {name: set(rows) for name, rows in self._any.items()}
         self._ended = time.monotonic()
 
-    def second(self, pause: float) -> dict[str, Any]:
-        """By table `rows` (hashes of all that were seen), `unsteady` (those seen once) and `up_to` (the largest one, None for all).
-
-        It begins once `pause` seconds have passed since the first look.
+    def others(self, count: int, pause: float) -> dict[str, Any]:
+        """By table `rows` (hashes of all that were seen), `unsteady` (those that some look did not see) and `up_to` (the largest one,
+        None for all), after `count` more looks. Each begins once `pause` seconds have passed since the one before.
         """
-        time.sleep(max(0.0, self._ended + pause - time.monotonic()))
-        first, second = self._first, self._look()
-        return {
-            name: _both(first.get(name, set()), second.get(name, set()))
-            for name in sorted(first.keys() | second.keys())
-        }
+        for _ in range(count):
+            time.sleep(max(0.0, self._ended + pause - time.monotonic()))
+            self._add(self._look())
+            self._ended = time.monotonic()
+        return {name: _compared(rows, self._every[name]) for name, rows in sorted(self._any.items())}
+
+    def _add(self, seen: Hashes) -> None:
+        for name in self._any.keys() | seen.keys():
+            rows = seen.get(name, set())
+            self._any[name] = self._any.get(name, set()) | rows
+            self._every[name] = self._every.get(name, set()) & rows
 
     def _look(self) -> Hashes:
         with isolated(self._path, self._busy_timeout) as (connection, _waited):
@@ -103,7 +109,7 @@ def _hashes_of(
 
 
 def _smallest(hashes: Iterable[str]) -> set[str]:
-    """Those that may be compared, and one more, so that `_both` sees that there are more: all of a large table would fill a Pi's memory."""
+    """Those that may be compared, and one more, so that `_compared` sees that there are more: all of a large table would fill a Pi's memory."""
     kept: set[str] = set()
     largest: str | None = None
     for value in hashes:
@@ -116,12 +122,12 @@ def _smallest(hashes: Iterable[str]) -> set[str]:
     return set(heapq.nsmallest(KEEP + 1, kept))
 
 
-def _both(first: set[str], second: set[str]) -> dict[str, Any]:
-    rows = sorted(first | second)
+def _compared(any_look: set[str], every_look: set[str]) -> dict[str, Any]:
+    rows = sorted(any_look)
     up_to = None
     if len(rows) > KEEP:
         rows, up_to = rows[:KEEP], rows[KEEP - 1]
-    return {"rows": "".join(rows), "unsteady": "".join(sorted((first ^ second) & set(rows))), "up_to": up_to}
+    return {"rows": "".join(rows), "unsteady": "".join(sorted(set(rows) - every_look)), "up_to": up_to}
 
 
 def hashes_in(text: str) -> set[str]:
@@ -140,3 +146,11 @@ def only_in(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, int]:
         if count:
             found[name] = count
     return found
+
+
+def differ(databases: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether one of these has a row steadily that another one does not have.
+
+    Where clients write meanwhile, a `True` is a suspicion, unless a look at each falls between two looks at every other one.
+    """
+    return any(only_in(here, there) for here, there in itertools.permutations(databases, 2))

@@ -61,17 +61,17 @@ class Expectation:
     urls: tuple[str, ...]
     # Host of the Pi whose pod is being replaced, and where a neighbour answers for it (MOVING).
     replaced: str | None = None
-    led_away: tuple[str, ...] = ()
+    routed_away: tuple[str, ...] = ()
     # The Raft port of the other cluster: an answer with it comes from a neighbour of the member that was asked (GATED).
     foreign_port: int | None = None
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Expectation:
-        led_away = tuple(found.get("led_away", ()))
-        return cls(found["mode"], tuple(found["urls"]), found.get("replaced"), led_away, found.get("foreign_port"))
+        routed_away = tuple(found.get("routed_away", ()))
+        return cls(found["mode"], tuple(found["urls"]), found.get("replaced"), routed_away, found.get("foreign_port"))
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "urls": list(self.urls), "led_away": list(self.led_away)}
+        return {**asdict(self), "urls": list(self.urls), "routed_away": list(self.routed_away)}
 
 
 def expectations(

@@ -123,7 +123,7 @@ def _answer(reading: Reading) -> Answer:
 def _own_words(expectation: Expectation, readings: list[Reading]) -> tuple[list[Reading], str | None]:
     """The readings that tell of the member they were asked of; or why the cluster cannot be seen from here."""
     if expectation.mode == MOVING:
-        return [reading for reading in readings if reading.client.url not in expectation.led_away], None
+        return [reading for reading in readings if reading.client.url not in expectation.routed_away], None
     if expectation.mode != GATED:
         return readings, None
     if any(reading.status and _foreign(reading.status, expectation.foreign_port) for reading in readings):

@@ -29,7 +29,7 @@ def gate(state: str, **options: Any) -> Any:
 
 GATES = {
     "open": gate("open"),
-    "open, ending": gate("open", ends_led=True),
+    "open, ending": gate("open", ends_routed=True),
     **{state: gate(state) for state in ("fenced", "redirected", "forwarded")},
     **{f"{state}, keeping": gate(state, keep_established=True) for state in ("fenced", "redirected", "forwarded")},
     "redirected with Services": gate(

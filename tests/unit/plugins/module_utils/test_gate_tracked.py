@@ -16,7 +16,7 @@ from ansible_collections.pi_controller.raft_migration.plugins.module_utils._gate
 
 CLIENT, PI, OTHER = "10.77.0.200", "10.77.0.11", "10.77.0.12"
 ESTABLISHED, CLOSE_WAIT, TIME_WAIT = 3, 5, 7
-LED = tracked.Led([OTHER], [8080], [PI])
+LED = tracked.Routed([OTHER], [8080], [PI])
 
 
 def ends(source: str, destination: str, port: int) -> bytes:
@@ -53,7 +53,7 @@ class Kernel:
         return iter(())
 
 
-def test_only_connections_that_lead_to_the_other_pi_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_connections_routed_to_the_other_pi_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     listing = [
         connection(ESTABLISHED),
         connection(TIME_WAIT),

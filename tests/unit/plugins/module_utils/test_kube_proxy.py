@@ -105,7 +105,7 @@ def test_k4_ipvs_mode_has_the_real_servers_that_get_new_connections():
 
 
 @pytest.mark.parametrize(
-    ("leads_to", "forgotten", "settled"),
+    ("routes_to", "forgotten", "settled"),
     [
         (set(), set(), True),
         ({"10.77.0.11:8080"}, set(), True),
@@ -115,11 +115,11 @@ def test_k4_ipvs_mode_has_the_real_servers_that_get_new_connections():
         (set(), {"fd00::11:8080"}, False),
     ],
 )
-def test_settled(leads_to: set[str], forgotten: set[str], settled: bool) -> None:
+def test_settled(routes_to: set[str], forgotten: set[str], settled: bool) -> None:
     rules = proxy.ProxyRules(proxy.IPTABLES, frozenset({"10.77.0.11:8080", "[fd00::11]:8080"}))
 
-    assert rules.settled(leads_to, forgotten) is settled
-    assert not proxy.ProxyRules(proxy.UNKNOWN, unreadable="no tool").settled(leads_to, forgotten)
+    assert rules.settled(routes_to, forgotten) is settled
+    assert not proxy.ProxyRules(proxy.UNKNOWN, unreadable="no tool").settled(routes_to, forgotten)
 
 
 def test_a_dump_that_was_disturbed_is_read_again():

@@ -85,19 +85,19 @@ def test_the_pi_is_read_between_the_looks_and_the_cluster_last(run_module, given
 
         return called
 
-    monkeypatch.setattr(read_data.TwoLooks, "first", noted("first", read_data.TwoLooks.first))
-    monkeypatch.setattr(read_data.TwoLooks, "second", noted("second", read_data.TwoLooks.second))
+    monkeypatch.setattr(read_data.RowLooks, "first", noted("first", read_data.RowLooks.first))
+    monkeypatch.setattr(read_data.RowLooks, "others", noted("others", read_data.RowLooks.others))
     monkeypatch.setattr(read_host.HostReading, "read", noted("host", read_host.HostReading.read))
     monkeypatch.setattr(module, "await_cluster", noted("cluster", module.await_cluster))
     assert ended(run_module("preflight_host", given)) == ALL
-    assert order == ["first", "host", "second", "cluster"]
+    assert order == ["first", "host", "others", "cluster"]
 
 
-# By part, what is broken there: the first and the second look at the rows are one part.
+# By part, what is broken there: the first look at the rows and the later ones are one part.
 PLACES = {
     "host": (read_host, "memory_available", "host"),
-    "first look": (read_data.TwoLooks, "first", "data"),
-    "second look": (read_data.TwoLooks, "second", "data"),
+    "first look": (read_data.RowLooks, "first", "data"),
+    "later looks": (read_data.RowLooks, "others", "data"),
     "CA": (read_data, "ca_digest", "data"),
     "cluster": (module, "await_cluster", "cluster"),
 }
@@ -143,7 +143,7 @@ def test_a_part_that_fails_takes_no_other_with_it(run_module, given, monkeypatch
 def test_a_part_that_failed_is_the_one_row_it_always_was(
     run_module, given, monkeypatch, part: str, check: str, seen: str
 ) -> None:
-    place = {"host": "host", "data": "second look", "cluster": "cluster"}[part]
+    place = {"host": "host", "data": "later looks", "cluster": "cluster"}[part]
     where, name, _part = PLACES[place]
 
     def fail(*_arguments: Any, **_named: Any) -> Any:
@@ -204,7 +204,7 @@ def test_secrets_are_hidden_and_a_pis_own_paths_are_not(run_module, given, clust
 
 
 def test_the_first_rows_are_read_once(run_module, given, monkeypatch) -> None:
-    monkeypatch.setattr(read_data.TwoLooks, "_look", lambda _self: pytest.fail("all rows were read"))
+    monkeypatch.setattr(read_data.RowLooks, "_look", lambda _self: pytest.fail("all rows were read"))
     data = run_module("preflight_host", {**given, "compare": False})["data"]
     assert (data["tables"], len(data["first_rows"]["nodes"])) == ({}, 1)
 

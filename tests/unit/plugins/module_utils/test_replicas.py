@@ -20,7 +20,8 @@ from ansible_collections.pi_controller.raft_migration.plugins.module_utils._pref
 )
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite import replicas
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._sqlite.replicas import (
-    TwoLooks,
+    RowLooks,
+    differ,
     first_rows,
     only_in,
 )
@@ -45,10 +46,10 @@ def without_rows(**found: Any) -> dict[str, Any]:
 
 
 def read(path: Path, between: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    looks = TwoLooks(path, ["raft_applied"], VOLATILE, 1.0)
+    looks = RowLooks(path, ["raft_applied"], VOLATILE, 1.0)
     looks.first()
     between()
-    return looks.second(0)
+    return looks.others(1, 0)
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
@@ -79,6 +80,62 @@ def test_d2_a_replica_that_lags_is_not_accused(tmp_path: Path) -> None:
     assert only_in(follower, leader) == only_in(leader, follower) == {}
 
 
+class Replica:
+    """One of two databases that get every write, and the looks at it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = database(path, [(1, "before", "", "")])
+        self._looks = RowLooks(self.path, ["raft_applied"], VOLATILE, 1.0)
+        self.seen: dict[str, Any] | None = None
+
+    def look(self) -> None:
+        if self.seen is None:
+            self._looks.first()
+        self.seen = self._looks.others(0 if self.seen is None else 1, 0)
+
+    def apply(self, name: str) -> None:
+        with closing(sqlite3.connect(self.path)) as connection:
+            connection.execute("UPDATE nodes SET name = ? WHERE id = 1", (name,))
+            connection.commit()
+
+
+def suspects(pair: dict[str, Replica], course: str) -> bool:
+    """Whether the two seem to differ after this course: a letter is a look at that replica, a number is a write to both."""
+    for step in course.split():
+        if step in pair:
+            pair[step].look()
+        else:
+            for replica in pair.values():
+                replica.apply(step)
+    return differ([replica.seen or {} for replica in pair.values()])
+
+
+@pytest.mark.parametrize(
+    ("course", "suspected"),
+    [
+        ("a b 1 a b", False),
+        # One after the other, as on slow Pis, and one within the other.
+        ("a a 1 b b", True),
+        ("a 1 b b 2 a", True),
+        # With three, a look at each is between the first and the third at the other, as long as these begin within a pause.
+        ("a 1 b a 2 b a 3 b", False),
+        ("a 1 a b 2 b a b", False),
+    ],
+)
+def test_d2_replicas_that_are_written_to(tmp_path: Path, course: str, suspected: bool) -> None:
+    both = {name: Replica(tmp_path / f"{name}.db") for name in "ab"}
+    assert suspects(both, course) is suspected
+
+
+@pytest.mark.parametrize("course", ["a b a b", "a a b b", "a 1 b a 2 b a 3 b"])
+def test_d2_a_row_of_one_replica_alone_is_always_suspected(tmp_path: Path, course: str) -> None:
+    both = {name: Replica(tmp_path / f"{name}.db") for name in "ab"}
+    with closing(sqlite3.connect(both["b"].path)) as connection:
+        connection.execute("INSERT INTO nodes VALUES (2, 'its own', '', '')")
+        connection.commit()
+    assert suspects(both, course)
+
+
 @pytest.mark.parametrize(("taken", "left"), [(0.5, 1.5), (2.5, 0.0)])
 def test_d2_what_is_read_in_the_pause_counts_as_pause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: float, left: float
@@ -87,10 +144,10 @@ def test_d2_what_is_read_in_the_pause_counts_as_pause(
     slept: list[float] = []
     monkeypatch.setattr(replicas.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(replicas.time, "sleep", slept.append)
-    looks = TwoLooks(database(tmp_path / "a.db", [(1, "n", "", "")]), [], [], 1.0)
+    looks = RowLooks(database(tmp_path / "a.db", [(1, "n", "", "")]), [], [], 1.0)
     looks.first()
     now[0] += taken
-    assert looks.second(2.0)["nodes"]["unsteady"] == ""
+    assert looks.others(1, 2.0)["nodes"]["unsteady"] == ""
     assert slept == [pytest.approx(left)]
 
 

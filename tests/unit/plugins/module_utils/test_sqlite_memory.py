@@ -44,9 +44,9 @@ elif work == "backup":
         digest.content_of(copy)
     copies.write_standalone(path, path.with_name("copy.db"), 0o600, 5, inspect)
 elif work == "looks":
-    looks = replicas.TwoLooks(path, [], [], 5)
+    looks = replicas.RowLooks(path, [], [], 5)
     looks.first()
-    assert looks.second(0)["large"]["rows"]
+    assert looks.others(1, 0)["large"]["rows"]
 elif work == "compare":
     with copies.isolated(path, 5) as (one, _waited), copies.isolated(path, 5) as (other, _waited):
         assert digest.compare(one, other)["large"]["changed"] == 0

@@ -77,7 +77,7 @@ def test_redirected_routes_to_the_pod_forwarded_to_a_neighbour() -> None:
         "pi-2": "pod on pi-1",
         "pi-3": "nothing",
     }
-    assert [target["reaches"] for target in status["traffic"]["service"]["leads_to"]] == [
+    assert [target["reaches"] for target in status["traffic"]["service"]["routes_to"]] == [
         "pod on pi-1",
         "pod on pi-1",
         "nothing",
@@ -90,7 +90,7 @@ def test_k2_the_rest_port_is_found_whatever_the_owner_names_it() -> None:
     for endpoint in kube["service"]["endpoints"]:
         endpoint["ports"] = {"api": 9090, "http": 8080}
     status = reported(everywhere(), kube)
-    assert [target["endpoint"] for target in status["traffic"]["service"]["leads_to"]] == [
+    assert [target["endpoint"] for target in status["traffic"]["service"]["routes_to"]] == [
         f"{given.address(name)}:8080" for name in given.NAMES
     ]
 

@@ -469,4 +469,4 @@ def test_pi_by_pi_there_is_one_cluster_to_watch(phase, watched):
     wanted = plan.expectations(phase, URLS, replaced="10.77.0.12", foreign_port=9092, strategy="rolling")
     assert {name: (expectation.mode, list(expectation.urls)) for name, expectation in wanted.items()} == watched
     if phase == "cutover":
-        assert (wanted["old"].replaced, wanted["old"].led_away) == ("10.77.0.12", (URLS["standard"][1],))
+        assert (wanted["old"].replaced, wanted["old"].routed_away) == ("10.77.0.12", (URLS["standard"][1],))

@@ -48,11 +48,11 @@ def warnings(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def swap(run_module):
-    def run(lead_to, check_mode=False, diff=False, **options):
+    def run(point_to, check_mode=False, diff=False, **options):
         args = {
             "namespace": NAMESPACE,
             "service": NAME,
-            "lead_to": lead_to,
+            "point_to": point_to,
             "ports": PORTS,
             "wait_timeout": 5,
             **options,
@@ -236,17 +236,17 @@ def test_k2_k3_k7_a_round_trip_restores_the_owners_objects(world, swap):
     three_pods(world)
 
     def step(
-        lead_to: str, wanted: list[dict[str, Any]], allowed: list[dict[str, Any]], **options: Any
+        point_to: str, wanted: list[dict[str, Any]], allowed: list[dict[str, Any]], **options: Any
     ) -> dict[str, Any]:
         world.history.clear()
-        result = swap(lead_to, **options)
+        result = swap(point_to, **options)
         assert "failed" not in result, result
         world.settle()
-        assert lists.of_slices(world.read_slices) == named(wanted), lead_to
+        assert lists.of_slices(world.read_slices) == named(wanted), point_to
         assert lists.node_names(world.read_slices) == {item["ip"]: f"pi-{item['ip'][-1]}" for item in wanted}
         reached = frozenset().union(*world.history)
         assert frozenset() not in world.history
-        assert reached <= named(allowed), f"{lead_to}: targets of neither side"
+        assert reached <= named(allowed), f"{point_to}: targets of neither side"
         assert [port["name"] for port in world.service["spec"]["ports"]] == ["http", "api"]
         return result
 
@@ -271,13 +271,13 @@ def test_k7_no_deprecated_call_without_an_endpoints_object(kube, swap):
     kube.put(f"{CORE}/services/{NAME}", service_of_owner())
     put_slices(kube)
     three_pods(kube)
-    for lead_to, options in (
+    for point_to, options in (
         ("endpoints", {"endpoints": SYSTEMD}),
         ("pods", {"selector": LABELS, "expected": 3}),
         ("endpoints", {"endpoints": SYSTEMD}),
         ("owner", {}),
     ):
-        assert swap(lead_to, **options)["changed"] is True
+        assert swap(point_to, **options)["changed"] is True
         kube.settle()
 
     assert kube.deprecated_calls() == []
@@ -289,7 +289,7 @@ def test_k7_no_deprecated_call_without_an_endpoints_object(kube, swap):
 def test_k7_a_run_killed_between_two_writes_is_finished_by_the_next(world, swap, killed_after):
     before = of_owner(world)
     three_pods(world)
-    for lead_to, options in (
+    for point_to, options in (
         ("endpoints", {"endpoints": SYSTEMD}),
         ("pods", {"selector": LABELS, "expected": 3}),
         ("endpoints", {"endpoints": SYSTEMD}),
@@ -303,13 +303,13 @@ def test_k7_a_run_killed_between_two_writes_is_finished_by_the_next(world, swap,
 
         world.on_request = kill
         with contextlib.suppress(KeyboardInterrupt):
-            swap(lead_to, **options)
+            swap(point_to, **options)
         world.settle()
         world.on_request = lambda method, path: None
         # What a role repeats after a kill: a rollback points to the units first, and gives back then.
-        if lead_to == "owner":
+        if point_to == "owner":
             swap("endpoints", endpoints=SYSTEMD)
-        swap(lead_to, **options)
+        swap(point_to, **options)
         world.settle()
 
     assert frozenset() not in world.history
@@ -594,21 +594,21 @@ def test_repeats_what_lost_a_race_with_a_controller(owned, swap):
     assert swap("endpoints", endpoints=BESIDE)["after"]["endpoints"] == BESIDE
 
 
-@pytest.mark.parametrize("lead_to", ["endpoints", "pods"])
-def test_check_mode_predicts_and_changes_nothing(owned, swap, lead_to):
+@pytest.mark.parametrize("point_to", ["endpoints", "pods"])
+def test_check_mode_predicts_and_changes_nothing(owned, swap, point_to):
     three_pods(owned)
     owned.requests.clear()
-    options = {"endpoints": BESIDE} if lead_to == "endpoints" else {"selector": LABELS, "expected": 3}
+    options = {"endpoints": BESIDE} if point_to == "endpoints" else {"selector": LABELS, "expected": 3}
 
-    predicted = swap(lead_to, check_mode=True, diff=True, **options)
+    predicted = swap(point_to, check_mode=True, diff=True, **options)
     assert owned.writes == []
-    done = swap(lead_to, diff=True, **options)
+    done = swap(point_to, diff=True, **options)
 
     assert (predicted["changed"], done["changed"]) == (True, True)
     assert predicted["diff"] == done["diff"]
     assert predicted["diff"]["before"]["endpoints"] == SYSTEMD
     assert predicted["diff"]["after"]["endpoints"] == BESIDE
-    assert swap(lead_to, check_mode=True, **options)["changed"] is False
+    assert swap(point_to, check_mode=True, **options)["changed"] is False
 
 
 def test_check_mode_without_any_object(kube, swap, warnings):
@@ -619,7 +619,7 @@ def test_check_mode_without_any_object(kube, swap, warnings):
 
 
 @pytest.mark.parametrize(
-    ("lead_to", "options", "words"),
+    ("point_to", "options", "words"),
     [
         ("endpoints", {"endpoints": []}, "an outage"),
         ("endpoints", {"endpoints": [{"ip": "10.77.0.11", "ports": {"rest": 1}}]}, "10.77.0.11 has no port grpc"),
@@ -628,8 +628,8 @@ def test_check_mode_without_any_object(kube, swap, warnings):
         ("endpoints", {"endpoints": SYSTEMD, "ports": {"rest": 70000}}, "ports.rest is 70000"),
     ],
 )
-def test_refuses_options_that_make_no_sense(owned, swap, lead_to, options, words):
-    result = swap(lead_to, **options)
+def test_refuses_options_that_make_no_sense(owned, swap, point_to, options, words):
+    result = swap(point_to, **options)
 
     assert result["failed"]
     assert words in result["msg"]

@@ -33,7 +33,7 @@ def rules(mode: str, *endpoints: str) -> Any:
 
 @pytest.mark.parametrize("mode", ["iptables", "nftables", "ipvs"])
 def test_k4_waits_no_longer_than_the_proxy_takes(read, mode):
-    result = read([rules(mode, UNIT), rules(mode, POD)], leads_to=[POD], forgotten=[UNIT], wait_timeout=30, grace=30)
+    result = read([rules(mode, UNIT), rules(mode, POD)], routes_to=[POD], forgotten=[UNIT], wait_timeout=30, grace=30)
 
     assert (result["mode"], result["known"], result["endpoints"]) == (mode, True, [POD])
     assert result["elapsed"] < 5
@@ -55,7 +55,7 @@ def test_k4_without_a_proxy_there_is_nothing_to_forget(read):
 
 def test_a_proxy_that_comes_late_is_waited_for(read):
     result = read(
-        [rules("none"), rules("iptables", UNIT), rules("iptables", POD)], leads_to=[POD], wait_timeout=30, grace=30
+        [rules("none"), rules("iptables", UNIT), rules("iptables", POD)], routes_to=[POD], wait_timeout=30, grace=30
     )
 
     assert (result["mode"], result["endpoints"]) == ("iptables", [POD])
@@ -65,7 +65,7 @@ def test_a_proxy_that_comes_late_is_waited_for(read):
     "seen", [proxy.ProxyRules("none"), proxy.ProxyRules("unknown", unreadable="iptables: no iptables-legacy-save")]
 )
 def test_what_cannot_be_seen_gets_the_grace(read, seen):
-    result = read([seen], leads_to=[POD])
+    result = read([seen], routes_to=[POD])
 
     assert (result["mode"], result["known"]) == (seen.mode, seen.known)
     assert result["elapsed"] >= 0.3
