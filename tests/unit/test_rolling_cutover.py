@@ -351,6 +351,29 @@ def test_a_failed_pod_gives_its_data_back_and_ends_the_turns(world: World) -> No
     assert order == [("k8s_daemonset_nodes", ["node-pi-2"]), ("k8s_daemonset_nodes", []), ("unit_takeover", None)]
 
 
+def test_a_pod_that_serves_is_stopped_as_any_daemon_is(world: World) -> None:
+    """It had caught up, and its clients were back: they go to the neighbour again, and the others have to have a quorum."""
+    world.begin({})
+    world.fails("k8s_daemonset_pod_info", "localhost", "its readiness probe fails")
+    done = world.run()
+    assert done.returncode != 0
+    assert "its readiness probe fails" in done.stdout
+    undone = [
+        (call["module"], call["args"].get("state"))
+        for call in world.calls
+        if call["module"] in ("member_traffic", "k8s_daemonset_nodes", "unit_takeover")
+    ][3:]
+    assert undone == [
+        ("member_traffic", "away"),
+        ("k8s_daemonset_nodes", None),
+        ("unit_takeover", None),
+        ("member_traffic", "back"),
+    ]
+    away = [call["args"] for call in world.calls if call["module"] == "member_traffic"][2]
+    assert away["wait_for"]["caught_up_at"] == ["10.77.0.11", "10.77.0.13"]
+    assert away["gate"]["state"] == "forwarded"
+
+
 def test_a_failed_undo_leaves_the_turn_started_and_names_both(world: World) -> None:
     world.begin({})
     world.fails("unit_handover", "pi-2", "the pod does not listen on 8080")

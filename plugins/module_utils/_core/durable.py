@@ -33,11 +33,16 @@ def sha256_of_rest(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def private_folder(path: Path) -> None:
-    """The folder with mode 0700, and with it those above that are missing: `parents=True` would make these by the umask."""
+def make_private(path: Path) -> None:
+    """Make the folder where it is missing, with those above it, all with mode 0700: `parents=True` would make these by the umask."""
     for folder in (*reversed(path.parents), path):
         if not folder.exists():
             folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def private_folder(path: Path) -> None:
+    """The folder with mode 0700, and with it those above that are missing."""
+    make_private(path)
     path.chmod(0o700)
 
 

@@ -17,8 +17,10 @@ from .paths import size_of
 # What the phases write below backup_path. Journals and the unit's saved file are small and stay.
 COPIES = (
     "prepare",
+    "trial",
     "transfer",
     "cutover",
+    "cleanup",
     "rollback",
     "rollback.state",
     "transfer.pi-controller.db",

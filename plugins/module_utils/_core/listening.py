@@ -18,4 +18,6 @@ def refusal(address: str) -> OSError | None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT).close()
     except OSError as error:
         return error
+    except ValueError as error:  # what cannot be a port, or a name
+        return OSError(f"{address} is not an address with a port: {error}")
     return None

@@ -11,6 +11,7 @@ gate. Every call is bounded in time and size (see exchange.py), every answer is 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import http.client
 import ipaddress
@@ -97,12 +98,11 @@ class RestDaemon:
         client_cert: str | None = None,
         client_key: str | None = None,
     ) -> None:
-        parts = urlsplit(base_url)
-        try:
-            port = parts.port
-        except ValueError:
-            port = -1
-        if "@" in parts.netloc:
+        parts, port = urlsplit(""), -1
+        with contextlib.suppress(ValueError):  # an IPv6 address without its bracket, or a port that is none
+            parts = urlsplit(base_url)
+            port = parts.port or 0
+        if "@" in (parts.netloc or base_url):
             # Not shown: what is before the @ may be a password.
             raise MigrationError(
                 "the URL of a daemon names a user",

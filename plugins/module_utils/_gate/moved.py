@@ -42,8 +42,8 @@ class MovedPort:
 
     def text(self) -> str:
         host = without_port(self.address)
-        new = int(self.address.rpartition(":")[2])
         try:
+            new = int(self.address.rpartition(":")[2])
             version = ipaddress.ip_address(host).version
         except ValueError as error:
             raise GateError(f"{self.address} is not an IP address with a port", seen=self.address) from error

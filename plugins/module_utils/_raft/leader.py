@@ -21,6 +21,10 @@ POLL = 0.05
 MAY_CALL_AGAIN: frozenset[int | None] = frozenset({None, 403, 503})
 
 
+class Refused(MigrationError):
+    """A change that this side does not ask for. To try again would end the same way."""
+
+
 @dataclass
 class TimeLimits:
     """How long to wait for what, in seconds."""
@@ -108,6 +112,8 @@ class LeaderSession:
             refused: MigrationError | None = None
             try:
                 call(self.client())
+            except Refused:
+                raise
             except MigrationError as error:
                 if error.status not in again_after:
                     raise

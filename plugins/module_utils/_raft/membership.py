@@ -9,12 +9,11 @@ from __future__ import annotations
 import time
 from typing import Callable
 
-from .._core.failures import MigrationError
 from .._core.listening import refusal
 from .._core.waiting import Waited, wait_until
 from .._daemon.interface import Daemon, Member
 from .cluster import host_of, same_host
-from .leader import MAY_CALL_AGAIN, POLL, LeaderSession
+from .leader import MAY_CALL_AGAIN, POLL, LeaderSession, Refused
 
 # How long a voter whose address is already right may go unheard before it counts as one the leader cannot reach.
 SILENCE = 5.0
@@ -55,6 +54,10 @@ class MembershipChange(LeaderSession):
                 self.caught_up(known.member)
                 self._others_healthy(node_id)
                 learners = False
+            if self.leader.id == node_id and not itself:
+                # It was elected meanwhile.
+                self.present(node_id, address, replace=replace, reached=reached)
+                return
             self._remove(node_id)
             known = None
         self._listening(address)
@@ -192,9 +195,11 @@ class MembershipChange(LeaderSession):
 
         self.change(f"remove {node_id}", call, lambda view: view.find(node_id) is None)
 
-    def _never_removed(self, node_id: str) -> MigrationError:
-        return self.error(
+    def _never_removed(self, node_id: str) -> Refused:
+        return Refused(
             f"{node_id} leads: a leader is never removed",
+            url=self.client().url,
+            seen=self.view.describe(),
             wanted=f"another leader than {node_id}",
             next_step="hand leadership over first (state=leader for another member, or stop this daemon)",
         )

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .._core.durable import beside, sha256_of
+from .._core.durable import beside, make_private, sha256_of
 from .copies import NotNeeded, check_sha256, check_space, copy_online, isolated, write_standalone
 from .database import SqliteError, check_integrity, opened, pages, pragma, reading, standalone
 from .digest import Content, content_of
@@ -44,7 +44,7 @@ class Copy:
         else:
             with reading(self.path, self.busy) as source:
                 facts = pages(source)
-            dest.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(dest.parent)
             check_space(dest.parent, facts["page_count"] * facts["page_size"])
 
             def inspect(copy: Any) -> None:

@@ -308,14 +308,26 @@ def _detached(watch: Callable[[Callable[[], None]], None], hear: int, tell: int,
             tell = _make_daemon(tell, log)
 
             def ready() -> None:
+                nonlocal tell
                 os.write(tell, json.dumps({"pid": os.getpid()}).encode())
                 os.close(tell)
+                # Its number may be that of another file by the time that something fails.
+                tell = -1
 
             watch(ready)
         status = 0
     except MigrationError as error:
         with contextlib.suppress(OSError):
             os.write(tell, json.dumps({"message": str(error), **error.failure}).encode())
+    except OSError as error:
+        # The log may be on the disk that is full.
+        answer = {
+            "message": f"the quorum watch did not start: {error}",
+            "seen": str(error),
+            "next_step": f"see that the folder {log.parent} on the control node can be written to, then run the same command again",
+        }
+        with contextlib.suppress(OSError):
+            os.write(tell, json.dumps(answer).encode())
     except BaseException:  # noqa: BLE001 - nothing above it could report it
         with contextlib.suppress(OSError):
             log.write_text(traceback.format_exc())

@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .._core.failures import MigrationError
 from .._daemon.drivers import daemon_at
 from .control import WatchControl
 from .judge import AlertLimits
@@ -54,12 +54,14 @@ class WatchStart(WatchControl):
                 lock.take()
             try:
                 self.refuse_another_run()
-            except MigrationError:
+                self.end()
+                self.folder.begin_run()
+                Watch(self.folder, clients, settings, self.run, lock).watch(ready)
+            except BaseException:
+                # Also where the folder cannot be written to: no other run has to wait for a lock without a watch.
                 if lock is not None:
-                    lock.release()
+                    with contextlib.suppress(Exception, SystemExit):
+                        lock.release()
                 raise
-            self.end()
-            self.folder.begin_run()
-            Watch(self.folder, clients, settings, self.run, lock).watch(ready)
 
         return watch

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.failures import MigrationError
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core.listening import refusal
 from ansible_collections.pi_controller.raft_migration.plugins.module_utils._daemon.pi_controller.answers import (
     MAX_MEMBERS,
 )
@@ -163,6 +164,25 @@ def test_h3_a_password_in_a_url_is_not_shown():
     with pytest.raises(MigrationError, match="names a user") as refused:
         PiController("http://user:pl4nted@127.0.0.1:1")
     assert "pl4nted" not in str(refused.value) + repr(refused.value.failure)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[fd00::11:8080", "http://10.77.0.11:rest", "http://10.77.0.11:99999", "10.77.0.11:8080", ""]
+)
+def test_a_url_that_is_none_is_refused_by_its_name(url: str):
+    with pytest.raises(MigrationError, match=r"is not the base URL of a daemon|^'' is not"):
+        PiController(url)
+
+
+def test_h3_a_password_in_a_url_that_is_none_is_not_shown():
+    with pytest.raises(MigrationError, match="names a user") as refused:
+        PiController("http://user:pl4nted@[fd00::11:8080")
+    assert "pl4nted" not in str(refused.value) + repr(refused.value.failure)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:raft", "a..b:80", "127.0.0.1:99999", ""])
+def test_at_an_address_that_is_none_nothing_listens(address: str):
+    assert isinstance(refusal(address), OSError)
 
 
 MALFORMED: dict[str, object] = {

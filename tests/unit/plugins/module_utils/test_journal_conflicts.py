@@ -49,6 +49,28 @@ def test_two_migrations_are_reported():
     assert found == ["the journals belong to different migrations: a m-1, b m-2"]
 
 
+def test_a_failure_may_be_the_first_entry_on_a_pi():
+    """Where the Pi did not answer, or could not write, when the migration was named."""
+    nameless = journals.marked(None, "prepare", "failed", {}, None, "now")
+    assert journals.conflicts({"a": journal(0, 1), "b": nameless}) == []
+
+
+@pytest.mark.parametrize("strategy", ["parallel", "rolling"])
+def test_a_failure_names_migration_and_strategy(strategy):
+    begun = journals.marked(None, "prepare", "started", {}, "m-1", "now", strategy)
+    failed = journals.marked(None, "prepare", "failed", {}, "m-1", "now", strategy)
+    rolled_back = journals.marked(None, "rollback", "started", {}, "m-1", "now", strategy)
+    assert journals.conflicts({"a": begun, "b": failed, "c": rolled_back}) == []
+
+
+def test_a_rollback_that_is_done_archives_one_by_one():
+    """A run that ends in between leaves journals on some Pis, and the rollback is run again."""
+    done = journals.marked(journal(3, 1), "rollback", "done", {}, "m-1", "now")
+    assert journals.conflicts({"a": None, "b": done, "c": done}) == []
+    half = journals.marked(journal(3, 1), "rollback", "started", {}, "m-1", "now")
+    assert journals.conflicts({"a": None, "b": done, "c": half}) != []
+
+
 def rolling(*phases: str) -> dict[str, Any]:
     known: dict[str, Any] = {}
     for phase in phases:

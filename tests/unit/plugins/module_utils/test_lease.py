@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -24,6 +25,8 @@ processes = import_plugin("module_utils._core.processes")
 failures = import_plugin("module_utils._core.failures")
 files = import_plugin("module_utils._watch.files")
 judge = import_plugin("module_utils._watch.judge")
+options = import_plugin("module_utils._watch.options")
+start = import_plugin("module_utils._watch.start")
 watch = import_plugin("module_utils._watch.process")
 
 NAME = "pi-controller-raft-migration"
@@ -320,6 +323,25 @@ def test_a_failed_release_does_not_keep_the_watch_running(kube, lock, monkeypatc
     assert tried.is_set()
     about = json.loads((tmp_path / "watch" / files.ABOUT).read_text())
     assert (about["why"], about["ended"] is not None) == ("the run is gone", True)
+
+
+def test_a_watch_that_cannot_write_gives_its_lock_back(monkeypatch, tmp_path):
+    """Another run would be refused for the sake of one that does not exist."""
+    released = multiprocessing.get_context("fork").Event()
+
+    def full(_folder: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.WatchFolder, "begin_run", full)
+    params = {name: option.get("default") for name, option in options.OPTIONS.items()}
+    held = watch.Lock(take=lambda: None, renew=lambda: None, release=released.set)
+    control = start.WatchStart({**params, "path": str(tmp_path / "watch"), "parent_pid": os.getpid()}, False, str, held)
+    with pytest.raises(
+        failures.MigrationError, match="the quorum watch did not start.*No space left on device"
+    ) as refused:
+        control.started()
+    assert released.is_set()
+    assert str(tmp_path) in refused.value.failure["next_step"]
 
 
 def test_without_a_run_above_it_says_what_to_set():

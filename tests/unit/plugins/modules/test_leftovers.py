@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 ASIDE = ("pods.rolled-back.20260102T030405Z", "archive.rolled-back.20260102T030405Z")
-COPIES = ("backup/prepare", "backup/transfer", "backup/cutover", "backup/rollback")
+COPIES = tuple(f"backup/{name}" for name in ("prepare", "trial", "transfer", "cutover", "cleanup", "rollback"))
 KEPT = ("data", "backup/journal.m-1.json", "backup/pi-controller.service")
 
 

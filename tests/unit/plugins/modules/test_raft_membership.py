@@ -198,6 +198,53 @@ def test_a_member_that_comes_to_lead_is_not_removed(change, cluster):
     assert "n2" in cluster.members
 
 
+def test_what_is_refused_here_is_not_tried_again(change, cluster, monkeypatch):
+    """It would end the same way, and the next step would be lost."""
+
+    def removed(session, node_id):
+        session.change(
+            f"remove {node_id}",
+            lambda _client: (_ for _ in ()).throw(session._never_removed(node_id)),
+            lambda _view: False,
+        )
+
+    monkeypatch.setattr(membership.MembershipChange, "_remove", removed)
+    began = time.monotonic()
+    result = change(cluster, state="absent", wait_leader=20)
+    assert "never removed" in result["msg"]
+    assert "hand leadership over first" in result["msg"]
+    assert time.monotonic() - began < 10
+
+
+def test_a_member_elected_before_its_removal_gets_its_address(change, cluster, monkeypatch):
+    """Its pod has moved and leads: as for any leader, its address is changed in place."""
+    node, healthy = cluster.nodes["n2"], membership.MembershipChange._others_healthy
+    monkeypatch.setattr(membership, "SILENCE", 0.3)
+
+    def elected(session, node_id):
+        healthy(session, node_id)
+        if cluster.leader != "n2":
+            node.listens = NEW
+            cluster.elect("n2")
+            session.look()
+
+    monkeypatch.setattr(membership.MembershipChange, "_others_healthy", elected)
+    with socket.create_server(("127.0.2.2", 9091)):
+        result = change(cluster, address=NEW, replace=True, wait_for_listener=2)
+    assert result.get("failed") is not True, result
+    assert "DELETE" not in [change[0] for change in cluster.changes]
+    assert members(result)["n2"] == (NEW, True)
+
+
+@pytest.mark.parametrize("address", ["127.0.2.2", "127.0.2.2:raft", "127.0.2.2:"])
+@pytest.mark.parametrize("old_port", [None, 9092])
+def test_an_address_that_is_none_is_refused_by_its_name(change, cluster, address, old_port):
+    result = change(cluster, address=address, replace=True, old_port=old_port, wait_for_listener=0.2)
+    assert result["failed"] is True
+    assert address in result["msg"]
+    assert "Traceback" not in str(result)
+
+
 def test_the_leader_is_never_removed(change, cluster):
     result = change(cluster, node_id="n1", state="absent")
     assert result["failed"] is True

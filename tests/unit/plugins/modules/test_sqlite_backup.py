@@ -77,6 +77,16 @@ def test_a_backup_is_one_whole_file_only_root_reads(run_module, live, dest):
     assert execute(dest, "SELECT count(*) FROM nodes") == [(3,)]
 
 
+def test_folders_that_are_made_for_a_backup_are_roots_alone(run_module, live, dest):
+    """Whatever the umask is: who may enter the upper one could look for names in it."""
+    before = os.umask(0o022)
+    try:
+        assert backup(run_module, live, dest)["changed"] is True
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in (dest.parent.parent, dest.parent)] == [0o700, 0o700]
+
+
 def test_a_backup_has_what_is_still_in_the_wal(run_module, live, dest):
     with session(live) as connection:
         connection.execute("PRAGMA wal_autocheckpoint=0")
