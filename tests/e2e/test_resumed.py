@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import killed, rehearsal
-from tests.e2e.way_back import assert_old_world
 from tests.lab.shell import wait_for
 
 pytestmark = pytest.mark.longer
@@ -58,4 +57,4 @@ def test_pods_have_the_settings_of_the_run_that_goes_on(old_world: Callable[[str
 
     run = rehearsal.run_playbook("playbooks/rollback.yml", *with_port("8087"), log=tmp_path / "back.log", show=True)
     assert run.returncode == 0, run.output[-4000:]
-    assert_old_world(names)
+    assert rehearsal.is_rolled_back(names)
