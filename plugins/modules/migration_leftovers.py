@@ -86,12 +86,14 @@ PLACES = ("data_dir", "pod_data_dir", "backup_path", "archive_path")
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
-    found = leftovers.leftovers(leftovers.Places(*(Path(module.params[name]) for name in PLACES)))
+    places = leftovers.Places(*(Path(module.params[name]) for name in PLACES))
+    found = leftovers.leftovers(places)
     # All are looked at before the first one is removed.
     due = [path for path in found if removal.check(path)]
     sizes = {str(path): leftovers.bytes_of(path) for path in due}
     if not module.check_mode:
         for path in due:
+            leftovers.check_still_left(path, places)
             removal.remove(path)
             result["changed"] = True
     removed = [{"path": path, "bytes": size} for path, size in sizes.items()]

@@ -71,6 +71,17 @@ def leftovers(places: Places) -> list[Path]:
     return sorted([*_aside(places), *(path for path in copies if path.exists())])
 
 
+def check_still_left(path: Path, places: Places) -> None:
+    """Raise where a run that has begun since may use it: a large folder takes its time, and no lock keeps a run out."""
+    if path not in leftovers(places):
+        raise LeftoversError(
+            f"a migration has begun on this Pi meanwhile, and {path} may be its own",
+            seen="a journal",
+            wanted="no migration while this cleans up",
+            next_step="run the playbook clean again when that run has ended",
+        )
+
+
 def _aside(places: Places) -> Iterator[Path]:
     for path in (places.pod_data_dir, places.archive_path):
         yield from (found for found in path.parent.glob(f"{path.name}{ASIDE}*") if found.is_dir())

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import import_plugin
 
+removal = import_plugin("module_utils._core.removal")
 ASIDE = ("pods.rolled-back.20260102T030405Z", "archive.rolled-back.20260102T030405Z")
 COPIES = tuple(f"backup/{name}" for name in ("prepare", "trial", "transfer", "cutover", "cleanup", "rollback"))
 KEPT = ("data", "backup/journal.m-1.json", "backup/pi-controller.service")
@@ -53,6 +55,23 @@ def journal(pi: Path, **phases: str) -> None:
     (pi / "backup/journal.json").write_text(
         json.dumps({"format": 1, "migration_id": "m-2", "phases": entries, "events": []})
     )
+
+
+def test_a_run_that_begins_meanwhile_keeps_what_is_its_own(clean, pi, monkeypatch) -> None:
+    """Each removal may take seconds, and no lock keeps a run out."""
+    remove, removed = removal.remove, []
+
+    def begins(path: Path) -> None:
+        removed.append(path)
+        remove(path)
+        journal(pi, prepare="started")
+
+    monkeypatch.setattr(removal, "remove", begins)
+    result = clean()
+    assert result["failed"] is True
+    assert "a migration has begun on this Pi meanwhile" in result["msg"]
+    assert len(removed) == 1
+    assert (pi / "backup/prepare").exists()
 
 
 def everything(pi: Path) -> list[str]:
