@@ -20,7 +20,6 @@ MODULES = sorted(path.stem for path in (CHECKOUT / "plugins/modules").glob("*.py
 # Kept although only tests, and owners who call a module themselves, give them.
 OF_OTHERS: dict[str, dict[str, str]] = {
     "kube_proxy_info": {"grace": "a time limit"},
-    "preflight_host": {"pause": "a time limit"},
     "preflight_ports": {"patience": "a time limit"},
     "private_fetch": dict.fromkeys(("offset", "known_sha256"), "its action plugin gives it"),
     "private_put": dict.fromkeys(("content", "offset", "sha256", "size"), "its action plugin gives it"),
@@ -37,7 +36,7 @@ OF_OTHERS: dict[str, dict[str, str]] = {
     "sqlite_info": {"busy_timeout": "a time limit", "integrity": "looking at a database by hand"},
     "traffic_gate": {"patience": "a time limit"},
     "unit_handover": {"wait_gone": "a time limit"},
-    "unit_takeover": {"wait_gone": "a time limit", "wait_timeout": "a time limit"},
+    "unit_takeover": {"wait_gone": "a time limit"},
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+import jinja2
 import yaml
 from conftest import CHECKOUT
 
@@ -28,9 +29,12 @@ def test_k9_no_pod_is_restarted_because_its_gate_is_still_closed():
         task for task in yaml.safe_load(TURN.read_text()) if "pi_controller.raft_migration.raft_membership" in task
     ]
     turn = task["pi_controller.raft_migration.raft_membership"]
-    longest = turn["wait_for_listener"] + turn["wait_caught_up"]
-
-    assert probe("livenessProbe")["initialDelaySeconds"] >= 2 * longest
+    patient = "{{ raft_migration.timeouts_seconds.health_timeout }}"
+    assert (turn["wait_for_listener"], turn["wait_caught_up"]) == (patient, patient)
+    (delay,) = re.findall(r"initialDelaySeconds: (.+)\n", TEMPLATE.read_text())
+    for seconds in (1.0, 60.0, 75.0, 600.0):
+        timeouts = {"timeouts_seconds": {"health_timeout": seconds}}
+        assert int(jinja2.Template(delay).render(raft_migration=timeouts)) >= 2 * (seconds + seconds)
 
 
 def test_k9_the_service_routes_to_a_pod_once_its_gate_is_open():

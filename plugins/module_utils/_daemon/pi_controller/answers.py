@@ -213,12 +213,25 @@ def parse_members(found: Any) -> tuple[Member, ...]:
     )
 
 
+def _last_term(stats: Mapping[str, Any]) -> int | None:
+    """The term of the last entry as Raft itself takes it: that of its log, but of its last snapshot where that has the higher index.
+
+    A member whose log goes on behind a snapshot that it was sent refuses all that follows that snapshot.
+    """
+    log, snapshot = (
+        (number(stats.get(f"last_{where}_index")), number(stats.get(f"last_{where}_term")))
+        for where in ("log", "snapshot")
+    )
+    known = [(index or 0, term) for index, term in (log, snapshot) if term is not None]
+    # The first of two with one index is the log's.
+    return max(known, key=lambda entry: entry[0])[1] if known else None
+
+
 def parse_status(found: Any) -> NodeStatus:
     """A status answer, with the numbers that `raft_stats` sends as strings; raises Unreadable where it is none."""
     body = status_answer(found)
     stats = body["raft_stats"]
     state = body.get("state") or stats.get("state")
-    last_terms = [number(stats.get(name)) for name in ("last_log_term", "last_snapshot_term")]
     return NodeStatus(
         role=str(state).lower() if state else None,
         leader=body["leader"] or None,
@@ -227,7 +240,7 @@ def parse_status(found: Any) -> NodeStatus:
         health=body["health"],
         term=number(stats.get("term")),
         last_index=number(stats.get("last_log_index")),
-        last_term=max((term for term in last_terms if term is not None), default=None),
+        last_term=_last_term(stats),
         commit_index=number(stats.get("commit_index")),
         applied_index=number(stats.get("applied_index")),
         fsm_pending=number(stats.get("fsm_pending")),

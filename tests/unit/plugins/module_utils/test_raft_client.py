@@ -85,6 +85,26 @@ def test_a_status_may_lack_everything():
 
 
 @pytest.mark.parametrize(
+    ("log", "snapshot", "term"),
+    [
+        ((40, 3), (30, 2), 3),
+        ((0, 0), (30, 2), 2),
+        # Sent by a newer leader, and its log goes on behind it: Raft refuses all that follows the snapshot.
+        ((40, 3), (30, 5), 3),
+        ((40, 3), (40, 5), 3),
+        ((40, 3), (41, 5), 5),
+        ((40, 3), (None, None), 3),
+        ((None, None), (30, 2), 2),
+        ((None, None), (None, None), None),
+    ],
+)
+def test_the_last_term_is_that_of_the_entry_raft_takes_for_the_last(log, snapshot, term):
+    numbers = zip(("last_log_index", "last_log_term", "last_snapshot_index", "last_snapshot_term"), (*log, *snapshot))
+    stats = {name: str(number) for name, number in numbers if number is not None}
+    assert parse_status({"state": "Follower", "leader": "", "members": [], "raft_stats": stats}).last_term == term
+
+
+@pytest.mark.parametrize(
     ("text", "seconds"),
     [
         ("0", 0.0),
