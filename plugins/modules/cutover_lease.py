@@ -276,7 +276,7 @@ class Lease:
             nft,
             gate,
             record=lambda: save(path, after),
-            rearm=lambda order: arm(self.unit, order, self.systemctl, self.run),
+            rearm=lambda order: arm(self.unit, order, self.systemctl, self.run, again=True),
         )
         # What is recorded is not undone because of this; the next task writes it again.
         try:

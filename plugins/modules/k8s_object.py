@@ -93,7 +93,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import KubeApi, connect
-from ..module_utils._kube.objects import PREFIXES, ObjectEditor, content
+from ..module_utils._kube.objects import PREFIXES, ObjectEditor, content, shown
 
 SPEC: dict[str, Any] = {
     "argument_spec": {
@@ -120,7 +120,7 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
         api, definition["metadata"].get("namespace"), labels, module.check_mode
     )
     if made and module.check_mode:
-        result.update(changed=True, resources=[definition])
+        result.update(changed=True, resources=[shown(definition)])
         set_diff(module, result, definition, {}, content(definition))
         return
     editor = ObjectEditor(api, definition, dry_run=module.check_mode)
@@ -130,7 +130,7 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
         before, after = editor.put(create=state != "patched", change=state != "created")
     seen, wanted = content(before), content(after)
     result["changed"] = made or seen != wanted or (before is None) != (after is None)
-    result["resources"] = [after] if after is not None else []
+    result["resources"] = [shown(after)] if after is not None else []
     set_diff(module, result, definition, seen, wanted)
 
 
@@ -149,7 +149,7 @@ def set_diff(
     if module._diff:
         metadata = definition["metadata"]
         named = " ".join(filter(None, (definition["kind"], metadata.get("namespace"), metadata["name"])))
-        result["diff"] = {"before_header": named, "after_header": named, "before": before, "after": after}
+        result["diff"] = {"before_header": named, "after_header": named, "before": shown(before), "after": shown(after)}
 
 
 def main() -> None:

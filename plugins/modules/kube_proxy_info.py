@@ -102,13 +102,18 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
             endpoint_of_text(text)
         except ValueError:
             raise MigrationError(f"{text!r} is not an endpoint", next_step="write ip:port or [ip]:port") from None
-    started = time.monotonic()
+    unseen_since = time.monotonic()
 
     def done(rules: ProxyRules) -> bool:
+        nonlocal unseen_since
         if rules.settled(routes_to, forgotten) or not (routes_to or forgotten):
             return True
+        if rules.known and rules.mode != NONE:
+            # One look that fails after this says nothing of what was seen before.
+            unseen_since = time.monotonic()
+            return False
         # Its rules may be on their way: after a boot a proxy has none until it has reached the API server.
-        return (not rules.known or rules.mode == NONE) and time.monotonic() - started >= grace
+        return time.monotonic() - unseen_since >= grace
 
     waited = wait_until(ProxyLook(), done, max(module.params["wait_timeout"], grace))
     rules, elapsed = waited.value, waited.elapsed

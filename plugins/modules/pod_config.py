@@ -11,8 +11,8 @@ short_description: Write the configuration files of a Pi's pod from that of its 
 description:
   - Reads the daemon's configuration file on the Pi and writes it again for each state of the pod, whole, with the ports, addresses
     and folders of that state. The published releases read only a few variables of the environment, so a pod needs a file.
-  - The content never leaves the Pi, since it may hold secrets. The folder has mode 0700 and each file 0600 from the moment it
-    exists, and they belong to the owner of O(owner_of).
+  - The content never leaves the Pi, since it may hold secrets. Each file has mode 0600 from the moment it exists, and
+    belongs to O(owner). The folder is root's, with mode 0700; with O(group) it is of that group, and has mode 0710.
   - The file is JSON, or YAML in plain block style with its sections at the margin. Anything else is refused by its line.
 version_added: 0.2.0
 author:
@@ -38,9 +38,12 @@ options:
       - The folder for V(temporary.yaml) and V(standard.yaml). It must not be one that a pod can write to.
     type: str
     required: true
-  owner_of:
-    description: The folder or file whose owner and group the files get; where it is missing they stay with the user of this task.
-    type: str
+  owner:
+    description: Number of the user that the pod runs as, whose the files are. Without it they are root's.
+    type: int
+  group:
+    description: Number of that user's group.
+    type: int
   address:
     description: The Pi's own address in the Raft cluster.
     type: str
@@ -100,7 +103,8 @@ EXAMPLES = r"""
   pi_controller.raft_migration.pod_config:
     src: /etc/pi-controller/config.yaml
     dest: /var/lib/pi-controller-pods.config
-    owner_of: /var/lib/pi-controller
+    owner: 999
+    group: 999
     address: 10.77.0.11
     data_dir: /var/lib/pi-controller
     temporary_ports: {rest: 8082, grpc: 9093, raft: 9092}
@@ -126,7 +130,7 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.modules import run_module
-from ..module_utils._daemon.pod_files import PodFiles, State
+from ..module_utils._daemon.pod_files import PodFiles, State, User
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
@@ -136,7 +140,9 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
         State("standard", given["standard_ports"], given["standard_env"], bootstrap=False),
     ]
     folders = {name: given[name] for name in ("data_dir", "raft_dir", "database")}
-    files = PodFiles(Path(given["src"]), Path(given["dest"]), given["owner_of"], given["address"], folders)
+    files = PodFiles(
+        Path(given["src"]), Path(given["dest"]), User(given["owner"], given["group"]), given["address"], folders
+    )
     changes = files.changes(states)
     result.update(
         changed=bool(changes),
@@ -171,7 +177,8 @@ def define_module() -> AnsibleModule:
         argument_spec={
             "src": {"type": "str", "required": True},
             "dest": {"type": "str", "required": True},
-            "owner_of": {"type": "str"},
+            "owner": {"type": "int"},
+            "group": {"type": "int"},
             "address": {"type": "str", "required": True},
             "data_dir": {"type": "str", "required": True},
             "raft_dir": {"type": "str", "default": "raft"},

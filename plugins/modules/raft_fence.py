@@ -72,21 +72,27 @@ failure:
   type: dict
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
 from ..module_utils._daemon.drivers import clients_of, rest_options
+from ..module_utils._daemon.interface import Daemon
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     enabled: bool = module.params["enabled"]
     clients = clients_of(module.params)
-    before = {client.url: client.read_only() for client in clients}
-    for client in clients:
-        if before[client.url] != enabled and not module.check_mode:
-            client.set_read_only(enabled)
+    failed: list[MigrationError] = []
+    before = each(clients, lambda client: client.read_only(), enabled, failed)
+    due = [client for client in clients if before.get(client.url, enabled) != enabled]
+    if not module.check_mode:
+        each(due, lambda client: client.set_read_only(enabled), enabled, failed)
+    if failed:
+        raise failed[0]
     after = dict.fromkeys(before, enabled)
     result.update(
         changed=before != after,
@@ -94,6 +100,24 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
         after=after,
         diff={"before": {"read_only": before}, "after": {"read_only": after}},
     )
+
+
+def each(
+    clients: Sequence[Daemon], call: Callable[[Daemon], Any], strict: bool, failed: list[MigrationError]
+) -> dict[str, Any]:
+    """The answers by URL; what fails goes into `failed`, and is raised where it is `strict`.
+
+    A fence with a gap is none. To open is another matter: a cluster whose majority is open takes writes.
+    """
+    answers = {}
+    for client in clients:
+        try:
+            answers[client.url] = call(client)
+        except MigrationError as error:
+            if strict:
+                raise
+            failed.append(error)
+    return answers
 
 
 def main() -> None:

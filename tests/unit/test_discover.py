@@ -40,6 +40,8 @@ def read_id(journal: dict) -> str:
 
 LATER = {"raft_migration_unreachable_reported_later": True}
 OTHER = ["Is this the inventory you meant?"]
+BEGUN = {"raft_migration_recorded": {"migration_id": "m-1", "begun": True}}
+NO_API = {"raft_migration_found_nodes": {"failed": True, "msg": "the Kubernetes API is unreachable"}}
 # Each has hosts of its own: the run has a play for each case.
 CASES = {
     "two are missing": Case(
@@ -64,6 +66,29 @@ CASES = {
         ["Look at /var/backups/migration/journal.json on these Pis"],
         ["could not be read"],
     ),
+    # With the inventory's names the DaemonSet would have no pod on any of these Pis.
+    "nodes are not known in a migration": Case(
+        {"k-1": READ, "k-2": READ},
+        ["The Kubernetes node of k-1, k-2 is not known (the Kubernetes API is unreachable)"],
+        [],
+        {**BEGUN, **NO_API},
+    ),
+    "one node is not known in a migration": Case(
+        {"l-1": READ, "l-2": READ},
+        ["The Kubernetes node of l-2 is not known (no node has its name"],
+        [],
+        {**BEGUN, "raft_migration_found_nodes": {"names": {"l-1": "node-1"}}},
+    ),
+    "nodes are not known before a migration": Case({"m-1": READ}, [], [], NO_API),
+    "nodes are not known, and it only looks": Case(
+        {"n-1": READ}, [], [], {**BEGUN, **NO_API, "raft_migration_only_looks": True}
+    ),
+    "the owner has named the nodes": Case(
+        {"o-1": READ},
+        [],
+        [],
+        {**BEGUN, "pi_controller_node_name": "node-1", "raft_migration_found_nodes": {"skipped": True}},
+    ),
 }
 
 
@@ -84,7 +109,7 @@ def test_missing_or_foreign_journals_stop_the_run(
             "raft_migration": {"backup_path": "/var/backups/migration"},
             "raft_migration_unreachable_reported_later": False,
             "ansible_python_interpreter": sys.executable,
-            "raft_migration_recorded": {"migration_id": read_id(next(iter(case.journals.values())))},
+            "raft_migration_recorded": {"migration_id": read_id(next(iter(case.journals.values()))), "begun": False},
             **case.variables,
         }
         hosts = {host: {"raft_migration_journal_read": journal} for host, journal in case.journals.items()}

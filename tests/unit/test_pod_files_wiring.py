@@ -76,10 +76,14 @@ def test_d6_probes_need_no_client_certificate(evaluate: Callable[..., list[Any]]
             "temporary_env": {},
             "standard_ports": {"rest": 8080, "grpc": 9090, "raft": 9091},
             "standard_env": {},
+            "timeouts_seconds": {"health_timeout": 60.0},
         },
     }
     kinds = {"": "httpGet", "/etc/pi-controller/client.pem": "tcpSocket"}
-    cases = [{"pi_controller_client_cert": certificate} for certificate in kinds]
+    cases = [
+        {"pi_controller_client_cert": certificate, "pi_controller_probe_host": host}
+        for certificate, host in zip(kinds, ("", "127.0.0.1"))
+    ]
     found = evaluate("cluster", variables()["raft_migration_daemonset"], cases, {"vars": known})
     for daemonset, kind in zip(found, kinds.values(), strict=True):
         (container,) = daemonset["spec"]["template"]["spec"]["containers"]
@@ -89,6 +93,8 @@ def test_d6_probes_need_no_client_certificate(evaluate: Callable[..., list[Any]]
             for probe in container[name]
             if probe in ("httpGet", "tcpSocket")
         } == {kind}
+        # All Pis have one DaemonSet. Without a host each pod is asked at its Pi's own address.
+        assert container["livenessProbe"][kind].get("host") == {"httpGet": None, "tcpSocket": "127.0.0.1"}[kind]
 
 
 def test_d7_the_derived_user_is_under_what_the_owner_sets(evaluate: Callable[..., list[Any]]) -> None:

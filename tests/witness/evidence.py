@@ -271,7 +271,8 @@ def over_limits(history: History, limits: Limits, allowances: Sequence[Allowance
     writes, reads = figures.by_label(history, WRITES), figures.by_label(history, READS)
     everything = [operation for operations in writes.values() for operation in operations]
     pause = figures.longest_pause(everything)
-    explained = min((pause.seconds - unexplained(pause, label, allowances) for label in writes), default=0.0)
+    # A moment is explained where no way to the cluster had to take writes.
+    explained = _seconds(_common([covered(pause, label, allowances) for label in writes]))
     if pause.seconds - explained > limits.write_pause:
         yield _over(history, "write pause", pause, pause.seconds - explained, limits.write_pause)
     for label, operations in writes.items():
@@ -314,14 +315,35 @@ def _over(history: History, what: str, gap: Gap, seconds: float, limit: float, l
 
 def unexplained(gap: Gap, label: str, allowances: Sequence[Allowance]) -> float:
     """The seconds of a stretch on a way to the cluster that no allowance covers."""
-    windows = sorted(
-        (max(gap.start, allowance.start), min(gap.end, allowance.end))
-        for allowance in allowances
-        if allowance.explains(label)
-    )
-    left, now = gap.seconds, gap.start
-    for start, end in windows:
-        if end > max(start, now):
-            left -= end - max(start, now)
-            now = end
-    return left
+    return gap.seconds - _seconds(covered(gap, label, allowances))
+
+
+def covered(gap: Gap, label: str, allowances: Sequence[Allowance]) -> list[tuple[float, float]]:
+    """The parts of a stretch on a way to the cluster that an allowance covers, from start to end, none of which meet."""
+    parts: list[tuple[float, float]] = []
+    for allowance in sorted(allowances, key=lambda allowance: allowance.start):
+        start, end = max(gap.start, allowance.start), min(gap.end, allowance.end)
+        if not allowance.explains(label) or end <= start:
+            continue
+        if parts and start <= parts[-1][1]:
+            parts[-1] = (parts[-1][0], max(parts[-1][1], end))
+        else:
+            parts.append((start, end))
+    return parts
+
+
+def _common(ways: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float]]:
+    """The parts that all of these cover; of none there are none."""
+    found = list(ways[0]) if ways else []
+    for parts in ways[1:]:
+        found = [
+            (max(start, other), min(end, other_end))
+            for start, end in found
+            for other, other_end in parts
+            if max(start, other) < min(end, other_end)
+        ]
+    return found
+
+
+def _seconds(parts: Sequence[tuple[float, float]]) -> float:
+    return sum(end - start for start, end in parts)

@@ -71,12 +71,13 @@ class Operation:
         default_factory=dict
     )  # rows not of any witness that differ from the baseline
     line: int = field(default=0, compare=False)  # of the history it was read from
+    run: int = field(default=0, compare=False)  # which of the histories that are judged together
 
     def to_json(self) -> dict[str, Any]:
         """The operation without the fields that say nothing; the ones a human greps for always stay."""
         line: dict[str, Any] = {}
         for item in dataclasses.fields(self):
-            if item.name == "line":
+            if item.name in ("line", "run"):
                 continue
             value = getattr(self, item.name)
             required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
@@ -247,7 +248,7 @@ def boot_id() -> str:
 def load(paths: Iterable[Path]) -> History:
     """Read histories. A half-written last line is what a kill leaves and is dropped; any other bad line is an error."""
     history = History([], [])
-    for path in paths:
+    for run, path in enumerate(paths):
         pending: dict[int, dict[str, Any]] = {}
         run_header, ended = False, False
         for number, (line, complete) in enumerate(_lines(path), 1):
@@ -265,7 +266,7 @@ def load(paths: Iterable[Path]) -> History:
                 pending[content["number"]] = {**content, "line": number}
             elif kind == "operation":
                 pending.pop(content.get("number", 0), None)
-                history.operations.append(Operation(**content, line=number))
+                history.operations.append(Operation(**content, line=number, run=run))
             elif kind == "crash":
                 history.crashes.append(f"{content['client']}: {content['error']}")
             elif kind == "end":
@@ -275,7 +276,7 @@ def load(paths: Iterable[Path]) -> History:
             raise ValueError(f"{path}: no header line, so this is no witness history")
         for content in pending.values():
             content.update(outcome=UNKNOWN, end=math.inf, error="the witness ended before the answer came")
-            history.operations.append(Operation(**content))
+            history.operations.append(Operation(**content, run=run))
         history.ended = history.ended and ended
     boots = {header["boot"] for header in history.headers}
     if len(boots) > 1:

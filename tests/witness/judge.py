@@ -331,9 +331,11 @@ class _Case:
             subject = self.subjects[(operation.table, operation.object)]
             if operation.status == 404 and operation.op != "create":
                 self._check_rows_seen(operation, [(subject, subject.absent(operation.end, horizon))], _Shown(), horizon)
-        elif operation.outcome == OK:
+            return
+        # Also of a read that failed: the reads after it may come over its connection.
+        connection = self._connection(operation)
+        if operation.outcome == OK:
             self._check_rows(operation)
-            connection = self._connection(operation)
             seen, bound = self._observe(operation, horizon, connection)
             self._check_rows_seen(operation, seen, connection, bound)
             self._count_regressions(operation, seen)
@@ -342,7 +344,7 @@ class _Case:
         """What the connection of this read has shown; a fresh one, and one whose predecessor was closed, has shown
         nothing.
         """
-        key = (operation.client, operation.route, operation.target)
+        key = (operation.run, operation.client, operation.route, operation.target)
         if operation.connection != "reused" or key not in self.connections:
             self.connections[key] = _Shown()
         return self.connections[key]

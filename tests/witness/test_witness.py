@@ -14,6 +14,7 @@ import pytest
 
 from . import judge as court
 from .clients import judge_write
+from .evidence import over_limits
 from .figures import longest_gap, longest_pause
 from .history import FAIL, OK, REDIRECTED, UNKNOWN, History, Operation, Recorder, load
 from .http import Reply
@@ -529,6 +530,26 @@ def test_a_kept_connection_never_reads_older_state() -> None:
     assert "after 'v2'" in only(story.verdict(), court.LOST_UPDATE).text
 
 
+def test_a_read_that_failed_may_have_begun_a_connection() -> None:
+    """To another daemon of the Service, which may be a little behind the one before."""
+    story = Story()
+    story.one("v2", 2.6, connection="reused")
+    story.one(None, 2.7, outcome=FAIL, connection="fresh", error="status 503")
+    story.one("v1", 2.8, connection="reused")
+    lag = [court.Allowance("pi-2", 2.0, 3.0, stale=True), court.Allowance("pi-2", 2.0, 3.0)]
+    assert court.LOST_UPDATE not in story.verdict(allowances=lag).kinds()
+
+
+def test_two_witnesses_have_connections_of_their_own() -> None:
+    """Their clients have the same names, and the Service brings each to a daemon of its choice."""
+    story = Story()
+    story.one("v2", 2.6, connection="reused")
+    story.operations.append(replace(story.one("v1", 2.7, connection="reused"), run=1))
+    del story.operations[-2]
+    lag = court.Allowance("pi-2", 2.0, 3.0, stale=True)
+    assert court.LOST_UPDATE not in story.verdict(allowances=[lag]).kinds()
+
+
 def test_a_kept_connection_has_what_was_before_what_it_has_shown() -> None:
     story = two_objects()
     story.operations.append(replace(story.one("v2", 3.35, connection="reused"), object=B, id=2, values={B: [2, "w2"]}))
@@ -888,6 +909,34 @@ def test_a_stretch_is_over_a_limit_only_as_far_as_it_is_unexplained() -> None:
         "4.50 s of it unexplained"
         in only(story.verdict(limits=tight, allowances=[court.Allowance("pi-1", 5.0, 8.0)]), court.OVER_LIMIT).text
     )
+
+
+def two_ways_without_writes() -> Story:
+    """No write is acknowledged for 20 s, through either of two Pis."""
+    story = Story(reads=False)
+    for number, route in enumerate(("pi-1", "pi-2")):
+        for start in (2.0, 22.5):
+            story.write("update", f"v{start}", start + number / 10, via_route=route, client=f"write-{route}")
+        for second in range(3, 22):
+            story.write(
+                "update", "v9", second + number / 10, FAIL, via_route=route, client=f"write-{route}", status=503
+            )
+    return story
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "over"),
+    [((0, 30), (0, 30), False), ((0, 12), (12, 30), True), ((0, 20), (8, 30), False), ((0, 30), (0, 1), True)],
+)
+def test_a_pause_of_all_is_explained_only_where_all_are(first, second, over) -> None:
+    story = two_ways_without_writes()
+    allowances = [court.Allowance("pi-1", *first), court.Allowance("pi-2", *second)]
+    found = [
+        finding
+        for finding in over_limits(story.history(), replace(FAR, write_pause=9.0), allowances)
+        if finding.text.startswith("write pause:")
+    ]
+    assert bool(found) is over
 
 
 def test_recovery_lasts_until_nothing_has_failed_for_a_second() -> None:

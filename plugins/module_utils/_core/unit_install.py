@@ -296,8 +296,10 @@ class UnitInstall:
         """Whether it had to be started."""
         if self.state()["active"] in RUNNING:
             return False
-        # One that failed too often is not started again before its owner says so.
-        self.call("reset-failed", self.unit_id)
+        # One that failed too often is not started again before its owner says so. systemd knows no other one that is neither
+        # running nor enabled, and to reset what it does not know is an error.
+        if self.state()["active"] == "failed":
+            self.call("reset-failed", self.unit_id)
         self.call("start", self.unit_id)
         self._note(f"start {self.unit_id}")
         return True

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._core.durable import private_folder, replacing
+from .._core.durable import make_private, replacing
 from .._core.failures import MigrationError
 from .._core.safe_open import read_bytes
 from .._core.yaml_edit import keys_in, set_keys
 from .drivers import settings
 
 MAX_FILE = 1 << 20
+# Its user enters the folder by its group.
+FOLDER = 0o710
 FOLDERS = ("data_dir", "raft_dir", "database")
 
 
@@ -43,15 +45,20 @@ class Change:
     after: str
 
 
-class PodFiles:
-    """The files in `folder`, made from `source`. They belong to the owner of `owner_of`, where that is there."""
+@dataclass(frozen=True)
+class User:
+    """Whom the pod runs as, by numbers; None where it is the user of the task."""
 
-    def __init__(
-        self, source: Path, folder: Path, owner_of: str | None, address: str, folders: Mapping[str, str]
-    ) -> None:
+    owner: int | None = None
+    group: int | None = None
+
+
+class PodFiles:
+    """The files in `folder`, made from `source`. They belong to `user`, and the folder to the user of the task."""
+
+    def __init__(self, source: Path, folder: Path, user: User, address: str, folders: Mapping[str, str]) -> None:
         self._source, self._folder, self._address, self._folders = source, folder, address, folders
-        # In the end the unit's folder is the pod's. What was written before it was keeps its owner.
-        self._owner = _owner(owner_of) or _owner(str(folder))
+        self._user = user
 
     def path(self, state: State) -> Path:
         return self._folder / f"{state.name}.yaml"
@@ -66,16 +73,22 @@ class PodFiles:
         """Write them, each as a whole, readable by its owner alone from the moment it exists."""
         if not changes:
             return
-        private_folder(self._folder)
-        self._give(self._folder)
+        self._make_folder()
         for change in changes:
             with replacing(change.path, 0o600) as new:
                 new.write_text(change.text, encoding="utf-8")
-                self._give(new)
+                if os.geteuid() == 0:
+                    os.chown(new, *self._ids(), follow_symlinks=False)
 
-    def _give(self, path: Path) -> None:
-        if self._owner is not None and os.geteuid() == 0:
-            os.chown(path, *self._owner, follow_symlinks=False)
+    def _make_folder(self) -> None:
+        """Only root can put anything in it: whoever could might have root write through a link. The pod's user can enter it."""
+        make_private(self._folder)
+        if os.geteuid() == 0:
+            os.chown(self._folder, 0, self._user.group or 0, follow_symlinks=False)
+        self._folder.chmod(FOLDER if self._user.group else 0o700)
+
+    def _ids(self) -> tuple[int, int]:
+        return self._user.owner or 0, self._user.group or 0
 
     def _change(self, state: State, source: str) -> Change | None:
         ports = {name: int(number) for name, number in state.ports.items()}
@@ -98,7 +111,7 @@ class PodFiles:
         if not path.exists():
             return False
         found = path.stat()
-        owned = self._owner is None or os.geteuid() != 0 or (found.st_uid, found.st_gid) == self._owner
+        owned = os.geteuid() != 0 or (found.st_uid, found.st_gid) == self._ids()
         return found.st_mode & 0o7777 == 0o600 and owned
 
 
@@ -148,14 +161,6 @@ def _plain(text: str) -> str:
     """A scalar without its quotes and without a comment behind it."""
     text = text.strip()
     return text[1 : text.find(text[0], 1)] if text[:1] in ("'", '"') else text.partition(" #")[0].strip()
-
-
-def _owner(path: str | None) -> tuple[int, int] | None:
-    try:
-        found = Path(path).stat() if path else None
-    except FileNotFoundError:
-        return None
-    return (found.st_uid, found.st_gid) if found else None
 
 
 def _text(path: Path) -> str:

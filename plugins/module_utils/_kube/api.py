@@ -35,6 +35,8 @@ CONNECT_TIMEOUT, REQUEST_TIMEOUT = 5.0, 10.0
 READ_PATIENCE = 45.0
 NEVER_LEFT = (NewConnectionError, ConnectTimeoutError, ConnectionRefusedError)
 CONFLICT = 409
+# What K3s answers, with 503, until its API server is there. Any other 503 may come of a write that has arrived.
+NOT_READY = "apiserver not ready"
 START = (
     "start the API server (on K3s: systemctl start k3s on a server) and run the same command again; where it runs, "
     "check that `kubeconfig` or `host` points to it from here"
@@ -186,7 +188,7 @@ class KubeApi:
         def attempt() -> dict[str, Any]:
             return self._request(method, path, body=body, **query)
 
-        return self._patience.take(attempt, lambda error: error.never_left)
+        return self._patience.take(attempt, _never_taken)
 
     def _request(self, method: str, path: str, **params: Any) -> dict[str, Any]:
         timeouts = (CONNECT_TIMEOUT, REQUEST_TIMEOUT)
@@ -205,6 +207,13 @@ class KubeApi:
             raise Unreachable.from_error(error, path) from error
         result: dict[str, Any] = json.loads(answer.data or "{}")
         return result
+
+
+def _never_taken(error: KubeError) -> bool:
+    """Whether a write has changed nothing, so that it can be repeated."""
+    if error.status == 503:
+        return NOT_READY in str(error)
+    return error.never_left or error.status == 429
 
 
 def _is_away(error: KubeError) -> bool:

@@ -40,6 +40,10 @@ def desired(present: Mapping[str, Any], definition: Mapping[str, Any]) -> Object
     return wanted
 
 
+# In place of a value.
+HIDDEN = "(set)"
+
+
 def content(obj: Mapping[str, Any] | None) -> Object:
     """What a difference is about: everything but the status and what the API server keeps books of."""
     if obj is None:
@@ -47,6 +51,25 @@ def content(obj: Mapping[str, Any] | None) -> Object:
     kept = {key: value for key, value in obj.items() if key not in ("metadata", "status", "apiVersion", "kind")}
     metadata = obj.get("metadata") or {}
     return {**kept, "labels": metadata.get("labels") or {}, "annotations": metadata.get("annotations") or {}}
+
+
+def shown(obj: Mapping[str, Any]) -> Object:
+    """The object as people may see it, in a diff or with -v: a variable of a container may be a secret."""
+    template = ((obj.get("spec") or {}).get("template") or {}).get("spec") or {}
+    if not template.get("containers"):
+        return dict(obj)
+    containers = [
+        {**container, "env": [_without_value(entry) for entry in container["env"]]}
+        if container.get("env")
+        else container
+        for container in template["containers"]
+    ]
+    spec = {**obj["spec"], "template": {**obj["spec"]["template"], "spec": {**template, "containers": containers}}}
+    return {**obj, "spec": spec}
+
+
+def _without_value(entry: Mapping[str, Any]) -> Object:
+    return {**entry, "value": HIDDEN} if "value" in entry else dict(entry)
 
 
 class ObjectEditor:

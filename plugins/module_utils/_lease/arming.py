@@ -43,8 +43,11 @@ _NEEDED = sorted(name for name in sys.modules if name == _ABOVE or name.startswi
 Run = Callable[..., tuple]  # tuple[int, str, str], but Python 3.9 evaluates aliases
 
 
-def arm(unit: LeaseUnit, order: Order, systemctl: Run, run: Run) -> None:
-    """Durably, and running when this returns. An earlier lease is replaced. Raises LeaseError, and then there is none."""
+def arm(unit: LeaseUnit, order: Order, systemctl: Run, run: Run, again: bool = False) -> None:
+    """Durably, and running when this returns. An earlier lease is replaced. Raises LeaseError, and then there is none.
+
+    `again` is for one that was in force a moment ago: it has been tried, and what there is of it stays whatever fails.
+    """
     # As the unit starts it.
     command = [sys.executable, "-I", *map(str, (unit.program, unit.file.folder, unit.unit.parent))]
     unit.void()
@@ -60,15 +63,17 @@ def arm(unit: LeaseUnit, order: Order, systemctl: Run, run: Run) -> None:
             unit.link.symlink_to(unit.unit)
         fsync(unit.link.parent)
     # Tried first: when it is needed nothing else is there to help.
+    tried = [] if again else [(run, [*command, "check"])]
     for call, arguments in (
-        (run, [*command, "check"]),
+        *tried,
         (systemctl, ["daemon-reload"]),
         (systemctl, ["restart", unit.unit.name]),
         (systemctl, ["is-active", unit.unit.name]),
     ):
         code, out, err = call(*arguments)
         if code:
-            unit.void()
+            if not again:
+                unit.void()
             reason = ((err.strip() or out.strip()).splitlines() or ["no reason given"])[-1]
             raise LeaseError(
                 f"the lease cannot be armed: `{' '.join(arguments)}` ended with {code}: {reason}",

@@ -20,7 +20,7 @@ from .._gate.change import completed, set_gate
 from .._gate.lease import Lease, LeaseEnded, Moment
 from .._gate.nft import Nft
 from .._gate.table import Gate
-from .order import Order
+from .order import LeaseError, Order
 from .unit import LeaseUnit
 
 
@@ -79,8 +79,16 @@ class Commit:
             # Once more: only now nothing on this Pi can lift it.
             self._check_fenced()
             set_gate(nft, gate, before, "reset", 0, Lease(held=True))
-        except (MigrationError, OSError):
-            rearm(order)
+        except (MigrationError, OSError) as error:
+            try:
+                rearm(order)
+            except (MigrationError, OSError) as other:
+                raise LeaseError(
+                    f"{error}; and the lease, without which nothing opens this Pi by itself, is not in force again: {other}",
+                    seen=str(other),
+                    wanted="a lease in force",
+                    next_step="run the same command again at once: it opens the old cluster, or finishes the cutover",
+                ) from error
             raise
         record()
         return gate

@@ -69,16 +69,11 @@ def _file(host: str, config: Mapping[str, Any], raft_dir_found: bool, owner: Map
             'set api.host to "::", one Pi at a time',
         )
         return
-    if (
-        listens is not None
-        and listens not in EVERY_ADDRESS
-        and owner["probe_host"] == "127.0.0.1"
-        and listens != "127.0.0.1"
-    ):
+    if listens is not None and listens not in EVERY_ADDRESS and owner["probe_host"] and listens != "127.0.0.1":
         yield Finding(
             host,
             "api.host",
-            f"{listens}, and the pod's probes ask 127.0.0.1",
-            "probes that reach the daemon",
-            "set pi_controller_probe_host to that address for this host, or api.host to 0.0.0.0",
+            f"{listens}, and the probes of all pods ask {owner['probe_host']}",
+            "probes that reach the daemon of their own Pi",
+            "set pi_controller_probe_host to an empty string, which asks each pod at its Pi's address, or api.host to 0.0.0.0",
         )

@@ -80,6 +80,17 @@ def test_a_daemon_that_takes_writes_is_not_committed(pi):
     assert pi.unit.file.path.exists(), "the lease is in force as before"
 
 
+def test_a_lease_that_cannot_be_armed_again_is_reported_with_why(pi):
+    def rearm(_order: Any) -> None:
+        raise order_of.LeaseError("the disk is full")
+
+    pi.answers = [True, False]
+    commit = commit_of.Commit(lease_of.Moment.now(), 30, pi, None, 4)
+    with pytest.raises(order_of.LeaseError, match="takes writes.*not in force again: the disk is full"):
+        commit.run(pi.unit, pi, "the gate", lambda: pi.steps.append("recorded"), rearm)
+    assert "recorded" not in pi.steps
+
+
 class Leader:
     """The old leader's daemon; `answers` are its role, term and leader, one after the other."""
 

@@ -262,6 +262,22 @@ def test_a_lease_that_cannot_be_armed_leaves_nothing(pi, fault):
     assert not pi.unit.link.is_symlink()
 
 
+@pytest.mark.parametrize("fault", ["restart", "is-active"])
+def test_a_lease_that_is_armed_again_stays_whatever_fails(pi, fault):
+    """A daemon that hangs is why: the next boot, or systemd, starts what there is of the lease."""
+
+    def refuses(*arguments: str) -> tuple[int, str, str]:
+        return (1, "", "Failed: no") if arguments[0] == fault else pi.systemctl(*arguments)
+
+    def program(*_command: str) -> tuple[int, str, str]:
+        raise AssertionError("the daemon is not asked again")
+
+    with pytest.raises(MigrationError, match="the lease cannot be armed"):
+        arming.arm(pi.unit, order_of.Order.from_now(UNIT, 60), refuses, program, again=True)
+    assert pi.unit.file.load().unit == UNIT
+    assert pi.unit.unit.exists()
+
+
 def test_a_daemon_that_refuses_the_token_is_found_before_writes_wait(pi, daemon):
     with pytest.raises(MigrationError, match="401"):
         pi.arm(60, daemon.url, access={"token": "another-token"})

@@ -116,6 +116,21 @@ def test_a_write_that_may_have_arrived_is_never_repeated(write, cut_off):
     assert len(client.asked) == 1
 
 
+@pytest.mark.parametrize("write", ["create", "replace", "delete"])
+@pytest.mark.parametrize(
+    "starting",
+    [
+        api_error(503, "ServiceUnavailable", "apiserver not ready"),
+        api_error(429, "TooManyRequests", "too many requests"),
+    ],
+)
+def test_a_write_that_was_not_taken_is_repeated(write, starting):
+    """K3s answers so itself until its API server is there, after a time without any answer."""
+    client = Scripted(ConnectionRefusedError("refused"), starting, {})
+    getattr(k8s_api.KubeApi(client), write)("/p", "uid-1" if write == "delete" else {})
+    assert len(client.asked) == 3
+
+
 def test_an_error_that_is_no_json_is_shown_as_it_is():
     error = api_error(502, "Bad Gateway", "")
     error.body = "<html>"

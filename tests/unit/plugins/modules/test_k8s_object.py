@@ -90,6 +90,22 @@ def test_a_label_of_a_pod_is_changed_and_nothing_else(kube, run_module):
     assert after["spec"] == before["spec"]
 
 
+def test_no_value_of_a_variable_is_shown(kube, run_module):
+    """An owner's variables may be secrets; what is written to Kubernetes is the whole object."""
+    container = {
+        "name": "c",
+        "env": [{"name": "DSN", "value": "pl4nted"}, {"name": "HOST_IP", "valueFrom": {"fieldRef": {}}}],
+    }
+    wanted = daemonset(template={"spec": {"containers": [container]}})
+    for check_mode in (True, False):
+        result = run_module("k8s_object", {"definition": wanted}, check_mode=check_mode, diff=True)
+        assert result["changed"]
+        assert "pl4nted" not in str({**result, "invocation": None})
+        assert "DSN" in str(result["diff"])
+        assert "(set)" in str(result["resources"])
+    assert kube.objects[PATH]["spec"]["template"]["spec"]["containers"] == [container]
+
+
 def test_a_missing_pod_is_not_created(kube, run_module):
     result = run_module("k8s_object", {"definition": POD, "state": "patched"})
 

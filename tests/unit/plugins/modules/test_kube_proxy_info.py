@@ -71,6 +71,14 @@ def test_what_cannot_be_seen_gets_the_grace(read, seen):
     assert result["elapsed"] >= 0.3
 
 
+def test_one_look_that_fails_is_no_proxy_that_cannot_be_seen(read):
+    """What it saw before was the old endpoint, which may be there still."""
+    unreadable = proxy.ProxyRules("unknown", unreadable="nft took too long")
+    seen = [rules("nftables", UNIT)] * 7 + [unreadable] + [rules("nftables", UNIT)] * 3 + [rules("nftables", POD)]
+    result = read(seen, routes_to=[POD], forgotten=[UNIT], wait_timeout=30, grace=0.3)
+    assert (result["known"], result["endpoints"]) == (True, [POD])
+
+
 def test_without_a_wish_it_only_looks(read):
     seen = proxy.ProxyRules("unknown", unreadable="nftables: there is no nft")
 

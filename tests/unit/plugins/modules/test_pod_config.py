@@ -34,7 +34,6 @@ def options(tmp_path: Path) -> dict[str, Any]:
     return {
         "src": str(tmp_path / "config.yaml"),
         "dest": str(tmp_path / "pods.config"),
-        "owner_of": str(tmp_path),
         "address": "10.0.0.1",
         "data_dir": "/var/lib/pi-controller",
         "temporary_ports": {"rest": 8082, "grpc": 9093, "raft": 9092},
@@ -112,6 +111,21 @@ def test_d1_a_file_that_cannot_be_changed_is_refused_unseen(
     assert result["failed"] is True
     assert "line 1" in result["msg"]
     assert SECRET not in json.dumps(result)
+
+
+def test_d7_the_files_are_the_pods_users_and_the_folder_is_roots(
+    run_module: Callable[..., dict[str, Any]], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may put files into a folder that root writes to could have it write through a link."""
+    given: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(
+        os, "chown", lambda path, user, group, follow_symlinks: given.append((Path(path).name, user, group))
+    )
+    run_module("pod_config", {**options, "owner": 4711, "group": 4712})
+    assert given[0] == ("pods.config", 0, 4712)
+    assert given[1:] == [("temporary.yaml.tmp", 4711, 4712), ("standard.yaml.tmp", 4711, 4712)]
+    assert Path(options["dest"]).stat().st_mode & 0o7777 == 0o710
 
 
 @pytest.mark.parametrize("above", ["", "above/"])

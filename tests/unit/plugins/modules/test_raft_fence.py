@@ -51,3 +51,14 @@ def test_a_silent_node_fails_with_its_url(run_module, cluster: FakeCluster) -> N
     assert refused["failure"]["url"] == cluster.nodes["n3"].url
     # Nothing is set before every node has been asked.
     assert not any(node.read_only for node in cluster.nodes.values())
+
+
+def test_to_open_one_silent_node_does_not_keep_the_others_closed(run_module, cluster: FakeCluster) -> None:
+    """It restarts, and is asked again; writes wait for none of it."""
+    for node in cluster.nodes.values():
+        node.read_only = True
+    cluster.nodes["n1"].alive = False
+    refused = run_module("raft_fence", {"urls": cluster.urls, "enabled": False})
+    assert refused["failed"]
+    assert refused["failure"]["url"] == cluster.nodes["n1"].url
+    assert [node.read_only for node in cluster.nodes.values()] == [True, False, False]

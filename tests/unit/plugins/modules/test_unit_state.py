@@ -254,6 +254,26 @@ def test_p7_what_starts_again_under_the_mask_is_not_called_masked(pi, put, monke
     assert "systemd has it as masked and active" in result["msg"]
 
 
+@pytest.mark.parametrize("failed", [True, False])
+def test_only_a_unit_that_failed_is_reset_before_it_starts(pi, put, monkeypatch, failed):
+    """systemd has forgotten one that is neither running nor enabled, and to reset what it does not know is an error."""
+    in_etc(pi)
+    put("masked")
+    monkeypatch.setattr(pi, "active", "failed" if failed else "inactive")
+    known = type(pi).__call__
+
+    def call(self, command, **options):
+        if command[1] == "reset-failed" and self.active != "failed":
+            return 1, "", f"Failed to reset failed state of unit {UNIT}: Unit {UNIT} not loaded."
+        return known(self, command, **options)
+
+    monkeypatch.setattr(type(pi), "__call__", call)
+    result = put("started")
+    assert result.get("failed") is not True, result
+    assert (f"reset-failed {UNIT}" in pi.calls) is failed
+    assert pi.active == "active"
+
+
 def test_p7_a_file_that_a_link_pointed_to_is_asked_for(pi, put):
     linked(pi)
     put("masked")
