@@ -926,7 +926,7 @@ def two_ways_without_writes() -> Story:
 
 @pytest.mark.parametrize(
     ("first", "second", "over"),
-    [((0, 30), (0, 30), False), ((0, 12), (12, 30), True), ((0, 20), (8, 30), False), ((0, 30), (0, 1), True)],
+    [((0, 30), (0, 30), False), ((0, 14), (10, 30), True), ((0, 20), (8, 30), False), ((0, 30), (0, 1), True)],
 )
 def test_a_pause_of_all_is_explained_only_where_all_are(first, second, over) -> None:
     story = two_ways_without_writes()
