@@ -14,7 +14,8 @@ description:
   - Fails with the alert's text when M(pi_controller.raft_migration.quorum_watch) has raised one in this run.
   - Otherwise it returns an empty dictionary, so that it can be used in a play's C(environment), the one keyword that is
     evaluated for every task, also in roles that are included on the way.
-  - Alerts of earlier runs, and those of a cluster that is not watched any more, stop nothing.
+  - Alerts of earlier runs, and those of a cluster that is not watched any more, stop nothing. Nor does the limit that an
+    earlier phase exceeded before it was done.
 options:
   _terms:
     description: The folder of the watch.
@@ -80,7 +81,7 @@ class LookupModule(LookupBase):
         from ..module_utils._core.processes import Process
         from ..module_utils._core.waiting import wait_until
         from ..module_utils._watch.files import ABOUT, ORDER, WatchFolder
-        from ..module_utils._watch.judge import LEADER_LOST, QUORUM_LOST
+        from ..module_utils._watch.judge import LEADER_LOST, PHASE_TIMEOUT, QUORUM_LOST
 
         folder = WatchFolder(path)
         run = Process.from_dict((folder.read(ABOUT) or {}).get("run"))
@@ -89,11 +90,13 @@ class LookupModule(LookupBase):
             return
 
         def stopping() -> list[dict[str, Any]]:
-            watched = (folder.read(ORDER) or {}).get("watch", {})
+            order = folder.read(ORDER) or {}
+            watched, phase = order.get("watch", {}), order.get("phase")
             return [
                 alert
                 for alert in folder.alerts()
                 if (alert["cluster"] is None or alert["cluster"] in watched)
+                and not (alert["kind"] == PHASE_TIMEOUT and alert["ended"] is not None and alert["phase"] != phase)
                 and (kinds is None or alert["kind"] in kinds)
                 and not (wait_out and alert["ended"] is not None and alert["kind"] in (QUORUM_LOST, LEADER_LOST))
             ]

@@ -150,6 +150,8 @@ class Watch:
         self._order_stamp: tuple[int, int] | None = None
         self._expectations: dict[str, Expectation] = {}
         self._lost_lock: str | None = None
+        # The phase in which each alert was raised: its end may be seen in a later one.
+        self._raised_in: dict[tuple[str, str | None, float], str | None] = {}
         self._asked_to_stop = False
         self._about = {
             "pid": os.getpid(),
@@ -237,6 +239,8 @@ class Watch:
             if wanted.get(cluster) != self._expectations.get(cluster):
                 self._tell(judge.renew(self.clock()) if cluster in wanted else judge.stop(self.clock()))
         self._expectations = wanted
+        # Before the order counts as taken up: from then on the playbook goes by what is written.
+        self._judge_phase(self.clock())
         asked = {url for expectation in wanted.values() for url in expectation.urls}
         for url, poller in self._pollers.items():
             if url in asked and not poller.wanted.is_set():
@@ -263,17 +267,22 @@ class Watch:
             sample, self._known[cluster] = take(at, cluster, expectation, heard, self._known[cluster])
             self.folder.append(SAMPLES, sample.record())
             self._tell(self._judges[cluster].hear(sample, expectation))
-        phase = self._order.get("phase")
-        self._tell(
-            self._phase_judge.hear(at, phase, self._order.get("phase_started") or at, self._order.get("phase_timeout"))
-        )
+        self._judge_phase(at)
         if self._lost_lock is not None:
             self._tell([Alert(LOCK_LOST, None, self._lost_lock, at, at)])
             self._lost_lock = None
 
+    def _judge_phase(self, at: float) -> None:
+        phase = self._order.get("phase")
+        self._tell(
+            self._phase_judge.hear(at, phase, self._order.get("phase_started") or at, self._order.get("phase_timeout"))
+        )
+
     def _tell(self, alerts: list[Alert]) -> None:
         for alert in alerts:
-            self.folder.append(ALERTS, replace(alert, phase=self._order.get("phase")).record())
+            key = (alert.kind, alert.cluster, alert.began)
+            phase = self._raised_in.setdefault(key, self._order.get("phase"))
+            self.folder.append(ALERTS, replace(alert, phase=phase).record())
 
 
 def detach(watch: Callable[[Callable[[], None]], None], log: Path) -> int:

@@ -155,6 +155,20 @@ def test_a_cluster_that_is_not_watched_any_more_stops_nothing(folder, look):
         look()
 
 
+def test_an_earlier_phases_timeout_that_is_over_stops_nothing(folder, look):
+    timeout = {**FROZEN, "kind": "phase_timeout", "cluster": None, "phase": "cutover"}
+    over = {**timeout, "ended": 1601.0}
+    folder.write("order.json", {"phase": "systemd_shutdown", "watch": {"new": {}}})
+    folder.append("alerts.jsonl", timeout)
+    with pytest.raises(AnsibleError, match=r"phase_timeout in phase cutover: .*\(it lasts\)"):
+        look()
+    folder.append("alerts.jsonl", over)
+    assert look() == [{}]
+    folder.write("order.json", {"phase": "cutover", "watch": {"new": {}}})
+    with pytest.raises(AnsibleError, match="phase_timeout in phase cutover"):
+        look()
+
+
 def test_the_alert_of_another_run_is_not_ours(folder, look):
     folder.append("alerts.jsonl", FROZEN)
     folder.write("watch.json", {"run": {"pid": os.getpid(), "started": "an earlier process of this number"}})
