@@ -12,6 +12,7 @@ order.json     what the playbook wants to be watched now
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -52,10 +53,15 @@ class WatchFolder:
         (self.path / ORDER).unlink(missing_ok=True)
 
     def append(self, name: str, record: Mapping[str, Any]) -> None:
-        """One write a line, so that a reader never sees two lines mixed."""
+        """One write a line, so that a reader never sees two lines mixed. Raises OSError, and leaves no half line then."""
+        line = json.dumps(record).encode() + b"\n"
         descriptor = os.open(self.path / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(descriptor, json.dumps(record).encode() + b"\n")
+            written = os.write(descriptor, line)
+            if written < len(line):
+                # A disk that fills up takes the beginning of it, and the next line would continue that.
+                os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path / name))
         finally:
             os.close(descriptor)
 

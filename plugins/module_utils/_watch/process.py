@@ -152,6 +152,9 @@ class Watch:
         self._lost_lock: str | None = None
         # The phase in which each alert was raised: its end may be seen in a later one.
         self._raised_in: dict[tuple[str, str | None, float], str | None] = {}
+        # What could not be written yet, as on a disk that is full: alerts, and what the process reports of itself.
+        self._unwritten: list[Alert] = []
+        self._about_is_written = True
         self._asked_to_stop = False
         self._about = {
             "pid": os.getpid(),
@@ -254,10 +257,20 @@ class Watch:
             phase_started=self._order.get("phase_started"),
             order=self._order.get("number"),
         )
-        self.folder.write(ABOUT, self._about)
+        self._about_is_written = False
+        self._write_about()
+
+    def _write_about(self) -> None:
+        """Once it is written, the playbook knows that its order was taken up. What fails is tried again at the next look."""
+        if not self._about_is_written:
+            with contextlib.suppress(OSError):
+                self.folder.write(ABOUT, self._about)
+                self._about_is_written = True
 
     def _look(self) -> None:
         at = self.clock()
+        self._write_alerts()
+        self._write_about()
         for cluster, expectation in self._expectations.items():
             readings = [self._pollers[url].reading(at, self.settings.timeout) for url in expectation.urls]
             heard = [reading for reading in readings if reading is not None]
@@ -265,7 +278,9 @@ class Watch:
                 # Some have not had the time for a first answer.
                 continue
             sample, self._known[cluster] = take(at, cluster, expectation, heard, self._known[cluster])
-            self.folder.append(SAMPLES, sample.record())
+            with contextlib.suppress(OSError):
+                # One sample less. To end would give up the lock in the middle of a phase.
+                self.folder.append(SAMPLES, sample.record())
             self._tell(self._judges[cluster].hear(sample, expectation))
         self._judge_phase(at)
         if self._lost_lock is not None:
@@ -282,7 +297,14 @@ class Watch:
         for alert in alerts:
             key = (alert.kind, alert.cluster, alert.began)
             phase = self._raised_in.setdefault(key, self._order.get("phase"))
-            self.folder.append(ALERTS, replace(alert, phase=phase).record())
+            self._unwritten.append(replace(alert, phase=phase))
+        self._write_alerts()
+
+    def _write_alerts(self) -> None:
+        with contextlib.suppress(OSError):
+            while self._unwritten:
+                self.folder.append(ALERTS, self._unwritten[0].record())
+                del self._unwritten[0]
 
 
 def detach(watch: Callable[[Callable[[], None]], None], log: Path) -> int:

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +69,66 @@ def test_a_timeout_ends_with_its_phase_before_the_next_one_counts(watched: Watch
     watched.order("systemd_shutdown")
     (over,) = watched.alerts
     assert (over["phase"], over["ended"]) == ("cutover", 1602.0)
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Whether the disk of the folder is full from here on."""
+    state = {"full": False}
+    append, write = files.WatchFolder.append, files.WatchFolder.write
+
+    def unless_full(done: Callable[..., None]) -> Callable[..., None]:
+        def attempt(*arguments: Any) -> None:
+            if state["full"] and files.ORDER not in arguments:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            done(*arguments)
+
+        return attempt
+
+    monkeypatch.setattr(files.WatchFolder, "append", unless_full(append))
+    monkeypatch.setattr(files.WatchFolder, "write", unless_full(write))
+    return lambda is_full: state.update(full=is_full)
+
+
+def test_an_alert_on_a_full_disk_is_written_once_there_is_room(watched: Watched, full: Callable[[bool], None]) -> None:
+    watched.order("transfer")
+    full(True)
+    watched.look(1601.0)
+    watched.look(1601.4)
+    assert watched.alerts == []
+    full(False)
+    watched.look(1601.8)
+    (alert,) = watched.alerts
+    assert (alert["kind"], alert["at"], alert["ended"]) == ("phase_timeout", 1601.0, None)
+    watched.look(1602.2)
+    assert len(watched.folder.lines(files.ALERTS)) == 1
+
+
+def test_a_sample_on_a_full_disk_is_left_out(watched: Watched, full: Callable[[bool], None]) -> None:
+    watched.order("transfer", watch={"old": {"mode": "whole", "urls": []}})
+    full(True)
+    watched.look(1000.4)
+    full(False)
+    watched.look(1000.8)
+    assert [line["at"] for line in watched.folder.lines(files.SAMPLES)] == [1000.8]
+
+
+def test_an_order_on_a_full_disk_counts_once_there_is_room(watched: Watched, full: Callable[[bool], None]) -> None:
+    watched.order("transfer")
+    full(True)
+    watched.order("validate")
+    assert watched.about["phase"] == "transfer"
+    full(False)
+    watched.look(1000.4)
+    assert (watched.about["phase"], watched.about["order"]) == ("validate", 2)
+
+
+def test_a_disk_that_fills_up_leaves_no_half_line(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched.folder.append(files.ALERTS, {"at": 1})
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:5]))
+    with pytest.raises(OSError, match="No space left on device"):
+        watched.folder.append(files.ALERTS, {"at": 2})
+    monkeypatch.undo()
+    watched.folder.append(files.ALERTS, {"at": 3})
+    assert watched.folder.lines(files.ALERTS) == [{"at": 1}, {"at": 3}]
