@@ -14,6 +14,8 @@ description:
   - Fails with the alert's text when M(pi_controller.raft_migration.quorum_watch) has raised one in this run.
   - Otherwise it returns an empty dictionary, so that it can be used in a play's C(environment), the one keyword that is
     evaluated for every task, also in roles that are included on the way.
+  - Fails as well when the watch of this run has ended without being stopped. It renews the migration's lock, so another run may
+    be at work.
   - Alerts of earlier runs, and those of a cluster that is not watched any more, stop nothing. Nor does the limit that an
     earlier phase exceeded before it was done.
 options:
@@ -31,8 +33,14 @@ options:
       - With V(0), the default, such an alert stops the play, whether it lasts or not. Alerts of other kinds always do.
     type: float
     default: 0
+  quick:
+    description:
+      - Stop nothing. Return whether a look without this option may stop the play, so that whatever it takes to decide on that is
+        only evaluated then.
+    type: bool
+    default: false
 notes:
-  - As long as there is no alert, it costs one look for a file, and some milliseconds to be loaded.
+  - As long as there is no alert, it reads one small file and looks at one process, and some milliseconds go by to load it.
 seealso:
   - module: pi_controller.raft_migration.quorum_watch
 """
@@ -47,13 +55,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: One empty dictionary.
+  description: One empty dictionary; with O(quick) one boolean.
   type: list
-  elements: dict
+  elements: raw
 """
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,32 +70,36 @@ from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
 
-ALERTS = "alerts.jsonl"
+from ..module_utils._core.processes import Process
+from ..module_utils._watch.files import ABOUT, ALERTS, ORDER, WatchFolder
+
 INTERVAL = 0.5
+# As in module_utils/_watch/judge.py, which takes its time to load.
+LOCK_LOST = "lock_lost"
 
 
 class LookupModule(LookupBase):
-    def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[dict[str, Any]]:
-        for term in terms:
-            path = Path(term).expanduser()
-            if (path / ALERTS).exists():
+    def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[Any]:
+        folders = [WatchFolder(Path(term).expanduser()) for term in terms]
+        if kwargs.get("quick"):
+            return [any(_has_alerts(folder) or _death_of_watch(folder) is not None for folder in folders)]
+        for folder in folders:
+            death = _death_of_watch(folder)
+            if death is not None:
+                raise AnsibleError(death)
+            if _has_alerts(folder):
                 # Each host of a task comes here; one of them says what all of them wait for.
                 hosts = (variables or {}).get("ansible_play_hosts") or [None]
                 speaks = hosts[0] == (variables or {}).get("inventory_hostname")
-                self._look(path, kwargs.get("kinds"), float(kwargs.get("wait_out") or 0), speaks)
+                self._look(folder, kwargs.get("kinds"), float(kwargs.get("wait_out") or 0), speaks)
         return [{}]
 
-    def _look(self, path: Path, kinds: list[str] | None, wait_out: float, speaks: bool) -> None:
+    def _look(self, folder: WatchFolder, kinds: list[str] | None, wait_out: float, speaks: bool) -> None:
         # Here and not above: each task of each host loads this plugin anew, and writes may be waiting meanwhile.
-        from ..module_utils._core.processes import Process
         from ..module_utils._core.waiting import wait_until
-        from ..module_utils._watch.files import ABOUT, ORDER, WatchFolder
         from ..module_utils._watch.judge import LEADER_LOST, PHASE_TIMEOUT, QUORUM_LOST
 
-        folder = WatchFolder(path)
-        run = Process.from_dict((folder.read(ABOUT) or {}).get("run"))
-        # A task is templated by the run itself or by one of its workers.
-        if run is None or run.pid not in (os.getpid(), os.getppid()) or not run.alive:
+        if not _is_of_this_run(folder.read(ABOUT) or {}):
             return
 
         def stopping() -> list[dict[str, Any]]:
@@ -121,6 +134,30 @@ class LookupModule(LookupBase):
             raise AnsibleError(
                 "; ".join(_say(alert) for alert in alerts) + f". Everything that was seen is in {folder.path}"
             )
+
+
+def _has_alerts(folder: WatchFolder) -> bool:
+    return (folder.path / ALERTS).exists()
+
+
+def _is_of_this_run(about: Mapping[str, Any]) -> bool:
+    run = Process.from_dict(about.get("run"))
+    # A task is templated by the run itself or by one of its workers.
+    return run is not None and run.pid in (os.getpid(), os.getppid()) and run.alive
+
+
+def _death_of_watch(folder: WatchFolder) -> str | None:
+    """What to tell of this run's watch when it has ended without being stopped; None otherwise."""
+    about = folder.read(ABOUT) or {}
+    watch = Process.from_dict(about.get("process"))
+    # In this order: as long as all is well, the watch's own process is the only one that is looked at.
+    if watch is None or watch.alive or about.get("why") == "stopped" or not _is_of_this_run(about):
+        return None
+    return (
+        f"Quorum watch, {LOCK_LOST} in phase {about.get('phase')}: the quorum watch (process {watch.pid}) ended unexpectedly: "
+        f"{about.get('why') or 'no reason is known'}. The migration's lock is not renewed any more, so another run may be at work. "
+        f"Everything that was seen is in {folder.path}"
+    )
 
 
 def _say(alert: dict[str, Any]) -> str:

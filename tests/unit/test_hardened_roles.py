@@ -37,7 +37,7 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         path = Path(self._task.args["dest"])
         path.touch(0o600)
-        path.write_text(json.dumps({"run": dict(playbook_run().as_dict())}))
+        path.write_text(json.dumps({"run": dict(playbook_run().as_dict()), **self._task.args["more"]}))
         return {"changed": False}
 """
 
@@ -199,9 +199,35 @@ def test_l4_a_rollback_looks_at_the_lock_where_it_may_stop() -> None:
     assert found["finish"][0] == "pods_aside.yml", "the units serve before it"
 
 
-def watched(folder: Path) -> dict[str, Any]:
-    """A task that makes the watch's folder one of the run it is in."""
-    return {"name": "Name the run", "name_the_run": {"dest": f"{folder}/watch.json"}}
+def watched(folder: Path, **more: Any) -> dict[str, Any]:
+    """A task that makes the watch's folder one of the run it is in, with more that the watch has written about itself."""
+    return {"name": "Name the run", "name_the_run": {"dest": f"{folder}/watch.json", "more": more}}
+
+
+# No process that lives has it.
+DEAD = {"pid": 1, "started": "another process of this number"}
+
+
+@pytest.mark.parametrize(("stoppable", "goes_on"), [(True, False), (False, True)])
+def test_a_dead_watch_stops_tasks_of_a_phase_only(tmp_path: Path, play: Any, stoppable: bool, goes_on: bool) -> None:
+    phase = {
+        "name": "A task of a phase",
+        "ansible.builtin.debug": {"msg": "it goes on"},
+        "environment": "{{ raft_migration_alerts }}",
+        "vars": {"raft_migration_stoppable": stoppable},
+    }
+    known = {"ansible.builtin.include_vars": {"file": str(ROLES / "run/vars/main.yml")}}
+    facts = {"raft_migration_watch_dir": str(tmp_path), "raft_migration_recorded": {"opening": True}}
+    done = play([watched(tmp_path, process=DEAD), known, {"ansible.builtin.set_fact": facts}, phase], {"pi-1": {}})
+    assert (done.returncode == 0) == goes_on, done.stdout + done.stderr
+    assert ("the quorum watch (process 1) ended unexpectedly" in done.stdout) != goes_on
+
+
+def test_a_dead_watch_stops_a_rollback_at_its_check_of_the_lock(tmp_path: Path, play: Any) -> None:
+    tasks = [watched(tmp_path, process=DEAD), *tasks_of("rollback/tasks/lock_held.yml")]
+    done = play(tasks, {"pi-1": {}}, raft_migration_watch_dir=str(tmp_path))
+    assert done.returncode != 0
+    assert "lock_lost in phase None: the quorum watch (process 1) ended unexpectedly" in done.stdout
 
 
 @pytest.mark.parametrize("kind", ["lock_lost", "leader_lost", None])

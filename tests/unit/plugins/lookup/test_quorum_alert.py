@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -175,6 +176,61 @@ def test_the_alert_of_another_run_is_not_ours(folder, look):
     assert look() == [{}]
     folder.write("watch.json", {"run": {"pid": 1, "started": processes.identify(1).started}})
     assert look() == [{}]
+
+
+@pytest.fixture
+def dead(folder: Any) -> Callable[..., None]:
+    """This run's watch has died, and has written this about itself."""
+    process = subprocess.Popen(["sleep", "60"])
+    watch = dict(processes.identify(process.pid).as_dict())
+    process.kill()
+    process.wait()
+    about = {"run": dict(processes.identify(os.getpid()).as_dict()), "process": watch, "phase": "transfer"}
+    return lambda **more: folder.write("watch.json", {**about, **more})
+
+
+@pytest.mark.parametrize("why", [None, "it could not go on", "its lifetime is over"])
+@pytest.mark.parametrize("kinds", [None, ["lock_lost"]])
+def test_a_watch_that_died_stops_the_task(folder, dead, why, kinds):
+    dead(why=why)
+    with pytest.raises(
+        AnsibleError, match="lock_lost in phase transfer: the quorum watch .* ended unexpectedly"
+    ) as stopped:
+        lookup.LookupModule().run([str(folder.path)], kinds=kinds)
+    assert (why or "no reason is known") in str(stopped.value)
+
+
+def test_a_watch_that_was_stopped_stops_nothing(dead, look):
+    dead(why="stopped", ended=1003.0)
+    assert look() == [{}]
+
+
+def test_the_dead_watch_of_another_run_stops_nothing(dead, look):
+    dead(run={"pid": os.getpid(), "started": "an earlier process of this number"})
+    assert look() == [{}]
+    dead(run={"pid": 1, "started": processes.identify(1).started})
+    assert look() == [{}]
+
+
+def test_a_watch_that_lives_costs_one_look_at_one_process(folder, dead, look, monkeypatch):
+    looked_at: list[int] = []
+    identify = processes.identify
+    dead(process=dict(identify(os.getpid()).as_dict()))
+    monkeypatch.setattr(processes, "identify", lambda pid: looked_at.append(pid) or identify(pid))
+    assert look() == [{}]
+    assert looked_at == [os.getpid()]
+
+
+def test_a_quick_look_tells_whether_to_look_closer(folder, dead, tmp_path):
+    def quick(path: Path = folder.path) -> list[bool]:
+        return lookup.LookupModule().run([str(path)], quick=True)
+
+    assert quick() == quick(tmp_path / "nowhere") == [False]
+    folder.append("alerts.jsonl", FROZEN)
+    assert quick() == [True]
+    (folder.path / "alerts.jsonl").unlink()
+    dead()
+    assert quick() == [True]
 
 
 def test_a_new_run_begins_without_alerts_and_keeps_a_few_old_ones(folder, look):
