@@ -113,7 +113,6 @@ class WatchControl:
         order = {
             "number": time.time_ns(),
             "phase": self.params["phase"],
-            "phase_started": time.time(),
             "phase_timeout": self.params["phase_timeout"] if sampling else None,
             # The lookup reads here which clusters still matter.
             "watch": {name: expectation.as_dict() for name, expectation in self._plan().items()} if sampling else {},

@@ -148,6 +148,7 @@ class Watch:
         self._known: dict[str, tuple[MemberView, ...]] = {OLD: (), NEW: ()}
         self._order: dict[str, Any] = {}
         self._order_stamp: tuple[int, int] | None = None
+        self._phase_started = self.clock()
         self._expectations: dict[str, Expectation] = {}
         self._lost_lock: str | None = None
         # The phase in which each alert was raised: its end may be seen in a later one.
@@ -234,7 +235,11 @@ class Watch:
         if self._order_stamp == (stat.st_ino, stat.st_mtime_ns):
             return
         self._order_stamp = (stat.st_ino, stat.st_mtime_ns)
-        self._order = self.folder.read(ORDER) or {}
+        order = self.folder.read(ORDER) or {}
+        if order.get("phase") != self._order.get("phase"):
+            # By the own clock: the playbook's may have been set back since this process began.
+            self._phase_started = self.clock()
+        self._order = order
         wanted = {
             name: Expectation.from_dict(expectation) for name, expectation in self._order.get("watch", {}).items()
         }
@@ -254,7 +259,7 @@ class Watch:
                 poller.wanted.clear()
         self._about.update(
             phase=self._order.get("phase"),
-            phase_started=self._order.get("phase_started"),
+            phase_started=self._phase_started,
             order=self._order.get("number"),
         )
         self._about_is_written = False
@@ -288,10 +293,8 @@ class Watch:
             self._lost_lock = None
 
     def _judge_phase(self, at: float) -> None:
-        phase = self._order.get("phase")
-        self._tell(
-            self._phase_judge.hear(at, phase, self._order.get("phase_started") or at, self._order.get("phase_timeout"))
-        )
+        phase, timeout = self._order.get("phase"), self._order.get("phase_timeout")
+        self._tell(self._phase_judge.hear(at, phase, self._phase_started, timeout))
 
     def _tell(self, alerts: list[Alert]) -> None:
         for alert in alerts:

@@ -36,7 +36,7 @@ class Watched:
 
     def order(self, phase: str, **more: Any) -> None:
         self.number += 1
-        order = {"number": self.number, "phase": phase, "phase_started": self.at, "phase_timeout": 600.0, "watch": {}}
+        order = {"number": self.number, "phase": phase, "phase_timeout": 600.0, "watch": {}}
         self.folder.write(files.ORDER, {**order, **more})
         self.watch._apply_order()
 
@@ -69,6 +69,26 @@ def test_a_timeout_ends_with_its_phase_before_the_next_one_counts(watched: Watch
     watched.order("systemd_shutdown")
     (over,) = watched.alerts
     assert (over["phase"], over["ended"]) == ("cutover", 1602.0)
+
+
+def test_a_wall_clock_that_is_set_back_makes_no_phase_longer(watched: Watched) -> None:
+    # What the playbook's own clock says by then.
+    watched.order("transfer", phase_started=watched.at - 3600.0)
+    watched.look(1000.4)
+    assert watched.alerts == []
+    assert watched.about["phase_started"] == 1000.0
+
+
+def test_a_phase_is_dated_once_however_often_it_is_ordered(watched: Watched) -> None:
+    watched.order("port_migration")
+    watched.look(1500.0)
+    watched.order("port_migration")
+    assert watched.about["phase_started"] == 1000.0
+    watched.look(1601.0)
+    (alert,) = watched.alerts
+    assert (alert["kind"], alert["began"]) == ("phase_timeout", 1000.0)
+    watched.order("cleanup")
+    assert watched.about["phase_started"] == 1601.0
 
 
 @pytest.fixture
