@@ -30,7 +30,7 @@ from .._raft.cluster import MemberView
 from .files import ABOUT, ALERTS, ORDER, SAMPLES, WatchFolder
 from .judge import LOCK_LOST, Alert, AlertLimits, ClusterJudge, PhaseJudge
 from .plan import NEW, OLD, Expectation
-from .sample import Reading, take
+from .sample import Reading, take, undecided
 
 # The playbook and the daemons go first.
 NICENESS = 5
@@ -90,15 +90,21 @@ class Poller(threading.Thread):
             time.sleep(max(0.05, self.interval - (ended - began)))
 
     def _slow_down(self, at: float) -> None:
-        """The daemon is alive and limits how often we may ask: its last answer holds, and it is asked seldom enough from here on."""
+        """The daemon is alive and limits how often we may ask: its last answer holds, and it is asked seldom enough from here on.
+
+        Where it has no last answer, all that is known is that it can be reached.
+        """
         self.interval = max(self.interval, SLOW_INTERVAL)
-        if self.last is not None and self.last.status is not None:
-            self.last = replace(self.last, at=at)
+        last = self.last
+        if last is not None and last.status is not None:
+            self.last = replace(last, at=at)
+        else:
+            self.last = Reading(self.client, at, limited=True)
 
     def reading(self, at: float, timeout: float) -> Reading | None:
         """The newest answer, or that there is none; None before the first attempt has ended. `timeout` is that of one answer."""
         last = self.last
-        if last is not None and last.status is not None and at - last.at > self.interval + timeout:
+        if last is not None and last.reachable and at - last.at > self.interval + timeout:
             return Reading(self.client, last.at)
         return last
 
@@ -281,6 +287,8 @@ class Watch:
             heard = [reading for reading in readings if reading is not None]
             if len(heard) < len(readings):
                 # Some have not had the time for a first answer.
+                continue
+            if undecided(heard, self._known[cluster]):
                 continue
             sample, self._known[cluster] = take(at, cluster, expectation, heard, self._known[cluster])
             with contextlib.suppress(OSError):

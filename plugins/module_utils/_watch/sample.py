@@ -16,6 +16,7 @@ from .._raft.cluster import (
     FRESH_CONTACT,
     Answer,
     ClusterView,
+    Leader,
     MemberView,
     assemble,
     host_of,
@@ -33,6 +34,12 @@ class Reading:
     at: float
     status: NodeStatus | None = None
     latency: float | None = None
+    # It answered 429, and nothing else before: it can be reached, and its state is not known.
+    limited: bool = False
+
+    @property
+    def reachable(self) -> bool:
+        return self.status is not None or self.limited
 
 
 @dataclass(frozen=True)
@@ -94,8 +101,10 @@ def take(
     leader_at, agreeing = _at_work(view, expectation, latencies, at)
     voters = [voter for voter in members if voter.member.voter]
     if leader_at is not None and view.leader and view.leader.client is None:
-        # The gate hides the leader, its followers speak for it.
+        # The gate hides the leader, or it limits how often it is asked; its followers speak for it.
         agreeing += 1
+    if view.leader is not None:
+        agreeing += _limited_followers(voters, view.leader, own)
     return (
         Sample(
             at,
@@ -108,10 +117,31 @@ def take(
             last_index=_of_leader(view, "last_index"),
             commit_index=_of_leader(view, "commit_index"),
             voters=len(voters),
-            members={member.member.address: _member(member, latencies) for member in members},
+            members={member.member.address: _member(member, latencies, own) for member in members},
         ),
         members,
     )
+
+
+def undecided(readings: list[Reading], known: tuple[MemberView, ...]) -> bool:
+    """Whether no member has told its state, and those that answer 429 may be a majority: there is nothing to judge by."""
+    if any(reading.status is not None for reading in readings):
+        return False
+    voters = [voter for voter in known if voter.member.voter]
+    if not voters:
+        return any(reading.limited for reading in readings)
+    return sum(_is_limited(voter, readings) for voter in voters) * 2 > len(voters)
+
+
+def _is_limited(view: MemberView, readings: list[Reading]) -> bool:
+    """Whether the member answers 429, at any of its host's URLs, and nothing else."""
+    host = host_of(view.member.address)
+    return view.status is None and any(reading.limited and same_host(reading.client.host, host) for reading in readings)
+
+
+def _limited_followers(voters: list[MemberView], leader: Leader, readings: list[Reading]) -> int:
+    """Voters that can be reached and cannot be asked whom they follow. As with an earlier answer, 429 is no sign of trouble."""
+    return sum(voter.member.address != leader.address and _is_limited(voter, readings) for voter in voters)
 
 
 def _answer(reading: Reading) -> Answer:
@@ -163,6 +193,9 @@ def _at_work(
     if leader.client is not None:
         return latencies[leader.client.url].at, len(agreeing)
     home = host_of(leader.address)
+    limited = [reading.at for reading in latencies.values() if reading.limited and same_host(reading.client.host, home)]
+    if limited and expectation.mode != GATED:
+        return max(limited), len(agreeing)
     hidden = expectation.mode == GATED or (
         expectation.mode == MOVING
         and (
@@ -189,12 +222,12 @@ def _of_leader(view: ClusterView, name: str) -> int | None:
     return getattr(statuses[0], name) if statuses else None
 
 
-def _member(view: MemberView, latencies: Mapping[str, Reading]) -> dict[str, Any]:
+def _member(view: MemberView, latencies: Mapping[str, Reading], readings: list[Reading]) -> dict[str, Any]:
     status = view.status
     reading = latencies.get(view.url or "")
     latency = reading.latency if status is not None and reading else None
     return {
-        "answers": status is not None,
+        "answers": status is not None or _is_limited(view, readings),
         "latency_ms": round(latency * 1000, 1) if latency is not None else None,
         "state": status.role if status else None,
         "term": status.term if status else None,

@@ -24,6 +24,8 @@ URLS = {
     "temporary": [f"http://10.77.0.1{n}:8082" for n in (1, 2, 3)],
 }
 SILENT = None
+# It answers 429, and has not answered anything else before.
+LIMITED = object()
 
 
 def members(port: int, *ports: int):
@@ -80,14 +82,18 @@ class Watched:
         """For so long, the URLs of the phase answer so, in their order."""
         for _tick in range(max(1, round(seconds / TICK))):
             self.at += TICK
-            readings = [
-                sampling.Reading(self.clients[url], self.at, status, 0.002 if status else None)
-                for url, status in zip(self.expectation.urls, statuses)
-            ]
+            readings = [self.reading(url, status) for url, status in zip(self.expectation.urls, statuses)]
+            if sampling.undecided(readings, self.known):
+                continue
             sample, self.known = sampling.take(self.at, self.cluster, self.expectation, readings, self.known)
             self.samples.append(sample)
             self.alerts += self.judge.hear(sample, self.expectation)
         return self
+
+    def reading(self, url: str, status):
+        if status is LIMITED:
+            return sampling.Reading(self.clients[url], self.at, limited=True)
+        return sampling.Reading(self.clients[url], self.at, status, 0.002 if status else None)
 
     @property
     def kinds(self) -> list[str]:
@@ -188,6 +194,49 @@ def test_without_an_answer_the_last_known_members_are_silent():
     sample = Watched().see(*WELL).see(SILENT, SILENT, SILENT).sample
     assert (sample["voters"], sample["answering"], sample["quorum"]) == (3, 0, False)
     assert sorted(sample["members"]) == ["10.77.0.11:9091", "10.77.0.12:9091", "10.77.0.13:9091"]
+
+
+# --- members that answer 429 from the start ---------------------------------------------------------
+
+
+def test_a_limited_follower_can_be_reached_and_its_state_is_unknown():
+    watched = Watched().see(leads(), follows(), LIMITED, seconds=30)
+    assert watched.alerts == []
+    assert (watched.sample["answering"], watched.sample["quorum"]) == (3, True)
+    member = watched.sample["members"]["10.77.0.13:9091"]
+    assert (member["answers"], member["state"], member["latency_ms"]) == (True, None, None)
+
+
+def test_a_limited_follower_keeps_the_quorum_with_a_dead_one():
+    watched = Watched().see(leads(), SILENT, LIMITED, seconds=30)
+    assert watched.alerts == []
+    assert (watched.sample["answering"], watched.sample["quorum"]) == (2, True)
+
+
+def test_a_limited_leader_leads_while_the_others_name_it():
+    watched = Watched().see(LIMITED, follows(), follows(), seconds=30)
+    assert watched.alerts == []
+    assert (watched.sample["leader"], watched.sample["quorum"]) == ("pi-1", True)
+
+
+@pytest.mark.parametrize("others", [(LIMITED, LIMITED), (LIMITED, SILENT), (SILENT, SILENT)])
+def test_nothing_is_judged_while_no_member_tells_its_state(others):
+    watched = Watched().see(LIMITED, *others, seconds=30)
+    assert (watched.alerts, watched.samples) == ([], [])
+
+
+def test_a_limited_member_hides_no_dead_leader_and_no_lost_quorum():
+    dead_leader = Watched().see(leads(), follows(), LIMITED, seconds=4).see(SILENT, follows(), LIMITED, seconds=6)
+    assert dead_leader.kinds == ["leader_lost"]
+    lost = Watched().see(leads(), follows(), LIMITED, seconds=4).see(SILENT, SILENT, LIMITED, seconds=6)
+    assert sorted(lost.kinds) == ["leader_lost", "quorum_lost"]
+    assert "1 of 3 voters answer" in next(alert.message for alert in lost.alerts if alert.kind == "quorum_lost")
+
+
+def test_a_limited_neighbour_does_not_hide_a_leader_frozen_behind_the_gate():
+    watched = Watched("cutover").see(*WELL, seconds=4)
+    watched.see(LIMITED, follows(contact=1.3), follows(contact=1.3), seconds=6)
+    assert watched.kinds == ["leader_lost"]
 
 
 def test_a_leader_that_answers_but_commits_nothing():

@@ -16,20 +16,24 @@ from typing import Any
 import pytest
 from conftest import import_plugin
 
+client = import_plugin("module_utils._daemon.pi_controller.client")
 files = import_plugin("module_utils._watch.files")
 judging = import_plugin("module_utils._watch.judge")
 process = import_plugin("module_utils._watch.process")
 processes = import_plugin("module_utils._core.processes")
+types = import_plugin("module_utils._daemon.interface")
 
+URLS = [f"http://10.77.0.1{number}:8080" for number in (1, 2, 3)]
 SETTINGS = process.Settings(judging.AlertLimits(), timeout=1.0, lifetime=10.0)
 
 
 class Watched:
-    """A watch of no member, with a clock that is set by hand."""
+    """A watch whose clock, and whose members' answers, are set by hand."""
 
     def __init__(self, folder: Any) -> None:
         self.folder = folder
-        self.watch = process.Watch(folder, {}, SETTINGS, processes.identify(os.getpid()))
+        clients = {url: client.PiController(url) for url in URLS}
+        self.watch = process.Watch(folder, clients, SETTINGS, processes.identify(os.getpid()))
         self.at = 1000.0
         self.watch.clock = lambda: self.at
         self.number = 0
@@ -39,6 +43,10 @@ class Watched:
         order = {"number": self.number, "phase": phase, "phase_timeout": 600.0, "watch": {}}
         self.folder.write(files.ORDER, {**order, **more})
         self.watch._apply_order()
+
+    def answer(self, url: str, status: Any = None, **more: Any) -> None:
+        poller = self.watch._pollers[url]
+        poller.last = process.Reading(poller.client, self.at, status, **more)
 
     def look(self, at: float) -> None:
         self.at = at
@@ -152,3 +160,65 @@ def test_a_disk_that_fills_up_leaves_no_half_line(watched: Watched, monkeypatch:
     monkeypatch.undo()
     watched.folder.append(files.ALERTS, {"at": 3})
     assert watched.folder.lines(files.ALERTS) == [{"at": 1}, {"at": 3}]
+
+
+class Member:
+    """A member whose next answer is given, and a poller that is asked for its reading."""
+
+    url = "http://10.77.0.11:8080"
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+        self.poller = process.Poller(self, 0.4, lambda: self.at)
+
+    def limits(self) -> None:
+        self.poller._slow_down(self.at)
+
+    @property
+    def reading(self) -> Any:
+        return self.poller.reading(self.at, SETTINGS.timeout)
+
+
+def test_a_member_that_answers_429_from_the_start_is_reachable() -> None:
+    member = Member()
+    assert member.reading is None
+    member.limits()
+    assert (member.reading.status, member.reading.limited) == (None, True)
+    assert member.poller.interval == process.SLOW_INTERVAL
+
+
+def test_a_member_that_answers_429_after_it_was_silent_is_reachable() -> None:
+    member = Member()
+    member.poller.last = process.Reading(member, member.at)
+    assert not member.reading.reachable
+    member.limits()
+    assert member.reading.reachable
+
+
+def test_an_earlier_answer_holds_while_a_member_answers_429() -> None:
+    member, status = Member(), object()
+    member.poller.last = process.Reading(member, member.at, status, 0.002)
+    member.at += 60
+    member.limits()
+    assert (member.reading.status, member.reading.at, member.reading.limited) == (status, 1060.0, False)
+
+
+def test_a_member_that_answered_429_and_hangs_is_silent() -> None:
+    member = Member()
+    member.limits()
+    member.at += 60
+    assert not member.reading.reachable
+
+
+def test_one_member_that_answers_429_does_not_blind_the_watch(watched: Watched) -> None:
+    watched.order("transfer", watch={"old": {"mode": "whole", "urls": URLS}})
+    members = tuple(types.Member(f"pi-{number}", f"10.77.0.1{number}:9091") for number in (1, 2, 3))
+    follower = types.NodeStatus("follower", members[0].address, False, members, term=5)
+    watched.answer(URLS[0], types.NodeStatus("leader", members[0].address, True, members, term=5))
+    watched.answer(URLS[1], follower)
+    watched.look(1000.4)
+    assert watched.folder.lines(files.SAMPLES) == []
+    watched.answer(URLS[2], limited=True)
+    watched.look(1000.8)
+    (sample,) = watched.folder.lines(files.SAMPLES)
+    assert (sample["quorum"], sample["answering"], sample["leader"]) == (True, 3, "pi-1")
