@@ -63,7 +63,8 @@ class Sample:
 
     @property
     def answering(self) -> int:
-        return sum(bool(member["answers"]) for member in self.members.values())
+        """How many of the voters do."""
+        return sum(bool(member["answers"] and member["voter"]) for member in self.members.values())
 
     def answers_of(self, host: str) -> bool:
         return any(member["answers"] for address, member in self.members.items() if host_of(address) == host)
@@ -227,6 +228,7 @@ def _member(view: MemberView, latencies: Mapping[str, Reading], readings: list[R
     reading = latencies.get(view.url or "")
     latency = reading.latency if status is not None and reading else None
     return {
+        "voter": view.member.voter,
         "answers": status is not None or _is_limited(view, readings),
         "latency_ms": round(latency * 1000, 1) if latency is not None else None,
         "state": status.role if status else None,

@@ -118,6 +118,7 @@ def test_a_sample_has_the_leader_and_each_members_own_status():
         "watched": True,
     }
     assert sample["members"]["10.77.0.12:9091"] == {
+        "voter": True,
         "answers": True,
         "latency_ms": 2.0,
         "state": "follower",
@@ -194,6 +195,19 @@ def test_without_an_answer_the_last_known_members_are_silent():
     sample = Watched().see(*WELL).see(SILENT, SILENT, SILENT).sample
     assert (sample["voters"], sample["answering"], sample["quorum"]) == (3, 0, False)
     assert sorted(sample["members"]) == ["10.77.0.11:9091", "10.77.0.12:9091", "10.77.0.13:9091"]
+
+
+def test_a_learner_is_no_voter_in_figures_and_texts():
+    two_and_a_learner = (*UNITS[:2], dataclasses.replace(UNITS[2], voter=False))
+    lead, learner = leads(members=two_and_a_learner), follows(members=two_and_a_learner)
+    watched = Watched().see(lead, learner, learner, seconds=4)
+    assert (watched.sample["answering"], watched.sample["voters"]) == (2, 2)
+    watched.see(lead, SILENT, learner, seconds=2.8)
+    (alert,) = watched.alerts
+    # Without a majority of the voters no election can be under way, so it gets no longer than a lost quorum.
+    assert (alert.kind, alert.message.endswith("1 of 2 voters answer")) == ("quorum_lost", True)
+    assert (watched.sample["answering"], watched.sample["voters"]) == (1, 2)
+    assert [member["voter"] for member in watched.sample["members"].values()] == [True, True, False]
 
 
 # --- members that answer 429 from the start ---------------------------------------------------------
