@@ -125,7 +125,7 @@ def take(
 
 
 def undecided(readings: list[Reading], known: tuple[MemberView, ...]) -> bool:
-    """Whether no member has told its state, and those that answer 429 may be a majority: there is nothing to judge by."""
+    """Whether no member has reported its state, and those that answer 429 may be a majority: there is nothing to judge by."""
     if any(reading.status is not None for reading in readings):
         return False
     voters = [voter for voter in known if voter.member.voter]

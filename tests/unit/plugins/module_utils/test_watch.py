@@ -247,7 +247,7 @@ def test_a_limited_member_hides_no_dead_leader_and_no_lost_quorum():
     assert "1 of 3 voters answer" in next(alert.message for alert in lost.alerts if alert.kind == "quorum_lost")
 
 
-def test_a_limited_neighbour_does_not_hide_a_leader_frozen_behind_the_gate():
+def test_a_limited_neighbour_hides_no_leader_frozen_behind_the_gate():
     watched = Watched("cutover").see(*WELL, seconds=4)
     watched.see(LIMITED, follows(contact=1.3), follows(contact=1.3), seconds=6)
     assert watched.kinds == ["leader_lost"]

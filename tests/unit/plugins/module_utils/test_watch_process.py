@@ -181,7 +181,6 @@ class Member:
 
 def test_a_member_that_answers_429_from_the_start_is_reachable() -> None:
     member = Member()
-    assert member.reading is None
     member.limits()
     assert (member.reading.status, member.reading.limited) == (None, True)
     assert member.poller.interval == process.SLOW_INTERVAL
