@@ -151,7 +151,7 @@ options:
     choices: [parallel, rolling]
     default: parallel
   phase_timeout:
-    description: Seconds the phase may take.
+    description: Seconds the phase, or the turn of one Pi in it, may take.
     type: float
   replaced:
     description: Host of the Pi whose pod is replaced, in V(port_migration).

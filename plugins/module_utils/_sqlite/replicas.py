@@ -56,7 +56,7 @@ class RowLooks:
         """By table `rows` (hashes of all that were seen), `unsteady` (those that some look did not see) and `up_to` (the largest one,
         None for all), after `count` more looks. Each begins once `pause` seconds have passed since the one before.
         """
-        for _ in range(count):
+        for _number in range(count):
             time.sleep(max(0.0, self._ended + pause - time.monotonic()))
             self._add(self._look())
             self._ended = time.monotonic()

@@ -87,16 +87,17 @@ def test_a_wall_clock_that_is_set_back_makes_no_phase_longer(watched: Watched) -
     assert watched.about["phase_started"] == 1000.0
 
 
-def test_a_phase_is_dated_once_however_often_it_is_ordered(watched: Watched) -> None:
+def test_each_turn_of_a_phase_has_the_whole_limit(watched: Watched) -> None:
+    """With seven Pis a phase may take longer than any limit that is of use for one of them."""
     watched.order("port_migration")
     watched.look(1500.0)
     watched.order("port_migration")
-    assert watched.about["phase_started"] == 1000.0
-    watched.look(1601.0)
+    assert watched.about["phase_started"] == 1500.0
+    watched.look(2000.0)
+    assert watched.alerts == []
+    watched.look(2101.0)
     (alert,) = watched.alerts
-    assert (alert["kind"], alert["began"]) == ("phase_timeout", 1000.0)
-    watched.order("cleanup")
-    assert watched.about["phase_started"] == 1601.0
+    assert (alert["kind"], alert["began"]) == ("phase_timeout", 1500.0)
 
 
 @pytest.fixture
