@@ -80,12 +80,7 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     check(
         "data", "The same members as before", same, _listed(after), f"The members differ from before: {_listed(after)}."
     )
-    digests = {row["digest_after"] for row in report["content"] if row["digest_after"]}
-    seen = f"{words.plural(len(digests), 'digest')} on {words.plural(len(report['content']), 'Pi')}"
-    equal: bool | None = len(digests) == 1 if digests else None
-    if equal is False and not report["content_at_rest"]:
-        # Read one after the other while clients write, equal databases differ.
-        equal, seen = None, f"{seen}, while clients were writing"
+    equal, seen = _same_content(report)
     check("data", "Every Pi holds the same content", equal, seen, "The Pis do not hold the same content.")
     if report["write_pause"]:
         digest = report["write_pause"]["content_digest"]
@@ -151,6 +146,22 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         seen = words.plural(len(others), "other finding")
         check("availability", "The witness found nothing else", not others, seen, f"The witness has {seen}.")
     return found
+
+
+def _same_content(report: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """Whether all digests are the same, and what was read. A Pi without a digest leaves it open."""
+    found = [row["digest_after"] for row in report["content"] if row["digest_after"]]
+    unread = [row["host"] for row in report["content"] if not row["digest_after"]]
+    different = len(set(found))
+    seen = f"{words.plural(different, 'digest')} on {words.plural(len(found), 'Pi')}"
+    if unread:
+        seen += f"; not read: {', '.join(unread)}"
+    if different > 1 and report["content_at_rest"]:
+        return False, seen
+    if different > 1:
+        # Read one after the other while clients write, equal databases differ.
+        return None, f"{seen}, while clients were writing"
+    return (True if found and not unread else None), seen
 
 
 def _listed(names: Sequence[Any]) -> str:

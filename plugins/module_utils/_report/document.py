@@ -96,7 +96,7 @@ def gather(inputs: Inputs) -> dict[str, Any]:
         "versions": without_secrets(dict(inputs.versions)),
         "configuration": harmless_config(inputs.config),
         "next": dict(inputs.status["next"]),
-        "not_seen": list(inputs.status["faults"]),
+        "not_seen": [*inputs.status["faults"], *_content_faults(inputs)],
     }
     if inputs.witness:
         report["witness"] = series.witness_summary(inputs.witness)
@@ -225,6 +225,16 @@ def _content(inputs: Inputs) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _content_faults(inputs: Inputs) -> list[str]:
+    """Why a content was not read. Of a Pi that was not seen at all, the status says so."""
+    errors = {
+        name: content.get("error") or content.get("msg")
+        for name, content in inputs.contents.items()
+        if not content.get("digest") and "gate" in inputs.hosts.get(name, {})
+    }
+    return [f"{name}: content not read: {error}" for name, error in errors.items() if error]
 
 
 def _at_rest(inputs: Inputs) -> bool | None:

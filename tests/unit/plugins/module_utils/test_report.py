@@ -70,6 +70,26 @@ def test_pis_that_differ_while_clients_write_are_not_judged() -> None:
     assert "The Pis do not hold the same content." in different["verdict"]["doubts"]
 
 
+def test_a_pi_whose_content_was_not_read_leaves_it_open() -> None:
+    read = {"digest": "a", "tables": {}}
+    found = report(contents={"pi-1": read, "pi-2": {"error": "database is locked"}, "pi-3": {}})
+    assert same_content(found) is None
+    assert "1 digest on 1 Pi; not read: pi-2, pi-3" in [check["seen"] for check in found["checks"]]
+    assert found["not_seen"] == ["pi-2: content not read: database is locked"]
+    assert same_content(report(contents={})) is None
+
+
+def test_pis_that_differ_at_rest_fail_with_one_unread() -> None:
+    two = {"pi-1": {"digest": "a"}, "pi-2": {"digest": "b"}}
+    assert same_content(report(contents=two, contents_again=two)) is False
+
+
+def test_a_silent_pi_is_among_what_was_not_seen_once() -> None:
+    hosts = {**given.migrated(), "pi-3": {"error": "unreachable", "address": "10.77.0.13"}}
+    found = report(hosts=hosts, contents={"pi-3": {"msg": "unreachable", "unreachable": True}})
+    assert found["not_seen"] == ["pi-3: unreachable"]
+
+
 def test_a_short_election_is_reported_but_no_lost_quorum() -> None:
     found = report(samples=given.samples(1.0))
     assert found["watch"]["new"]["without_quorum_seconds"] == 1.0
