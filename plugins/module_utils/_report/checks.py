@@ -118,14 +118,12 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         alerts,
         f"There was {alerts}." if len(report["alerts"]) == 1 else f"There were {alerts}.",
     )
-    restarts = words.plural(figures["pod_restarts"], "restart")
-    check(
-        "availability",
-        "No pod was restarted",
-        figures["pod_restarts"] == 0,
-        restarts,
-        f"Kubernetes counts {restarts} of pods.",
-    )
+    if figures["pod_restarts"] is None:
+        check("availability", "No pod was restarted", None, "no pod was seen")
+    else:
+        restarts = words.plural(figures["pod_restarts"], "restart")
+        fault = f"Kubernetes counts {restarts} of pods."
+        check("availability", "No pod was restarted", figures["pod_restarts"] == 0, restarts, fault)
     witness = report["witness"]
     if witness:
         lost = words.plural(witness["lost_writes"], "acknowledged write")

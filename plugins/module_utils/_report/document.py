@@ -273,6 +273,11 @@ def _members(inputs: Inputs) -> dict[str, list[dict[str, Any]]]:
     }
 
 
+def _pod_restarts(pods: Sequence[Mapping[str, Any]]) -> int | None:
+    """None where no pod was seen, as when Kubernetes does not answer."""
+    return sum(pod["restarts"] or 0 for pod in pods) if pods else None
+
+
 def _figures(report: Mapping[str, Any], lasted: float) -> dict[str, Any]:
     """The key figures, flat."""
     watch, witness, pause = report["watch"], report["witness"], report["write_pause"]
@@ -287,7 +292,7 @@ def _figures(report: Mapping[str, Any], lasted: float) -> dict[str, Any]:
         "leader_changes": sum(figures["leader_changes"] for figures in watch.values()),
         "unanswered": sum(figures["unanswered"] for figures in watch.values()),
         "alerts": len(report["alerts"]),
-        "pod_restarts": sum(pod["restarts"] or 0 for pod in report["pods"]),
+        "pod_restarts": _pod_restarts(report["pods"]),
         "lost_writes": witness["lost_writes"] if witness else None,
         "failed_reads": witness["failed_reads"] if witness else None,
         "client_write_pause_seconds": witness["write_pause_seconds"] if witness else None,

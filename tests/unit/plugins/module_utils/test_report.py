@@ -197,6 +197,19 @@ def test_the_report_has_the_write_pause_of_fence_and_clients() -> None:
     assert "client_write_pause" not in metrics.prometheus(alone)
 
 
+def outcome_of_check(found: dict[str, Any], title: str) -> Any:
+    return next(check["ok"] for check in found["checks"] if check["title"] == title)
+
+
+def test_restarts_are_unknown_where_kubernetes_does_not_answer() -> None:
+    silent = report(kube={"faults": ["no API"]})
+    assert silent["figures"]["pod_restarts"] is None
+    assert outcome_of_check(silent, "No pod was restarted") is None
+    assert "pod_restarts" not in metrics.prometheus(silent)
+    assert outcome_of_check(report(), "No pod was restarted") is True
+    assert "pi_controller_migration_pod_restarts 0\n" in metrics.prometheus(report())
+
+
 def test_junit_counts_what_does_not_hold() -> None:
     found = VARIANTS["with findings"]()
     root = ElementTree.fromstring(checks.junit(found))
