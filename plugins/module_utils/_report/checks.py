@@ -143,6 +143,8 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         ]
         seen = words.plural(len(others), "other finding")
         check("availability", "The witness found nothing else", not others, seen, f"The witness has {seen}.")
+        seen = words.plural(len(witness["findings"]), "finding")
+        check("availability", "The witness acquits", witness["ok"], seen, f"The witness does not acquit: {seen}.")
     return found
 
 

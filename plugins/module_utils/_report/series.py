@@ -195,7 +195,8 @@ def witness_summary(verdict: Mapping[str, Any]) -> dict[str, Any]:
             for finding in verdict["findings"]
         ],
         "lost_writes": sum(number for kind, number in kinds.items() if kind.startswith("lost")),
-        "failed_reads": figures["reads"]["outcomes"].get("fail", 0),
+        # The figures have the reads that were allowed to fail, the findings those of the last look at all rows.
+        "failed_reads": max(figures["reads"]["outcomes"].get("fail", 0), kinds["failed_read"]),
         "refused_writes": pause.get("attempts_refused_within", 0),
         "acknowledged_writes": figures["writes"]["outcomes"].get("ok", 0),
         "write_pause_seconds": pause["seconds"],

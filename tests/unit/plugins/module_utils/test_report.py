@@ -210,6 +210,23 @@ def test_restarts_are_unknown_where_kubernetes_does_not_answer() -> None:
     assert "pi_controller_migration_pod_restarts 0\n" in metrics.prometheus(report())
 
 
+def test_a_witness_that_convicts_makes_no_good_report() -> None:
+    convicting = given.verdict(failed_reads=1)
+    # The last look at all rows is not among the figures.
+    convicting["figures"]["reads"]["outcomes"]["fail"] = 0
+    found = report(witness=convicting)
+    assert found["witness"]["failed_reads"] == found["figures"]["failed_reads"] == 1
+    assert outcome_of_check(found, "No read failed") is False
+    assert outcome_of_check(found, "The witness acquits") is False
+    assert not found["verdict"]["good"]
+
+
+def test_the_witness_own_verdict_counts_without_a_finding() -> None:
+    found = report(witness={**given.verdict(failed_reads=0), "ok": False})
+    assert found["verdict"]["doubts"] == ["The witness does not acquit: 0 findings."]
+    assert report(witness=given.verdict(failed_reads=0))["verdict"]["good"]
+
+
 def test_junit_counts_what_does_not_hold() -> None:
     found = VARIANTS["with findings"]()
     root = ElementTree.fromstring(checks.junit(found))
