@@ -32,6 +32,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "config": {"type": "dict", "required": True},
     "versions": {"type": "dict", "default": {}},
     "failure": {"type": "dict"},
+    "rollback": {"type": "str", "default": "none"},
     "watch_dir": {"type": "path"},
     "witness_verdict": {"type": "path"},
     "witness_history": {"type": "path"},
@@ -92,6 +93,7 @@ def inputs_of(params: dict[str, Any], now: float) -> Inputs:
         contents_again=params["contents_again"],
         versions=params["versions"],
         failure=params["failure"] or None,
+        rollback=None if params["rollback"] in ("none", "done") else params["rollback"],
         witness=read_json(params["witness_verdict"]) if params["witness_verdict"] else None,
         witness_history=Path(params["witness_history"]) if params["witness_history"] else None,
     )

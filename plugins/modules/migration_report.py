@@ -42,7 +42,7 @@ options:
     choices: [auto, migrated, rolled_back, failed, paused]
     default: auto
   status:
-    description: The fact C(raft_migration_status) of M(pi_controller.raft_migration.migration_cluster_info).
+    description: The C(status) that M(pi_controller.raft_migration.migration_cluster_info) returned.
     type: dict
     required: true
   hosts:
@@ -70,6 +70,10 @@ options:
   failure:
     description: Why the run failed, with C(phase), C(task), C(message) and C(host). Else the journals are asked.
     type: dict
+  rollback:
+    description: What a rollback in this run failed with; V(none) or V(done) where none failed.
+    type: str
+    default: none
   watch_dir:
     description: The folder in which the quorum watch wrote its samples and alerts.
     type: path

@@ -46,6 +46,8 @@ class Inputs:
     contents_again: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
     failure: Mapping[str, Any] | None = None
+    # What the run's own rollback failed with; the journal does not have it.
+    rollback: str | None = None
     witness: Mapping[str, Any] | None = None
     witness_history: Any = None
 
@@ -147,7 +149,8 @@ def _phases(inputs: Inputs) -> list[dict[str, Any]]:
                 "timeout_seconds": limit,
                 "hosts": dict(phase["hosts"]),
                 "task": phase["task"],
-                "message": phase["message"],
+                "message": phase["message"]
+                or (inputs.rollback if name == ROLLBACK and phase["state"] != "done" else None),
             }
         )
     return found

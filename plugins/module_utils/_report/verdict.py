@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._core import words
+from .._core.journal import ROLLBACK
 from .outcome import Outcome, as_verdict, current_state
 
 HEADLINES = {
@@ -50,10 +51,27 @@ def _happened(report: Mapping[str, Any]) -> tuple[str, ...]:
     if outcome == "rolled_back":
         return *_stopped(report), f"The cluster was rolled back to systemd, {took} after the migration began."
     if outcome == "failed":
-        return *_stopped(report), "Nothing was rolled back automatically."
+        return *_stopped(report), _rolled_back(report)
     verb = "is" if figures["phases_done"] == 1 else "are"
     done = f"{figures['phases_done']} of {figures['phases']} phases {verb} done; the next one has not begun."
     return done, f"Time so far: {took}."
+
+
+def _rolled_back(report: Mapping[str, Any]) -> str:
+    """What a failed run says of a rollback."""
+    phase = next((phase for phase in report["phases"] if phase["name"] == ROLLBACK), None)
+    if phase is None:
+        return "Nothing was rolled back automatically."
+    if phase["state"] == "done":
+        return "A rollback is done on every Pi."
+    if (report["failure"] or {}).get("phase") == ROLLBACK:
+        return "The rollback is not finished."
+    if not phase["task"] and not phase["message"]:
+        hosts = ", ".join(f"{host} {state}" for host, state in phase["hosts"].items())
+        return f"A rollback began and did not finish: {hosts}."
+    task = f' at the step "{phase["task"]}"' if phase["task"] else ""
+    why = f": {str(phase['message']).strip().rstrip('.')}" if phase["message"] else ""
+    return f"A rollback began and stopped{task}{why}."
 
 
 def _stopped(report: Mapping[str, Any]) -> tuple[str, ...]:

@@ -88,6 +88,17 @@ def test_check_mode_writes_nothing(write: Write, arguments: dict[str, Any]) -> N
     assert not Path(arguments["dest"]).exists()
 
 
+def test_the_runs_own_rollback_failure_is_in_the_report(write: Write, arguments: dict[str, Any]) -> None:
+    for info in arguments["hosts"].values():
+        info["journal"]["phases"]["rollback"] = {"state": "started", "started": given.iso(130), "facts": {}}
+    hosts, config = arguments["hosts"], arguments["config"]
+    arguments["status"] = status_of.assemble_status(hosts, given.kube(mode="pods"), config, given.BEGAN + 140)
+    stopped = write({**arguments, "outcome": "failed", "rollback": "Pods | Stop them: no answer"})
+    assert "A rollback began and stopped: Pods | Stop them: no answer." in stopped["verdict"]["happened"]
+    unknown = write({**arguments, "outcome": "failed", "rollback": "none"})
+    assert "A rollback began and did not finish" in unknown["verdict"]["happened"]
+
+
 def test_junit_and_metrics_on_demand(write: Write, arguments: dict[str, Any], tmp_path: Path) -> None:
     extra = {"junit": str(tmp_path / "ci" / "checks.xml"), "prometheus": str(tmp_path / "textfile" / "migration.prom")}
     write({**arguments, **extra})

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 import report_inputs as given
 from conftest import CHECKOUT, import_plugin
-from reports import VARIANTS, back, report
+from reports import VARIANTS, back, report, stuck
 
 series = import_plugin("module_utils._report.series")
 checks = import_plugin("module_utils._report.checks")
@@ -225,6 +225,29 @@ def test_the_witness_own_verdict_counts_without_a_finding() -> None:
     found = report(witness={**given.verdict(failed_reads=0), "ok": False})
     assert found["verdict"]["doubts"] == ["The witness does not acquit: 0 findings."]
     assert report(witness=given.verdict(failed_reads=0))["verdict"]["good"]
+
+
+def half_rolled_back(**facts: str) -> dict[str, dict[str, Any]]:
+    hosts = {name: given.host(name, written=given.journal("cutover", failed="cutover")) for name in given.NAMES}
+    for name, state in zip(given.NAMES, ("done", "failed" if facts else "started", "started")):
+        entry = {"state": state, "started": given.iso(90), "finished": None, "facts": facts}
+        hosts[name]["journal"]["phases"]["rollback"] = entry
+    return hosts
+
+
+def test_a_rollback_that_stopped_half_way_is_reported() -> None:
+    happened = report("failed", half_rolled_back())["verdict"]["happened"]
+    assert "Nothing was rolled back" not in happened
+    assert happened.endswith("A rollback began and did not finish: pi-1 done, pi-2 started, pi-3 started.")
+    known = report("failed", half_rolled_back(), rollback="Pods | Stop them: no answer")
+    assert known["verdict"]["happened"].endswith("A rollback began and stopped: Pods | Stop them: no answer.")
+    written = report("failed", half_rolled_back(task="Units | Start", message="no unit"))
+    assert written["verdict"]["happened"].endswith('A rollback began and stopped at the step "Units | Start": no unit.')
+    itself = {"phase": "rollback", "host": "pi-2", "task": "Units | Start", "message": "no unit"}
+    assert report("failed", half_rolled_back(), failure=itself)["verdict"]["happened"] == (
+        'The phase roll back failed on pi-2 at the step "Units | Start": no unit. The rollback is not finished.'
+    )
+    assert stuck()["verdict"]["happened"].endswith("Nothing was rolled back automatically.")
 
 
 def test_junit_counts_what_does_not_hold() -> None:
