@@ -309,8 +309,8 @@ class CallbackModule(Default):
         elif action == f"{COLLECTION}.quorum_watch" and found.get("path") and not self._tails:
             folder = Path(found["path"])
             self._tails = {name: Tail(folder / f"{name}.jsonl") for name in ("samples", "alerts")}
-        elif "raft_migration_status" in facts:
-            self._progress.status = facts["raft_migration_status"]
+        elif action == f"{COLLECTION}.migration_cluster_info" and isinstance(found.get("status"), dict):
+            self._progress.status = found["status"]
         elif "raft_migration" in facts:
             self._progress.configured(facts["raft_migration"])
         elif action in ("debug", "ansible.builtin.debug") and "msg" in found:

@@ -32,6 +32,11 @@ options:
     type: str
     choices: [parallel, rolling]
     default: parallel
+  status:
+    description:
+      - The C(status) that M(pi_controller.raft_migration.migration_cluster_info) returned after that. Without it the message says that
+        the current state was not looked at.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -52,8 +57,14 @@ from ..module_utils._report.outcome import as_message
 from ..module_utils._report.stopped import stopped
 
 
-def message(failures: list[dict[str, Any]], opening: bool, rollback: str, strategy: str = "parallel") -> str:
-    return as_message(stopped(failures, opening, rollback, strategy))
+def message(
+    failures: list[dict[str, Any]],
+    opening: bool,
+    rollback: str,
+    strategy: str = "parallel",
+    status: dict[str, Any] | None = None,
+) -> str:
+    return as_message(stopped(failures, opening, rollback, strategy, status))
 
 
 class FilterModule:

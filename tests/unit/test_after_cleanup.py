@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import report_inputs as given
 import yaml
-from conftest import CHECKOUT
+from conftest import CHECKOUT, import_plugin
 from fake_kube import NAME, NAMESPACE, FakeKube
 from kube_server import served
 
+status_of = import_plugin("module_utils._report.status")
 PIS = ("pi-1", "pi-2")
 
 
@@ -138,3 +140,24 @@ def test_p6_a_run_ends_with_the_archive_that_was_not_made(
     assert (
         "Migrated; the archive was not made because /var/lib/pi-controller is a mount point. " in output
     ) is reported
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_a_stopped_run_says_whether_the_state_was_looked_at(tmp_path: Path, ansible_playbook: str, looked: bool):
+    verdict = yaml.safe_load((CHECKOUT / "roles/run/tasks/verdict.yml").read_text())
+    hosts = {name: {"error": "unreachable", "address": name} for name in given.NAMES}
+    status = status_of.assemble_status(hosts, {}, given.CONFIG, given.BEGAN)
+    message = {"ansible.builtin.debug": {"msg": verdict[0]["ansible.builtin.fail"]["msg"]}, "vars": verdict[0]["vars"]}
+    output = playbook(
+        tmp_path,
+        ansible_playbook,
+        [message],
+        {},
+        raft_migration_peers=["pi-1"],
+        raft_migration_strategy="parallel",
+        raft_migration_failures=[{"phase": "transfer", "host": "pi-1", "task": "Join", "message": "no leader"}],
+        raft_migration_recorded={"opening": False},
+        **({"raft_migration_kube": {"status": status}} if looked else {}),
+    )
+    assert ("Which daemons serve the clients is unknown." in output) is looked
+    assert ("not looked at" in output) is not looked

@@ -2,17 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The outcome of a run that stopped, from what failed on each Pi and from the journals. Nothing is asked for it."""
+"""The outcome of a run that stopped, from what failed on each Pi, the journals, and the status if it was read. Nothing is asked for it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from .._core.commands import CONFIRM, MIGRATE, ROLLBACK, STATUS, play
 from .._core.journal import PARALLEL
 from .._core.text import visible
-from .outcome import Outcome
+from .outcome import Outcome, current_state, state_of
 
 GO_ON = f"{MIGRATE} {CONFIRM}"
 # What is left when every pod is on the standard ports and every unit masked. No failure of it rolls a finished migration back.
@@ -44,33 +45,49 @@ def what_happened(failures: list[dict[str, Any]]) -> tuple[str, ...]:
     return where, *lines
 
 
-def serving(opening: bool, phase: str, strategy: str = PARALLEL) -> str:
-    """Who has the clients, as far as cutover's entry in the journal says."""
+def recorded(opening: bool, phase: str, strategy: str = PARALLEL) -> str:
+    """Who was given the clients, as far as cutover's entry in the journal says."""
     if strategy != PARALLEL and phase == "cutover":
-        return (
-            "units and pods are members of one cluster, which serves reads and writes. Which Pis run their pod by now, and how well "
-            f"they serve: {STATUS}"
-        )
+        return "units and pods are members of one cluster."
     opening = opening or (strategy != PARALLEL and phase == "cleanup")
     if not opening:
-        return "the systemd cluster serves reads and writes as before; the pods have no clients."
+        return "no client was routed to the pods."
     if phase == "cutover":
         return (
             "the pods hold what clients write from now on and the systemd cluster no longer takes writes. "
             "Cutover only has to be finished."
         )
-    # A Pi may be away, or half-way: that is not written down anywhere, but can be looked at.
-    return f"the pods have the clients; the systemd cluster takes none. How well they serve: {STATUS}"
+    return "the pods have the clients and the systemd cluster takes none."
 
 
-def stopped(failures: list[dict[str, Any]], opening: bool, rollback: str, strategy: str = PARALLEL) -> Outcome:
-    """The outcome of a run that stopped. `rollback` is `none` (paused), `done`, or the message it failed with."""
+def state_lines(status: Mapping[str, Any] | None, journal: str) -> tuple[str, ...]:
+    """The current state as it was read; where nothing has looked, what the `journal` says."""
+    if status:
+        return current_state(state_of(status))
+    return ("not looked at.", f"By the journal, {journal}", f"Check with {STATUS}")
+
+
+def stopped(
+    failures: list[dict[str, Any]],
+    opening: bool,
+    rollback: str,
+    strategy: str = PARALLEL,
+    status: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """The outcome of a run that stopped. `rollback` is `none` (paused), `done`, or the message it failed with.
+
+    `status` is what was read after that, if anything was.
+    """
     happened, phase = what_happened(failures), failures[0]["phase"]
+    state = state_lines(status, recorded(opening, phase, strategy))
     if rollback == "done":
         return Outcome(
             headline="The migration was rolled back",
             happened=happened,
-            state=("the systemd cluster serves reads and writes, with every write the pods had taken.",),
+            # The rollback's last step has looked at the units.
+            state=(*current_state(state_of(status)), "The units have every write the pods had taken.")
+            if status
+            else ("the systemd cluster serves reads and writes, with every write the pods had taken.",),
             command=GO_ON,
             goal="To start again",
             why="fix the cause first",
@@ -80,7 +97,7 @@ def stopped(failures: list[dict[str, Any]], opening: bool, rollback: str, strate
             headline="Migrated; the archive was not made",
             happened=happened,
             state=(
-                serving(opening, phase),
+                *state,
                 "Nothing was rolled back: all that is missing is the archive of the units' data.",
             ),
             command=play("complete"),
@@ -92,7 +109,7 @@ def stopped(failures: list[dict[str, Any]], opening: bool, rollback: str, strate
         return Outcome(
             headline="The migration is paused",
             happened=happened,
-            state=(serving(opening, phase, strategy),),
+            state=state,
             command=GO_ON,
             why="fix the cause first; finished phases are skipped",
             back=ROLLBACK,
@@ -103,7 +120,8 @@ def stopped(failures: list[dict[str, Any]], opening: bool, rollback: str, strate
         else "The migration stopped and its rollback stopped too",
         happened=(*happened, f"Rollback: {rollback}"),
         state=(
-            "nothing was deleted. What the pods had taken is in their data folders, in those of units that have taken over, or in "
+            *(current_state(state_of(status)) if status else ("not looked at.",)),
+            "Nothing was deleted. What the pods had taken is in their data folders, in those of units that have taken over, or in "
             "rollback.state in the backup folder.",
         ),
         command=ROLLBACK,

@@ -48,6 +48,22 @@ PLAY = """
     - name: Record that the phase is done
       pi_controller.raft_migration.migration_journal: {<<: *where, phase: prepare, state: done}
 """
+LOOK = """
+- name: END
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: Read Kubernetes
+      pi_controller.raft_migration.migration_cluster_info:
+        {host: "http://127.0.0.1:1", api_key: t, namespace: a, service: a, daemonset: a, assemble: "{{ lookup('file', looked) | from_json }}"}
+      delegate_to: localhost
+      run_once: true
+      register: found
+      failed_when: false
+    - name: Report the outcome
+      ansible.builtin.fail: {msg: "The migration is paused"}
+      run_once: true
+"""
 TABLE = """
 - name: STATUS
   hosts: all
@@ -136,6 +152,17 @@ def test_a_failure_is_shown_and_v_shows_ansibles_output(command: list[str]) -> N
     _code, out = piped(command, "-v")
     assert "TASK [Record that the phase has started]" in out
     assert "PLAY RECAP" in out
+
+
+def test_a_failure_ends_with_the_status_that_was_read(command: list[str], tmp_path: Path) -> None:
+    hosts = {name: given.host(name, written=given.journal("validate", "validate")) for name in given.NAMES}
+    (tmp_path / "looked.json").write_text(json.dumps({"hosts": hosts, "config": given.CONFIG}))
+    (tmp_path / "play.yml").write_text(LOOK)
+    code, out = piped(command, "-e", f"looked={tmp_path / 'looked.json'}")
+    assert code != 0
+    assert "Current state\n  The daemons under systemd serve" in out
+    assert "systemd: quorum, leader pi-1" in out
+    assert "To see the current state" not in out
 
 
 def test_a_table_is_printed_as_it_is(command: list[str]) -> None:

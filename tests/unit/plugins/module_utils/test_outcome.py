@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import pytest
+import report_inputs as given
 from conftest import import_plugin
 
+status_of = import_plugin("module_utils._report.status")
 outcome_of = import_plugin("module_utils._report.outcome")
 run = import_plugin("module_utils._report.stopped")
 stopped = import_plugin("filter.stopped").FilterModule().filters()["stopped"]
@@ -22,7 +25,7 @@ def test_a_pause_says_what_is_true_and_both_commands():
     assert text.splitlines() == [
         'The migration is paused: phase transfer stopped at "Join | Add it"',
         "pi-1: no leader",
-        "Current state: the systemd cluster serves reads and writes as before; the pods have no clients.",
+        f"Current state: not looked at. By the journal, no client was routed to the pods. Check with {run.STATUS}",
         f"To continue (fix the cause first; finished phases are skipped): {run.GO_ON}",
         f"To roll back: {run.ROLLBACK}",
     ]
@@ -91,7 +94,7 @@ def test_a_pi_that_does_not_answer_is_named():
 def test_after_the_opening_the_pods_have_the_clients():
     assert "Cutover only has to be finished" in stopped([failure("pi-1", phase="cutover")], True, "none")
     text = stopped([failure("pi-1", phase="cleanup")], True, "none")
-    assert "Current state: the pods have the clients" in text
+    assert "Current state: not looked at. By the journal, the pods have the clients" in text
     # Whether all of them can serve is not written down: it has to be looked at.
     assert run.STATUS in text
 
@@ -126,4 +129,20 @@ def test_pi_by_pi_a_pause_says_that_there_is_one_cluster():
     assert "units and pods are members of one cluster" in text
     assert "Cutover only has to be finished" not in text
     assert "the pods have the clients" in stopped([failure("pi-1", phase="cleanup")], False, "none", "rolling")
-    assert "the systemd cluster serves" in stopped([failure("pi-1", phase="validate")], False, "none", "rolling")
+    assert "no client was routed" in stopped([failure("pi-1", phase="validate")], False, "none", "rolling")
+
+
+@pytest.mark.parametrize("rollback", ["none", "done", "Pods | Stop them: no answer"])
+def test_the_current_state_is_that_of_the_status_where_one_was_read(rollback: str):
+    hosts = {name: given.host(name, written=given.journal("validate", "validate")) for name in given.NAMES}
+    status = status_of.assemble_status(hosts, given.kube(), given.CONFIG, given.BEGAN + 140)
+    text = stopped([failure("pi-1", phase="validate")], False, rollback, "parallel", status)
+    assert "Current state: The daemons under systemd serve all clients. systemd: quorum, leader pi-1" in text
+    assert "not looked at" not in text
+
+
+def test_a_status_of_silent_pis_claims_nothing():
+    hosts = {name: {"error": "unreachable", "address": name} for name in given.NAMES}
+    status = status_of.assemble_status(hosts, {}, given.CONFIG, given.BEGAN + 140)
+    text = stopped([failure("pi-1")], False, "none", "parallel", status)
+    assert "Current state: Which daemons serve the clients is unknown." in text
