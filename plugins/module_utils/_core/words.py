@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 
 PHASE_TITLES = {
@@ -66,6 +67,11 @@ def size(value: int | None) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1024
     return f"{number:.1f} GiB"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`pi-1, pi-2 and pi-3`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from .._core import words
 from .._core.text import visible_in
+from .outcome import clients_served
 
 CLUSTER_NAMES = {"old": "the systemd cluster", "new": "the cluster of pods"}
 
@@ -33,13 +34,9 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         check("phases", phase["title"], phase["state"] in ("done", "rolled_back"), phase["message"] or summary)
 
     serving = {"systemd": "old", "pods": "new"}.get(state["served_by"])
-    served = f"served by {state['served_by']}"
+    served = clients_served(state)
     check(
-        "state",
-        "One kind of daemon serves all clients",
-        serving is not None,
-        served,
-        "Not all clients are served by one cluster.",
+        "state", "One kind of daemon serves all clients", _served(state, state["served_by"]), served.rstrip("."), served
     )
     if serving:
         cluster = state["clusters"][serving]
@@ -61,18 +58,14 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         )
     if report["outcome"] in ("migrated", "rolled_back"):
         wanted = "pods" if report["outcome"] == "migrated" else "systemd"
-        check(
-            "state", f"Clients reach {wanted}", state["served_by"] == wanted, served, f"Not all clients reach {wanted}."
-        )
-        elsewhere = [f"{name} {host['gate']}" for name, host in state["hosts"].items() if host["gate"] != "open"]
-        listed = ", ".join(elsewhere)
-        check(
-            "state",
-            "No client is redirected any more",
-            not elsewhere,
-            listed or "every gate is open",
-            f"Gates are still set: {listed}.",
-        )
+        fault = f"Not all clients reach {wanted}."
+        check("state", f"Clients reach {wanted}", _served(state, wanted), served.rstrip("."), fault)
+        gates = {name: host["gate"] for name, host in state["hosts"].items()}
+        listed = ", ".join(f"{name} {gate}" for name, gate in gates.items() if gate not in ("open", "unknown"))
+        unread = ", ".join(name for name, gate in gates.items() if gate == "unknown")
+        opened: bool | None = False if listed else None if unread else True
+        seen = listed or (f"not seen: {unread}" if unread else "every gate is open")
+        check("state", "No client is redirected any more", opened, seen, f"Gates are still set: {listed}.")
 
     before = [member["id"] for member in report["members"]["before"]]
     after = [member["id"] for member in report["members"]["after"]]
@@ -146,6 +139,14 @@ def checks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         seen = words.plural(len(witness["findings"]), "finding")
         check("availability", "The witness acquits", witness["ok"], seen, f"The witness does not acquit: {seen}.")
     return found
+
+
+def _served(state: Mapping[str, Any], wanted: str) -> bool | None:
+    """Whether `wanted` serves all clients; None where all that were seen reach it and others were not seen."""
+    clients = state["clients"]
+    if state["served_by"] != wanted or wanted not in ("systemd", "pods") or clients["nothing"] or clients["other"]:
+        return False
+    return None if clients["unknown"] else True
 
 
 def _same_content(report: Mapping[str, Any]) -> tuple[bool | None, str]:

@@ -13,12 +13,7 @@ from typing import Any
 from .._core import words
 
 CLUSTERS = {"old": "systemd", "new": "pods"}
-SERVING = {
-    "systemd": "The daemons under systemd serve all clients.",
-    "pods": "The pods serve all clients.",
-    "mixed": "Some clients reach the daemons under systemd and others the pods.",
-    "unknown": "Which daemons serve the clients is unknown.",
-}
+REACHED = {"systemd": "the daemons under systemd", "pods": "the pods", "other": "neither systemd nor a pod"}
 
 
 @dataclass(frozen=True)
@@ -88,14 +83,37 @@ def state_of(status: Mapping[str, Any]) -> dict[str, Any]:
         "word": status["state"],
         "phase": status["phase"],
         "served_by": status["traffic"]["served_by"],
+        "clients": {side: list(names) for side, names in status["traffic"]["clients"].items()},
         "clusters": clusters,
         "hosts": {name: dict(host) for name, host in status["traffic"]["hosts"].items()},
     }
 
 
+def clients_served(state: Mapping[str, Any]) -> str:
+    """Who serves, whose clients reach nothing or something else, and what was not seen."""
+    served_by, clients = state["served_by"], state["clients"]
+    if served_by == "unknown":
+        return "Which daemons serve the clients is unknown."
+    if served_by == "nothing":
+        parts = ["No client reaches a daemon"]
+    elif served_by == "mixed":
+        parts = [
+            f"clients of {words.listed(clients[side])} reach {name}" for side, name in REACHED.items() if clients[side]
+        ]
+    else:
+        all_clients = "" if clients["nothing"] or clients["unknown"] else " all clients"
+        parts = [f"{REACHED[served_by]} serve{all_clients}"]
+    if clients["nothing"] and served_by != "nothing":
+        parts.append(f"clients of {words.listed(clients['nothing'])} reach nothing")
+    if clients["unknown"]:
+        parts.append(f"{words.listed(clients['unknown'])} {'was' if len(clients['unknown']) == 1 else 'were'} not seen")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def current_state(state: Mapping[str, Any]) -> tuple[str, ...]:
     """`state` is what `state_of` returns: a sentence on the clients, and one on each cluster."""
-    lines = [SERVING[state["served_by"]]]
+    lines = [clients_served(state)]
     for name, title in CLUSTERS.items():
         cluster = state["clusters"][name]
         if cluster["exists"]:

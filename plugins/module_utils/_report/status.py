@@ -21,6 +21,8 @@ from .._raft.cluster import Answer, assemble
 FORMAT = 1
 # The Pi has asked; here the daemon is only known by its address.
 ASKED_NO_MORE = 0.0
+# The mode of a Service that does not exist.
+ABSENT = "absent"
 # As in the Lease itself (seconds), which is read where the Kubernetes client is; the status is not.
 MAX_SKEW, MAX_DURATION = 600.0, 3600
 TAGS = {"systemd_shutdown": "complete", "port_migration": "complete", "cleanup": "complete"}
@@ -162,11 +164,42 @@ def traffic(hosts: Mapping[str, Info], kube: Info, config: Info) -> dict[str, An
             "standard_port": _holder(info, config["standard_ports"]["rest"]),
             "temporary_port": _holder(info, config["temporary_ports"]["rest"]),
         }
-    sides = {target["reaches"].split(" ")[0] for target in [*routes_to, *per_host.values()]} - {"unknown"}
-    served_by = {frozenset({"unit"}): "systemd", frozenset({"pod"}): "pods"}.get(
-        frozenset(sides), "mixed" if sides else "unknown"
-    )
-    return {"served_by": served_by, "service": {"mode": service["mode"], "routes_to": routes_to}, "hosts": per_host}
+    clients = _clients(per_host, routes_to, service["mode"])
+    return {
+        "served_by": _served_by(clients),
+        "clients": clients,
+        "service": {"mode": service["mode"], "routes_to": routes_to},
+        "hosts": per_host,
+    }
+
+
+def _clients(per_host: Mapping[str, Info], routes_to: Sequence[Info], mode: str) -> dict[str, list[str]]:
+    """Whose clients end up where. The Service is named where its clients reach something else than those of the Pis."""
+    found: dict[str, list[str]] = {side: [] for side in ("systemd", "pods", "other", "nothing", "unknown")}
+    for name, host in per_host.items():
+        found[_side(host["reaches"])].append(name)
+    if mode == "unknown":
+        found["unknown"].append("the Service")
+    elif mode != ABSENT and not routes_to:
+        found["nothing"].append("the Service")
+    for side in {_side(target["reaches"]) for target in routes_to}:
+        if not found[side]:
+            found[side].append("the Service")
+    return found
+
+
+def _side(reaches: str) -> str:
+    """`unit on pi-1` is `systemd`; `forwarded to …` and a listener that is neither unit nor pod are `other`."""
+    first = reaches.split(" ")[0]
+    sides = {"unit": "systemd", "pod": "pods", "nothing": "nothing", "unknown": "unknown"}
+    return sides.get(first, "other")
+
+
+def _served_by(clients: Mapping[str, Sequence[str]]) -> str:
+    """What serves, whether or not it serves all."""
+    if clients["other"] or (clients["systemd"] and clients["pods"]):
+        return "mixed"
+    return next((side for side in ("systemd", "pods", "nothing") if clients[side]), "unknown")
 
 
 def owner(kube: Info, now: float) -> dict[str, Any] | None:

@@ -32,7 +32,7 @@ def render(status: Mapping[str, Any]) -> list[str]:
     lines = [f"Migration: {words.STATE_TITLES[status['state']]}{_at(status)}", f"Next:      {_next(status)}"]
     if status["next"]["back"] and status["next"]["command"]:
         lines.append(f"Roll back: {status['next']['back']}")
-    lines += [f"Owner:     {_owner(status['owner'])}", f"Served by: {status['traffic']['served_by']}", ""]
+    lines += [f"Owner:     {_owner(status['owner'])}", f"Served by: {_served_by(status['traffic'])}", ""]
     for title, part in (
         ("PHASES", _phases(status)),
         *(
@@ -46,6 +46,16 @@ def render(status: Mapping[str, Any]) -> list[str]:
         if part:
             lines += [title, *part, ""]
     return "\n".join(lines[:-1]).splitlines()
+
+
+def _served_by(traffic: Mapping[str, Any]) -> str:
+    """`pods; clients of pi-2 reach nothing`: what serves, and whose clients it does not."""
+    clients, parts = traffic["clients"], [traffic["served_by"]]
+    if clients["nothing"] and traffic["served_by"] != "nothing":
+        parts.append(f"clients of {words.listed(clients['nothing'])} reach nothing")
+    if clients["unknown"] and traffic["served_by"] != "unknown":
+        parts.append(f"not seen: {words.listed(clients['unknown'])}")
+    return "; ".join(parts)
 
 
 def _at(status: Mapping[str, Any]) -> str:

@@ -250,6 +250,53 @@ def test_a_rollback_that_stopped_half_way_is_reported() -> None:
     assert stuck()["verdict"]["happened"].endswith("Nothing was rolled back automatically.")
 
 
+def one_pod_down() -> dict[str, dict[str, Any]]:
+    return {**given.migrated(), "pi-2": given.host("pi-2", standard=None, written=given.journal())}
+
+
+def one_pi_unseen() -> dict[str, dict[str, Any]]:
+    return {**given.migrated(), "pi-3": {"error": "unreachable", "address": given.address("pi-3")}}
+
+
+def test_clients_that_reach_nothing_are_named() -> None:
+    found = report(hosts=one_pod_down())
+    assert found["verdict"]["now"][0] == "The pods serve; clients of pi-2 reach nothing."
+    assert outcome_of_check(found, "One kind of daemon serves all clients") is False
+    assert outcome_of_check(found, "Clients reach pods") is False
+    assert outcome_of_check(found, "Quorum in the cluster of pods") is not None
+
+
+def test_a_pi_that_was_not_seen_leaves_its_clients_open() -> None:
+    found = report(hosts=one_pi_unseen())
+    assert found["verdict"]["now"][0] == "The pods serve; pi-3 was not seen."
+    for title in ("One kind of daemon serves all clients", "Clients reach pods", "No client is redirected any more"):
+        assert outcome_of_check(found, title) is None, title
+
+
+def test_nothing_and_not_seen_are_both_in_the_sentence() -> None:
+    found = report(hosts={**one_pi_unseen(), "pi-2": one_pod_down()["pi-2"]})
+    assert found["verdict"]["now"][0] == "The pods serve; clients of pi-2 reach nothing; pi-3 was not seen."
+    silent = report(kube={"faults": ["no API"]})
+    assert silent["verdict"]["now"][0] == "The pods serve; the Service was not seen."
+
+
+def test_a_service_without_targets_has_clients_that_reach_nothing() -> None:
+    kube = given.kube(mode="pods")
+    kube["service"]["endpoints"] = []
+    found = report(kube=kube)
+    assert found["verdict"]["now"][0] == "The pods serve; clients of the Service reach nothing."
+    kube["service"]["mode"] = "absent"
+    assert report(kube=kube)["verdict"]["now"][0] == "The pods serve all clients."
+
+
+def test_clients_of_units_and_of_pods_are_named() -> None:
+    now = stuck()["verdict"]["now"][0]
+    assert now == "Clients of pi-2 and pi-3 reach the daemons under systemd; clients of pi-1 reach the pods."
+    nothing = report(hosts={name: given.host(name, standard=None, written=given.journal()) for name in given.NAMES})
+    assert nothing["verdict"]["now"][0] == "No client reaches a daemon."
+    assert nothing["state"]["served_by"] == "nothing"
+
+
 def test_junit_counts_what_does_not_hold() -> None:
     found = VARIANTS["with findings"]()
     root = ElementTree.fromstring(checks.junit(found))

@@ -82,7 +82,15 @@ def test_redirected_routes_to_the_pod_forwarded_to_a_neighbour() -> None:
         "pod on pi-1",
         "nothing",
     ]
-    assert status["traffic"]["served_by"] == "mixed"
+    assert status["traffic"]["served_by"] == "pods"
+    assert status["traffic"]["clients"] == {
+        "systemd": [],
+        "pods": ["pi-1", "pi-2"],
+        "other": [],
+        "nothing": ["pi-3"],
+        "unknown": [],
+    }
+    assert "Served by: pods; clients of pi-3 reach nothing" in text_of.render(status)
 
 
 def test_k2_the_rest_port_is_found_whatever_the_owner_names_it() -> None:

@@ -167,7 +167,9 @@ def test_a_rolled_back_run_says_what_happened_and_what_serves() -> None:
 
 def test_a_failed_run_names_both_commands() -> None:
     found = stuck()
-    assert found["verdict"]["now"][0] == "Some clients reach the daemons under systemd and others the pods."
+    assert found["verdict"]["now"][0] == (
+        "Clients of pi-2 and pi-3 reach the daemons under systemd; clients of pi-1 reach the pods."
+    )
     assert found["failure"]["task"] == "Flip | Redirect each Pi to its pod"
     text = Page(html.render(found)).text
     assert "pi_controller.raft_migration.migrate -i INVENTORY --tags cutover -e confirm=true" in text
