@@ -63,8 +63,7 @@ def gather(inputs: Inputs) -> dict[str, Any]:
     open_end = any(phase["state"] == "started" for phase in phases) or not ended_at
     ended = inputs.now if open_end else max(ended_at)
     window = (began - LEAD, ended + LEAD)
-    # Behind a gate a cluster cannot be seen from outside; such a look says nothing of it.
-    samples = [sample for sample in series.within(inputs.samples, *window) if sample["quorum"] is not None]
+    samples = series.within(inputs.samples, *window)
     watch = {
         cluster: series.watched([sample for sample in samples if sample["cluster"] == cluster], *window)
         for cluster in series.CLUSTERS

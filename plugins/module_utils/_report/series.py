@@ -68,17 +68,22 @@ def leaderships(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def without_quorum(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
-    """Stretches in which the watch saw no quorum, from the first such sample to the next good one."""
+    """Stretches in which the watch saw no quorum, from the first such sample to the next good one.
+
+    Of a time without samples, or with samples that could not see the cluster, nothing is known: a stretch ends before it.
+    """
     found: list[dict[str, float]] = []
     open_since = None
     last = 0.0
     for sample in samples:
-        last = float(sample["at"])
-        if not sample["quorum"] and open_since is None:
-            open_since = last
-        elif sample["quorum"] and open_since is not None:
-            found.append({"from": open_since, "to": last})
+        at, quorum = float(sample["at"]), sample["quorum"]
+        hole = quorum is None or at - last > HOLE
+        if open_since is not None and (hole or quorum):
+            found.append({"from": open_since, "to": last if hole else at})
             open_since = None
+        if quorum is False and open_since is None:
+            open_since = at
+        last = at
     if open_since is not None:
         found.append({"from": open_since, "to": last})
     return found
@@ -103,10 +108,11 @@ def buckets(
 
 
 def watched(samples: Sequence[Mapping[str, Any]], began: float, ended: float) -> dict[str, Any]:
-    """Figures of one cluster from the watch's samples."""
+    """Figures of one cluster from the watch's samples. Only stretches without a quorum need those that could not see it."""
+    lost = without_quorum(samples)
+    samples = [sample for sample in samples if sample["quorum"] is not None]
     times = [(float(sample["at"]), value) for sample in samples for value in latencies(sample)]
     asked = sum(len(sample.get("members") or {}) for sample in samples)
-    lost = without_quorum(samples)
     led = leaderships(samples)
     values = [value for _at, value in times]
     silent = [

@@ -161,6 +161,28 @@ def test_a_hole_between_samples_is_no_leadership() -> None:
     ] == [(0, 1), (30, 31)]
 
 
+def lost(*looks: dict[str, Any]) -> list[tuple[float, float]]:
+    found = series.without_quorum(looks)
+    return [(period["from"] - given.BEGAN, period["to"] - given.BEGAN) for period in found]
+
+
+def test_a_hole_between_samples_is_no_time_without_quorum() -> None:
+    bad = [given.sample(at, "new", None, 5, quorum=False) for at in (0, 1)]
+    good = [given.sample(at, "new", "pi-1", 5) for at in (7200, 7201)]
+    assert lost(*bad, *good) == [(0, 1)]
+    again = given.sample(7200, "new", None, 5, quorum=False)
+    assert lost(*bad, again, good[1]) == [(0, 1), (7200, 7201)]
+
+
+def test_samples_that_see_nothing_are_no_time_without_quorum() -> None:
+    bad = [given.sample(at, "old", None, 2, quorum=False) for at in (0, 1)]
+    blind = [given.unseen(at, "old") for at in (2, 3, 4)]
+    assert lost(*bad, *blind, given.sample(5, "old", "pi-1", 2)) == [(0, 1)]
+    assert lost(*bad, *blind) == [(0, 1)]
+    watch = report(samples=[*bad, *blind, given.sample(5, "old", "pi-1", 2)])["watch"]["old"]
+    assert (watch["samples"], watch["without_quorum_seconds"]) == (3, 1.0)
+
+
 def test_an_alert_and_its_end_are_one() -> None:
     assert series.alerts(given.alert()) == [
         {
