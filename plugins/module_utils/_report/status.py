@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .._core import commands
-from .._core.addresses import with_port
+from .._core.addresses import normal, with_port
 from .._core.failures import MigrationError
 from .._core.journal import PARALLEL, ROLLBACK, STRATEGIES, strategy_of
 from .._daemon.drivers import daemon_at, read_report
@@ -145,11 +145,11 @@ def _rest_port(ports: Mapping[str, Any], config: Info) -> Any:
 def traffic(hosts: Mapping[str, Info], kube: Info, config: Info) -> dict[str, Any]:
     """Where clients of the Service and of each Pi's own address end up."""
     service = kube.get("service") or {"mode": "unknown", "endpoints": []}
-    by_address = {info.get("address"): name for name, info in hosts.items()}
+    by_address = {normal(str(info.get("address"))): name for name, info in hosts.items()}
     routes_to = []
     for endpoint in service["endpoints"]:
         port = _rest_port(endpoint["ports"], config)
-        name = by_address.get(endpoint["ip"])
+        name = by_address.get(normal(endpoint["ip"]))
         reached = way(name, hosts, config, int(str(port).split(",", maxsplit=1)[0])) if name and port else "unknown"
         routes_to.append({"endpoint": with_port(endpoint["ip"], port), "reaches": reached})
     per_host: dict[str, dict[str, Any]] = {}
@@ -182,7 +182,8 @@ def _clients(per_host: Mapping[str, Info], routes_to: Sequence[Info], mode: str)
         found["unknown"].append("the Service")
     elif mode != ABSENT and not routes_to:
         found["nothing"].append("the Service")
-    for side in {_side(target["reaches"]) for target in routes_to}:
+    # A target that is unknown is at a Pi that was not seen, or at an address that no Pi is known by.
+    for side in {_side(target["reaches"]) for target in routes_to} - {"unknown"}:
         if not found[side]:
             found[side].append("the Service")
     return found

@@ -103,6 +103,21 @@ def test_k2_the_rest_port_is_found_whatever_the_owner_names_it() -> None:
     ]
 
 
+def test_a_service_target_is_its_pi_in_any_spelling() -> None:
+    hosts = everywhere()
+    hosts["pi-1"]["address"] = "fd00:0:0::11"
+    kube = given.kube()
+    kube["service"]["endpoints"][0]["ip"] = "fd00::11"
+    assert reported(hosts, kube)["traffic"]["service"]["routes_to"][0]["reaches"] == "unit on pi-1"
+
+
+def test_a_target_at_an_address_of_no_pi_is_not_an_unseen_service() -> None:
+    kube = given.kube()
+    kube["service"]["endpoints"][0]["ip"] = "10.99.0.1"
+    traffic = reported(everywhere(), kube)["traffic"]
+    assert (traffic["served_by"], traffic["clients"]["unknown"]) == ("systemd", [])
+
+
 def test_two_pis_that_forward_to_each_other_end_somewhere() -> None:
     hosts = {
         "pi-1": given.host("pi-1", gate="forwarded", forward_to="10.77.0.12"),
