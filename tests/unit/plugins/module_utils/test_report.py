@@ -31,6 +31,14 @@ def test_the_json_is_as_published(variant: str) -> None:
     assert list(jsonschema.Draft202012Validator(schema).iter_errors(found)), "the schema accepts anything"
 
 
+def test_a_gate_whose_lease_has_ended_is_as_published() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((CHECKOUT / "docs" / "report.schema.json").read_text())
+    hosts = {name: given.host(name, gate="lapsed", written=given.journal("validate")) for name in given.NAMES}
+    found = json.loads(json.dumps(report("paused", hosts, given.kube())))
+    assert [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(found)] == []
+
+
 def test_a_good_run_says_so_first() -> None:
     found = report()
     assert found["verdict"]["good"], found["verdict"]["doubts"]
