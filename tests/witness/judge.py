@@ -206,7 +206,7 @@ class _Case:
         self.allowed_stale: list[Finding] = []
         self.strangers: set[str] = set()
         # What each kept connection has shown, and each client at each Pi's own address, over all its connections.
-        self.connections: dict[tuple[str, str, str], _Shown] = {}
+        self.connections: dict[tuple[int, str, str, str], _Shown] = {}
         self.sessions: dict[tuple[str, str], _Shown] = {}
         self.regressions = 0
         self.prefixes = tuple(f"{NAME_PREFIX}{run}-" for run in history.runs)
