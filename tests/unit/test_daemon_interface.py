@@ -90,7 +90,7 @@ def test_the_probes_ask_where_the_driver_says(probe: str) -> None:
     (template,) = TEMPLATES
     block = template.read_text(encoding="utf-8").partition(f"{probe}:")[2].partition("periodSeconds")[0]
     wanted = {"readinessProbe": settings.READY_PATH, "livenessProbe": settings.HEALTH_PATH}[probe]
-    assert re.findall(r"path: (\S+?),", block) == [wanted]
+    assert re.findall(r"'path': '(\S+?)',", block) == [wanted]
 
 
 def test_an_unreadable_state_is_not_a_silent_daemon(cluster, monkeypatch, tmp_path: Path) -> None:
