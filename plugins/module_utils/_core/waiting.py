@@ -12,9 +12,6 @@ from typing import Callable, Generic, TypeVar
 
 Value = TypeVar("Value")
 
-# Seconds. Most of what is waited for is nearly there: a follower that lacks one entry has it with the next message.
-FIRST_PAUSE = 0.02
-
 
 @dataclass(frozen=True)
 class Waited(Generic[Value]):
@@ -33,12 +30,10 @@ def wait_until(
 ) -> Waited[Value]:
     """Look until `met(value)` or until `timeout` seconds have passed; a timeout of 0 is exactly one look.
 
-    The pauses between looks begin with `FIRST_PAUSE` and double up to `interval` seconds. The last look is never older than
-    the deadline: what it saw is what the caller reports as "seen".
+    The last look is never older than the deadline: what it saw is what the caller reports as "seen".
     """
     started = time.monotonic()
     deadline = started + timeout
-    pause = min(interval, FIRST_PAUSE)
     while True:
         last_chance = time.monotonic() >= deadline
         value = look()
@@ -46,5 +41,4 @@ def wait_until(
         now = time.monotonic()
         if done or last_chance:
             return Waited(met=done, value=value, elapsed=now - started)
-        time.sleep(max(0.0, min(pause, deadline - now)))
-        pause = min(interval, 2 * pause)
+        time.sleep(max(0.0, min(interval, deadline - now)))

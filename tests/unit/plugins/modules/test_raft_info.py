@@ -168,8 +168,7 @@ def test_waits_until_a_voter_has_caught_up(run_module, cluster):
     result = run_module("raft_info", {"urls": cluster.urls, "wait_for": {"caught_up": True}, "wait_timeout": 5})
 
     assert result["caught_up"] is True
-    # Its last two entries are three looks away, with the pauses between them.
-    assert result["elapsed"] >= 0.14
+    assert result["elapsed"] >= 0.3
 
 
 def test_who_takes_long_to_start_has_caught_up_with_that_moment(run_module, cluster):
