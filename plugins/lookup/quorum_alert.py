@@ -33,12 +33,6 @@ options:
       - With V(0), the default, such an alert stops the play, whether it lasts or not. Alerts of other kinds always do.
     type: float
     default: 0
-  quick:
-    description:
-      - Stop nothing. Return whether a look without this option may stop the play, so that whatever it takes to decide on that is
-        only evaluated then.
-    type: bool
-    default: false
 notes:
   - As long as there is no alert, it reads one small file and looks at one process, and some milliseconds go by to load it.
 seealso:
@@ -55,9 +49,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: One empty dictionary; with O(quick) one boolean.
+  description: One empty dictionary.
   type: list
-  elements: raw
+  elements: dict
 """
 
 import os
@@ -79,10 +73,8 @@ LOCK_LOST = "lock_lost"
 
 
 class LookupModule(LookupBase):
-    def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[Any]:
+    def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[dict[str, Any]]:
         folders = [WatchFolder(Path(term).expanduser()) for term in terms]
-        if kwargs.get("quick"):
-            return [any(_has_alerts(folder) or _death_of_watch(folder) is not None for folder in folders)]
         for folder in folders:
             death = _death_of_watch(folder)
             if death is not None:

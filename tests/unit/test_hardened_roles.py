@@ -208,21 +208,6 @@ def watched(folder: Path, **more: Any) -> dict[str, Any]:
 DEAD = {"pid": 1, "started": "another process of this number"}
 
 
-@pytest.mark.parametrize(("stoppable", "goes_on"), [(True, False), (False, True)])
-def test_a_dead_watch_stops_tasks_of_a_phase_only(tmp_path: Path, play: Any, stoppable: bool, goes_on: bool) -> None:
-    phase = {
-        "name": "A task of a phase",
-        "ansible.builtin.debug": {"msg": "it goes on"},
-        "environment": "{{ raft_migration_alerts }}",
-        "vars": {"raft_migration_stoppable": stoppable},
-    }
-    known = {"ansible.builtin.include_vars": {"file": str(ROLES / "run/vars/main.yml")}}
-    facts = {"raft_migration_watch_dir": str(tmp_path), "raft_migration_recorded": {"opening": True}}
-    done = play([watched(tmp_path, process=DEAD), known, {"ansible.builtin.set_fact": facts}, phase], {"pi-1": {}})
-    assert (done.returncode == 0) == goes_on, done.stdout + done.stderr
-    assert ("the quorum watch (process 1) ended unexpectedly" in done.stdout) != goes_on
-
-
 def test_a_dead_watch_stops_a_rollback_at_its_check_of_the_lock(tmp_path: Path, play: Any) -> None:
     tasks = [watched(tmp_path, process=DEAD), *tasks_of("rollback/tasks/lock_held.yml")]
     done = play(tasks, {"pi-1": {}}, raft_migration_watch_dir=str(tmp_path))

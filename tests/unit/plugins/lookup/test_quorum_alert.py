@@ -221,18 +221,6 @@ def test_a_watch_that_lives_costs_one_look_at_one_process(folder, dead, look, mo
     assert looked_at == [os.getpid()]
 
 
-def test_a_quick_look_tells_whether_to_look_closer(folder, dead, tmp_path):
-    def quick(path: Path = folder.path) -> list[bool]:
-        return lookup.LookupModule().run([str(path)], quick=True)
-
-    assert quick() == quick(tmp_path / "nowhere") == [False]
-    folder.append("alerts.jsonl", FROZEN)
-    assert quick() == [True]
-    (folder.path / "alerts.jsonl").unlink()
-    dead()
-    assert quick() == [True]
-
-
 def test_a_new_run_begins_without_alerts_and_keeps_a_few_old_ones(folder, look):
     for number in range(files.KEPT_RUNS + 3):
         folder.append("alerts.jsonl", FROZEN)
