@@ -123,7 +123,7 @@ def with_addresses(gate: Gate) -> Gate:
 
 def completed(gate: Gate, before: Table | None) -> Gate:
     """The gate with all that it takes from this Pi and from the gate that it follows. Raises GateError."""
-    return ending_led(with_addresses(gate) if gate.state != "open" else gate, before)
+    return ending_routed(with_addresses(gate) if gate.state != "open" else gate, before)
 
 
 def change_gate(
@@ -245,7 +245,7 @@ def proven(nft: Nft, gate: Gate, before: Table | None, lease: Lease | None = Non
     return Changed(before, before if before == gate.expected() else gate.expected())
 
 
-def ending_led(gate: Gate, before: Table | None) -> Gate:
+def ending_routed(gate: Gate, before: Table | None) -> Gate:
     """The gate that also ends connections an earlier one routed elsewhere: to the pod before `open`, or to another Pi."""
     # A table in the state `open` is what an earlier opening has left for the same reason.
     ends = before is not None and gate.state != "open" and not gate.keep_established
