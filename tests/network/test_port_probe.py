@@ -16,6 +16,7 @@ import pytest
 # Not a conftest: the unit tests import from theirs by that name.
 pytest_plugins = ["namespaces"]
 
+PATIENCE = 60.0  # seconds, long beside what a probe takes
 NEW, OLD = [9092, 9093, 8082], [9091]
 CODE = """
 import json, sys
@@ -33,7 +34,7 @@ def hosts(wire):
     return wire.hosts
 
 
-def probes(hosts, patience: float = 10.0) -> dict[str, dict[str, Any]]:
+def probes(hosts, patience: float = PATIENCE) -> dict[str, dict[str, Any]]:
     """All hosts probe at the same time."""
     from namespaces import CHECKOUT
 
@@ -55,7 +56,7 @@ def probes(hosts, patience: float = 10.0) -> dict[str, dict[str, Any]]:
         process.stdin.close()
         process.stdin = None
         running[host.name] = process
-    return {name: json.loads(process.communicate(timeout=60)[0]) for name, process in running.items()}
+    return {name: json.loads(process.communicate(timeout=2 * PATIENCE)[0]) for name, process in running.items()}
 
 
 def refused_or_lost(results) -> dict[tuple[str, str, str], str]:
@@ -79,7 +80,7 @@ def test_every_pi_reaches_every_pi(hosts):
             "connected"
         }
         assert all(abs(clock["offset"]) - clock["uncertainty"] < 0.05 for clock in result["clocks"].values())
-        assert result["elapsed"] < 5
+        assert result["elapsed"] < PATIENCE / 2
 
 
 @pytest.mark.parametrize(
@@ -88,12 +89,12 @@ def test_every_pi_reaches_every_pi(hosts):
 def test_a_port_blocked_one_way_is_reported_that_way(hosts, target, result):
     rule = ["INPUT", "-p", "tcp", "-s", hosts["pi-1"].address, "--dport", "9092", "-j", *target]
     hosts["pi-2"].run("iptables", "-I", *rule)
-    results = probes(hosts, patience=30)
+    results = probes(hosts)
 
     assert refused_or_lost(results) == {("pi-1", "pi-2", "9092"): result}
     assert results["pi-2"]["heard"]["pi-1"] == [8082, 9093]
     # The patience is for those who are not there at all.
-    assert max(result["elapsed"] for result in results.values()) < 15
+    assert max(result["elapsed"] for result in results.values()) < PATIENCE / 2
 
 
 def test_a_holder_of_the_port_on_loopback_only_is_in_the_way_too(hosts):

@@ -13,7 +13,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -293,10 +292,9 @@ def test_a_connection_to_the_old_daemon_ends_when_the_gate_closes(client, pi, ot
     result = pi.gate(state, forward_to=other.address)
 
     assert result["reset_connections"] == 2
-    began = time.monotonic()
+    # One that is left hanging says `timeout`.
     assert says(kept) == "reset"
     assert says(local) == "reset"
-    assert time.monotonic() - began < 1, "reset, not left hanging"
     assert says(operator).startswith("old-1")
 
 

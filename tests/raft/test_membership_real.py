@@ -133,7 +133,7 @@ def test_nothing_changes_while_another_voter_is_down(cluster, change):
     assert result["failed"] is True
     assert result["changed"] is False
     assert "n3" in result["msg"]
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60 / 2, "beside the 60 s of wait_caught_up by default"
 
 
 def test_a_removed_member_can_be_added_again(cluster, change):

@@ -42,12 +42,14 @@ class Watched:
         """The cutover is near."""
         self.process.send_signal(signal.SIGUSR1)
 
-    def fence(self, seconds: float) -> None:
-        """The leader refuses writes for a while."""
+    def fence(self, seconds: float) -> float:
+        """The leader refuses writes for a while; the seconds from before it does to after."""
         leader = self.cluster.leader
+        began = time.monotonic()
         self._read_only(leader, True)
         time.sleep(seconds)  # the length of a fence is what is recorded, not a condition
         self._read_only(leader, False)
+        return time.monotonic() - began
 
     @staticmethod
     def _read_only(leader: Daemon, on: bool) -> None:
@@ -120,15 +122,16 @@ def watched(binary: Path, folder: Path, history: Path, profile: str = "full", *m
         cluster.stop()
 
 
-def cutover(seen: Watched, calm: float = 3.0, fast: float = 4.0) -> None:
-    """What clients see of a cutover: a fence, and later another leader."""
+def cutover(seen: Watched, calm: float = 3.0, fast: float = 4.0) -> float:
+    """What clients see of a cutover: a fence, and later another leader. The seconds of the fence."""
     time.sleep(calm)
     seen.hurry()
     time.sleep(fast)
-    seen.fence(2.0)
+    fenced = seen.fence(2.0)
     time.sleep(fast)
     seen.hand_over()
     time.sleep(fast / 2)
+    return fenced
 
 
 def record(target: Path, scenario: Callable[[Watched], None] = cutover) -> dict[str, Any]:

@@ -26,6 +26,7 @@ import pytest
 from .http import HttpClient, Route, parse_route, socket_in
 
 HERE = Path(__file__).resolve().parent
+PATIENCE = 60  # seconds, for what takes less than one
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 FAST = (
     "--writes-per-second",
@@ -206,10 +207,12 @@ class Run:
         return [line for line in lines if line["kind"] == kind]
 
     def wait(self, what: str, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 8
+        deadline = time.monotonic() + PATIENCE
         while not condition():
             assert self.process.poll() is None, f"witness ended: {self.process.communicate()[0]}"
-            assert time.monotonic() < deadline, f"{what}: not within 8 s; {len(self.lines())} operations so far"
+            assert time.monotonic() < deadline, (
+                f"{what}: not within {PATIENCE} s; {len(self.lines())} operations so far"
+            )
             time.sleep(0.02)
 
     def wait_warm(self) -> None:
@@ -221,7 +224,7 @@ class Run:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        output, _ = self.process.communicate(timeout=8)
+        output, _ = self.process.communicate(timeout=PATIENCE)
         self.output = output
         return self.process.returncode
 
@@ -245,7 +248,7 @@ class Run:
             cwd=HERE.parent.parent,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE,
         )
         assert done.returncode in (0, 1, 3), done.stderr
         headline = {0: "ACQUITTED", 1: "CONVICTED", 3: "REFUSED, NO VERDICT for lack of evidence"}[done.returncode]
@@ -277,6 +280,7 @@ def test_a_good_cluster_is_acquitted_and_the_fence_is_measured(cluster: Cluster,
     run = Run(cluster, tmp_path)
     run.wait_warm()
     cluster.leader = 1
+    before = time.monotonic()
     run.wait_more(60)
     began = time.monotonic()
     cluster.fenced = True
@@ -284,12 +288,13 @@ def test_a_good_cluster_is_acquitted_and_the_fence_is_measured(cluster: Cluster,
     cluster.fenced = False
     fenced = time.monotonic() - began
     run.wait_more(60)
+    around = time.monotonic() - before
     assert run.stop() == 0, run.output
     assert json.loads(run.ready.read_text())["ready"] is True
     status, verdict = run.judge()
     assert (status, verdict["findings"]) == (0, [])
     figures = verdict["figures"]
-    assert fenced * 0.5 < figures["write_pause"]["seconds"] < fenced + 1  # a busy machine may stall either side
+    assert fenced * 0.5 < figures["write_pause"]["seconds"] < around
     assert figures["write_pause"]["attempts_refused_within"] > 20
     assert figures["writes"]["outcomes"]["redirected"] > 10
     assert set(figures["writes"]["acknowledged_by_route"]) == {"service", "pi-2", "pi-3"}
@@ -419,11 +424,11 @@ def test_the_judge_wants_a_limit(tmp_path: Path) -> None:
 
 def test_bounds_and_refusals(cluster: Cluster, tmp_path: Path) -> None:
     run = Run(cluster, tmp_path, "--for", "60", "--limit", "0.8")
-    output, _ = run.process.communicate(timeout=8)
+    output, _ = run.process.communicate(timeout=PATIENCE)
     assert run.process.returncode == 0
     assert "time is up" in output
     again = Run(cluster, tmp_path)
-    assert "File exists" in again.process.communicate(timeout=8)[0]
+    assert "File exists" in again.process.communicate(timeout=PATIENCE)[0]
     assert again.process.returncode == 2
 
 

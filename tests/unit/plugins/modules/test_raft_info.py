@@ -244,9 +244,10 @@ def test_waits_for_another_leader(run_module, cluster):
 def test_one_dead_host_costs_its_timeout_once(run_module, cluster):
     with socket.create_server(("127.0.2.77", 0), backlog=1) as silent:
         url = f"http://127.0.2.77:{silent.getsockname()[1]}"
+        timeout = 3.0
         began = time.monotonic()
-        result = run_module("raft_info", {"urls": [url, *cluster.urls], "timeout": 0.5})
-    assert time.monotonic() - began < 1.5
+        result = run_module("raft_info", {"urls": [url, *cluster.urls], "timeout": timeout})
+    assert time.monotonic() - began < 2 * timeout
     assert result["quorate"] is True
 
 
