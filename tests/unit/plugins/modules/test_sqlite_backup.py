@@ -16,7 +16,7 @@ from databases import APPLIED, PAIR, Writer, execute, make, session
 
 sqlite_utils = import_plugin("module_utils._sqlite.copies")
 
-SQLITE3_WAITS = 5.0  # seconds, where nobody says how long
+SQLITE3_WAITS = 5.0  # seconds, where no timeout is given
 
 
 @pytest.fixture
