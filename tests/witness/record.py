@@ -134,7 +134,7 @@ def cutover(seen: Watched, calm: float = 3.0, fast: float = 4.0) -> float:
     return fenced
 
 
-def record(target: Path, scenario: Callable[[Watched], None] = cutover) -> dict[str, Any]:
+def record(target: Path, scenario: Callable[[Watched], object] = cutover) -> dict[str, Any]:
     """Record a history and its final state, both compressed; returns what the witness used of the processor."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
