@@ -17,7 +17,7 @@ description:
 positional: _input, address
 options:
   _input:
-    description: The Service, a list of none or one, C(resources) of M(kubernetes.core.k8s_info).
+    description: The Service, a list of none or one, C(resources) of M(pi_controller.raft_migration.k8s_object_info).
     type: list
     elements: dict
     required: true

@@ -19,11 +19,11 @@ options:
   _input:
     description:
       - What the user wrote as C(migration); may be empty.
+      - C(strategy), V(parallel) or V(rolling).
       - C(temporary_ports) and C(standard_ports), each with C(raft), C(grpc) and C(rest).
       - C(backup_path) and C(archive_path).
-      - C(timeouts) with C(snapshot_timeout), C(transfer_timeout), C(cutover_timeout), C(phase_timeout), C(quorum_lost_after)
-        and C(leader_lost_after), each as V(30s), V(2m),
-        V(1m30s), V(1h) or whole seconds.
+      - C(timeouts) with C(snapshot_timeout), C(transfer_timeout), C(cutover_timeout), C(health_timeout), C(phase_timeout),
+        C(quorum_lost_after) and C(leader_lost_after), each as V(30s), V(2m), V(1m30s), V(1h) or whole seconds.
       - C(safety) with C(require_confirmation), C(auto_rollback_on_error), C(preserve_systemd_backup) and C(watch).
       - C(temporary_env) and C(standard_env), the pods' environment while the unit runs beside them and afterwards.
       - C(temporary_env) merges over defaults that keep a pod away from the unit's other listeners, from the Pi's
@@ -56,7 +56,7 @@ EXAMPLES = r"""
   ansible.builtin.set_fact:
     raft_migration: "{{ migration | default({}) | pi_controller.raft_migration.migration_config }}"
 # raft_migration.temporary_ports is {raft: 9092, grpc: 9093, rest: 18082}
-# raft_migration.timeouts_seconds is {snapshot_timeout: 30, transfer_timeout: 120, cutover_timeout: 90}
+# raft_migration.timeouts_seconds.cutover_timeout is 90
 """
 
 RETURN = r"""

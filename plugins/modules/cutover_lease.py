@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cutover_lease
-short_description: Bound the time in which a cutover keeps writes waiting, whatever becomes of the control node
+short_description: Limit how long a cutover blocks writes, even if the control node is lost
 description:
   - V(armed) installs a unit on this Pi, C(pi-controller-migration-lease.service), that at its deadline opens the old side again by
     itself. It makes the daemon of this Pi writable, has the daemon's unit start at boot again, starts it where it does not run, and

@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: migration_journal
 short_description: Record a Pi's migration status
 description:
-  - Keeps a journal in a JSON file on the Pi itself, so that any run from any control node finds where the migration
-    stands.
+  - Keeps a journal in a JSON file on the Pi itself, so that any run from any control node finds out how far the
+    migration is.
   - The file is replaced as a whole and made durable; it has mode 0600, and its folder, when it is created, 0700.
   - A journal that is damaged or of an unknown format is refused, never overwritten.
 version_added: 0.1.0

@@ -35,9 +35,9 @@ def assert_one_daemon_each(names: Sequence[str], when: str) -> None:
 KILLS = [
     ("Takeover | Stop this Pi's pod for good", 1),
     ("Takeover | Start the unit with the pod's data", 2),
-    ("Takeover | Wait until the unit is the caught-up member", 2),
-    ("Takeover | Wait until the unit is the caught-up member", 1),
-    ("Pods | Stop them", 1),
+    ("Takeover | Wait until the unit has caught up", 2),
+    ("Takeover | Wait until the unit has caught up", 1),
+    ("Pods | Stop all", 1),
 ]
 
 

@@ -133,7 +133,7 @@ def test_d12_pi_by_pi_there_and_back_no_read_fails_on_any_port(tmp_path: Path, p
 KILLS = [
     ("Handover | Schedule the pod, which waits for its data", 1),
     ("Handover | Hand the unit's data over to the pod", 2),
-    ("Handover | Wait until the pod is the caught-up member", 1),
+    ("Handover | Wait until the pod has caught up", 1),
     ("Handover | Wait until the pod is Ready", 1),
     ("Service | Point it to the pods", 1),
 ]

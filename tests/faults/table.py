@@ -141,7 +141,7 @@ IN_PARALLEL = [
     # In a rollback Pi by Pi, in one rollback: killed in the first turn, rebooted and killed in later ones, without the API server.
     Case(ROLLBACK,           "turn-killed",            at="Takeover | Stop this Pi's pod for good", ends=SAFE),
     Case(ROLLBACK,           "turn-reboot",            at="Takeover | Start the unit with the pod's data", nth=2, on="turn", ends=SAFE),
-    Case(ROLLBACK,           "turn-killed-late",       at="Takeover | Wait until the unit is the caught-up member", nth=2, ends=SAFE),
+    Case(ROLLBACK,           "turn-killed-late",       at="Takeover | Wait until the unit has caught up", nth=2, ends=SAFE),
     Case(ROLLBACK,           "turn-api-down",          at="Takeover | Stop this Pi's pod for good", nth=6, heal=8, ends=SAFE),
 
     # Alone: one that is dead besides would cost the quorum.
@@ -175,11 +175,11 @@ SAFE_WITHIN = 120.0
 # The moments of a turn, by the task that begins with them; those that lie within one are waited for from the task before it.
 SCHEDULED = "Handover | Schedule the pod, which waits for its data"
 TURN = {
-    "before-stop": "Handover | Route this Pi's clients to its neighbour",
+    "before-stop": "Handover | Wait for the others to lead and catch up",
     "between": "Handover | Hand the unit's data over to the pod",
     "unit-stopped": SCHEDULED,
     "data-renamed": SCHEDULED,
-    "gate-shut": "Handover | Wait until the pod is the caught-up member",
+    "gate-shut": "Handover | Wait until the pod has caught up",
     "after": "Handover | Wait until the pod is Ready",
 }
 
@@ -285,7 +285,7 @@ IN_TURNS = [
     # In the rollback of a migration that is finished.
     rolling(ROLLBACK,   "turn-killed",      at="Takeover | Stop this Pi's pod for good", ends=SAFE),
     rolling(ROLLBACK,   "turn-reboot",      at="Takeover | Start the unit with the pod's data", nth=2, on="turn", ends=SAFE),
-    rolling(ROLLBACK,   "turn-killed-late", at="Takeover | Wait until the unit is the caught-up member", nth=2, ends=SAFE),
+    rolling(ROLLBACK,   "turn-killed-late", at="Takeover | Wait until the unit has caught up", nth=2, ends=SAFE),
     rolling(ROLLBACK,   "turn-api-down",    at="Takeover | Stop this Pi's pod for good", nth=6, heal=8, ends=SAFE),
 
     # Where the daemon cannot hand leadership over, each turn of a leader costs an election.

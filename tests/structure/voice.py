@@ -58,9 +58,9 @@ IN_PYTHON = {
 }
 # A task is "Subject | Verb object", or "Verb object", so that the output reads as a list of what is done.
 VERBS = """
-    Accept Acquire Add Apply Archive Ask Assemble Back Bootstrap Build Carry Check Choose Close Collect Compare
+    Accept Acquire Add Allow Apply Archive Ask Assemble Back Bootstrap Build Carry Check Choose Close Collect Compare
     Complete Confirm Continue Copy Count Create Derive Disable Drain Elect Empty Enable End Export Fail Fence Fetch
-    Find Finish Forward Free Gather Give Hand Import Include Install Keep Leave List Load Lock Make Mark Mask Measure
+    Find Finish Forward Free Gather Give Hand Import Include Install Keep Leave Let List Load Lock Make Mark Mask Measure
     Move Open Point Prepare Print Probe Prove Publish Read Rebuild Record Redirect Refuse Release Reload Remember
     Remove Renew Reopen Replace Report Require Restart Restore Resume Return Roll Route Run Save Schedule Select Set
     Shorten Show Skip Sort Start Stop Store Switch Take Test Transfer Try Undo Unmask Update Validate Verify Wait Warn

@@ -178,7 +178,7 @@ def cluster() -> dict[str, Any]:
         "voters": 3,
         "caught_up": True,
         "behind": [],
-        "capabilities": ["snapshot"],
+        "capabilities": ["read-only", "snapshot"],
         "unanswered": [],
     }
 

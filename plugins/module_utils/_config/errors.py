@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What can be wrong with the structure `migration`: one sentence a error, all of them at once.
+"""What can be wrong with the structure `migration`: one sentence an error, all of them at once.
 
 Faults of form (unknown keys, wrong types) are looked for in what the user wrote. Faults of sense (two listeners on one
 port, folders inside each other) can only be seen in the merged whole; they pass over values of a wrong form.
@@ -96,7 +96,7 @@ def _kind(value: Any) -> str:
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The section, or nothing where it is absent or of a wrong type (which is a error of its own)."""
+    """The section, or nothing where it is absent or of a wrong type (which is an error of its own)."""
     section = config.get(name, {})
     return section if isinstance(section, Mapping) else {}
 
@@ -261,7 +261,7 @@ def _system_folders(paths: Mapping[str, Any]) -> Iterator[str]:
             continue
         folder = _normal(path)
         if folder.strip("/") == "":
-            continue  # a error of its own, see _bad_paths
+            continue  # an error of its own, see _bad_paths
         if folder in SYSTEM_FOLDERS or _HOME.fullmatch(folder):
             yield f"{name} is {folder}, which is a folder of the system; give it a folder of its own."
         elif inside := next((outer for outer in CLOSED if folder.startswith(f"{outer}/")), None):

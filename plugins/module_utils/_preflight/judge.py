@@ -112,7 +112,7 @@ def _run(plan: Plan, journals: Mapping[str, Any]) -> Iterator[Finding]:
             EVERYWHERE,
             "forks",
             str(plan.forks),
-            f"{len(plan.hosts)} or more: what concerns all Pis is done on all at once",
+            f"{len(plan.hosts)} or more: each task runs on all Pis at once",
             f"ansible-playbook --forks {len(plan.hosts)}, or forks in ansible.cfg",
         )
     families = {6 if ":" in place.address else 4 for place in plan.places.values()}
@@ -171,7 +171,7 @@ def _checks(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     down = lost | {host for host, result in hosts.items() if is_down(result)}
     for host, result in hosts.items():
         yield from host_findings(plan, host, result)
-    yield from pause_findings(plan, hosts)
+    yield from pause_findings(plan, hosts, choose(plan.hosts, seen["cluster"]) or {})
     yield from strategy_findings(plan, hosts)
     yield from network_findings(plan, ports, down)
     yield from cluster_findings(

@@ -51,7 +51,7 @@ def outlook(plan: Plan, hosts: Mapping[str, Mapping[str, Any]], views: Mapping[s
 
 def _pause(plan: Plan, strategy: str, hosts: Mapping[str, Mapping[str, Any]], view: Mapping[str, Any]) -> str:
     if strategy == PARALLEL:
-        predicted = [found for seen in hosts.values() if (found := predicted_seconds(seen)) is not None]
+        predicted = [found for seen in hosts.values() if (found := predicted_seconds(seen, view)) is not None]
         return f"write pause of about {max(predicted):.0f} s" if predicted else "write pause not predicted"
     if len(plan.hosts) < QUORUM_WITHOUT_ONE:
         return "writes wait for each restart"

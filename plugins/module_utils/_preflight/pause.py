@@ -20,6 +20,8 @@ from .plan import Plan
 
 # Seconds of a pause with a database of nothing; how often each of its bytes is written and digested, one after the other.
 BASE_SECONDS = 1.5
+# More of them where the daemon cannot be made read-only: its Pi's network keeps clients out, and each connects anew afterwards.
+NETWORK_SECONDS = 1.5
 WRITTEN_TIMES = 6
 DIGESTED_TIMES = 2
 # From this part of cutover_timeout on it is worth a word. From this one on it is too late to commit, since arming the leases takes some
@@ -28,18 +30,21 @@ NEAR = 0.5
 LATEST = 0.7
 
 
-def predicted_seconds(seen: Mapping[str, Any]) -> float | None:
-    """The write pause with this Pi as the slowest one; None where something could not be measured."""
+def predicted_seconds(seen: Mapping[str, Any], view: Mapping[str, Any]) -> float | None:
+    """The write pause with this Pi as the slowest one; None where something could not be measured. `view` is of the cluster."""
     database, speed = seen["database"], seen["write_speed"]
     if not speed or database.get("bytes") is None or database.get("digest_seconds") is None:
         return None
-    return float(BASE_SECONDS + WRITTEN_TIMES * database["bytes"] / speed + DIGESTED_TIMES * database["digest_seconds"])
+    base = BASE_SECONDS + (0.0 if "read-only" in (view.get("capabilities") or ()) else NETWORK_SECONDS)
+    return float(base + WRITTEN_TIMES * database["bytes"] / speed + DIGESTED_TIMES * database["digest_seconds"])
 
 
-def pause_findings(plan: Plan, hosts: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+def pause_findings(plan: Plan, hosts: Mapping[str, Mapping[str, Any]], view: Mapping[str, Any]) -> Iterator[Finding]:
     if plan.strategy == ROLLING:
         return
-    predicted = {host: seconds for host, seen in hosts.items() if (seconds := predicted_seconds(seen)) is not None}
+    predicted = {
+        host: seconds for host, seen in hosts.items() if (seconds := predicted_seconds(seen, view)) is not None
+    }
     if not predicted:
         return
     host = max(predicted, key=lambda name: predicted[name])

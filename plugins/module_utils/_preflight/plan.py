@@ -48,6 +48,8 @@ class Plan:
     strategy: str = PARALLEL
     # Whether a follower takes writes and keeps them to itself.
     followers_write: bool = False
+    # Whether the daemon's users are asked, in place of a token.
+    logs_in: bool = False
     forks: int = 0
     requests: Mapping[str, float] = field(default_factory=dict)
     # Settings in the daemon's environment that the pods get as well.
@@ -121,6 +123,7 @@ def make_plan(config: Mapping[str, Any], owner: Mapping[str, Any], journals: Map
         daemonset=owner["daemonset"],
         strategy=config.get("strategy", PARALLEL),
         followers_write=bool(owner.get("followers_write")),
+        logs_in=bool(owner.get("has_user")),
         forks=int(owner["forks"]),
         requests={resource: quantity(requests.get(resource)) for resource in RESOURCES},
         environment=frozenset({*config["standard_env"], *settings.RESERVED}),

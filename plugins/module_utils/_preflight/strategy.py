@@ -10,13 +10,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._core.journal import PARALLEL
-from .findings import Finding
+from .findings import EVERYWHERE, Finding
 from .plan import Plan
 
 
 def strategy_findings(plan: Plan, hosts: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-    """What keeps a Pi from handing its data folder to its pod by a rename."""
+    """What keeps a pod from starting without its unit's data, and what keeps a Pi from handing its data to its pod by a rename."""
     if plan.strategy == PARALLEL:
+        if plan.logs_in:
+            yield Finding(
+                EVERYWHERE,
+                "login",
+                "pi_controller_user is set, and users are rows of the daemon's database, which the new pods do not have",
+                "a token, or pods that start with their unit's data",
+                "set migration.strategy to rolling, or use pi_controller_token",
+            )
         return
     for host, seen in hosts.items():
         data, pods = seen["paths"]["data_dir"], seen["paths"]["pod_data_dir"]

@@ -161,7 +161,7 @@ def _environment(plan: Plan, host: str, names: list[str]) -> Iterator[Finding]:
             host,
             "unit environment",
             ", ".join(missing),
-            "no settings that the pods do not get",
+            "only settings that the pods also get",
             "write them into the configuration file, or into migration.standard_env",
         )
     # What a port or the hardware is called differs on purpose while both run.

@@ -16,6 +16,8 @@ from .._core.text import visible
 from .outcome import Outcome, current_state, state_of
 
 GO_ON = f"{MIGRATE} {CONFIRM}"
+# Up to here a run is continued without the confirmation that the cutover needs: it may be one that was not to go so far.
+BEFORE_CUTOVER = ("prepare", "transfer", "validate")
 # What is left when every pod is on the standard ports and every unit masked. No failure of it rolls a finished migration back.
 ARCHIVING = "cleanup"
 # An alert comes through a lookup in a keyword, which is of no interest to who reads it.
@@ -53,10 +55,7 @@ def recorded(opening: bool, phase: str, strategy: str = PARALLEL) -> str:
     if not opening:
         return "no client was routed to the pods."
     if phase == "cutover":
-        return (
-            "the pods hold what clients write from now on and the systemd cluster no longer takes writes. "
-            "Cutover only has to be finished."
-        )
+        return "clients write to the pods, and the systemd cluster no longer takes writes. Cutover only has to be finished."
     return "the pods have the clients and the systemd cluster takes none."
 
 
@@ -88,9 +87,9 @@ def stopped(
             state=(*current_state(state_of(status)), "The units have every write the pods had taken.")
             if status
             else ("the systemd cluster serves reads and writes, with every write the pods had taken.",),
-            command=GO_ON,
+            command=MIGRATE,
             goal="To start again",
-            why="fix the cause first",
+            why="fix the cause first; it stops before the cutover",
         )
     if rollback == "none" and phase == ARCHIVING and strategy == PARALLEL:
         return Outcome(
@@ -110,7 +109,7 @@ def stopped(
             headline="The migration is paused",
             happened=happened,
             state=state,
-            command=GO_ON,
+            command=MIGRATE if phase in BEFORE_CUTOVER else GO_ON,
             why="fix the cause first; finished phases are skipped",
             back=ROLLBACK,
         )
@@ -121,8 +120,8 @@ def stopped(
         happened=(*happened, f"Rollback: {rollback}"),
         state=(
             *(current_state(state_of(status)) if status else ("not looked at.",)),
-            "Nothing was deleted. What the pods had taken is in their data folders, in those of units that have taken over, or in "
-            "rollback.state in the backup folder.",
+            "Nothing was deleted. What clients wrote to the pods is in the pods' data folders, in those of units that have taken over, "
+            "or in rollback.state in the backup folder.",
         ),
         command=ROLLBACK,
         goal="To finish the rollback",

@@ -93,8 +93,8 @@ def test_the_runs_own_rollback_failure_is_in_the_report(write: Write, arguments:
         info["journal"]["phases"]["rollback"] = {"state": "started", "started": given.iso(130), "facts": {}}
     hosts, config = arguments["hosts"], arguments["config"]
     arguments["status"] = status_of.assemble_status(hosts, given.kube(mode="pods"), config, given.BEGAN + 140)
-    stopped = write({**arguments, "outcome": "failed", "rollback": "Pods | Stop them: no answer"})
-    assert "A rollback began and stopped: Pods | Stop them: no answer." in stopped["verdict"]["happened"]
+    stopped = write({**arguments, "outcome": "failed", "rollback": "Pods | Stop all: no answer"})
+    assert "A rollback began and stopped: Pods | Stop all: no answer." in stopped["verdict"]["happened"]
     unknown = write({**arguments, "outcome": "failed", "rollback": "none"})
     assert "A rollback began and did not finish" in unknown["verdict"]["happened"]
 

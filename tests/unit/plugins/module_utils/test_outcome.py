@@ -26,9 +26,20 @@ def test_a_pause_says_what_is_true_and_both_commands():
         'The migration is paused: phase transfer stopped at "Join | Add it"',
         "pi-1: no leader",
         f"Current state: not looked at. By the journal, no client was routed to the pods. Check with {run.STATUS}",
-        f"To continue (fix the cause first; finished phases are skipped): {run.GO_ON}",
+        f"To continue (fix the cause first; finished phases are skipped): {run.MIGRATE}",
         f"To roll back: {run.ROLLBACK}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("phase", "rollback", "confirmed"),
+    [("prepare", "none", False), ("transfer", "none", False), ("validate", "none", False), ("cutover", "none", True),
+     ("port_migration", "none", True), ("transfer", "done", False), ("cutover", "done", False)],
+)  # fmt: skip
+def test_no_command_confirms_a_cutover_that_was_not_reached(phase, rollback, confirmed):
+    """The run that stopped may have been one of `--tags prepare,transfer,validate`."""
+    text = stopped([failure("pi-1", phase=phase)], False, rollback)
+    assert (run.CONFIRM in text) == confirmed
 
 
 def test_one_outcome_reads_the_same_in_all_three_places():
@@ -106,8 +117,8 @@ def test_a_rollback_is_reported_as_a_rollback():
 
 
 def test_a_stopped_rollback_is_reported():
-    text = stopped([failure("pi-1")], True, "Pods | Stop them: no answer")
-    assert "Rollback: Pods | Stop them: no answer" in text
+    text = stopped([failure("pi-1")], True, "Pods | Stop all: no answer")
+    assert "Rollback: Pods | Stop all: no answer" in text
     assert run.ROLLBACK in text
 
 
@@ -132,7 +143,7 @@ def test_pi_by_pi_a_pause_says_that_there_is_one_cluster():
     assert "no client was routed" in stopped([failure("pi-1", phase="validate")], False, "none", "rolling")
 
 
-@pytest.mark.parametrize("rollback", ["none", "done", "Pods | Stop them: no answer"])
+@pytest.mark.parametrize("rollback", ["none", "done", "Pods | Stop all: no answer"])
 def test_the_current_state_is_that_of_the_status_where_one_was_read(rollback: str):
     hosts = {name: given.host(name, written=given.journal("validate", "validate")) for name in given.NAMES}
     status = status_of.assemble_status(hosts, given.kube(), given.CONFIG, given.BEGAN + 140)

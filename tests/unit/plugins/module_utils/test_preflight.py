@@ -564,12 +564,25 @@ def test_errors_come_first_and_hosts_in_the_order_of_the_inventory():
         ({"has_token": True, "scheme": "https", "validate_certs": False}, "pi_controller_validate_certs is false"),
         ({"has_token": True, "scheme": "https", "validate_certs": True}, None),
         ({"has_token": False, "scheme": "http", "validate_certs": False}, None),
+        ({"has_user": True, "scheme": "http", "validate_certs": True}, "plain http"),
+        ({"has_user": True, "scheme": "https", "validate_certs": False}, "pi_controller_validate_certs is false"),
     ],
 )
-def test_h1_a_token_that_others_could_get_is_a_warning(sent, seen):
-    findings = found(healthy(), owner=owner_of(**sent))
+def test_h1_a_token_or_password_that_others_could_get_is_a_warning(sent, seen):
+    findings = [finding for finding in found(healthy(), owner=owner_of(**sent)) if finding["check"] != "login"]
     assert [finding["level"] for finding in findings] == (["warning"] if seen else [])
     assert all(seen in finding["seen"] for finding in findings)
+
+
+@pytest.mark.parametrize(("strategy", "level"), [("parallel", "error"), ("rolling", None)])
+def test_d5_a_login_is_refused_where_the_pods_start_without_users(strategy, level):
+    found_ones = found(
+        healthy(),
+        config=settings() | {"strategy": strategy},
+        owner=owner_of(has_user=True, scheme="https", validate_certs=True),
+    )
+    logins = [finding for finding in found_ones if finding["check"] == "login"]
+    assert [finding["level"] for finding in logins] == ([level] if level else [])
 
 
 def test_a4_daemons_of_two_address_families_are_refused():

@@ -59,7 +59,16 @@ def test_p12_a_longer_timeout_or_the_other_strategy_is_accepted():
 def test_p12_the_measured_pause_is_within_the_prediction():
     """10.2 s were measured for 137 MB, where a card takes some 250 MiB a second and a digest two seconds and a half."""
     seen = {"database": {"bytes": 137_000_000, "digest_seconds": 2.5}, "write_speed": 250 * MIB}
-    assert pause.predicted_seconds(seen) == pytest.approx(11, abs=3)
+    assert pause.predicted_seconds(seen, {"capabilities": ["read-only"]}) == pytest.approx(11, abs=3)
+
+
+def test_p12_a_daemon_that_is_fenced_by_the_network_pauses_longer():
+    seen = {"database": {"bytes": 1, "digest_seconds": 0.0}, "write_speed": 250 * MIB}
+    by_call, by_network, unknown = (
+        pause.predicted_seconds(seen, view)
+        for view in ({"capabilities": ["read-only"]}, {"capabilities": ["transfer"]}, {})
+    )
+    assert by_call < by_network == unknown
 
 
 def test_p12_the_sample_is_bounded_and_leaves_nothing(tmp_path: Path):

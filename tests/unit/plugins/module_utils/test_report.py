@@ -269,8 +269,8 @@ def test_a_rollback_that_stopped_half_way_is_reported() -> None:
     happened = report("failed", half_rolled_back())["verdict"]["happened"]
     assert "Nothing was rolled back" not in happened
     assert happened.endswith("A rollback began and did not finish: pi-1 done, pi-2 started, pi-3 started.")
-    known = report("failed", half_rolled_back(), rollback="Pods | Stop them: no answer")
-    assert known["verdict"]["happened"].endswith("A rollback began and stopped: Pods | Stop them: no answer.")
+    known = report("failed", half_rolled_back(), rollback="Pods | Stop all: no answer")
+    assert known["verdict"]["happened"].endswith("A rollback began and stopped: Pods | Stop all: no answer.")
     written = report("failed", half_rolled_back(task="Units | Start", message="no unit"))
     assert written["verdict"]["happened"].endswith('A rollback began and stopped at the step "Units | Start": no unit.')
     itself = {"phase": "rollback", "host": "pi-2", "task": "Units | Start", "message": "no unit"}
