@@ -10,6 +10,12 @@ PROFILE ?= full
 STRATEGY ?=
 LAB := python3 -m tests.lab
 ENVIRONMENT = $$(tests/lab/environment.sh)
+# As a machine may have them that was just set up, or that runs this by cron: a locale that it does not know, no home, no sbin.
+export LC_ALL := C.UTF-8
+export HOME := $(or $(HOME),/root)
+export PATH := $(PATH):/usr/sbin:/sbin
+# Until the command ends, or is killed. It is not for `lab-up`, whose lab stays.
+ALONE = exec 8>/run/pi-lab-run.lock; flock -n 8 || { echo "Another run uses the lab: wait until it has ended, then try again."; exit 1; }
 # What kind of lab: see tests/lab/options.py.
 export KUBERNETES SUITE PROXY DATASTORE CPU BACKENDS FAMILY MEMORY
 # Every run of a tool would compile all that it imports, longer than most of them work otherwise: what is compiled is kept, outside
@@ -43,10 +49,13 @@ lab-down: root ## Take the lab down, leaving nothing behind
 
 .PHONY: demo
 demo: lab-packages ## Migrate a live three-node cluster under traffic, and show the proof; STRATEGY=rolling goes Pi by Pi, as PROFILE=published does anyway
-	@tests/lab/environment.sh >/dev/null &
+	@$(ALONE)
+	tests/lab/environment.sh >/dev/null &
 	environment=$$!
+	trap 'kill "$$environment" 2>/dev/null || :' EXIT
 	$(LAB) up --nodes $(NODES) --profile $(PROFILE)
-	wait "$$environment"
+	# Where it failed, it is tried again here, and says last why.
+	wait "$$environment" || :
 	venv=$(ENVIRONMENT)
 	"$$venv/bin/python" -m tests.e2e.demo --profile $(PROFILE) --strategy "$(STRATEGY)"
 
@@ -68,11 +77,13 @@ fuzz: ## Hostile daemons against every module that asks daemons: FUZZ=SECONDS, 6
 
 .PHONY: test
 test: packages ## Everything CI runs
-	@tests/run.sh
+	@$(ALONE)
+	tests/run.sh
 
 .PHONY: test-longer
 test-longer: packages ## Tests on the lab that are left out of `make test`: the watch, status, the verbs, the lab's reset, owners' networks and setups, the published daemon, profile upstream; some again with IPv6
-	@venv=$(ENVIRONMENT)
+	@$(ALONE)
+	venv=$(ENVIRONMENT)
 	trap '$(LAB) down' EXIT
 	$(LAB) up --nodes 3 --profile full
 	"$$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 -m longer tests/e2e
@@ -81,20 +92,23 @@ test-longer: packages ## Tests on the lab that are left out of `make test`: the 
 
 .PHONY: test-faults
 test-faults: packages ## The whole matrix phase x fault of both strategies; STRATEGY=rolling or ONLY="phase/fault ..." runs some of it
-	@venv=$(ENVIRONMENT)
+	@$(ALONE)
+	venv=$(ENVIRONMENT)
 	trap '$(LAB) down' EXIT
 	$(LAB) up --nodes 3 --profile full
 	"$$venv/bin/python" -m tests.faults $(addprefix --only ,$(ONLY)) $(addprefix --strategy ,$(STRATEGY))
 
 .PHONY: matrix
 matrix: packages ## Migration and rollback on each combination of versions that is supported; ONLY="name ..." runs some of them
-	@venv=$(ENVIRONMENT)
+	@$(ALONE)
+	venv=$(ENVIRONMENT)
 	trap '$(LAB) down' EXIT
 	"$$venv/bin/python" -m tests.matrix $(ONLY)
 
 .PHONY: bench
 bench: packages ## Both strategies, the floor and the procedure by hand, as ratios: BENCH=short is for three Pis of profile full, BENCH="upstream ..." for these parts, DOCS=yes writes docs/benchmark.md
-	@venv=$(ENVIRONMENT)
+	@$(ALONE)
+	venv=$(ENVIRONMENT)
 	trap '$(LAB) down' EXIT
 	"$$venv/bin/python" -m tests.bench $(patsubst short,--short,$(BENCH)) $(if $(DOCS),--docs)
 
@@ -107,7 +121,8 @@ detection: ## How likely the witness finds a fault of 0.1 s on one route; HISTOR
 
 .PHONY: molecule
 molecule: packages ## Molecule's scenarios on hosts of the lab; SCENARIO=name runs one of them
-	@SCENARIO="$(SCENARIO)" tests/molecule.sh
+	@$(ALONE)
+	SCENARIO="$(SCENARIO)" tests/molecule.sh
 
 .PHONY: docs
 docs: ## Write what is generated: the roles' READMEs and CHANGELOG.md

@@ -23,7 +23,7 @@ T = TypeVar("T")
 _given: set[int] = set()
 
 
-def wait_for(what: str, probe: Callable[[], T], timeout: float = 10.0) -> T:
+def wait_for(what: str, probe: Callable[[], T], timeout: float = 60.0) -> T:
     """What the probe gives once that is true; a probe that fails on the way is asked again."""
     deadline = time.monotonic() + timeout
     seen: object = None

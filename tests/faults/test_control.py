@@ -57,7 +57,7 @@ def wait_states(pids: set[int], stopped: bool) -> None:
         others = {pid: found for pid in pids if ((found := state(pid)) == "T") is not stopped}
         return str(others) if others else None
 
-    wait_for("they are stopped" if stopped else "they go on", probe, timeout=5, advice="look at them with ps")
+    wait_for("they are stopped" if stopped else "they go on", probe, timeout=60, advice="look at them with ps")
 
 
 def test_a_frozen_run_stops_with_all_its_workers_and_goes_on(run: subprocess.Popen[str]) -> None:

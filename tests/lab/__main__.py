@@ -67,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"lab: {error}. Look at free space and rights there, then run the command again.", file=sys.stderr)
+        return 1
 
 
 def run(options: argparse.Namespace) -> int:

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from .progress import Progress
@@ -50,13 +52,28 @@ def obtain(kind: str, key: str, make: Callable[[Path], None], progress: Progress
         return folder
     CACHE.mkdir(parents=True, exist_ok=True)
     building = CACHE / f"{kind}-{key}.building"
-    if building.exists():
-        shutil.rmtree(building)
-    building.mkdir()
-    with progress.waiting(f"{kind}: {why} (once; kept in {CACHE})"):
-        make(building)
-    building.rename(folder)
+    with _alone(CACHE / f"{kind}-{key}.lock", kind, progress):
+        if folder.is_dir():
+            return folder
+        if building.exists():
+            shutil.rmtree(building)
+        building.mkdir()
+        with progress.waiting(f"{kind}: {why} (once; kept in {CACHE})"):
+            make(building)
+        building.rename(folder)
     return folder
+
+
+@contextlib.contextmanager
+def _alone(lock: Path, kind: str, progress: Progress) -> Iterator[None]:
+    """Hold the lock of one thing that is made. Threads and other runs ask for the same, and would remove what this one is at."""
+    with lock.open("w", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with progress.waiting(f"{kind}: it is being made already, by this run or another one"):
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def log_file(kind: str) -> Path:

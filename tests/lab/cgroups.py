@@ -18,7 +18,10 @@ from .shell import LabError
 PARENT = "pi-lab"
 CPU_PERIOD = 20_000  # microseconds
 # All hosts are in one group, which would get as much as one process of the machine: each of them is a machine of its own.
-SHARES = 8192
+SHARES, WEIGHT = (
+    8192,
+    10000,
+)  # cgroup v1; the most of cgroup v2, where idle tasks of other groups would have a group's whole share
 
 
 def hierarchies() -> list[tuple[Path, str]]:
@@ -43,8 +46,10 @@ def create(name: str) -> list[Path]:
             group.mkdir(exist_ok=True)
             if kind == "cgroup":
                 _inherit_cpuset(parent, group)
-            if part == PARENT and (group / "cpu.shares").exists():
-                (group / "cpu.shares").write_text(str(SHARES))
+            if part == PARENT:
+                for name, value in (("cpu.shares", SHARES), ("cpu.weight", WEIGHT)):
+                    if (group / name).exists():
+                        (group / name).write_text(str(value))
         groups.append(group)
     return groups
 

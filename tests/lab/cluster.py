@@ -83,7 +83,7 @@ def start(state: State, progress: Progress) -> None:
     wait_for(
         f"{first.name} leads",
         lambda: None if leader(first) else "no leader",
-        timeout=20,
+        timeout=60,
         advice=f"journalctl -u {UNIT} on {first.name}",
     )
     # `bootstrap: true` fails on a node that has Raft state, so an owner takes it out after the first start.
@@ -183,7 +183,7 @@ def request(node: Node, method: str, path: str, body: Any = None, longest: float
 
 
 def _ask(node: Node, method: str, path: str, body: Any) -> tuple[int, str]:
-    connection = http.client.HTTPConnection(node.address, settings.REST_PORT, timeout=5)
+    connection = http.client.HTTPConnection(node.address, settings.REST_PORT, timeout=10 if method == "GET" else 30)
     try:
         connection.request(
             method, path, body=None if body is None else json.dumps(body), headers={"Content-Type": "application/json"}

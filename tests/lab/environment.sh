@@ -6,6 +6,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cache=${PI_LAB_CACHE:-/var/cache/pi-lab}
+# cron, cloud-init and services have none.
+export HOME=${HOME:-/root}
 
 client=
 case ${CONTROLLER:-newest} in
@@ -41,7 +43,7 @@ venv=$cache/${CONTROLLER:-venv}-$(printf '%s' "$key" | sha256sum | cut -c1-16)
 if [ ! -e "$venv/.complete" ]; then
     mkdir -p "$cache"
     exec 9>"$cache/venv.lock"
-    flock 9
+    flock -n 9 || { echo "Another run makes the Python environment: waiting for it ..." >&2; flock 9; }
     if [ ! -e "$venv/.complete" ]; then
         echo "Making a Python environment in $venv ($("$python" -V); about a minute, once) ..." >&2
         rm -rf "$venv"

@@ -113,14 +113,26 @@ def build(
     """
     program = go(progress)
     log = cache.log_file(name)
-    with tempfile.TemporaryDirectory(prefix=f"go-build-{name}-", dir=CACHE) as gocache:
-        more = environment(program, GOCACHE=gocache, CGO_ENABLED="1" if cgo else "0")
+    # Of a build that was killed.
+    for left in CACHE.glob(f"go-build-{name}-*"):
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=f"go-build-{name}-", dir=CACHE) as folder:
+        # What Go has compiled and not linked yet is as large again; /tmp may be memory.
+        folders = {"GOCACHE": f"{folder}/cache", "GOTMPDIR": f"{folder}/work"}
+        Path(folders["GOTMPDIR"]).mkdir()
+        more = environment(program, **folders, CGO_ENABLED="1" if cgo else "0")
         common = [f"-modfile={modfile}", "-trimpath", f"-tags={tags}"]
         with progress.waiting(f"{name}: fetching its modules, up to a minute the first time"):
             # Of what its packages need, and no more: `go mod download` would fetch every module of the graph.
-            listed = run(
-                [program, "list", *common, "-deps", "."], timeout=BUILD_TIMEOUT, env=more, cwd=module
-            ).stdout.split()
+            try:
+                listed = run(
+                    [program, "list", *common, "-deps", "."], timeout=BUILD_TIMEOUT, env=more, cwd=module
+                ).stdout.split()
+            except LabError as error:
+                raise LabError(
+                    f"{name}: its modules cannot be fetched ({error}). Check that this machine reaches a Go module proxy "
+                    "(GOPROXY, https_proxy), then run the command again."
+                ) from error
         # Debug information takes a tenth of the compiler's time, and the linker drops it.
         flags = ["-gcflags=all=-dwarf=false", "-ldflags", ldflags]
         command = [str(program), "build", *common, "-v", *flags, "-o", str(out), "."]

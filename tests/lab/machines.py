@@ -19,7 +19,7 @@ from pathlib import Path
 
 from . import cgroups, network, settings
 from .files import File, Unit
-from .shell import LabError, run, wait_for
+from .shell import Hopeless, LabError, run, wait_for
 from .state import Node, write_private
 
 # Runs in the host before anything of Kubernetes: the cures for what a container lacks and a Pi has.
@@ -134,6 +134,8 @@ def _hosts_file(node: Node) -> str:
 
 def start(node: Node, boot: Boot) -> None:
     """Power on. Returns at once; the host is there when its sshd answers."""
+    # With cgroup v2 a group that has handed controllers to those below it takes no process, and an earlier boot left it so.
+    cgroups.remove(node.name)
     groups = cgroups.create(node.name)
     if boot.cpu:
         # The server runs the control plane, too: on real Pis it is no slower than the others for that.
@@ -223,7 +225,7 @@ def running(node: Node) -> bool:
 def wait_booted(node: Node, timeout: float = 60) -> None:
     def probe() -> str | None:
         if nspawn_pid(node) is None:
-            raise LabError(f"{node.name} went off while booting: read the end of {node.folder / CONSOLE}.")
+            raise Hopeless(f"{node.name} went off while booting: read the end of {node.folder / CONSOLE}.")
         with socket.create_connection((node.address, 22), timeout=1) as connection:
             return None if connection.recv(4) == b"SSH-" else "no ssh banner"
 

@@ -16,6 +16,8 @@ from .state import Node, State
 NETNS_FOLDER = Path("/run/netns")
 INSIDE = "eth0"
 UNANSWERED_SECONDS = 5
+UNANSWERED = Path("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent")
+IPV6 = Path("/proc/sys/net/ipv6")
 
 
 def cable(node: Node) -> str:
@@ -28,9 +30,12 @@ def netns_folder_mounted() -> bool:
 
 
 def ensure(state: State) -> None:
+    _require_kernel()
     if not _exists(settings.BRIDGE):
         _refuse_foreign_routes()
         _ip("link", "add", settings.BRIDGE, "type", "bridge")
+        # As of any new link it may be off here.
+        (IPV6 / "conf" / settings.BRIDGE / "disable_ipv6").write_text("0\n")
         # Both families, as a machine of today has; which one Kubernetes and the daemons use is an option of the lab.
         for family in settings.FAMILIES.values():
             _ip("address", "add", "dev", settings.BRIDGE, *_in_network(family.machine, family))
@@ -38,6 +43,18 @@ def ensure(state: State) -> None:
     _ip("route", "replace", "local", settings.CLIENT_ADDRESSES, "dev", settings.BRIDGE)
     for node in state.nodes:
         _ensure_host(node, state)
+
+
+def _require_kernel() -> None:
+    """Connection tracking, which is a module of Debian's kernel that nothing may have loaded yet, and both address families."""
+    if not UNANSWERED.exists():
+        run(["modprobe", "nf_conntrack"], check=False)
+    if not UNANSWERED.exists():
+        raise LabError("This kernel tracks no connections: load its module nf_conntrack, then run the command again.")
+    if not IPV6.exists():
+        raise LabError(
+            "This machine runs without IPv6: boot it without ipv6.disable=1 on the kernel's command line, then run the command again."
+        )
 
 
 def _refuse_foreign_routes() -> None:
@@ -91,7 +108,8 @@ def _forget_the_unanswered(node: Node) -> None:
             "sysctl",
             "-q",
             "-w",
-            f"net.netfilter.nf_conntrack_tcp_timeout_syn_sent={UNANSWERED_SECONDS}",
+            f"net.netfilter.{UNANSWERED.name}={UNANSWERED_SECONDS}",
+            "net.ipv6.conf.all.disable_ipv6=0",
         ]
     )
 

@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from .progress import Progress
 from .settings import CACHE
@@ -22,6 +25,7 @@ RUN = (
     "util-linux",
     "mount",
     "procps",
+    "kmod",
     "ca-certificates",
     "python3-venv",
 )
@@ -31,6 +35,8 @@ BUILD = ("gcc", "libc6-dev")
 BROWSER = ("chromium", "fonts-dejavu-core")
 # The gate itself, and rules of other programs that it is tested beside.
 NETWORK = ("nftables", "iptables")
+# Seconds that another program may have apt's locks, and between two tries.
+LOCKED_FOR, BETWEEN_TRIES = 600.0, 2.0
 GROUPS = {"run": RUN, "build": BUILD, "browser": BROWSER, "network": NETWORK}
 
 
@@ -53,10 +59,29 @@ def ensure(packages: tuple[str, ...], progress: Progress) -> None:
     if not wanted:
         return
     log = CACHE / "logs" / "apt.log"
-    env = {"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
     with progress.waiting(f"packages: apt-get installs {', '.join(wanted)}"):
-        run_logged(["apt-get", "update"], log, timeout=600, env=env)
-        run_logged(["apt-get", "install", "--yes", "--no-install-recommends", *wanted], log, timeout=1800, env=env)
+        apt_get(["update"], log, progress)
+        apt_get(["install", "--yes", "--no-install-recommends", *wanted], log, progress)
     left = missing(packages)
     if left:
         raise LabError(f"apt-get succeeded but {', '.join(left)} is not installed: read {log}.")
+
+
+def apt_get(words: Sequence[str], log: Path, progress: Progress, patience: float = LOCKED_FOR) -> None:
+    """Run apt-get, once no other program has its locks: a machine that was just booted looks for updates."""
+    proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+    env = {**proxies, "DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+    deadline = time.monotonic() + patience
+    while True:
+        already = log.stat().st_size if log.exists() else 0
+        try:
+            run_logged(["apt-get", *words], log, timeout=1800, env=env)
+            return
+        except LabError:
+            with log.open(encoding="utf-8", errors="replace") as file:
+                file.seek(already)
+                locked = "Could not get lock" in file.read()
+            if not locked or time.monotonic() > deadline:
+                raise
+        with progress.waiting("packages: another program, as unattended-upgrades, has apt's lock"):
+            time.sleep(BETWEEN_TRIES)

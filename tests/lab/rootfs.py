@@ -102,8 +102,7 @@ def sources(suite: str, folder: Path, apt: Path = Path("/etc/apt")) -> list[Path
     for path in [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]:
         if path.suffix not in (".list", ".sources") or not path.is_file():
             continue
-        text = path.read_text()
-        # Entries of other vendors name the suite at most in a name of their own.
+        text = _debians(path)
         if re.search(rf"(?<![\w-]){own}(?![\w])", text) and "debian" in text:
             target = folder / path.name
             target.write_text(re.sub(rf"(?<![\w-]){own}(?![\w])", suite, text))
@@ -112,6 +111,18 @@ def sources(suite: str, folder: Path, apt: Path = Path("/etc/apt")) -> list[Path
     if not written:
         raise LabError(f"{apt} has no entry for Debian {own}: add one, then run the command again.")
     return written
+
+
+def _debians(path: Path) -> str:
+    """The entries of an apt file that are not signed by another vendor, which has its own packages for the suites that it names."""
+    between = "\n" if path.suffix == ".list" else "\n\n"
+    entries = path.read_text().split(between)
+    signed = re.compile(r"signed-by\s*[=:]\s*([^\s\]]+)", re.IGNORECASE)
+    return between.join(
+        entry
+        for entry in entries
+        if not (found := signed.search(entry)) or not found[1].startswith("/") or "debian" in found[1]
+    )
 
 
 def _own_suite(release: Path = Path("/etc/os-release")) -> str:

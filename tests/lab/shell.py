@@ -21,6 +21,10 @@ class LabError(Exception):
     """One sentence that says what went wrong, what to do, and where to read more."""
 
 
+class Hopeless(LabError):
+    """What is waited for will not come."""
+
+
 def run(
     argv: Sequence[str | Path],
     *,
@@ -78,6 +82,8 @@ def wait_for(what: str, probe: Callable[[], str | None], *, timeout: float, advi
     while True:
         try:
             seen = probe()
+        except Hopeless:
+            raise
         except (LabError, OSError) as error:
             seen = str(error)
         if seen is None:

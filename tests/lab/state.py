@@ -102,8 +102,18 @@ def load() -> State | None:
         return State(**{**fields, "options": Options(**fields["options"])})
     except (ValueError, KeyError, TypeError) as error:
         raise LabError(
-            f"{state_file()} cannot be read ({error!r}): it was not written by this version of the lab."
+            f"{state_file()} cannot be read ({error!r}): it was not written by this version of the lab. `python3 -m tests.lab down` "
+            "removes what there is of it."
         ) from error
+
+
+def kernel_settings() -> dict[str, str]:
+    """What the machine had before, by a file that is not readable as a whole; nothing where that part of it is not, either."""
+    try:
+        found = json.loads(state_file().read_text())["kernel_settings"]
+        return {str(name): str(value) for name, value in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def require() -> State:

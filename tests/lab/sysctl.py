@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from .state import State
@@ -52,8 +53,9 @@ def apply(state: State, proc: Path = Path("/proc/sys")) -> None:
         (proc / name).write_text(wanted)
 
 
-def restore(state: State, proc: Path = Path("/proc/sys")) -> None:
-    for name, old in state.kernel_settings.items():
+def restore(settings: Mapping[str, str], proc: Path = Path("/proc/sys")) -> None:
+    """Put back what was there before, by name."""
+    for name, old in settings.items():
         path = proc / name
         if path.exists() and path.read_text().strip() != old:
             path.write_text(old)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
@@ -22,9 +23,10 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from tests.lab import cache, faults, golang, image, options, packages, rootfs, settings, sysctl
+from tests.lab import state as states
 from tests.lab.kubernetes import programs
 from tests.lab.progress import Progress
-from tests.lab.shell import LabError
+from tests.lab.shell import Hopeless, LabError, wait_for
 from tests.lab.state import State
 
 if TYPE_CHECKING:
@@ -73,6 +75,65 @@ def test_an_interrupted_build_is_not_used(tmp_path: Path, monkeypatch: pytest.Mo
     assert [path.name for path in made.iterdir()] == ["whole"]
 
 
+def test_what_two_ask_for_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kubernetes and the test daemon are built side by side, and each needs Go."""
+    monkeypatch.setattr(cache, "CACHE", tmp_path)
+    made, begun, go_on = [], threading.Event(), threading.Event()
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        begun.set()
+        assert go_on.wait(60)
+        (folder / "whole").write_text("x")
+
+    def obtain() -> Path:
+        return cache.obtain("thing", "key", make, Progress(), "why")
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(obtain)
+        assert begun.wait(60)
+        second = pool.submit(obtain)
+        # It asks for the lock at once, and would be through with an `obtain` that has none.
+        wait_for("the second one waits", lambda: None if _waits(tmp_path) else "no", timeout=60, advice="none")
+        go_on.set()
+        assert first.result() == second.result()
+    assert len(made) == 1
+    assert [path.name for path in first.result().iterdir()] == ["whole"]
+
+
+def _waits(folder: Path) -> bool:
+    """Whether two hold the lock's file open, this process both times."""
+    targets = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    return targets.count(str(folder / "thing-key.lock")) == 2
+
+
+def test_a_wait_for_what_will_not_come_ends(tmp_path: Path) -> None:
+    def probe() -> str | None:
+        raise Hopeless("it went off")
+
+    with pytest.raises(LabError, match="^it went off$"):
+        wait_for("it is there", probe, timeout=600, advice="none")
+
+
+def test_apt_is_asked_again_while_another_program_has_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, calls = tmp_path / "apt.log", []
+    log.write_text("E: Could not get lock, of an earlier run\n")
+
+    def run(words: list[str], log: Path, *, timeout: float, env: dict[str, str]) -> None:
+        calls.append(env)
+        with log.open("a") as file:
+            file.write("E: Could not get lock /var/lib/apt/lists/lock\n" if len(calls) < 3 else "E: no network\n")
+        raise LabError("ended with 100")
+
+    monkeypatch.setattr(packages, "run_logged", run)
+    monkeypatch.setattr(packages, "BETWEEN_TRIES", 0.0)
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    with pytest.raises(LabError, match="ended with 100"):
+        packages.apt_get(["update"], log, Progress())
+    assert len(calls) == 3
+    assert calls[0]["https_proxy"] == "http://proxy:3128"
+
+
 def test_kernel_settings_are_written_down_before_they_are_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +145,12 @@ def test_kernel_settings_are_written_down_before_they_are_changed(
     sysctl.apply(state, proc)
     assert (proc / "vm/overcommit_memory").read_text() == "1"
     assert json.loads((tmp_path / "state/state.json").read_text())["kernel_settings"] == {"vm/overcommit_memory": "0"}
-    sysctl.restore(state, proc)
+    # Also where the rest of the file is of another version.
+    monkeypatch.setattr(State, "__dataclass_fields__", {**State.__dataclass_fields__, "newer": None})
+    with pytest.raises(LabError, match="tests.lab down"):
+        states.load()
+    assert states.kernel_settings() == {"vm/overcommit_memory": "0"}
+    sysctl.restore(states.kernel_settings(), proc)
     assert (proc / "vm/overcommit_memory").read_text() == "0"
 
 
@@ -103,6 +169,36 @@ def test_another_suite_comes_from_the_mirror_of_the_machine(tmp_path: Path, monk
     assert [path.name for path in written] == ["sources.list", "debian.sources"]
     assert written[0].read_text() == "# a comment\ndeb http://mirror/debian trixie main\n"
     assert written[1].read_text() == DEB822.format("trixie")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "deb [arch=amd64 signed-by=/etc/apt/keyrings/docker.asc] https://download.docker.com/linux/debian bookworm stable",
+        "Types: deb\nURIs: https://pkgs.tailscale.com/stable/debian\nSuites: bookworm\nComponents: main\n"
+        "Signed-By: /usr/share/keyrings/tailscale-archive-keyring.gpg",
+    ],
+)
+def test_other_vendors_are_not_asked_for_another_suite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    monkeypatch.setattr(rootfs, "_own_suite", lambda: "bookworm")
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "sources.list").write_text("deb http://mirror/debian bookworm main\n")
+    (tmp_path / f"sources.list.d/vendor.{'list' if entry.startswith('deb') else 'sources'}").write_text(entry + "\n")
+    assert [path.name for path in rootfs.sources("trixie", tmp_path / "out", tmp_path)] == ["sources.list"]
+
+
+def test_make_sets_what_a_fresh_machine_may_lack(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text(
+        f"include {Path(__file__).parents[2] / 'Makefile'}\nshown:\n\t@echo $$LC_ALL $$HOME $$PATH\n"
+    )
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "de_DE.UTF-8"}
+    done = subprocess.run(
+        ["make", "-s", "shown"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["C.UTF-8", "/root", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"]
 
 
 def test_a_machine_without_an_entry_for_debian_is_refused(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from . import (
 from . import state as states
 from .kubernetes.provider import Provider
 from .progress import Progress
-from .shell import in_parallel
+from .shell import LabError, in_parallel
 from .state import Node, State
 
 # What a migration leaves on a Pi.
@@ -192,7 +192,12 @@ def reset(profile: str, progress: Progress) -> None:
 
 def down(progress: Progress) -> None:
     """Leave nothing behind, from any half state."""
-    state = states.load()
+    try:
+        state = states.load()
+    except LabError as error:
+        progress.say(str(error))
+        state = None
+        sysctl.restore(states.kernel_settings())
     cgroups.kill()
     cgroups.remove()
     if state is None:
@@ -203,6 +208,6 @@ def down(progress: Progress) -> None:
     for node in state.nodes:
         machines.destroy(node)
     network.remove(state)
-    sysctl.restore(state)
+    sysctl.restore(state.kernel_settings)
     states.forget()
     progress.say("the lab is down, nothing is left of it but the cache")

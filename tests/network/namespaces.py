@@ -107,6 +107,13 @@ class Host:
         )
 
 
+def _remove_left() -> None:
+    """Namespaces of tests that were killed: their names have the process that made them."""
+    for path in Path("/run/netns").glob(f"{PREFIX.rpartition('-')[0]}-*"):
+        if not Path(f"/proc/{path.name.split('-')[1]}").exists():
+            sh("ip", "netns", "del", path.name, check=False)
+
+
 class Wire:
     """The namespaces, joined by a bridge in one more of them."""
 
@@ -115,6 +122,7 @@ class Wire:
         self.switch = f"{PREFIX}-switch"
 
     def up(self) -> None:
+        _remove_left()
         sh("ip", "netns", "add", self.switch)
         links = ["link add br0 type bridge", "link set br0 up"]
         for name, host in self.hosts.items():

@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import Callable
 
-PATIENCE = 3.0
+PATIENCE = 8.0
 # For what a test itself brings to its end, on a machine that may be busy.
 LONG = 30.0
 

@@ -179,7 +179,7 @@ def test_d4_the_watch_stays_calm_and_sees_a_lost_leader(
         eventually(
             lambda: [alert for alert in watch("checked")["alerts"] if alert["kind"] == "leader_lost"],
             "an alert",
-            timeout=6,
+            timeout=60,
         )
     finally:
         run.kill()

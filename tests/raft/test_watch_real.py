@@ -145,7 +145,7 @@ def test_it_ends_with_the_run_and_when_stopped(watch: Watch, cluster: Cluster) -
     pid = watch.begin()
     watch.run.kill()
     watch.run.wait()
-    eventually(lambda: not alive(pid), "the watch ends because its run is gone", timeout=5)
+    eventually(lambda: not alive(pid), "the watch ends because its run is gone", timeout=60)
 
 
 def test_the_token_is_nowhere_to_be_read(watch: Watch, cluster: Cluster) -> None:
