@@ -131,7 +131,8 @@ def test_a_pipe_gets_one_line_for_each_event(command: list[str]) -> None:
     reported = [re.sub(r"^\d\d:\d\d:\d\d  ", "", line) for line in lines]
     watched = ["systemd: quorum, 3 of 3 answer, leader pi-1, term 2", "ALERT: the cluster of pods has no leader"]
     assert [line for line in reported if line in watched] == watched
-    reported = [line for line in reported if line not in watched]
+    # A task that takes seconds on a busy machine is named meanwhile.
+    reported = [line for line in reported if line not in watched and not line.startswith("now: ")]
     assert reported[:3] == ["(1/6) PREPARE", "Prepare begins", "Write pause: 0.8 s"]
     assert re.fullmatch(r"Prepare done after .+", reported[3])
     assert re.fullmatch(r"Finished in [\d.]+ m?s, 4 changes\.", reported[4])
