@@ -92,6 +92,22 @@ def test_a7_without_an_archive_rollback_is_pi_by_pi_only(evaluate: Any):
     assert found == [refused for *_case, refused in given]
 
 
+@pytest.mark.parametrize(
+    ("preserve", "removed", "recorded"),
+    [(True, False, "made"), (False, False, "removed"), (True, True, "removed"), (False, True, "removed")],
+)
+def test_a7_an_archive_that_was_removed_is_never_recorded_as_made(
+    evaluate: Any, preserve: bool, removed: bool, recorded: str
+):
+    """A cleanup that was killed behind the removal is run again, maybe without what asked for the removal."""
+    variables = yaml.safe_load((CHECKOUT / "roles/cluster/vars/main.yml").read_text())
+    case = {
+        "raft_migration": {"safety": {"preserve_systemd_backup": preserve}},
+        "raft_migration_recorded": {"archive_removed": removed},
+    }
+    assert evaluate("preflight", variables["raft_migration_archive_is"], [case]) == [recorded]
+
+
 def test_a7_the_archive_goes_last_and_only_where_its_owner_says_so():
     """Copied and checked, one caught-up cluster, recorded, removed, reported: in this order."""
     main = yaml.safe_load((CHECKOUT / "roles/cleanup/tasks/main.yml").read_text())

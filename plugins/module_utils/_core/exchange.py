@@ -51,7 +51,8 @@ class Exchange:
         self.started = time.monotonic()
         self.steps: list[dict[str, Any]] = []
         self.install = UnitInstall(self.params["unit"], self.saved, self.systemctl, self.note, self.etc)
-        self.unit = self.install.unit_id
+        # The kernel knows its processes by its own name, where it is given by an alias.
+        self.unit = self.install.unit_id if self.install.record else self.install.state()["id"] or self.install.unit_id
 
     def systemctl(self, *arguments: str) -> tuple[int, str, str]:
         return tuple(self.module.run_command([self.binary, *arguments], environ_update={"LC_ALL": "C"}))
@@ -86,8 +87,8 @@ class Exchange:
 
     def check_file(self) -> None:
         """Raise where the unit has no file, neither in its place nor saved."""
-        in_place = self.unit_file.is_file() and not self.unit_file.is_symlink()
-        if not self.install.record and not self.saved.is_file() and not in_place:
+        # A link may be how the owner has it. A mask is one to a device, /dev/null.
+        if not self.install.record and not self.saved.is_file() and not self.unit_file.is_file():
             raise TakeoverError(
                 f"there is no unit file, neither {self.unit_file} nor {self.saved}",
                 wanted=str(self.saved),

@@ -94,7 +94,7 @@ class Keeper:
             return None
         order = found.of_this_boot()
         if order != found:
-            self.file.save(order)
+            self._keep(order)
         left = order.left()
         if left > 0:
             return min(left, LOOK_SECONDS)
@@ -104,11 +104,20 @@ class Keeper:
         if faults:
             self._say("; ".join(faults))
         elif order.ended is None:
-            self.file.save(replace(order, ended=time.time()))
+            self._keep(replace(order, ended=time.time()))
         elif -left >= self._linger:
             self.unit.remove()
             return None
         return LOOK_SECONDS
+
+    def _keep(self, order: Order) -> None:
+        """Without room for it the old side is opened all the same, and again at the next look."""
+        try:
+            self.file.save(order)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            self._say(f"what became of the lease cannot be written: {error}")
 
     def open(self, order: Order) -> list[str]:
         """Lift the fence, and have the unit run, now and after a boot; returns what could not be done."""

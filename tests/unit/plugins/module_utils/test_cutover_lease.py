@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -225,6 +226,19 @@ def test_a_fence_that_comes_late_is_lifted_as_well(pi, daemon):
     daemon.read_only = True
     assert program.look() is not None
     assert not daemon.read_only
+
+
+def test_p2_a_full_disk_after_a_reboot_keeps_nothing_closed(pi, daemon, monkeypatch):
+    pi.state.write_text("inactive\n")
+    pi.arm(60, daemon.url, boot="the boot before", until=0.0, until_epoch=time.time() - 1)
+
+    def full(*_order: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(pi.unit.file), "save", full)
+    assert kept(pi).look() is not None
+    assert not daemon.read_only
+    assert pi.state.read_text() == "active\n"
 
 
 def test_a_daemon_that_does_not_answer_is_asked_again(pi, daemon):

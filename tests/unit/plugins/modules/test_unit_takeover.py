@@ -124,6 +124,23 @@ def test_the_unit_has_the_pods_data_and_runs(take, pi):
     assert pi.data.stat().st_mode & 0o777 == 0o750
 
 
+def test_p6_a_linked_unit_whose_turn_never_came_stays_as_it_is(take, pi):
+    """A rollback looks at every Pi, also at those whose turn never came, and nothing of them is saved yet."""
+    file = pi.folder / "of-its-owner.service"
+    file.write_text("[Service]\n")
+    pi.archive.rename(pi.data)
+    pi.pods.rename(pi.folder / "elsewhere")
+    pi.saved.unlink()
+    pi.unit_file.unlink()
+    pi.unit_file.symlink_to(file)
+    (pi.folder / "active").write_text("active\n")
+    for check_mode in (True, False):
+        result = take(check_mode=check_mode)
+        assert not result.get("failed"), result
+        assert (result["changed"], result["steps"]) == (False, [])
+    assert pi.unit_file.readlink() == file
+
+
 def test_a_second_time_changes_nothing(take, pi):
     take()
     calls = pi.calls
