@@ -93,7 +93,7 @@ def test_full_profile_migrates_in_one_go(old_world: Callable[[str], list[str]], 
 
 
 def test_back_pi_by_pi_from_the_end_no_read_fails(migrated: Callable[[str], list[str]], tmp_path: Path) -> None:
-    """A client that reads or writes does not notice, and a second rollback finds nothing to do."""
+    """A client that reads or writes does not notice. (That a second rollback finds nothing to do is Molecule's to show.)"""
     names = migrated("full")
     # The units have never seen this row; the rollback must carry it.
     pods_leader = files.require().node(on.leader(names))
@@ -105,10 +105,6 @@ def test_back_pi_by_pi_from_the_end_no_read_fails(migrated: Callable[[str], list
     verdict, summary = witness.judge(HANDED_OVER)
     print(summary)
     assert verdict["ok"], summary
-
-    again = rehearsal.run_playbook("playbooks/rollback.yml")
-    assert again.returncode == 0, again.output[-4000:]
-    assert again.changed == dict.fromkeys(names, 0), again.output[-4000:]
     look("rollback")
 
 

@@ -29,6 +29,8 @@ HASHES = (
     "sha256:4b2509fd16aa094115a65d1987b179dc39c15a030fdcd67d61933f37637277af",  # aarch64
 )
 BUILD_TIMEOUT = 3600.0
+# What Go keeps of each package until a program is linked, compiled and as an archive: 4.7 GiB for Kubernetes, of 2,800 packages.
+ROOM_OF_A_PACKAGE = 2 << 20
 # For a program with C in it that runs in an image of nothing else.
 STATIC = '-s -w -linkmode external -extldflags "-static -lm"'
 
@@ -133,10 +135,21 @@ def build(
                     f"{name}: its modules cannot be fetched ({error}). Check that this machine reaches a Go module proxy "
                     "(GOPROXY, https_proxy), then run the command again."
                 ) from error
+        _require_room(name, len(listed))
         # Debug information takes a tenth of the compiler's time, and the linker drops it.
         flags = ["-gcflags=all=-dwarf=false", "-ldflags", ldflags]
         command = [str(program), "build", *common, "-v", *flags, "-o", str(out), "."]
         _run_counting(command, len(listed), module, more, log, progress, name)
+
+
+def _require_room(name: str, packages: int) -> None:
+    """Refuse a build that would end in the middle, minutes later."""
+    free, needed = shutil.disk_usage(CACHE).free, packages * ROOM_OF_A_PACKAGE
+    if free < needed:
+        raise LabError(
+            f"{name} takes {needed / 2**30:.1f} GiB of room in {CACHE} while it is built, and {free / 2**30:.1f} GiB are free: "
+            "make room, or set PI_LAB_CACHE to a folder on a larger disk, then run the command again."
+        )
 
 
 def _run_counting(

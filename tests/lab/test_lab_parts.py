@@ -275,6 +275,16 @@ def test_the_version_of_a_go(tmp_path: Path, printed: str, wanted: tuple[int, ..
     assert golang.version(program) == wanted
 
 
+def test_a_build_without_room_for_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(golang, "CACHE", tmp_path)
+    monkeypatch.setattr(golang.shutil, "disk_usage", lambda _path: SimpleNamespace(free=3 << 30))
+    golang._require_room("kubernetes", 1000)
+    with pytest.raises(
+        LabError, match=r"takes 5.5 GiB of room in .*, and 3.0 GiB are free: make room, or set PI_LAB_CACHE"
+    ):
+        golang._require_room("kubernetes", 2800)
+
+
 def test_an_old_go_of_the_machine_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(golang.shutil, "which", lambda name: "/old/go")
     monkeypatch.setattr(golang, "version", lambda program: (1, 19))
