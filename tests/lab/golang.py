@@ -29,8 +29,8 @@ HASHES = (
     "sha256:4b2509fd16aa094115a65d1987b179dc39c15a030fdcd67d61933f37637277af",  # aarch64
 )
 BUILD_TIMEOUT = 3600.0
-# What Go keeps of each package until a program is linked, compiled and as an archive: 4.7 GiB for Kubernetes, of 2,800 packages.
-ROOM_OF_A_PACKAGE = 2 << 20
+# What Go keeps of each package until a program is linked, compiled and as an archive: 7 GiB for Kubernetes, of 2,800 packages.
+ROOM_OF_A_PACKAGE = 5 << 19
 # For a program with C in it that runs in an image of nothing else.
 STATIC = '-s -w -linkmode external -extldflags "-static -lm"'
 

@@ -280,7 +280,7 @@ def test_a_build_without_room_for_it_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(golang.shutil, "disk_usage", lambda _path: SimpleNamespace(free=3 << 30))
     golang._require_room("kubernetes", 1000)
     with pytest.raises(
-        LabError, match=r"takes 5.5 GiB of room in .*, and 3.0 GiB are free: make room, or set PI_LAB_CACHE"
+        LabError, match=r"takes 6.8 GiB of room in .*, and 3.0 GiB are free: make room, or set PI_LAB_CACHE"
     ):
         golang._require_room("kubernetes", 2800)
 
