@@ -47,9 +47,9 @@ def create(name: str) -> list[Path]:
             if kind == "cgroup":
                 _inherit_cpuset(parent, group)
             if part == PARENT:
-                for name, value in (("cpu.shares", SHARES), ("cpu.weight", WEIGHT)):
-                    if (group / name).exists():
-                        (group / name).write_text(str(value))
+                for file, value in (("cpu.shares", SHARES), ("cpu.weight", WEIGHT)):
+                    if (group / file).exists():
+                        (group / file).write_text(str(value))
         groups.append(group)
     return groups
 
