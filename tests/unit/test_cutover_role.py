@@ -60,6 +60,7 @@ def answers(capabilities: list[str], fence: str) -> dict[str, Any]:
 RECORDER = """
 import json
 from pathlib import Path
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.pi_controller.raft_migration.plugins.plugin_utils import preload  # as the collection's own actions do
 
@@ -69,12 +70,14 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         check, asked = self._task.check_mode, json.loads(json.dumps(self._task.args))
         with (FOLDER / "asked.jsonl").open("a") as log:
-            log.write(json.dumps({{"module": NAME, "check": check, **asked}}) + "\\n")
+            log.write(json.dumps({{"module": NAME, "check": check, "host": task_vars["inventory_hostname"], **asked}}) + "\\n")
         known = json.loads((FOLDER / "answers.json").read_text())
         port = "8080" if "8080" in str(asked.get("urls")) else "8082"
         keys = [NAME + " " + str(asked.get("state")), NAME + " " + port, NAME]
         if known["fails"] in keys:
             return {{"failed": True, "msg": "refused"}}
+        if known["lost"] in keys:
+            raise AnsibleConnectionFailure("no route to host")
         return {{"changed": not check, **next((known[key] for key in keys if key in known), {{}})}}
 """
 
@@ -103,17 +106,25 @@ def cutover(tmp_path: Path, ansible_playbook: str) -> Run:
         before: dict[str, Any] | None = None,
         fails: str = "",
         resumes: bool = True,
+        lost: str = "",
+        phase: bool = False,
     ) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
-        (tmp_path / "answers.json").write_text(json.dumps({**answers(capabilities, fence), "fails": fails}))
+        (tmp_path / "answers.json").write_text(
+            json.dumps({**answers(capabilities, fence), "fails": fails, "lost": lost})
+        )
         facts = {
             "raft_migration": f"{{{{ {{'backup_path': '{tmp_path}/backups'}} | pi_controller.raft_migration.migration_config }}}}",
             "raft_migration_endpoint": {"ip": "{{ raft_migration_address }}"},
             "raft_migration_journal_read": before or journal({"state": "started", "facts": {}}),
             "raft_migration_control_dir": f"{tmp_path}/control",
             "raft_migration_resumes": resumes,
+            "raft_migration_id": "m-20260101T000000Z",
         }
         role = {"name": "pi_controller.raft_migration.cutover", "rolespec_validate": False}
-        tasks = [{"ansible.builtin.set_fact": facts}, {"ansible.builtin.include_role": role}]
+        if phase:
+            role.update(name="pi_controller.raft_migration.run", tasks_from="phase_begun")
+        step = {"raft_migration_phase": "cutover", "raft_migration_phase_step": ["phase_begun.yml", "cutover"]}
+        tasks = [{"ansible.builtin.set_fact": facts}, {"ansible.builtin.include_role": role, "vars": step}]
         play = [{"hosts": "all", "gather_facts": False, "any_errors_fatal": True, "tasks": tasks}]
         (tmp_path / "play.json").write_text(json.dumps(play))
         hosts = {name: {"raft_migration_address": address} for name, address in HOSTS.items()}
@@ -213,6 +224,22 @@ def test_a_commit_that_is_refused_is_undone_and_the_lease_goes_last(cutover: Run
         ("fence", False),
         ("absent", None),
     ]
+
+
+@pytest.mark.parametrize(("capabilities", "fence"), [(FULL, "read-only"), ([], "network")])
+def test_a_pi_lost_in_the_commit_keeps_its_lease(cutover: Run, capabilities: list[str], fence: str) -> None:
+    """Without one its gate would stay closed, and no run would know of an opening. It is back once the others have undone the cutover."""
+    done, asked = cutover(capabilities, fence, lost="cutover_lease committed", phase=True)
+    commit = [call.get("state") for call in asked].index("committed")
+    after = asked[commit + 1 :]
+    opened = [call["host"] for call in after if (call["module"], call.get("state")) == ("traffic_gate", "open")]
+    assert sorted(opened) == ["pi-2", "pi-3"], done.stdout + done.stderr
+    assert [call for call in after if call.get("persist")] == []
+    assert [call for call in after if call["module"] == "k8s_port_swap" and call["point_to"] == "pods"] == []
+    recorded = [call["state"] for call in after if call["module"] == "migration_journal"]
+    assert set(recorded) == {"failed"}
+    assert done.stdout.count("was undone") > 0
+    assert "is undefined" not in done.stdout
 
 
 @pytest.mark.parametrize(("fence", "first"), [("network", "fenced"), ("read-only", "redirected")])
