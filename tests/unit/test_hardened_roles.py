@@ -180,7 +180,8 @@ def test_l1_the_proof_comes_before_anything_is_opened_or_taken(evaluate: Callabl
     (include,) = tasks_of("run/tasks/phase.yml")
     assert include["loop"].startswith("{{ raft_migration_phase_files |")
     (back,) = tasks_of("run/tasks/rollback.yml")
-    steps = [task["name"] for task in back["block"]]
+    (inner,) = back["block"]
+    steps = [task["name"] for task in inner["block"]]
     assert steps.index("Prove what the journal says of the opening") < steps.index("Run the rollback")
 
 

@@ -138,3 +138,15 @@ def test_an_opening_learned_of_in_the_rollback_is_proven(rollback: Any, written:
         assert (
             "The journal of pi-1 says that the pods were opened to writes, but the unit on pi-2 is in term 6" in outcome
         )
+
+
+def test_a_failed_rollback_has_its_reason_on_every_pi(rollback: Any) -> None:
+    """Also of the last Pi, where the first one is through the rescue before that Pi is asked."""
+    found = rollback(fails="pi-3")
+    assert {host: left["outcome"] for host, left in found.items()} == {
+        "pi-1": ": ",
+        "pi-2": ": ",
+        "pi-3": "Rollback | Fail on one Pi: no room for the journal",
+    }
+    (failure,) = [failure for failure in found["pi-1"]["failures"] if failure["message"]]
+    assert (failure["host"], failure["phase"]) == ("pi-3", "rollback")
