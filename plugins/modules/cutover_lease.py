@@ -29,7 +29,8 @@ attributes:
   idempotent:
     support: partial
     details:
-      - V(armed) renews the lease, and V(committed) is done once. V(absent) changes nothing where nothing is armed.
+      - V(armed) renews the lease. V(committed) is done once, and changes nothing where the same content is recorded in the same term and
+        the gate stays. V(absent) changes nothing where nothing is armed.
 options:
   state:
     description:
@@ -175,13 +176,15 @@ failure:
 """
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core.durable import holding
 from ..module_utils._core.failures import MigrationError
-from ..module_utils._core.journal import FACT, known_by, load, marked, now, save
+from ..module_utils._core.journal import FACT, Journal, known_by, load, marked, now, save
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.unit_install import UnitInstall
 from ..module_utils._daemon.drivers import ACCESS, clients_of, rest_options
@@ -216,6 +219,13 @@ ARGUMENTS: dict[str, Any] = {
     "journal": {"type": "path"},
     "facts": {"type": "dict", "default": {}},
 }
+
+
+def records_opening(journal: Journal | None, facts: Mapping[str, Any]) -> bool:
+    """Whether the opening is recorded already, with this content and this term of the old cluster."""
+    known = ((journal or {}).get("phases", {}).get("cutover") or {}).get("facts") or {}
+    same = all(known.get(name) == facts.get(name) for name in ("content_digest", "old_term"))
+    return "opening" in known and known.get("content_digest") is not None and same
 
 
 class Lease:
@@ -256,21 +266,30 @@ class Lease:
         return {"changed": True, "armed": True}
 
     def committed(self) -> dict[str, Any]:
+        path = Path(self.params["journal"])
+        # Where the connection is lost, ssh may ask for it again while the first process goes on.
+        with holding(path.parent):
+            return self._committed(path)
+
+    def _committed(self, path: Path) -> dict[str, Any]:
         params = self.params
-        path = Path(params["journal"])
         commit = Commit(Moment.of(params["since"]), params["seconds"], self.daemon, self.leader, params["term"])
+        gate = wanted_gate({**params["gate"], "established": "reset"})
         before = load(path)
+        if records_opening(before, params["facts"]):
+            nft = Nft.of(self.module)
+            stays = commit.gate_of_before(self.unit, nft, gate)
+            if stays:
+                return self._recorded(known_by(before), BootUnit(nft.binary, stays), changed=False)
         after = marked(before, "cutover", "started", {"opening": True, **params["facts"]}, None, now())
         known = known_by(after)
-        result = {"changed": True, "armed": False, **known}
         if self.module.check_mode:
             commit.check(self.unit)
-            return result
+            return {"changed": True, "armed": False, **known}
         # It is not given up half-way because the connection to the control node is lost.
         for lost in (signal.SIGHUP, signal.SIGPIPE):
             signal.signal(lost, signal.SIG_IGN)
         nft = Nft.of(self.module)
-        gate = wanted_gate({**params["gate"], "established": "reset"})
         done = commit.run(
             self.unit,
             nft,
@@ -278,12 +297,17 @@ class Lease:
             record=lambda: save(path, after),
             rearm=lambda order: arm(self.unit, order, self.systemctl, self.run, again=True),
         )
+        return self._recorded(known, BootUnit(nft.binary, done), changed=True)
+
+    def _recorded(self, known: dict[str, Any], boot: BootUnit, changed: bool) -> dict[str, Any]:
+        check_mode = self.module.check_mode
         # What is recorded is not undone because of this; the next task writes it again.
         try:
-            BootUnit(nft.binary, done).write()
+            changed = boot.write(check_mode) or changed
         except (MigrationError, OSError) as error:
             self.module.warn(f"the gate does not outlive a reboot yet: {error}")
-        return {**result, "ansible_facts": {FACT: known}}
+        result = {"changed": changed, "armed": False, **known}
+        return result if check_mode else {**result, "ansible_facts": {FACT: known}}
 
     def absent(self) -> dict[str, Any]:
         return {"changed": self.unit.void(self.module.check_mode), "armed": False}

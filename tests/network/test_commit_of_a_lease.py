@@ -121,6 +121,13 @@ def test_a_fence_that_held_stays_and_the_journal_says_so(client, pi, leader):
     assert leader.boots_closed
     assert not leader.link.is_symlink(), "the unit does not start at boot any more"
 
+    # As ssh does, whose connection was lost.
+    before = pi.table(), leader.journal.read_text()
+    assert leader.commit(check_mode=True)["changed"] is False
+    assert leader.commit()["changed"] is False
+    assert leader.commit(facts={"content_digest": "beef"})["failed"] is True
+    assert (pi.table(), leader.journal.read_text()) == before
+
 
 @pytest.mark.parametrize(
     "case", ["the gate has lapsed", "too late", "rebooted", "the lease was lifted", "the gate is open"]

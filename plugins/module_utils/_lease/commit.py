@@ -48,6 +48,13 @@ class Commit:
         self._check_fenced()
         return order
 
+    @staticmethod
+    def gate_of_before(unit: LeaseUnit, nft: Nft, gate: Gate) -> Gate | None:
+        """The gate that an earlier commit of this content has left; None where a lease is in force or this gate does not stay."""
+        table = nft.table()
+        gate = completed(gate, table)
+        return gate if table == gate.expected() and unit.file.load() is None else None
+
     def _check_fenced(self) -> None:
         if self.daemon is not None and not self.daemon.read_only():
             raise LeaseEnded(f"{self.daemon.url} takes writes", seen="it takes writes", wanted="read-only")
