@@ -9,7 +9,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import CHECKOUT
@@ -27,8 +29,10 @@ class Connection(Local):
 
     def exec_command(self, *args, **kwargs):
         away = os.environ["AWAY"] + "/" + self._play_context.remote_addr
-        if os.path.exists(away):
-            os.unlink(away)
+        gone = os.path.exists(away + ".gone")
+        if gone or os.path.exists(away):
+            if not gone:
+                os.unlink(away)
             raise AnsibleConnectionFailure("no route to host")
         return super().exec_command(*args, **kwargs)
 """
@@ -81,7 +85,7 @@ def collection(folder: Path, replaced: str) -> Path:
     return folder / "collections"
 
 
-def variables(folder: Path) -> dict[str, object]:
+def variables(folder: Path) -> dict[str, Any]:
     return {
         "raft_migration_peers": list(HOSTS),
         "raft_migration_recorded": {
@@ -145,3 +149,67 @@ def test_a_pi_that_comes_back_does_not_go_on_alone(
     assert not re.search(r"TASK \[.*(It is back|phase is done|as done)\] \*+\n(ok|changed)", done.stdout), done.stdout[
         -3000:
     ]
+
+
+# A task that one Pi runs for all of them on another one, as `carry` of the role `cluster` has it.
+DELEGATED = """
+- name: A Pi loses its power
+  ansible.builtin.raw: touch '{folder}/{gone}.gone'
+  delegate_to: pi-2
+  run_once: true
+- name: "Carry | Take the snapshot"
+  ansible.builtin.raw: touch '{folder}/taken'
+  delegate_to: {gone}
+  run_once: true
+"""
+
+
+@pytest.mark.parametrize("gone", ["pi-3", "pi-1"])
+def test_the_pi_that_does_not_answer_is_the_one_reported(
+    tmp_path: Path, ansible_playbook: str, keep: Callable[[str, Path], dict[str, Any]], gone: str
+) -> None:
+    """Not the healthy one that has delegated a task to it, and is unreachable to Ansible."""
+    collections = collection(tmp_path, "transfer")
+    role = collections / "ansible_collections/pi_controller/raft_migration/roles/transfer/tasks/main.yml"
+    role.write_text(DELEGATED.format(folder=tmp_path, gone=gone))
+    (tmp_path / "connection_plugins").mkdir()
+    (tmp_path / "connection_plugins/flaky.py").write_text(CONNECTION)
+    (tmp_path / "hosts").write_text("\n".join(HOSTS))
+    given = variables(tmp_path)
+    given["raft_migration"]["safety"]["auto_rollback_on_error"] = False
+    (tmp_path / "variables.json").write_text(json.dumps(given))
+    left = "{{ [raft_migration_failure.message, raft_migration_unreachable] | to_json }}"
+    play = {"hosts": "all", "gather_facts": False, "any_errors_fatal": True}
+    plays = [
+        {
+            **play,
+            "tasks": [
+                {
+                    "ansible.builtin.include_role": {
+                        "name": "pi_controller.raft_migration.run",
+                        "tasks_from": tasks,
+                        "public": True,
+                    }
+                },
+                *([keep(left, tmp_path / "left-{{ inventory_hostname }}")] if tasks == "after_failure" else []),
+            ],
+        }
+        for tasks in ("phase", "after_failure")
+    ]
+    (tmp_path / "play.json").write_text(json.dumps(plays))
+    environment = {
+        **os.environ,
+        "AWAY": str(tmp_path),
+        "ANSIBLE_CONNECTION_PLUGINS": str(tmp_path / "connection_plugins"),
+        "ANSIBLE_COLLECTIONS_PATH": f"{collections}:{CHECKOUT / '.collections'}",
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    command = [ansible_playbook, "play.json", "-i", "hosts", "-e", "@variables.json"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False
+    )
+    assert (tmp_path / "left-pi-1").exists(), done.stdout + done.stderr
+    found = {host: json.loads((tmp_path / f"left-{host}").read_text()) for host in HOSTS}
+    assert {host for host, (_message, unreachable) in found.items() if unreachable} == {gone}, done.stdout
+    assert [host for host, (message, _) in found.items() if message.startswith("this Pi does not answer")] == [gone]
+    assert found["pi-1"][0].endswith("this Pi answers now") == (gone == "pi-3")
