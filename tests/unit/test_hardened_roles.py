@@ -196,7 +196,9 @@ def test_l4_a_rollback_looks_at_the_lock_where_it_may_stop() -> None:
         found[name] = included[included.index("lock_held.yml") + 1 :]
     assert "before_opening.yml" in found["steps"]
     assert "after_opening.yml" in found["steps"]
-    assert found["after_opening"][0] == "save.yml", "writes wait from the taking on"
+    assert found["after_opening"][0] == "Carry back | Save the pods' state, or reopen the pods", (
+        "writes wait from the taking on"
+    )
     assert found["finish"][0] == "pods_aside.yml", "the units serve before it"
 
 
