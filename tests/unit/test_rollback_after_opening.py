@@ -352,3 +352,23 @@ def test_a_saved_state_is_old_once_the_pods_took_writes(world: World, reopened: 
     refused = "no rollback has saved its last state" in done.stdout.replace("\n", " ")
     assert refused == reopened, done.stdout[-4000:] + done.stderr
     assert bool(world.called("folder_move")) == (not reopened)
+
+
+@pytest.mark.parametrize(
+    ("fence", "done", "gates"),
+    [
+        ("network", (), ["fenced for good"] * 3 + ["redirected for good"] * 3),
+        ("network", ("cutover",), ["redirected for good"] * 3),
+        ("read-only", (), ["redirected for good"] * 3),
+    ],
+)
+def test_every_pi_is_closed_before_one_is_opened(
+    world: World, fence: str, done: tuple[str, ...], gates: list[str]
+) -> None:
+    """The leases of a run that died after its commit have ended, and with the network as the fence its pods take writes."""
+    world.begin(*done, facts={"fence": fence})
+    world.state["fails"] = ["folder_move", "pi-1"]
+    run = world.run()
+    assert "refused" in run.stdout, run.stdout[-4000:] + run.stderr
+    found = [call["args"] for call in world.calls if call["module"] == "traffic_gate"]
+    assert [gate["state"] + (" for good" if gate.get("persist") else "") for gate in found] == gates
