@@ -372,3 +372,28 @@ def test_every_pi_is_closed_before_one_is_opened(
     assert "refused" in run.stdout, run.stdout[-4000:] + run.stderr
     found = [call["args"] for call in world.calls if call["module"] == "traffic_gate"]
     assert [gate["state"] + (" for good" if gate.get("persist") else "") for gate in found] == gates
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_units_data_that_cannot_be_restored_is_refused_first(world: World, moved: bool) -> None:
+    """A mistyped restore_from or an archive that the owner has moved, with pods on either ports."""
+    if moved:
+        world.half_moved()
+    world.state["fails"] = ["folder_move --check", "pi-2"]
+    done = world.run(restore_from="/mnt/usb/archive")
+    assert "each unit's data can be restored: refused" in done.stdout.replace("\n", " "), (
+        done.stdout[-4000:] + done.stderr
+    )
+    (looked,) = {json.dumps(call["args"], sort_keys=True) for call in world.calls if call["module"] == "folder_move"}
+    assert json.loads(looked) == {"src": "/mnt/usb/archive", "dest": "/var/lib/pi-controller"}
+    assert [world.gates(pi) for pi in PIS] == [[], [], []]
+    assert not any(world.recorded(pi) for pi in PIS)
+    assert world.called("unit_state") == world.called("k8s_object") == []
+
+
+def test_what_is_restored_is_what_was_checked(world: World) -> None:
+    world.state["fails"] = ["unit_state", "pi-1"]
+    world.run()
+    moves = [(call["check"], call["args"]["src"]) for call in world.calls if call["module"] == "folder_move"]
+    archive = "/var/lib/pi-controller.systemd.backup"
+    assert moves == [(True, archive)] * 3 + [(False, archive)] * 3
