@@ -20,6 +20,7 @@ import pytest
 
 from tests.e2e import control, rehearsal
 from tests.e2e import hosts as on
+from tests.e2e.writes import first_write_after
 from tests.lab import cluster, state
 from tests.lab.shell import wait_for
 from tests.witness import history
@@ -86,17 +87,6 @@ def cut_off(task: str, connections: Path, log: Path, *arguments: str) -> tuple[r
         play.kill()
         raise AssertionError(f"the run did not come to {task!r}: {play.wait(10).output[-2000:]}")
     return play, stopped, at[0]
-
-
-def first_write_after(record: history.History, moment: float) -> dict[str, float]:
-    """Seconds from this moment (epoch) to the end of the first acknowledged write that began after it, by where its client writes."""
-    began = record.monotonic(moment)
-    found: dict[str, float] = {}
-    for operation in record.operations:
-        if operation.op in history.WRITES and operation.outcome == history.OK and operation.start >= began:
-            label = record.label(operation)
-            found[label] = min(found.get(label, operation.end - began), operation.end - began)
-    return found
 
 
 def opened(names: list[str]) -> str | None:

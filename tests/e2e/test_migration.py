@@ -123,6 +123,7 @@ def test_upstream_profile_migrates_tag_by_tag(old_world: Callable[[str], list[st
                 refused = rehearsal.run_playbook("playbooks/migrate.yml", "--tags", tag)
                 assert refused.returncode != 0
                 assert "confirm=true" in refused.output
+                assert "-paused/migration-report.html" in refused.output, "it has begun nothing, and ends with a report"
                 assert set(on.gate_rules(on.host(names[0]))) == set()
             run = rehearsal.run_playbook(
                 "playbooks/migrate.yml", "--tags", tag, "-e", "confirm=true", log=tmp_path / f"{tag}.log", show=True

@@ -14,8 +14,13 @@ import pytest
 from tests.e2e import rehearsal
 from tests.e2e.looks import look
 from tests.e2e.way_back import back
+from tests.e2e.writes import first_write_after
+from tests.lab.shell import wait_for
+from tests.witness.history import load
 
 UP_TO_CUTOVER = "prepare,transfer,validate,cutover"
+# Where the saved state of the pods is put.
+HANDED = "/var/backups/pi-controller-migration/rollback.state"
 
 
 @pytest.mark.parametrize("profile", ["full", "upstream"])
@@ -43,6 +48,43 @@ def test_back_from_after_the_cutover_brings_the_writes_of_the_pods(
         began = time.time()
         back(names, tmp_path / "back.log", installed=installed)
         allowed = excused(names, began, time.time())
+    (tmp_path / "allowances.json").write_text(json.dumps(allowed))
+    lags = rehearsal.UPSTREAM_LAGS if profile == "upstream" else ["--staleness", "2"]
+    verdict, summary = witness.judge(rehearsal.ROLLBACK, "--allowances", str(tmp_path / "allowances.json"), *lags)
+    print(summary)
+    assert verdict["ok"], summary
+
+
+@pytest.mark.longer
+@pytest.mark.parametrize("profile", ["full", "upstream"])
+def test_a_rollback_that_fails_while_writes_wait_reopens_the_pods(tmp_path: Path, profile: str) -> None:
+    """No room, or here no place, for what it has saved; whatever makes the pods refuse writes, they take them again at once."""
+    names = rehearsal.old_world(profile, rolled_back=True)
+    forth = rehearsal.run_playbook(
+        "playbooks/migrate.yml", "--tags", UP_TO_CUTOVER, "-e", "confirm=true", log=tmp_path / "forth.log"
+    )
+    assert forth.returncode == 0, forth.output[-4000:]
+    with rehearsal.witnessed(tmp_path) as witness:
+        began = time.time()
+        rehearsal.on_host(names[1], f"rm -f {HANDED}; mkdir -p {HANDED}/folder")
+        stopped = rehearsal.run_playbook("playbooks/rollback.yml", log=tmp_path / "stopped.log", show=True)
+        stopped_at = time.time()
+        assert stopped.returncode != 0
+        assert "The pods serve reads and writes again" in stopped.output
+        seen = witness.history.stat().st_size
+        wait_for(
+            "the clients go on",
+            lambda: None if witness.history.stat().st_size > seen + 200_000 else "too few operations",
+            timeout=120,
+            advice=f"look at {witness.history}",
+        )
+        rehearsal.on_host(names[1], f"rm -r {HANDED}")
+        again_at = time.time()
+        back(names, tmp_path / "back.log")
+        allowed = excused(names, began, time.time())
+    waited = first_write_after(load([witness.history]), stopped_at)
+    assert len(waited) == 2 * len(names), waited
+    assert max(waited.values()) < again_at - stopped_at, waited
     (tmp_path / "allowances.json").write_text(json.dumps(allowed))
     lags = rehearsal.UPSTREAM_LAGS if profile == "upstream" else ["--staleness", "2"]
     verdict, summary = witness.judge(rehearsal.ROLLBACK, "--allowances", str(tmp_path / "allowances.json"), *lags)
