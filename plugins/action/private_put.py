@@ -63,11 +63,10 @@ class ActionModule(KeptCode):
 
     def _kept(self, path: Path, piece: pieces.Piece) -> bool:
         """The same on the control node; returns whether it was not there."""
-        # What would be at its place in check mode is not looked at: its folder may not be there either.
-        if self._task.check_mode:
-            return True
-        private_folder(path.parent)
         here = pieces.Arrival(path, piece.size, piece.sha256)
+        if self._task.check_mode:
+            return not here.present()
+        private_folder(path.parent)
         if here.present():
             return False
         here.take(piece.content or b"", 0)

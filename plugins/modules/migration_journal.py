@@ -121,11 +121,13 @@ failure:
 """
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core.durable import holding
 from ..module_utils._core.journal import (
     FACT,
     PHASES,
@@ -151,6 +153,13 @@ def mark(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         raise JournalError(
             f"migration_id {name!r} has other characters than letters, digits, dots, dashes and underscores", seen=name
         )
+    # A folder that is not there yet has no other process in it.
+    with holding(path.parent) if path.parent.is_dir() else nullcontext():
+        return _mark(path, params, check_mode)
+
+
+def _mark(path: Path, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    name = params["migration_id"]
     before = load(path)
     after: dict[str, Any] | None
     extra: dict[str, Any] = {}

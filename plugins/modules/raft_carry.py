@@ -45,6 +45,12 @@ options:
     type: list
     elements: str
     required: true
+  term:
+    description:
+      - The Raft term in which the daemon on this host was seen to lead. Once all nodes are fenced, it has to lead in it, and a majority of
+        them to be in it. What another leader has acknowledged meanwhile may be missing here.
+    type: int
+    required: true
   raft_dir:
     description: The Raft folder of the daemon on this host.
     type: path
@@ -110,6 +116,7 @@ EXAMPLES = r"""
     url: http://10.77.0.11:8080
     from_urls: [http://10.77.0.11:8080, http://10.77.0.12:8080, http://10.77.0.13:8080]
     to_urls: [http://10.77.0.11:8082, http://10.77.0.12:8082, http://10.77.0.13:8082]
+    term: 7
     raft_dir: /var/lib/pi-controller/raft
     dest: /var/backups/pi-controller-migration/cutover/snapshot
     database: /var/lib/pi-controller/pi-controller.db
@@ -189,10 +196,9 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     # From here on the nodes refuse writes.
     result["changed"] = True
     since, seconds = Moment.of(params["lease"]["since"]), params["lease"]["seconds"]
-    carry.fence(
-        clients_of({**params, "urls": params["from_urls"]}),
-        lambda: since.left_of(seconds, "so a fence could outlast the lease that lifts it"),
-    )
+    fenced = clients_of({**params, "urls": params["from_urls"]})
+    carry.fence(fenced, lambda: since.left_of(seconds, "so a fence could outlast the lease that lifts it"))
+    carry.require_leader(fenced, params["term"])
     snapshot = carry.take()
     result.update(id=snapshot.id, state_size=snapshot.size)
     with digesting(Path(params["database"]), params["exclude_tables"]) as digest:
@@ -208,6 +214,7 @@ def main() -> None:
             **rest_options(),
             "from_urls": {"type": "list", "elements": "str", "required": True},
             "to_urls": {"type": "list", "elements": "str", "required": True},
+            "term": {"type": "int", "required": True},
             "raft_dir": {"type": "path", "required": True},
             "dest": {"type": "path", "required": True},
             "database": {"type": "path", "required": True},

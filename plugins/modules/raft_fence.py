@@ -89,17 +89,24 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     failed: list[MigrationError] = []
     before = each(clients, lambda client: client.read_only(), enabled, failed)
     due = [client for client in clients if before.get(client.url, enabled) != enabled]
-    if not module.check_mode:
-        each(due, lambda client: client.set_read_only(enabled), enabled, failed)
+    after = dict.fromkeys(before, enabled) if module.check_mode else dict(before)
+
+    def switch(client: Daemon) -> None:
+        client.set_read_only(enabled)
+        after[client.url] = enabled
+
+    try:
+        if not module.check_mode:
+            each(due, switch, enabled, failed)
+    finally:
+        result.update(
+            changed=before != after,
+            before=before,
+            after=after,
+            diff={"before": {"read_only": before}, "after": {"read_only": after}},
+        )
     if failed:
         raise failed[0]
-    after = dict.fromkeys(before, enabled)
-    result.update(
-        changed=before != after,
-        before=before,
-        after=after,
-        diff={"before": {"read_only": before}, "after": {"read_only": after}},
-    )
 
 
 def each(

@@ -32,6 +32,7 @@ class FakeNode:
     pending: int = 0
     read_only: bool = False
     server: ThreadingHTTPServer | None = None
+    stalled: bool = False  # still says that it leads, in the term before
 
 
 @dataclass
@@ -95,6 +96,8 @@ class FakeCluster:
 
     def status(self, node: FakeNode) -> dict[str, Any]:
         leads = node.id == self.leader
+        if node.stalled:
+            return self._led_before(node)
         if leads or (self.heard(node) and node.pending == 0):
             node.applied = self.commit
         node.pending = max(0, node.pending - 1)
@@ -118,6 +121,14 @@ class FakeCluster:
                 "num_peers": str(len(self.members) - 1),
             },
         }
+
+    def _led_before(self, node: FakeNode) -> dict[str, Any]:
+        """As a leader answers that has not noticed the next one, its own disk or network being away."""
+        leader, term, self.leader, self.term, node.stalled = self.leader, self.term, node.id, self.term - 1, False
+        try:
+            return self.status(node)
+        finally:
+            self.leader, self.term, node.stalled = leader, term, True
 
     def member_list(self) -> list[dict[str, Any]]:
         return [{"ID": member, "Address": address, "Voter": voter} for member, (address, voter) in self.members.items()]

@@ -273,6 +273,7 @@ CASES: dict[str, tuple[str, Any]] = {
             urls[:1],
             from_urls=urls,
             to_urls=urls,
+            term=3,
             raft_dir=f"{tmp}/raft",
             dest=f"{tmp}/copy",
             database=f"{tmp}/no.db",

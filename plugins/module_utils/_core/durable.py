@@ -38,6 +38,8 @@ def make_private(path: Path) -> None:
     for folder in (*reversed(path.parents), path):
         if not folder.exists():
             folder.mkdir(mode=0o700, exist_ok=True)
+            # With what it will have, it is gone as long as the one above it does not know of it.
+            fsync(folder.parent)
 
 
 def private_folder(path: Path) -> None:

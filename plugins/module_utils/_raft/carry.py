@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from .._core.failures import MigrationError
@@ -38,6 +38,25 @@ class Carry:
             client.set_read_only(True)
         in_time()
         self.done("fenced")
+
+    def require_leader(self, clients: Sequence[Daemon], term: int) -> None:
+        """Raise where another node may have led since `term`, and have acknowledged what the daemon on this host does not have.
+
+        A leader that has lost its disk or its network for a moment does not know of the next one. That one has acknowledged nothing
+        without a majority in its own term, and by now no node takes a write.
+        """
+        own = self.client.status()
+        terms = [client.status().term for client in clients]
+        if own.is_leader and own.term == term and terms.count(term) * 2 > len(terms):
+            return
+        seen = f"{self.client.url} is {own.role} in term {own.term}, the nodes are in {', '.join(map(str, terms))}"
+        raise MigrationError(
+            f"leadership of the old cluster moved before it was fenced: {seen}",
+            url=self.client.url,
+            seen=seen,
+            wanted=f"leader in term {term}, with a majority of the nodes in it",
+            next_step="run the cutover again",
+        )
 
     def take(self) -> snapshots.Snapshot:
         """The newest state of the daemon on this host."""

@@ -76,6 +76,8 @@ def test_text_goes_there_and_is_kept_here_for_its_owner_alone(tmp_path: Path, an
     assert oct(here.parent.stat().st_mode & 0o777) == "0o700"
     again = play(tmp_path, ansible_playbook, tasks)
     assert "ok=1    changed=0" in again.stdout, again.stdout
+    again = play(tmp_path, ansible_playbook, tasks, "--check")
+    assert "ok=1    changed=0" in again.stdout, again.stdout
     # What was lost here is written again, though the Pi has it.
     here.unlink()
     again = play(tmp_path, ansible_playbook, tasks)

@@ -47,6 +47,8 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def carry(run_module, old: FakeCluster, new: FakeCluster, raft_dir: Path, tmp_path: Path, database: Path):
+    term = old.term
+
     def run(since=None):
         return run_module(
             "raft_carry",
@@ -57,6 +59,7 @@ def carry(run_module, old: FakeCluster, new: FakeCluster, raft_dir: Path, tmp_pa
                 "raft_dir": str(raft_dir),
                 "dest": str(tmp_path / "copy"),
                 "database": str(database),
+                "term": term,
                 "exclude_tables": ["raft_applied"],
                 "wait_timeout": WAIT_TIMEOUT,
                 "wait_leader": 1,
@@ -106,6 +109,25 @@ def test_what_it_holds_is_read_after_the_state_was_carried(carry, run_module, ol
     assert databases.execute(database, "SELECT count(*) FROM gpio WHERE name = 'late'") == [(1,)]
     info = run_module("sqlite_info", {"path": str(database), "exclude_tables": ["raft_applied"]})
     assert result["digest"] == info["digest"]
+
+
+@pytest.mark.parametrize("aware", [True, False], ids=["it follows", "it has not noticed"])
+def test_a_leader_that_moved_since_the_look_is_not_carried_from(carry, old, new, aware):
+    """What the next one has acknowledged since then, this one may not have."""
+    answer = fenced_when_asked(old, [])
+
+    def moves(node, method, call):
+        if call == "read-only" and old.leader == "n1":
+            old.elect("n2")
+            old.nodes["n1"].stalled = not aware
+        return answer(node, method, call)
+
+    old.before_change = moves
+    result = carry()
+    assert result["failed"]
+    assert "leadership of the old cluster moved" in result["msg"]
+    assert "snapshot" not in [path.rsplit("/", 1)[-1] for _method, path, _body in old.changes]
+    assert new.restored is None
 
 
 def test_a_cluster_that_cannot_take_it_costs_no_fence(carry, old, new):

@@ -53,6 +53,17 @@ def test_a_silent_node_fails_with_its_url(run_module, cluster: FakeCluster) -> N
     assert not any(node.read_only for node in cluster.nodes.values())
 
 
+def test_a_failure_tells_of_the_nodes_that_were_changed(run_module, cluster: FakeCluster) -> None:
+    for node in cluster.nodes.values():
+        node.read_only = True
+    cluster.before_change = lambda node, _method, _call: (500, {"error": "disk full"}) if node.id == "n3" else None
+    done = run_module("raft_fence", {"urls": cluster.urls, "enabled": False})
+    assert done["failed"]
+    assert done["changed"] is True
+    assert list(done["before"].values()) == [True, True, True]
+    assert list(done["after"].values()) == [False, False, True]
+
+
 def test_to_open_one_silent_node_does_not_keep_the_others_closed(run_module, cluster: FakeCluster) -> None:
     """It restarts, and is asked again; writes wait for none of it."""
     for node in cluster.nodes.values():

@@ -22,7 +22,15 @@ MODULES: dict[str, tuple[dict[str, Any], str]] = {
     "quorum_watch": ({"state": "checked", "path": "/watch"}, "watching by /watch"),
     "raft_carry": (
         {
-            **{**URL, "from_urls": [], "to_urls": [], "raft_dir": "/raft", "dest": "/copy", "database": "/pi.db"},
+            **{
+                **URL,
+                "from_urls": [],
+                "to_urls": [],
+                "term": 7,
+                "raft_dir": "/raft",
+                "dest": "/copy",
+                "database": "/pi.db",
+            },
             "lease": {"seconds": 30, "since": {"boot": "this one", "seconds": 4711}},
         },
         "carrying the state over",
