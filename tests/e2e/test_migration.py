@@ -78,7 +78,7 @@ def test_full_profile_migrates_in_one_go(old_world: Callable[[str], list[str]], 
         )
     assert run.returncode == 0, run.output[-4000:]
     assert run.tasks <= rehearsal.MOST_TASKS["parallel"]
-    assert rehearsal.alerts() == [], "the quorum watch found trouble in a calm migration"
+    assert rehearsal.alerts(run) == [], "the quorum watch found trouble in a calm migration"
     verdict, summary = witness.judge(rehearsal.CALM, *rehearsal.phases(tmp_path, names))
     print(summary)
     assert verdict["ok"], summary
@@ -129,7 +129,7 @@ def test_upstream_profile_migrates_tag_by_tag(old_world: Callable[[str], list[st
                 "playbooks/migrate.yml", "--tags", tag, "-e", "confirm=true", log=tmp_path / f"{tag}.log", show=True
             )
             assert run.returncode == 0, run.output[-4000:]
-            assert rehearsal.alerts() == [], f"the quorum watch found trouble in a calm {tag}"
+            assert rehearsal.alerts(run) == [], f"the quorum watch found trouble in a calm {tag}"
             done += phases
             recorded = rehearsal.journal(names[0])["phases"]
             assert {phase for phase, entry in recorded.items() if entry["state"] == "done"} == set(done)

@@ -257,7 +257,7 @@ def test_a1_a2_a5_a7_a_hostile_ansible_cfg(
     verdict, summary = witness.judge(rehearsal.CALM)
     print(summary)
     assert verdict["ok"], summary
-    assert rehearsal.alerts() == []
+    assert rehearsal.alerts(run) == []
     pods = rehearsal.kubectl_json("-n", "pi-controller", "get", "pods")["items"]
     assert {pod["spec"]["nodeName"] for pod in pods} == set(names)
     for name in names:

@@ -53,7 +53,7 @@ def test_d2_d7_each_pi_is_migrated_with_its_own_rows_and_goes_back(tmp_path: Pat
         with rehearsal.witnessed(folder, apart=True) as witness:
             run = rehearsal.run_playbook(*playbook, *arguments, log=folder / "ansible.log", show=True)
             assert run.returncode == 0, run.output[-4000:]
-        assert rehearsal.alerts() == [], f"the quorum watch found trouble on a calm way {way}"
+        assert rehearsal.alerts(run) == [], f"the quorum watch found trouble on a calm way {way}"
         verdict, summary = witness.judge(
             HANDED_OVER, *rehearsal.refused_in_their_turns(folder, names, back=way == "back")
         )

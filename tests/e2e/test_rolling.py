@@ -95,7 +95,7 @@ def test_d12_pi_by_pi_there_and_back_no_read_fails_on_any_port(tmp_path: Path, p
     with rehearsal.witnessed(tmp_path / "there") as witness, other_ports.asked() as websocket:
         run = forth(tmp_path / "forth.log", show=True)
     assert run.tasks <= rehearsal.MOST_TASKS["rolling"]
-    assert rehearsal.alerts() == [], "the quorum watch found trouble in a calm migration"
+    assert rehearsal.alerts(run) == [], "the quorum watch found trouble in a calm migration"
     assert_all_answered(websocket, names)
     assert_migrated(names)
     assert restarts() == [0] * len(names)

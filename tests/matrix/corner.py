@@ -37,7 +37,7 @@ def main(folder: Path, out: Path) -> int:
                 faults.append(f"{name}.yml ended with {run.returncode}: see {folder}/{name}.log")
                 break
             if name == "migrate":
-                faults += [f"{alert}" for alert in rehearsal.alerts()]
+                faults += [f"{alert}" for alert in rehearsal.alerts(run)]
     limits = rehearsal.Limits(*(bound * slower for bound in dataclasses.astuple(LIMITS)))
     verdict, summary = witness.judge(limits, "--staleness", str(STALENESS * slower))
     print(summary)

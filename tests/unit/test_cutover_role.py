@@ -59,6 +59,7 @@ def answers(capabilities: list[str], fence: str) -> dict[str, Any]:
 # compiled for each of more than a hundred tasks.
 RECORDER = """
 import json
+import time
 from pathlib import Path
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
@@ -76,6 +77,8 @@ class ActionModule(ActionBase):
         keys = [NAME + " " + str(asked.get("state")), NAME + " " + port, NAME]
         if known["fails"] in keys:
             return {{"failed": True, "msg": "refused"}}
+        if known["hangs"] in keys:
+            time.sleep(3600)
         if known["lost"] in keys:
             raise AnsibleConnectionFailure("no route to host")
         return {{"changed": not check, **next((known[key] for key in keys if key in known), {{}})}}
@@ -108,9 +111,10 @@ def cutover(tmp_path: Path, ansible_playbook: str) -> Run:
         resumes: bool = True,
         lost: str = "",
         phase: bool = False,
+        hangs: str = "",
     ) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
         (tmp_path / "answers.json").write_text(
-            json.dumps({**answers(capabilities, fence), "fails": fails, "lost": lost})
+            json.dumps({**answers(capabilities, fence), "fails": fails, "lost": lost, "hangs": hangs})
         )
         facts = {
             "raft_migration": f"{{{{ {{'backup_path': '{tmp_path}/backups'}} | pi_controller.raft_migration.migration_config }}}}",
@@ -119,6 +123,7 @@ def cutover(tmp_path: Path, ansible_playbook: str) -> Run:
             "raft_migration_control_dir": f"{tmp_path}/control",
             "raft_migration_resumes": resumes,
             "raft_migration_id": "m-20260101T000000Z",
+            **({"raft_migration_pause_limit": 2} if hangs else {}),
         }
         role = {"name": "pi_controller.raft_migration.cutover", "rolespec_validate": False}
         if phase:
@@ -224,6 +229,16 @@ def test_a_commit_that_is_refused_is_undone_and_the_lease_goes_last(cutover: Run
         ("fence", False),
         ("absent", None),
     ]
+
+
+@pytest.mark.timed
+def test_h2_a_module_that_hangs_is_ended_and_undone(cutover: Run) -> None:
+    """The backstop of the modules' own deadlines."""
+    done, asked = cutover(FULL, "read-only", hangs="raft_carry")
+    assert done.returncode != 0
+    assert "was undone" in done.stdout
+    found = gates(asked)
+    assert found[-3:] == [("open", None, False, False, False), ("fence", False), ("absent", None)]
 
 
 @pytest.mark.parametrize(("capabilities", "fence"), [(FULL, "read-only"), ([], "network")])

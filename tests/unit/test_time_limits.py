@@ -4,11 +4,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import yaml
 from conftest import CHECKOUT
@@ -27,48 +22,6 @@ def test_h2_what_runs_while_writes_wait_has_a_time_limit(fence: str):
     limit = "{{ raft_migration_pause_limit }}"
     # commit.yml writes down that there is no rollback, and must not be given up once it has.
     assert limited == {f"fence_{fence}.yml": limit, f"flip_{fence}.yml": limit, "commit.yml": None}
-
-
-@pytest.mark.timed
-def test_h2_the_limit_starts_the_undo(tmp_path: Path, ansible_playbook: str):
-    hung = [{"name": "Hang", "ansible.builtin.command": "sleep 60", "changed_when": False}]
-    pause = [
-        {"name": "Fence", "ansible.builtin.import_tasks": "hung.yml", "timeout": "{{ raft_migration_pause_limit }}"}
-    ]
-    undo = [
-        {
-            "name": "Undo",
-            "ansible.builtin.copy": {"content": "undone", "dest": str(tmp_path / "undone"), "mode": "0600"},
-        }
-    ]
-    block = {
-        "name": "Cross",
-        "block": [{"name": "Pause", "ansible.builtin.include_tasks": "pause.yml"}],
-        "rescue": undo,
-    }
-    play = {
-        "hosts": "localhost",
-        "gather_facts": False,
-        "tasks": [block],
-        "vars": {"raft_migration_pause_limit": "{{ 0.5 * 2 }}"},
-    }
-    for name, content in (("hung", hung), ("pause", pause), ("play", [play])):
-        (tmp_path / f"{name}.yml").write_text(yaml.safe_dump(content))
-    command = [
-        ansible_playbook,
-        "play.yml",
-        "-i",
-        "localhost,",
-        "-c",
-        "local",
-        "-e",
-        f"ansible_python_interpreter={sys.executable}",
-    ]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=dict(os.environ), text=True, capture_output=True, timeout=50, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "undone").read_text() == "undone"
 
 
 def test_h2_the_limit_is_longer_than_the_modules_own(evaluate):

@@ -28,10 +28,22 @@ def test_d12_every_port_is_routed_to_the_pod(host: Host, standard: int, temporar
     assert any(f"tcp dport {standard} " in rule and f" dnat to :{temporary} " in rule for rule in on.gate_rules(host))
 
 
-def test_they_do_after_a_reboot(host: Host) -> None:
+def test_the_unit_alone_holds_the_hardware(
+    daemons: dict[str, list[int]], holds_hardware: Callable[[int], bool]
+) -> None:
+    (unit,), (pod,) = daemons["unit"], daemons["pod"]
+    assert holds_hardware(unit)
+    assert not holds_hardware(pod)
+
+
+def test_a_boot_would_route_them_to_the_pod_again(host: Host) -> None:
     unit = "pi-controller-migration-gate.service"
-    assert host.file(f"/etc/systemd/system/{unit}").is_file
     assert host.file(f"/etc/systemd/system/multi-user.target.wants/{unit}").is_symlink
+    before = on.gate_rules(host)
+    assert before
+    # What a boot does, with nothing of it left in the kernel.
+    host.run_expect([0], f"nft delete table inet pi_controller_gate && systemctl restart {unit}")
+    assert on.gate_rules(host) == before
     # The unit itself must not be what a boot brings back.
     assert on.unit_state(host) == ("disabled", "active")
     # Nor what opens the old side again where a cutover is interrupted.
