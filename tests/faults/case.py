@@ -31,7 +31,8 @@ class Case:
     Pi, the Pi whose turn it is or a follower other than that one. What does not pass by itself is taken back after `heal`
     seconds. `chain` names the migration that it shares, where that is another than its fault's.
     Without `rollback` a run that fails stops where it is, and the case must end migrated by going on from there.
-    `safe_within` and `pause_within` are the limits of what it may cost, in seconds.
+    `safe_within` and `pause_within` are the limits of what it may cost, in seconds. `refused` is a pattern of what the run has to say
+    that meets it, where that is one that must stop.
     """
 
     phase: str
@@ -47,6 +48,7 @@ class Case:
     moment: str = ""
     chain: str = ""
     rollback: bool = False  # with auto_rollback_on_error
+    refused: str = ""
     safe_within: float = 180.0  # from the strike until writes are acknowledged again and the play is where it should be
     pause_within: float = 60.0  # between two acknowledged writes
 

@@ -39,6 +39,7 @@ class Attempt:
     went_back: bool
     message: str
     together: bool = True  # a rollback that stops all pods before a unit starts
+    output: str = ""
 
 
 @dataclass
@@ -145,6 +146,7 @@ class Runner:
             went_back,
             errors[-1] if errors else "",
             together="TASK [pi_controller.raft_migration.rollback : Turn" not in run.output,
+            output=run.output,
         )
         self.course.attempts.append(attempt)
         how = "killed" if self.killed else "done" if run.returncode == 0 else f"stopped: {attempt.message[:300]}"
@@ -261,7 +263,8 @@ class Runner:
         self.frozen = set()
 
     def second_operator(self) -> tuple[int, str]:
-        """Another client starts the same playbook meanwhile."""
-        run = rehearsal.Play(MIGRATE, *self.arguments, log=self.folder / "second-operator.log").wait(120)
+        """Someone else starts the same playbook meanwhile, from a place of their own: only the lock in Kubernetes keeps them out."""
+        elsewhere = ["-e", f"raft_migration_control_dir={self.folder}/second-operator"]
+        run = rehearsal.Play(MIGRATE, *self.arguments, *elsewhere, log=self.folder / "second-operator.log").wait(120)
         refused = re.findall(r'"msg": "(.*?)"[,}\n]', run.output)
         return run.returncode, (refused[-1] if refused else "")[:160]

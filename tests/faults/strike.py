@@ -205,6 +205,8 @@ def pi_dead(pis: Pis, injection: Injection, migration: Migration) -> None:
 
 
 def play_killed(pis: Pis, injection: Injection, migration: Migration) -> None:
+    if not pis.rolling:
+        await_moment(pis, pis.leader(faults.UNIT), injection.case.moment, migration.ended.is_set)
     injection.struck = time.time()
     migration.kill()
     injection.recovered = time.time()
@@ -468,8 +470,8 @@ def second_operator(pis: Pis, injection: Injection, migration: Migration) -> Non
     code, reported = migration.second_operator()
     injection.recovered = time.time()
     injection.note = reported
-    if code == 0:
-        injection.wrong = "the second operator was not refused"
+    if code == 0 or "is held by " not in reported:
+        injection.wrong = f"the second operator was not refused by the lock: {reported}"
 
 
 FAULTS: dict[str, Callable[[Pis, Injection, Migration], None]] = {

@@ -113,13 +113,16 @@ IN_PARALLEL = [
     Case("cutover",          "reboot",            moment="fenced", at="Carry and flip while writes wait", on="old-leader"),
     Case("cutover",          "reboot",            moment="opened", at="Flip | Redirect each Pi to its pod", on="old-leader"),
 
+    # Killed when the pods were just given the writes, and no other Pi has followed yet.
+    Case("cutover",          "play-killed",       moment="opened", at="Flip | Redirect each Pi to its pod", chain="opened"),
+
     # The control node is frozen, and reaches no Pi, while writes wait: they are taken again before it is back.
     Case("cutover",          "control-cut-off",   at="Flip | Redirect each Pi to its pod", heal=60, pause_within=CUTOVER_TIMEOUT + 5),
 
     # What an owner may have before the play begins, or do during it. Once each: what pre-flight refuses, it refuses in one run.
-    Case("prepare",          "follower-dead",     at=START),
-    Case("prepare",          "wrong-image",       at=START),
-    Case("systemd_shutdown", "masked-unit",       at=START, on="leader"),
+    Case("prepare",          "follower-dead",     at=START, refused=r"pi-controller\.service is inactive"),
+    Case("prepare",          "wrong-image",       at=START, refused=r"pi-controller:never-built is not on this node"),
+    Case("systemd_shutdown", "masked-unit",       at=START, on="leader", refused=r"is masked"),
     Case("systemd_shutdown", "hand-edited-unit",  at=START, on="server"),
     Case("validate",         "pi-dead",           at="Validate | Compare the old leader"),
     # In the turn of one Pi, with the others waiting for theirs.
@@ -152,6 +155,7 @@ IN_PARALLEL = [
     Case("cutover",          "old-leader-killed", at="Carry | Copy the old leader's database", on="leader", profile="upstream"),
     Case("systemd_shutdown", "reboot",            at="Cluster | Wait for", profile="upstream", on="leader"),
     Case("port_migration",   "play-killed",       at="Ports | Update the member's address", profile="upstream"),
+    Case("cutover",          "play-killed",       moment="opened", at="Flip | Redirect each Pi to its pod", chain="opened", profile="upstream"),
 ]
 # fmt: on
 

@@ -17,7 +17,7 @@ from tests.e2e import pace
 from tests.e2e.rehearsal import PHASES
 from tests.faults import strike, table
 from tests.faults.__main__ import main, matrix
-from tests.faults.case import PARALLEL, START, Case, Chain, chained, refuse_collisions, task_names
+from tests.faults.case import PARALLEL, SAFE, START, Case, Chain, chained, refuse_collisions, task_names
 from tests.faults.chain import BEGINS, PLAYS, Attempt, Course, Runner
 from tests.faults.strike import Injection, flip
 from tests.faults.verdict import headless, line_of, way_back
@@ -93,6 +93,27 @@ def test_what_a_fault_costs_has_a_limit() -> None:
     assert line_of(one, course(one), NOTHING, acknowledged((51.0, 55.0))).faults == [
         "safe after 5.0 s, wanted at most 4.5 s"
     ]
+
+
+@pytest.mark.parametrize(
+    ("returncode", "output", "refused"),
+    [(2, "the unit is masked", True), (0, "the unit is masked", False), (2, "no network", False)],
+)
+def test_what_has_to_be_refused_stops_the_run_that_meets_it(returncode: int, output: str, refused: bool) -> None:
+    one = injection("systemd_shutdown", 50.0, run=1)
+    one.case = replace(one.case, refused="is masked")
+    met = course(one)
+    met.attempts[0] = replace(met.attempts[0], returncode=returncode, output=output)
+    met.attempts.append(replace(met.attempts[0], returncode=0, output=""))
+    faults = line_of(one, met, NOTHING, acknowledged((51.0, 55.0))).faults
+    assert any("did not refuse it" in fault for fault in faults) != refused
+
+
+def test_a_migration_that_went_back_is_migrated_when_it_is_run_again() -> None:
+    one = injection("transfer", 50.0)
+    one.case = replace(one.case, rollback=True, ends=SAFE)
+    assert line_of(one, course(one, returncode=1), NOTHING, acknowledged((51.0, 55.0))).failed
+    assert not line_of(one, course(one), NOTHING, acknowledged((51.0, 55.0))).failed
 
 
 def test_a_slow_machine_may_take_longer_and_a_fast_one_no_less() -> None:

@@ -202,6 +202,12 @@ def line_of(
         for attempt in after
         if attempt.returncode and not attempt.killed and not OUTCOME.search(attempt.message)
     ]
+    if injection.case.refused:
+        met = course.attempts[max(injection.run, 1) - 1]
+        if met.returncode == 0 or not re.search(injection.case.refused, met.output):
+            line.faults.append(f"run {max(injection.run, 1)} did not refuse it with /{injection.case.refused}/")
+    if course.chain.rollback and not course.chain.goes_back and not course.done:
+        line.faults.append("was not migrated when it was run again")
     if injection.case.ends == MIGRATED and (back or not course.done):
         line.faults.append(f"ended as '{line.outcome}', wanted: migrated without a rollback")
     for finding in verdict["findings"]:
