@@ -29,7 +29,7 @@ suites() {  # folders below tests/; `runner` is how they are run, `fresh` or `id
             network) parallel=(-n 4) ;;
             witness) parallel=(-n 2 -m "not patient") ;;
         esac
-        part "$suite" "${runner:-fresh}" "$venv/bin/python" -m pytest -q "${parallel[@]}" "tests/$suite" || result=1
+        part "$suite" "${runner:-fresh}" "$venv/bin/python" -m pytest -p tests.no_skips -q "${parallel[@]}" "tests/$suite" || result=1
     done
     return "$result"
 }
@@ -40,8 +40,8 @@ idle() { chrt --idle 0 env PATH="$logs/path:$venv/bin" PI_LAB_FRESH_PATH="$logs/
 # With a home of their own: what runs keep there is looked at beside them.
 patient() {
     mkdir -p "$logs/home"
-    HOME=$logs/home part patient idle "$venv/bin/python" -m pytest -q -n 2 --dist loadfile -m patient tests/unit || touch "$logs/failed"
-    part patient-witness idle "$venv/bin/python" -m pytest -q -n 2 -m patient tests/witness || touch "$logs/failed"
+    HOME=$logs/home part patient idle "$venv/bin/python" -m pytest -p tests.no_skips -q -n 2 --dist loadfile -m patient tests/unit || touch "$logs/failed"
+    part patient-witness idle "$venv/bin/python" -m pytest -p tests.no_skips -q -n 2 -m patient tests/witness || touch "$logs/failed"
     # The browser waits for a page as long as it takes.
     local runner=idle
     suites browser || touch "$logs/failed"
@@ -57,7 +57,7 @@ nothing_failed() { [ ! -e "$logs/failed" ] || fail "a test beside the lab failed
 on_the_lab() {  # what it is, pytest's arguments
     nothing_failed
     say "$1"
-    "$venv/bin/python" -m pytest -q -s --durations=0 --durations-min=5 "${@:2}" || fail "$1: failed; see above"
+    "$venv/bin/python" -m pytest -p tests.no_skips -q -s --durations=0 --durations-min=5 "${@:2}" || fail "$1: failed; see above"
 }
 
 beside=() ours=

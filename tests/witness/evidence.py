@@ -37,7 +37,7 @@ class Allowance:
     The route is a name, or for one way to it `name@namespace`. A fault that silences a host explains reads that got
     no answer, but none that got a wrong one: those need `answered`. It may explain that a host lags while it is cut
     off: that needs `stale`. Without `failed` it explains the lag alone, as of followers whose leader has died: they
-    have to answer all the same.
+    have to answer all the same. Without `writes` it is no reason for writes to wait.
     """
 
     route: str
@@ -46,6 +46,7 @@ class Allowance:
     answered: bool = True
     stale: bool = False
     failed: bool = True
+    writes: bool = True
 
     def covers(self, operation: Operation) -> bool:
         """Whether this operation went through the route within the window."""
@@ -272,7 +273,8 @@ def over_limits(history: History, limits: Limits, allowances: Sequence[Allowance
     everything = [operation for operations in writes.values() for operation in operations]
     pause = figures.longest_pause(everything)
     # A moment is explained where no way to the cluster had to take writes.
-    explained = _seconds(_common([covered(pause, label, allowances) for label in writes]))
+    of_writes = [allowance for allowance in allowances if allowance.writes]
+    explained = _seconds(_common([covered(pause, label, of_writes) for label in writes]))
     if pause.seconds - explained > limits.write_pause:
         yield _over(history, "write pause", pause, pause.seconds - explained, limits.write_pause)
     for label, operations in writes.items():
@@ -282,7 +284,7 @@ def over_limits(history: History, limits: Limits, allowances: Sequence[Allowance
             label,
             figures.pauses(operations),
             limits.write_pause,
-            allowances,
+            of_writes,
         )
     for label, operations in reads.items():
         yield from _worst(

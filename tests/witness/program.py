@@ -366,6 +366,7 @@ def allowances(options: argparse.Namespace, history: History) -> list[Allowance]
                 bool(entry.get("answered", False)),
                 bool(entry.get("stale", False)),
                 bool(entry.get("failed", True)),
+                bool(entry.get("writes", True)),
             )
         )
     return given

@@ -939,6 +939,18 @@ def test_a_pause_of_all_is_explained_only_where_all_are(first, second, over) -> 
     assert bool(found) is over
 
 
+@pytest.mark.parametrize("writes", [True, False])
+def test_reads_that_may_fail_are_no_reason_for_writes_to_wait(writes: bool) -> None:
+    story = two_ways_without_writes()
+    allowances = [court.Allowance(route, 0, 30, writes=writes) for route in ("pi-1", "pi-2")]
+    found = {
+        finding.text.partition(":")[0]
+        for finding in over_limits(story.history(), replace(FAR, write_pause=9.0), allowances)
+    }
+    waited = {"write pause", "write pause through pi-1", "write pause through pi-2"}
+    assert found & waited == (set() if writes else waited)
+
+
 def test_recovery_lasts_until_nothing_has_failed_for_a_second() -> None:
     story = Story()
     for start in (3.0, 3.9, 4.8):
