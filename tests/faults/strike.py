@@ -359,10 +359,13 @@ def wrong_image(pis: Pis, injection: Injection, migration: Migration) -> None:
 def masked_unit(pis: Pis, injection: Injection, migration: Migration) -> None:
     """Refused before anything is changed; its owner takes the mask away and runs it again."""
     node = _host(pis, injection)
-    # Until the next boot only: what is in /etc cannot be masked while the unit's own file lies there.
-    machines.execute(node, ["systemctl", "mask", "--runtime", UNIT])
+    # What is in /etc cannot be masked, and a mask in /run has no effect while the unit's own file lies there.
+    own, elsewhere = f"/etc/systemd/system/{UNIT}", "/usr/local/lib/systemd/system"
+    masking = f"mkdir -p {elsewhere} && mv {own} {elsewhere}/ && systemctl mask {UNIT} && systemctl daemon-reload"
+    machines.execute(node, ["sh", "-ec", masking])
     injection.recovered = time.time()
-    injection.repair = lambda: machines.execute(node, ["systemctl", "unmask", "--runtime", UNIT])
+    unmasking = f"systemctl unmask {UNIT} && mv {elsewhere}/{UNIT} {own} && systemctl daemon-reload"
+    injection.repair = lambda: machines.execute(node, ["sh", "-ec", unmasking])
 
 
 def hand_edited_unit(pis: Pis, injection: Injection, migration: Migration) -> None:

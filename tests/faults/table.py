@@ -121,7 +121,7 @@ IN_PARALLEL = [
 
     # What an owner may have before the play begins, or do during it. Once each: what pre-flight refuses, it refuses in one run.
     Case("prepare",          "follower-dead",     at=START, refused=r"pi-controller\.service is inactive"),
-    Case("prepare",          "wrong-image",       at=START, refused=r"pi-controller:never-built is not on this node"),
+    Case("prepare",          "wrong-image",       at=START, refused=r"pi-controller:never-built is not on this"),
     Case("systemd_shutdown", "masked-unit",       at=START, on="leader", refused=r"is masked"),
     Case("systemd_shutdown", "hand-edited-unit",  at=START, on="server"),
     Case("validate",         "pi-dead",           at="Validate | Compare the old leader"),
