@@ -155,7 +155,6 @@ IN_PARALLEL = [
     Case("cutover",          "old-leader-killed", at="Carry | Copy the old leader's database", on="leader", profile="upstream"),
     Case("systemd_shutdown", "reboot",            at="Cluster | Wait for", profile="upstream", on="leader"),
     Case("port_migration",   "play-killed",       at="Ports | Update the member's address", profile="upstream"),
-    Case("cutover",          "play-killed",       moment="opened", at="Flip | Redirect each Pi to its pod", chain="opened", profile="upstream"),
 ]
 # fmt: on
 
