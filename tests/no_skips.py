@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""For pytest in `make test` (`-p tests.no_skips`): a test that was skipped is one that nobody sees, so the run fails."""
+"""For pytest in `make test` (`-p tests.no_skips`): a test that was skipped has shown nothing, so the run fails."""
 
 from __future__ import annotations
 
