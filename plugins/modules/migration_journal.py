@@ -159,7 +159,6 @@ def mark(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def _mark(path: Path, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    name = params["migration_id"]
     before = load(path)
     after: dict[str, Any] | None
     extra: dict[str, Any] = {}
@@ -168,7 +167,9 @@ def _mark(path: Path, params: dict[str, Any], check_mode: bool) -> dict[str, Any
         if before is not None:
             extra["archived"] = str(archived_at(path, before) if check_mode else archive(path, before))
     else:
-        after = marked(before, params["phase"], params["state"], params["facts"], name, now(), params["strategy"])
+        after = marked(
+            before, params["phase"], params["state"], params["facts"], params["migration_id"], now(), params["strategy"]
+        )
         if before is None and not after["phases"]:
             after = None
         if after is not None and after != before and not check_mode:

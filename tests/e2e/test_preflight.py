@@ -272,7 +272,7 @@ def test_k1_k5_k6_k10_what_else_is_in_the_cluster_is_named(
     addresses = {node["name"]: node["address"] for node in rehearsal.lab_state()["nodes"]}
     with in_kubernetes(neighbours(addresses)):
         before = world(names)
-        run = rehearsal.run_playbook("playbooks/preflight.yml", "-v", log=tmp_path / "preflight.log")
+        run = rehearsal.run_playbook("playbooks/preflight.yml", log=tmp_path / "preflight.log")
         after = world(names)
 
     assert run.returncode != 0

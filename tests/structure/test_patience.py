@@ -13,6 +13,13 @@ from tests.structure import patience
 TESTS = Path(__file__).resolve().parents[1]
 
 
+def found_in(folder: Path, line: str) -> list[int]:
+    """Where it is found in a test of this one line, which is the second of its file."""
+    path = folder / "test_some.py"
+    path.write_text(f"def test():\n    {line}\n")
+    return patience.assertions(path)
+
+
 def test_no_time_is_held_against_a_plain_number() -> None:
     found = [
         f"{path.relative_to(TESTS.parent)}:{line}"
@@ -36,9 +43,7 @@ def test_no_time_is_held_against_a_plain_number() -> None:
     ],
 )
 def test_each_form_of_it_is_found(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "test_some.py"
-    path.write_text(f"def test():\n    {line}\n")
-    assert patience.assertions(path) == [2]
+    assert found_in(tmp_path, line) == [2]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +57,4 @@ def test_each_form_of_it_is_found(tmp_path: Path, line: str) -> None:
     ],
 )
 def test_nothing_else_is(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "test_some.py"
-    path.write_text(f"def test():\n    {line}\n")
-    assert patience.assertions(path) == []
+    assert found_in(tmp_path, line) == []

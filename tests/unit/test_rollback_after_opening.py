@@ -8,7 +8,6 @@ The journals are real files.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 from conftest import CHECKOUT, import_plugin
+from flaky_runs import calls_in, run_play
 from test_left_behind import CONNECTION
 from test_rolling_cutover import ADDRESSES, HERE, PIS
 
@@ -180,22 +180,11 @@ class World:
         hosts = {pi: {"raft_migration_address": ADDRESSES[pi]} for pi in PIS}
         inventory = {"all": {"children": {"k3s_cluster": {"hosts": hosts, "vars": common}}}}
         (self.folder / "hosts.json").write_text(json.dumps(inventory))
-        environment = {
-            **os.environ,
-            "AWAY": str(self.folder / "away"),
-            "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
-            "ANSIBLE_FORKS": "5",
-        }
-        command = [self.tool, "-i", "hosts.json", "play.json"]
-        return subprocess.run(
-            command, cwd=self.folder, env=environment, text=True, capture_output=True, timeout=300, check=False
-        )
+        return run_play(self.tool, self.folder)
 
     @property
     def calls(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.folder / "calls.jsonl").read_text().splitlines()]
+        return calls_in(self.folder)
 
     def gates(self, pi: str) -> list[str]:
         """What this Pi's gate was set to, in order; a pod that was made read-only or writable counts as well."""

@@ -8,7 +8,6 @@ The journals are real files.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 from conftest import CHECKOUT, import_plugin
+from flaky_runs import calls_in, run_play
 from test_left_behind import CONNECTION
 
 journals = import_plugin("module_utils._core.journal")
@@ -220,22 +220,11 @@ class World:
         (self.folder / "play.json").write_text(
             json.dumps([{"hosts": "all", "gather_facts": False, "any_errors_fatal": True, "tasks": tasks}])
         )
-        environment = {
-            **os.environ,
-            "AWAY": str(self.folder / "away"),
-            "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
-            "ANSIBLE_FORKS": "5",
-        }
-        command = [self.tool, "-i", "hosts.json", "play.json"]
-        return subprocess.run(
-            command, cwd=self.folder, env=environment, text=True, capture_output=True, timeout=300, check=False
-        )
+        return run_play(self.tool, self.folder)
 
     @property
     def calls(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.folder / "calls.jsonl").read_text().splitlines()]
+        return calls_in(self.folder)
 
     def called(self, *modules: str) -> list[tuple[str, str]]:
         """Module and host of each call that may change something, in order."""

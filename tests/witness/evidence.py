@@ -37,7 +37,7 @@ class Allowance:
     The route is a name, or for one way to it `name@namespace`. A fault that silences a host explains reads that got
     no answer, but none that got a wrong one: those need `answered`. It may explain that a host lags while it is cut
     off: that needs `stale`. Without `failed` it explains the lag alone, as of followers whose leader has died: they
-    have to answer all the same. Without `writes` it is no reason for writes to wait.
+    have to answer all the same. Without `writes` it explains no write pause.
     """
 
     route: str
