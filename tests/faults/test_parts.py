@@ -9,7 +9,7 @@ import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,8 +17,10 @@ from tests.e2e import pace
 from tests.e2e.rehearsal import PHASES
 from tests.faults import strike, table
 from tests.faults.__main__ import main, matrix
-from tests.faults.case import PARALLEL, SAFE, START, Case, Chain, chained, refuse_collisions, task_names
+from tests.faults.case import PARALLEL, ROLLING, SAFE, START, Case, Chain, chained, refuse_collisions, task_names
 from tests.faults.chain import BEGINS, PLAYS, Attempt, Course, Runner
+from tests.faults.moments import MOMENTS
+from tests.faults.pis import Pis
 from tests.faults.strike import Injection, flip
 from tests.faults.verdict import headless, line_of, way_back
 from tests.lab.state import Node
@@ -34,6 +36,28 @@ EVERY_PHASE = (
 def test_every_phase_meets_every_fault(fault: str) -> None:
     cases = [case for case in table.EVERYTHING if (case.strategy, case.profile) == (PARALLEL, "full")]
     assert {case.phase for case in cases if case.fault == fault} == set(PHASES)
+
+
+KILLS = [case for case in table.EVERYTHING if strike.FAULTS[case.fault.removesuffix("-back")] is strike.play_killed]
+
+
+@pytest.mark.parametrize("case", [case for case in KILLS if case.moment not in MOMENTS], ids=lambda case: case.name)
+def test_a_kill_that_waits_for_no_moment_asks_no_daemon(case: Case) -> None:
+    class Run:
+        killed = 0
+
+        def kill(self) -> None:
+            self.killed += 1
+
+    class Silent:
+        rolling = case.strategy == ROLLING
+
+        def leader(self, of: str | None = None) -> Node:
+            raise TimeoutError("no leader")
+
+    one, run = Injection(case, 50.0, "a task"), Run()
+    strike.strike(cast(Pis, Silent()), one, cast(strike.Migration, run))
+    assert (one.wrong, run.killed) == ("", 1)
 
 
 def test_every_name_exists_and_is_unique() -> None:
