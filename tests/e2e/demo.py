@@ -16,8 +16,10 @@ from pathlib import Path
 from tests.lab.shell import LabError
 
 from . import hosts as on
-from . import rehearsal, way_back
+from . import pace, rehearsal, way_back
 
+# A demo judges the migration, not the machine: one that is so many times slower passes.
+SLOWER = 4.0
 LIMITS = {
     ("parallel", "full"): rehearsal.CALM,
     ("parallel", "upstream"): rehearsal.CALM_UPSTREAM,
@@ -70,7 +72,7 @@ def demonstrate(profile: str, strategy: str) -> int:
         began = time.monotonic()
         migrated = playbook("migrate", folder / "ansible.log", *chosen, confirm="true")
         seconds = time.monotonic() - began
-    limits = LIMITS[strategy, profile]
+    limits = pace.scaled(LIMITS[strategy, profile], SLOWER)
     # A run that went back has put its journal aside, and is not what these limits are for; the demo has failed then, whatever the verdict.
     arguments = rehearsal.phases(folder, hosts) if migrated else []
     if migrated and profile == "upstream":

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.e2e import rehearsal
+from tests.e2e import pace, rehearsal
 from tests.e2e.way_back import ARCHIVE_PUT_ASIDE, ELECTED, assert_old_world
 from tests.lab import faults, state
 
@@ -50,7 +50,7 @@ def killed_in_every_turn(names: list[str], folder: Path, *lags: str) -> None:
         run = rehearsal.run_playbook("playbooks/rollback.yml", log=folder / "back.log", show=True)
         assert run.returncode == 0, run.output[-4000:]
     assert_old_world(names, ARCHIVE_PUT_ASIDE)
-    verdict, summary = witness.judge(ELECTED, *lags)
+    verdict, summary = witness.judge(pace.here(ELECTED), *lags)
     print(summary)
     assert verdict["ok"], summary
 

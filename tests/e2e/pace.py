@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +31,22 @@ def no_op(folder: Path, times: int = 3) -> float:
 def allowance(seconds: float) -> float:
     """How many times as long as on the machine of the limits everything may take here, where a no-op task takes `seconds`."""
     return max(1.0, seconds / REFERENCE)
+
+
+@functools.cache
+def factor() -> float:
+    """The `allowance` of this machine, measured once: the lab is up, and no playbook runs."""
+    with tempfile.TemporaryDirectory(prefix="pi-migration-pace-") as folder:
+        seconds = no_op(Path(folder), times=1)
+    print(
+        f"a task that does nothing takes {seconds:.2f} s on all Pis, so limits are {allowance(seconds):.2f} times theirs"
+    )
+    return allowance(seconds)
+
+
+def here(limits: Limits) -> Limits:
+    """These limits as they are on this machine."""
+    return scaled(limits, factor())
 
 
 def scaled(limits: Limits, factor: float) -> Limits:

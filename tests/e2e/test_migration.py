@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.e2e import hosts as on
-from tests.e2e import rehearsal, reports
+from tests.e2e import pace, rehearsal, reports
 from tests.e2e.looks import look
 from tests.e2e.way_back import ARCHIVE_PUT_ASIDE, ELECTED, HANDED_OVER, STANDARD, TEMPORARY, back
 from tests.lab import cluster
@@ -79,7 +79,7 @@ def test_full_profile_migrates_in_one_go(old_world: Callable[[str], list[str]], 
     assert run.returncode == 0, run.output[-4000:]
     assert run.tasks <= rehearsal.MOST_TASKS["parallel"]
     assert rehearsal.alerts(run) == [], "the quorum watch found trouble in a calm migration"
-    verdict, summary = witness.judge(rehearsal.CALM, *rehearsal.phases(tmp_path, names))
+    verdict, summary = witness.judge(pace.here(rehearsal.CALM), *rehearsal.phases(tmp_path, names))
     print(summary)
     assert verdict["ok"], summary
     report = reports.checked(reports.newest())
@@ -102,7 +102,7 @@ def test_back_pi_by_pi_from_the_end_no_read_fails(migrated: Callable[[str], list
         run = back(names, tmp_path / "back.log", put_aside=ARCHIVE_PUT_ASIDE)
     for name in names:
         assert run.output.count(f"Rollback | Start the unit on {name}") == 1, name
-    verdict, summary = witness.judge(HANDED_OVER)
+    verdict, summary = witness.judge(pace.here(HANDED_OVER))
     print(summary)
     assert verdict["ok"], summary
     look("rollback")
@@ -135,7 +135,7 @@ def test_upstream_profile_migrates_tag_by_tag(old_world: Callable[[str], list[st
             assert {phase for phase, entry in recorded.items() if entry["state"] == "done"} == set(done)
             assert set(recorded) == set(done), "a tag has begun a phase that is not its own"
     verdict, summary = witness.judge(
-        rehearsal.CALM_UPSTREAM, *rehearsal.phases(tmp_path, names), *rehearsal.price_of_upstream(old_leader)
+        pace.here(rehearsal.CALM_UPSTREAM), *rehearsal.phases(tmp_path, names), *rehearsal.price_of_upstream(old_leader)
     )
     print(summary)
     assert verdict["ok"], summary
@@ -152,7 +152,7 @@ def test_back_pi_by_pi_without_leadership_transfer_no_read_fails(
     names = migrated("upstream")
     with rehearsal.witnessed(tmp_path) as witness:
         back(names, tmp_path / "back.log", put_aside=ARCHIVE_PUT_ASIDE)
-    verdict, summary = witness.judge(ELECTED, *rehearsal.UPSTREAM_LAGS)
+    verdict, summary = witness.judge(pace.here(ELECTED), *rehearsal.UPSTREAM_LAGS)
     print(summary)
     assert verdict["ok"], summary
 
@@ -163,7 +163,7 @@ def test_without_the_fence_the_witness_convicts(tmp_path: Path) -> None:
     with rehearsal.witnessed(tmp_path) as witness:
         run = rehearsal.run_playbook("tests/e2e/cutover_without_fence.yml", log=tmp_path / "unfenced.log", show=True)
         assert run.returncode == 0, run.output[-4000:]
-    verdict, summary = witness.judge(rehearsal.CALM)
+    verdict, summary = witness.judge(pace.here(rehearsal.CALM))
     print(summary)
     assert not verdict["ok"]
     assert any("lost" in finding["kind"] for finding in verdict["findings"]), summary

@@ -17,7 +17,7 @@ import pytest
 from kubernetes import client, config
 
 from tests.e2e import hosts as on
-from tests.e2e import rehearsal
+from tests.e2e import pace, rehearsal
 from tests.e2e.way_back import ARCHIVE_PUT_ASIDE, back
 from tests.lab import faults, machines, objects, settings
 from tests.lab import state as files
@@ -292,7 +292,7 @@ def test_a4_p1_p2_p3_k2_there_and_back_with_all_of_it_at_once(
         assert service_ports() == PORT_NAMES
         ingress.over.set()
         ingress.join()
-    verdict, summary = witness.judge(rehearsal.CALM)
+    verdict, summary = witness.judge(pace.here(rehearsal.CALM))
     print(summary)
     assert verdict["ok"], summary
     print(f"an Ingress would have been answered {ingress.reads} times")

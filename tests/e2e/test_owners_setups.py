@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.e2e import hosts as on
-from tests.e2e import rehearsal
+from tests.e2e import pace, rehearsal
 from tests.e2e.test_rolling import assert_migrated, assert_old_world, forth, judged
 from tests.e2e.world import differences, world
 from tests.lab import cluster
@@ -141,7 +141,7 @@ def test_p6_p7_p8_a_linked_unit_with_its_own_user_on_a_mount(owners_unit: list[s
     window = {"from": began, "to": began + back.seconds, "why": "pods and units change places all at once"}
     allowances = tmp_path / "allowances.json"
     allowances.write_text(json.dumps([{"route": route, **window} for route in (*names, "service")]))
-    verdict, summary = witness.judge(rehearsal.ROLLBACK, "--allowances", str(allowances))
+    verdict, summary = witness.judge(pace.here(rehearsal.ROLLBACK), "--allowances", str(allowances))
     print(summary)
     assert verdict["ok"], summary
     for name in names:
@@ -254,7 +254,7 @@ def test_a1_a2_a5_a7_a_hostile_ansible_cfg(
             config=hostile(5), inventory=by_address, log=tmp_path / "migrate.log", show=True,
         )  # fmt: skip
         assert run.returncode == 0, run.output[-6000:]
-    verdict, summary = witness.judge(rehearsal.CALM)
+    verdict, summary = witness.judge(pace.here(rehearsal.CALM))
     print(summary)
     assert verdict["ok"], summary
     assert rehearsal.alerts(run) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import hosts as on
-from tests.e2e import rehearsal
+from tests.e2e import pace, rehearsal
 from tests.e2e.test_migration import restarts
 from tests.e2e.test_rolling import assert_migrated, assert_old_world, away
 from tests.e2e.way_back import HANDED_OVER
@@ -55,7 +55,7 @@ def test_d2_d7_each_pi_is_migrated_with_its_own_rows_and_goes_back(tmp_path: Pat
             assert run.returncode == 0, run.output[-4000:]
         assert rehearsal.alerts(run) == [], f"the quorum watch found trouble on a calm way {way}"
         verdict, summary = witness.judge(
-            HANDED_OVER, *rehearsal.refused_in_their_turns(folder, names, back=way == "back")
+            pace.here(HANDED_OVER), *rehearsal.refused_in_their_turns(folder, names, back=way == "back")
         )
         print(summary)
         assert verdict["ok"], summary

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.e2e import rehearsal, reports
+from tests.e2e import pace, rehearsal, reports
 
 BACKUPS = "/var/backups/pi-controller-migration"
 HANGS = 300.0  # seconds; a run that has not ended by then will not
@@ -33,7 +33,7 @@ def test_a_run_that_went_back_says_so_on_its_first_screen(tmp_path: Path) -> Non
         for name in names:
             rehearsal.on_host(name, f"[ ! -f {BACKUPS}/transfer ] || rm {BACKUPS}/transfer")
     assert run.returncode != 0
-    verdict, summary = witness.judge(rehearsal.CALM)
+    verdict, summary = witness.judge(pace.here(rehearsal.CALM))
     assert verdict["ok"], summary
     folder = reports.newest()
     assert folder.name.endswith("-rolled_back"), run.output[-4000:]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import rehearsal
+from tests.e2e import pace, rehearsal
 from tests.e2e.looks import look
 from tests.e2e.way_back import back
 from tests.e2e.writes import first_write_after
@@ -50,7 +50,9 @@ def test_back_from_after_the_cutover_brings_the_writes_of_the_pods(
         allowed = excused(names, began, time.time())
     (tmp_path / "allowances.json").write_text(json.dumps(allowed))
     lags = rehearsal.UPSTREAM_LAGS if profile == "upstream" else ["--staleness", "2"]
-    verdict, summary = witness.judge(rehearsal.ROLLBACK, "--allowances", str(tmp_path / "allowances.json"), *lags)
+    verdict, summary = witness.judge(
+        pace.here(rehearsal.ROLLBACK), "--allowances", str(tmp_path / "allowances.json"), *lags
+    )
     print(summary)
     assert verdict["ok"], summary
 
@@ -87,7 +89,9 @@ def test_a_rollback_that_fails_while_writes_wait_reopens_the_pods(tmp_path: Path
     assert max(waited.values()) < again_at - stopped_at, waited
     (tmp_path / "allowances.json").write_text(json.dumps(allowed))
     lags = rehearsal.UPSTREAM_LAGS if profile == "upstream" else ["--staleness", "2"]
-    verdict, summary = witness.judge(rehearsal.ROLLBACK, "--allowances", str(tmp_path / "allowances.json"), *lags)
+    verdict, summary = witness.judge(
+        pace.here(rehearsal.ROLLBACK), "--allowances", str(tmp_path / "allowances.json"), *lags
+    )
     print(summary)
     assert verdict["ok"], summary
 

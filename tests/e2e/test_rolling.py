@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import hosts as on
-from tests.e2e import other_ports, rehearsal, reports
+from tests.e2e import other_ports, pace, rehearsal, reports
 from tests.e2e.killed import assert_one_daemon_each, killed_at
 from tests.e2e.test_migration import restarts
 from tests.e2e.way_back import ELECTED, HANDED_OVER, STANDARD, TEMPORARY
@@ -31,7 +31,7 @@ def forth(log: Path, *arguments: str, show: bool = False) -> rehearsal.PlaybookR
 
 def judged(witness: rehearsal.Witness, profile: str, *arguments: str) -> dict[str, Any]:
     limits, lags = (HANDED_OVER, []) if profile == "full" else (ELECTED, rehearsal.UPSTREAM_LAGS)
-    verdict, summary = witness.judge(limits, *arguments, *lags)
+    verdict, summary = witness.judge(pace.here(limits), *arguments, *lags)
     print(summary)
     assert verdict["ok"], summary
     return verdict

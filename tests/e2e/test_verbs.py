@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import rehearsal
+from tests.e2e import pace, rehearsal
 
 pytestmark = pytest.mark.longer
 
@@ -60,7 +60,7 @@ def test_verb_by_verb(old_world: Callable[[str], list[str]], tmp_path: Path) -> 
         run = verb("complete", log=tmp_path / "cleanup.log")
         assert run.returncode == 0, run.output[-4000:]
         assert states(names[0])["cleanup"] == "done"
-    verdict, summary = witness.judge(rehearsal.CALM)
+    verdict, summary = witness.judge(pace.here(rehearsal.CALM))
     print(summary)
     assert verdict["ok"], summary
 

@@ -18,6 +18,9 @@ ORDER = (*PHASES, ROLLBACK)
 START = "start"  # instead of a phase's task: before the play begins
 
 MIGRATED, SAFE = "migrated", "safe"
+# What a fault may cost at most, in seconds: an election, on a busy machine, and a task that waits for a Pi to boot, or for kube-proxy to
+# find an API server that was away.
+ELECTED, SAFE_WITHIN = 15.0, 120.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Case:
     Pi, the Pi whose turn it is or a follower other than that one. What does not pass by itself is taken back after `heal`
     seconds. `chain` names the migration that it shares, where that is another than its fault's.
     Without `rollback` a run that fails stops where it is, and the case must end migrated by going on from there.
-    `safe_within` and `pause_within` are the limits of what it may cost, in seconds. `refused` is a pattern of what the run has to say
+    `safe_within` and `pause_within` are the limits of what it may cost, in seconds: from the strike until writes are acknowledged again and
+    the play is where it should be, and between two acknowledged writes. `refused` is a pattern of what the run has to say
     that meets it, where that is one that must stop.
     """
 
@@ -49,8 +53,8 @@ class Case:
     chain: str = ""
     rollback: bool = False  # with auto_rollback_on_error
     refused: str = ""
-    safe_within: float = 180.0  # from the strike until writes are acknowledged again and the play is where it should be
-    pause_within: float = 60.0  # between two acknowledged writes
+    safe_within: float = SAFE_WITHIN
+    pause_within: float = ELECTED
 
     @property
     def label(self) -> str:

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from tests.e2e.rehearsal import PHASES
 
-from .case import ROLLBACK, ROLLING, SAFE, START, Case, Chain, refuse_collisions
+from .case import ELECTED, ROLLBACK, ROLLING, SAFE, START, Case, Chain, refuse_collisions
 from .strike import CUTOVER_TIMEOUT
 
 # Roughly how many seconds a phase lasts, for faults that strike at a random moment of it. A shorter one is struck at its end.
@@ -23,6 +24,11 @@ LASTS = {
     "port_migration": 17,
     "cleanup": 2,
 }
+
+# Once writes are fenced they wait until the fence lapses, or for the next run, which then has a leader to find.
+WRITES_WAIT = CUTOVER_TIMEOUT + ELECTED
+# A fault that strikes in one of these may be over only in the write pause.
+BEFORE_THE_COMMIT = ("validate", "cutover")
 
 # fmt: off
 IN_PARALLEL = [
@@ -128,18 +134,19 @@ IN_PARALLEL = [
     # In the turn of one Pi, with the others waiting for theirs.
     Case("port_migration",   "pi-dead",           at="Ports | Update the member's address", nth=2),
     Case("transfer",         "second-operator",   at="Join | Add the other pods"),
-    Case("port_migration",   "leadership-change", at="Ports | Replace the pod", nth=2),
+    # The next to strike is the one below with a leader behind a shut gate.
+    Case("port_migration",   "leadership-change", at="Ports | Replace the pod", nth=2, pause_within=WRITES_WAIT),
     # With a Pi just done, which the next run must not disturb.
     Case("port_migration",   "play-killed-late",  at="Ports | Wait until the pod is Ready on the standard ports", nth=2),
     # With a Pi whose pod has moved and whose gate is still shut, and which leads by the time of the next run.
-    Case("port_migration",   "gate-breaks-new-leader",  at="Ports | Update the member's address"),
+    Case("port_migration",   "gate-breaks-new-leader",  at="Ports | Update the member's address", pause_within=WRITES_WAIT),
 
     # With auto_rollback_on_error, as users have it unless they say otherwise; all cases above and below stop and wait for the next run.
     Case("transfer",         "old-leader-killed-back", at="Carry | Take the old leader's snapshot", on="leader", ends=SAFE, rollback=True),
     Case("cutover",          "corrupt-back",           at="Fence | Make the old cluster read-only", on="leader", ends=SAFE, rollback=True),
     Case("port_migration",   "reboot-back",            at="Ports | Update the member's address", ends=SAFE, rollback=True),
     # With a Pi whose pod has moved, whose member has not, and which leads by the time of the next run. That is no reason to go back.
-    Case("port_migration",   "play-killed-usurper",    at="Ports | Replace the pod", nth=2, rollback=True),
+    Case("port_migration",   "play-killed-usurper",    at="Ports | Replace the pod", nth=2, rollback=True, pause_within=WRITES_WAIT),
 
     # In a rollback Pi by Pi, in one rollback: killed in the first turn, rebooted and killed in later ones, without the API server.
     Case(ROLLBACK,           "turn-killed",            at="Takeover | Stop this Pi's pod for good", ends=SAFE),
@@ -159,9 +166,21 @@ IN_PARALLEL = [
 # fmt: on
 
 
+def may_wait(cases: Iterable[Case]) -> list[Case]:
+    """The same, with the write pause that a fault may cost around the fence, where a case has no limit of its own."""
+    return [
+        replace(case, pause_within=WRITES_WAIT)
+        if case.phase in BEFORE_THE_COMMIT and case.pause_within == ELECTED
+        else case
+        for case in cases
+    ]
+
+
+IN_PARALLEL = may_wait(IN_PARALLEL)
+
 # A migration Pi by Pi promises more: no client waits for the control node, and with one Pi away the others have a quorum.
-# What a fault may cost at most, in seconds: an election, on a busy machine; and where none is due, the handing over of leadership.
-ELECTED, HANDED_OVER = 15.0, 5.0
+# What a fault may cost where no election is due, in seconds: the handing over of leadership, on a busy machine.
+HANDED_OVER = 5.0
 NO_ELECTION = (
     "play-killed",
     "control-cut-off",
@@ -172,9 +191,6 @@ NO_ELECTION = (
     "turn-killed-late",
     "turn-api-down",
 )
-# Not more than a task that waits for a Pi to boot, or for kube-proxy to find an API server that was away.
-SAFE_WITHIN = 120.0
-
 # The moments of a turn, by the task that begins with them; those that lie within one are waited for from the task before it.
 SCHEDULED = "Handover | Schedule the pod, which waits for its data"
 TURN = {
@@ -190,9 +206,7 @@ TURN = {
 def rolling(phase: str, fault: str, chain: str = "", **more: Any) -> Case:
     """A case of a migration Pi by Pi."""
     pause = HANDED_OVER if fault in NO_ELECTION else ELECTED
-    return Case(
-        phase, fault, strategy=ROLLING, chain=chain, **{"safe_within": SAFE_WITHIN, "pause_within": pause, **more}
-    )
+    return Case(phase, fault, strategy=ROLLING, chain=chain, **{"pause_within": pause, **more})
 
 
 def turn(fault: str, moment: str, nth: int, chain: str = "", *, on: str = "turn", **more: Any) -> Case:
@@ -305,7 +319,9 @@ def random_kills(seed: int = 12, number: int = 12) -> list[Case]:
     """SIGKILL at random moments: every phase is hit once, the rest where chance has it, early ones first."""
     dice = random.Random(seed)
     phases = sorted([*PHASES, *(dice.choice(PHASES) for _ in range(number - len(PHASES)))], key=PHASES.index)
-    kills = [Case(phase, "random-kill", after=round(dice.uniform(0, 0.6 * LASTS[phase]), 1)) for phase in phases]
+    kills = may_wait(
+        Case(phase, "random-kill", after=round(dice.uniform(0, 0.6 * LASTS[phase]), 1)) for phase in phases
+    )
     return sorted(kills, key=lambda kill: (PHASES.index(kill.phase), kill.after))
 
 
