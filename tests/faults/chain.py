@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -210,7 +211,8 @@ class Runner:
             return
         if case in self.pending:
             self.pending.remove(case)
-        injection = Injection(case, time.time(), self.task if case.after else task, run=len(self.course.attempts) + 1)
+        task = self.task if case.after else task
+        injection = Injection(case, time.time(), task, run=len(self.course.attempts) + 1, hold=self.held)
         self.course.injections.append(injection)
         try:
             strike(self.pis, injection, self)
@@ -253,6 +255,16 @@ class Runner:
         assert self.play is not None
         self.killed = True
         self.play.kill()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """The run under way stands still, if there is one."""
+        running = self.play is not None and self.play.process.poll() is None
+        stopped = control.freeze(self.play.process.pid) if self.play and running else set()
+        try:
+            yield
+        finally:
+            control.thaw(stopped)
 
     def freeze(self) -> None:
         assert self.play is not None

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -58,6 +59,8 @@ class Injection:
     led_here: list[str] = field(default_factory=list)  # Pis whose clients are routed to the host
     over: threading.Event = field(default_factory=threading.Event)
     repair: Callable[[], object] | None = None  # what the operator does once the play has stopped
+    # Within this the run stands still. Else a busy machine has the task over, and the next begun, before it is known whom to strike.
+    hold: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
 
 def strike(pis: Pis, injection: Injection, migration: Migration) -> None:
@@ -80,9 +83,10 @@ def _host(pis: Pis, injection: Injection, of: str | None = None) -> Node:
         "old-leader": lambda: pis.leader(faults.UNIT),
         "server": lambda: pis.nodes[0],
     }
-    node = choices.get(whom, lambda: pis.follower(of))()
-    injection.host = node.name
-    injection.led_here = pis.led_to(node)
+    with injection.hold():
+        node = choices.get(whom, lambda: pis.follower(of))()
+        injection.host = node.name
+        injection.led_here = pis.led_to(node)
     injection.struck = time.time()  # finding the host took a moment
     return node
 

@@ -10,13 +10,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from tests.e2e import control
+from tests.e2e import control, rehearsal
 from tests.faults import strike
-from tests.faults.case import PARALLEL, ROLLING, Case
+from tests.faults.case import PARALLEL, ROLLING, Case, Chain
+from tests.faults.chain import Runner
+from tests.faults.pis import Pis
 from tests.faults.strike import Injection
 from tests.lab.shell import wait_for
 from tests.lab.state import Node
@@ -68,6 +71,26 @@ def test_a_frozen_run_stops_with_all_its_workers_and_goes_on(run: subprocess.Pop
     wait_states(frozen, stopped=True)
     control.thaw(frozen)
     wait_states(frozen, stopped=False)
+
+
+def test_a_run_stands_still_while_a_fault_looks_for_its_host(run: subprocess.Popen[str], tmp_path: Path) -> None:
+    """Else a busy machine would strike the task after the one that was meant."""
+    case = Case("systemd_shutdown", "reboot")
+    runner = Runner(cast(Pis, None), Chain("one", (case,)), tmp_path, print)
+    runner.play = cast(rehearsal.Play, SimpleNamespace(process=run))
+    everything = control.family(run.pid)
+    nodes = [Node(1), Node(2)]
+    seen: list[set[str]] = []
+
+    def follower(of: str | None = None) -> Node:
+        wait_states(everything, stopped=True)
+        seen.append({state(pid) for pid in everything})
+        return nodes[1]
+
+    pis = SimpleNamespace(nodes=nodes, follower=follower, led_to=lambda node: [])
+    assert strike._host(cast(Pis, pis), Injection(case, 0.0, "task", hold=runner.held)) == nodes[1]
+    assert seen == [{"T"}]
+    wait_states(everything, stopped=False)
 
 
 def test_the_watch_of_another_run_is_let_alone(tmp_path: Path) -> None:
