@@ -211,6 +211,11 @@ previous:
   returned: success
   type: str
   sample: open
+previous_stays:
+  description: Whether the state before kept clients from the daemon for good. Not where it was a lease, or V(mixed).
+  returned: success
+  type: bool
+  sample: false
 families:
   description: The address families the gate holds for.
   returned: success

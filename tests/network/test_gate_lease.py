@@ -129,14 +129,17 @@ def test_a_lease_that_holds_is_made_permanent(look, client, pi, other, state, tm
     kept = client.start("talk", pi.address, "8080", "") if state == "redirected" else None
     assert kept is None or says(kept).startswith("pod-1")
     result = pi.gate(state, forward_to=other.address, lease={"held": True}, persist=True)
-    assert (result["changed"], result["persistent"]) == (True, True), result
+    assert (result["changed"], result["persistent"], result["previous_stays"]) == (True, True, False), result
     wait_for("the lease would have ended", lambda: time.monotonic() - began > LOOKS * look)
 
     assert client.ask(pi.address).split()[0] == CLOSED[state]
     assert kept is None or says(kept).startswith("pod-1"), "nothing changed for clients of the pod"
     assert "timeout" not in pi.table().replace("flags timeout", "")
     again = pi.gate(state, forward_to=other.address, lease={"held": True}, persist=True)
-    assert again["changed"] is False, again
+    assert (again["changed"], again["previous_stays"]) == (False, True), again
+    # A run that comes later closes every Pi before one is opened.
+    assert pi.gate("fenced", lease={"held": True}, persist=True)["state"] == "fenced"
+    assert client.ask(pi.address) == "reset"
 
 
 @pytest.mark.parametrize("lease", [{"held": True}, {"held": True, "seconds": HOLDS}], ids=["for good", "renewed"])

@@ -132,6 +132,11 @@ def state_of(table: Table | None) -> str:
     return LAPSED if state != "open" and not table.sets.get("fenced") else state
 
 
+def stays(table: Table | None) -> bool:
+    """Whether it keeps clients from the daemon, and does not end by itself."""
+    return table is not None and not table.lapsing and state_of(table) not in ("open", LAPSED, MIXED)
+
+
 def show(table: Table | None) -> str:
     """The table as text, for a diff."""
     if table is None:

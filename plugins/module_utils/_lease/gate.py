@@ -15,7 +15,7 @@ from .._gate.change import change_gate, completed, wanted_gate
 from .._gate.lease import Lease
 from .._gate.moved import clear
 from .._gate.nft import Nft, ends_moved
-from .._gate.standing import show, state_of
+from .._gate.standing import show, state_of, stays
 from .._gate.table import Gate
 from .unit import LeaseUnit
 
@@ -52,6 +52,7 @@ def apply_gate(
         "changed": changed or ends_lease,
         "state": state_of(done.after),
         "previous": state_of(done.before),
+        "previous_stays": stays(done.before),
         "families": ["ipv4", "ipv6"],
         "persistent": boot.persists,
         "began": round(began, 3),

@@ -305,6 +305,18 @@ def test_a_lease_that_has_ended_keeps_no_one_with_the_other_daemon(state):
     assert bool(lapsed) is (state != "fenced")
 
 
+def test_only_a_closed_gate_that_is_no_lease_stays():
+    ended = gate("redirected", lifetime=30.0).expected()
+    ended.sets["fenced"], ended.lapsing = frozenset(), frozenset()
+    mixed = gate("fenced").expected()
+    mixed.rules["deliver"].pop()
+    for seen in (None, ended, mixed, GATES["open, ending"].expected()):
+        assert not standing.stays(seen)
+    for state in CLOSED:
+        assert standing.stays(gate(state).expected())
+        assert not standing.stays(gate(state, lifetime=30.0).expected())
+
+
 @pytest.mark.parametrize("before", ["fenced", "forwarded, a lease", "redirected, a lease"])
 def test_a_gate_after_a_lease_deletes_ports_before_adding_them(before):
     """To delete what has expired fails, and with it the whole transaction; so does nothing else."""
