@@ -31,7 +31,7 @@ def cluster(leads: str, port: int, rest: int, capabilities: list[str]) -> dict[s
 
 
 def opened(fence: str) -> dict[str, Any]:
-    facts = {"opening": True, "fence": fence, "fenced_at": 1.0, "content_digest": "cafe"}
+    facts = {"opening": True, "fence": fence, "fenced_at": 1.0, "content_digest": "cafe", "old_term": 5}
     return journal({"state": "started", "facts": facts})
 
 
@@ -41,7 +41,7 @@ def journal(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def answers(capabilities: list[str], fence: str) -> dict[str, Any]:
-    """By module, or by module and state; of `raft_info` by the port that is asked."""
+    """By module, or by module and state or host; of `raft_info` by the port that is asked."""
     return {
         "traffic_gate": {"clock": CLOCK, **TIMES},
         "raft_fence": TIMES,
@@ -74,7 +74,7 @@ class ActionModule(ActionBase):
             log.write(json.dumps({{"module": NAME, "check": check, "host": task_vars["inventory_hostname"], **asked}}) + "\\n")
         known = json.loads((FOLDER / "answers.json").read_text())
         port = "8080" if "8080" in str(asked.get("urls")) else "8082"
-        keys = [NAME + " " + str(asked.get("state")), NAME + " " + port, NAME]
+        keys = [NAME + " " + what for what in (str(asked.get("state")), task_vars["inventory_hostname"], port)] + [NAME]
         if known["fails"] in keys:
             return {{"failed": True, "msg": "refused"}}
         if known["hangs"] in keys:
@@ -112,14 +112,15 @@ def cutover(tmp_path: Path, ansible_playbook: str) -> Run:
         lost: str = "",
         phase: bool = False,
         hangs: str = "",
+        seen: dict[str, Any] | None = None,
     ) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
         (tmp_path / "answers.json").write_text(
-            json.dumps({**answers(capabilities, fence), "fails": fails, "lost": lost, "hangs": hangs})
+            json.dumps({**answers(capabilities, fence), **(seen or {}), "fails": fails, "lost": lost, "hangs": hangs})
         )
         facts = {
             "raft_migration": f"{{{{ {{'backup_path': '{tmp_path}/backups'}} | pi_controller.raft_migration.migration_config }}}}",
             "raft_migration_endpoint": {"ip": "{{ raft_migration_address }}"},
-            "raft_migration_journal_read": before or journal({"state": "started", "facts": {}}),
+            "raft_migration_journal_read": "{{ journal_of_this_pi }}",
             "raft_migration_control_dir": f"{tmp_path}/control",
             "raft_migration_resumes": resumes,
             "raft_migration_id": "m-20260101T000000Z",
@@ -132,7 +133,13 @@ def cutover(tmp_path: Path, ansible_playbook: str) -> Run:
         tasks = [{"ansible.builtin.set_fact": facts}, {"ansible.builtin.include_role": role, "vars": step}]
         play = [{"hosts": "all", "gather_facts": False, "any_errors_fatal": True, "tasks": tasks}]
         (tmp_path / "play.json").write_text(json.dumps(play))
-        hosts = {name: {"raft_migration_address": address} for name, address in HOSTS.items()}
+        known = {name: journal({"state": "started", "facts": {}}) for name in HOSTS} | (
+            {"pi-1": before} if before else {}
+        )
+        hosts = {
+            name: {"raft_migration_address": address, "journal_of_this_pi": known[name]}
+            for name, address in HOSTS.items()
+        }
         local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         inventory = {"k3s_cluster": {"hosts": hosts, "vars": {**local, "raft_migration_hosts": "k3s_cluster"}}}
         (tmp_path / "hosts.json").write_text(json.dumps(inventory))
@@ -257,12 +264,70 @@ def test_a_pi_lost_in_the_commit_keeps_its_lease(cutover: Run, capabilities: lis
     assert "is undefined" not in done.stdout
 
 
+# What a run finds that comes after one that died past its commit: the old leader's gate stays, the others' leases have ended.
+DIED = {"traffic_gate pi-1": {"previous_stays": True}, "raft_fence": {**TIMES, "after": dict.fromkeys(HOSTS, True)}}
+
+
+def gates_of(asked: list[dict[str, Any]], pi: str) -> list[tuple[str, str]]:
+    """What this Pi's gate was set to, in order, and for how long."""
+    return [
+        (call["state"], "for good" if call.get("persist") else "a lease" if "lease" in call else "")
+        for call in asked
+        if call["module"] == "traffic_gate" and call["host"] == pi and not call["check"]
+    ]
+
+
 @pytest.mark.parametrize(("fence", "first"), [("network", "fenced"), ("read-only", "redirected")])
 def test_a_later_run_closes_every_pi_before_one_is_opened(cutover: Run, fence: str, first: str) -> None:
-    """It has neither a clock nor a lease of before."""
-    done, asked = cutover([], fence, before=opened(fence))
+    done, asked = cutover([], fence, before=opened(fence), seen=DIED)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert gates(asked)[0] == (first, None, False, False, True)
     assert not any(call["module"] in ("cutover_lease", "raft_carry") for call in asked)
     assert "Write pause: 2.5 s" in done.stdout
-    assert [call["state"] for call in asked if call["module"] == "traffic_gate"][:3] == [first] * 3
+    assert gates_of(asked, "pi-1")[0] == (first, "for good")
+    assert gates_of(asked, "pi-2")[:2] == gates_of(asked, "pi-3")[:2] == [(first, "a lease"), (first, "for good")]
+    stay = [call for call in asked if call["module"] == "traffic_gate" and call.get("persist")]
+    assert [(call["state"], call["lease"]) for call in stay[:3]] == [(first, {"held": True})] * 3
+    # The look is between the lease and what stays.
+    looks = [number for number, call in enumerate(asked) if call["module"] in ("sqlite_info", "raft_info")]
+    assert asked.index(stay[0]) > max(looks)
+    assert min(looks) > max(number for number, call in enumerate(asked) if "seconds" in (call.get("lease") or {}))
+
+
+@pytest.mark.parametrize("fence", ["network", "read-only"])
+def test_a_unit_that_wrote_before_the_gates_closed_stops_the_run(cutover: Run, fence: str) -> None:
+    wrote = {"sqlite_info pi-2": {"digest": "beef"}, "raft_info pi-2": {"term": 6}}
+    done, asked = cutover([], fence, before=opened(fence), seen={**DIED, **wrote}, phase=True)
+    (failed,) = [call for call in asked if call.get("state") == "failed" and call["facts"]["message"]]
+    text = failed["facts"]["message"]
+    assert "The journal of pi-1 says that the pods were opened to writes, but the unit on pi-2 is in term 6" in text
+    assert "remove the entry" in text, done.stdout
+    first = "fenced" if fence == "network" else "redirected"
+    assert [gates_of(asked, pi) for pi in HOSTS] == [[], *[[(first, "a lease"), ("open", "")]] * 2]
+    fences = [call for call in asked if call["module"] == "raft_fence"]
+    assert [(call["enabled"], call["validate_certs"]) for call in fences] == [(True, True)] * (fence == "read-only")
+    assert not any(call["module"] == "k8s_port_swap" for call in asked)
+
+
+def test_a_pi_lost_in_the_proof_does_not_go_on_alone(cutover: Run) -> None:
+    """It is back once the others have stopped. Its gate opens by itself."""
+    done, asked = cutover([], "read-only", before=opened("read-only"), seen=DIED, lost="sqlite_info pi-3", phase=True)
+    assert "no route to host" in done.stdout, done.stdout + done.stderr
+    closed = ("redirected", "a lease")
+    assert [gates_of(asked, pi) for pi in HOSTS] == [[], [closed, ("open", "")], [closed]]
+    assert ("fence", False) not in gates(asked)
+    assert not any(call["module"] == "k8s_port_swap" for call in asked)
+
+
+def test_pods_that_take_writes_get_no_client_before_the_proof(cutover: Run) -> None:
+    shut = {**TIMES, "after": {"pi-1": True, "pi-2": False}, "failed": True, "msg": "no answer"}
+    _done, asked = cutover([], "read-only", before=opened("read-only"), seen={**DIED, "raft_fence": shut})
+    assert gates_of(asked, "pi-2")[:2] == [("fenced", "a lease"), ("redirected", "for good")]
+
+
+def test_gates_that_stay_are_not_closed_once_more(cutover: Run) -> None:
+    """An earlier run may have opened the pods: none of their clients waits again."""
+    stay = {"traffic_gate": {"previous_stays": True, "clock": CLOCK, **TIMES}}
+    done, asked = cutover([], "read-only", before=opened("read-only"), seen=stay)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(gates_of(asked, "pi-2")) == {("redirected", "for good")}
+    assert ("fence", True) not in gates(asked)

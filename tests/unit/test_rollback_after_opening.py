@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,9 @@ class ActionModule(ActionBase):
             (WORLD / "away" / host).touch()
         if state["fails"] == [call, host]:
             return {{"failed": True, "msg": "refused"}}
+        log = map(json.loads, (WORLD / "calls.jsonl").read_text().splitlines())
+        closed = any(call["module"] == "traffic_gate" and call["host"] == host and not call["check"] for call in log)
+        wrote = state["wrote"] == host and closed
         if NAME == "raft_info":
             answers = [url for url in asked["urls"] if url.rpartition(":")[2] in state["answers"][host]]
             leads = host == "pi-1"
@@ -54,6 +57,7 @@ class ActionModule(ActionBase):
             return {{
                 "changed": False,
                 "failed": not answers,
+                "term": 6 if wrote else 5,
                 "leader": leader if answers else None,
                 "members": [{{"id": "pi-1", "role": "leader", "lag": 0}}],
                 "capabilities": state["capabilities"] if answers else [],
@@ -61,9 +65,12 @@ class ActionModule(ActionBase):
             }}
         if NAME == "unit_state" and check:
             return {{"changed": state["unit_runs"], "unit": {{}}}}
-        held = {{"digest": "cafe", "sha256": "ab", "path": "/x"}}
+        held = {{"digest": "beef" if wrote else "cafe", "sha256": "ab", "path": "/x"}}
         resources = state["daemonsets"]
-        return {{"changed": not check, "resources": resources, **(held if NAME.startswith(("sqlite", "raft_snapshot")) else {{}})}}
+        known = {{"previous_stays": host in state["stays"]}} if NAME == "traffic_gate" else {{}}
+        if NAME == "raft_fence":
+            known = {{"after": dict.fromkeys(asked["urls"], asked["enabled"])}}
+        return {{"changed": not check, "resources": resources, **known, **(held if NAME.startswith(("sqlite", "raft_snapshot")) else {{}})}}
 """
 # Of the role `finish` and what comes with it nothing is looked at here.
 FINISH = "- name: Finish\n  pi_controller.raft_migration.unit_state: {state: finished}\n"
@@ -116,16 +123,20 @@ class World:
             "unit_runs": False,
             "daemonsets": [{"metadata": {"name": "pi-controller"}}],
             "answers": dict.fromkeys(PIS, [TEMPORARY, STANDARD]),
+            # The Pis whose gate an earlier run has closed for good; whose unit took a write just before its gate was closed.
+            "stays": list(PIS),
+            "wrote": "",
         }
         self.begin()
 
     def journal(self, pi: str) -> Path:
         return self.folder / pi / "journal.json"
 
-    def begin(self, *done: str, facts: Mapping[str, Any] | None = None) -> None:
-        """The opening is recorded by every Pi, and these phases are done after it."""
-        opened = {"opening": True, "fence": "read-only", "content_digest": "cafe", **(facts or {})}
+    def begin(self, *done: str, facts: Mapping[str, Any] | None = None, on: Sequence[str] = PIS) -> None:
+        """The opening is recorded by these Pis, and these phases are done after it."""
+        committed = {"opening": True, "fence": "read-only", "content_digest": "cafe", "old_term": 5, **(facts or {})}
         for pi in PIS:
+            opened = committed if pi in on else {}
             known = None
             for phase in EARLIER:
                 known = journals.marked(known, phase, "done", {}, "m-1", journals.now(), "parallel")
@@ -190,8 +201,9 @@ class World:
         """What this Pi's gate was set to, in order; a pod that was made read-only or writable counts as well."""
         found = []
         for call in self.calls:
-            if call["host"] == pi and call["module"] == "traffic_gate":
-                found.append(call["args"]["state"] + (" for good" if call["args"].get("persist") else ""))
+            if call["host"] == pi and call["module"] == "traffic_gate" and not call["check"]:
+                lasts = " for good" if call["args"].get("persist") else " for now" if "lease" in call["args"] else ""
+                found.append(call["args"]["state"] + lasts)
             elif call["host"] == pi and call["module"] == "raft_fence" and ADDRESSES[pi] in str(call["args"]["urls"]):
                 found.append("read-only" if call["args"]["enabled"] else "writable")
         return found
@@ -359,8 +371,35 @@ def test_every_pi_is_closed_before_one_is_opened(
     world.state["fails"] = ["folder_move", "pi-1"]
     run = world.run()
     assert "refused" in run.stdout, run.stdout[-4000:] + run.stderr
-    found = [call["args"] for call in world.calls if call["module"] == "traffic_gate"]
+    found = [call["args"] for call in world.calls if call["module"] == "traffic_gate" and not call["check"]]
     assert [gate["state"] + (" for good" if gate.get("persist") else "") for gate in found] == gates
+
+
+@pytest.mark.parametrize("fence", ["network", "read-only"])
+def test_a_unit_that_wrote_before_its_gate_closed_is_not_overwritten(world: World, fence: str) -> None:
+    """The run has died after its commit on pi-1, and the unit of pi-2 was elected between the proof and the closed gates."""
+    world.begin(facts={"fence": fence}, on=["pi-1"])
+    world.state.update(stays=["pi-1"], wrote="pi-2")
+    done = world.run()
+    text = " ".join(done.stdout.split())
+    assert "the pods were opened to writes, but the unit on pi-2 is in term 6" in text, (
+        done.stdout[-6000:] + done.stderr
+    )
+    closed = "fenced for now" if fence == "network" else "redirected for now"
+    assert world.gates("pi-1") == ([] if fence == "network" else ["read-only"])
+    assert world.gates("pi-2") == world.gates("pi-3") == [closed, "open"]
+    assert world.called("folder_move") == world.called("unit_state") == world.called("private_put") == []
+
+
+@pytest.mark.parametrize("fence", ["network", "read-only"])
+def test_gates_stay_only_where_they_held_since_the_proof(world: World, fence: str) -> None:
+    world.begin(facts={"fence": fence}, on=["pi-1"])
+    world.state.update(stays=["pi-1"], fails=["folder_move", "pi-1"])
+    done = world.run()
+    closed = ["fenced for now", "fenced for good"] if fence == "network" else ["redirected for now"]
+    assert world.gates("pi-2") == [*closed, "redirected for good"], done.stdout[-6000:] + done.stderr
+    stay = [call["args"] for call in world.calls if call["module"] == "traffic_gate" and call["args"].get("persist")]
+    assert [gate["lease"] for gate in stay] == [{"held": True}] * 3 * len(closed)
 
 
 @pytest.mark.parametrize("moved", [False, True])
