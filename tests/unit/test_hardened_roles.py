@@ -120,6 +120,24 @@ def test_l1_an_opening_in_one_journal_is_proven_by_the_units(
         assert held in done.stdout
 
 
+def test_a_rollback_that_failed_on_one_pi_is_not_reported_as_done(play: Any) -> None:
+    outcomes = {"pi-1": "done", "pi-2": "Finish | Stop the pods: refused"}
+    failure = {"phase": "cutover", "host": "pi-1", "task": "Flip", "message": "no answer"}
+    read = journal("failed", {"opening": True})
+    hosts = {
+        name: {
+            "raft_migration_rollback_outcome": outcome,
+            "raft_migration_failure": failure,
+            "raft_migration_journal_read": read,
+        }
+        for name, outcome in outcomes.items()
+    }
+    verdict = {"name": "pi_controller.raft_migration.run", "tasks_from": "verdict"}
+    known = {"raft_migration_hosts": "k3s_cluster", "raft_migration": {"backup_path": "/b"}}
+    done = play([{"ansible.builtin.include_role": verdict}], hosts, **known)
+    assert "Rollback: Finish | Stop the pods: refused" in done.stdout, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("written", [True, False])
 def test_l1_a_journal_that_cannot_be_written_leaves_what_is_known(
     tmp_path: Path, play: Any, keep: Keep, written: bool
