@@ -220,6 +220,28 @@ def test_l4_a_rollback_looks_at_the_lock_where_it_may_stop() -> None:
     assert found["finish"][0] == "pods_aside.yml", "the units serve before it"
 
 
+@pytest.mark.parametrize(
+    ("owner", "removes"),
+    [
+        (None, True),
+        ({"holder": "bert@laptop", "renewed_seconds_ago": 2.0, "expired": False}, False),
+        ({"holder": "bert@laptop", "renewed_seconds_ago": 600.0, "expired": True}, True),
+    ],
+)
+def test_a_run_that_has_just_taken_the_lock_keeps_its_folders(
+    tmp_path: Path, play: Any, keep: Keep, owner: dict[str, Any] | None, removes: bool
+) -> None:
+    """It has no journal yet, by which migration_leftovers would know of it."""
+    tasks = tasks_of("run/tasks/clean.yml")
+    removed = {**keep("", tmp_path / "removed"), "when": tasks[-1]["when"]}
+    # The answers of the modules are known.
+    left = [task for task in tasks[:-1] if not {"register", "ansible.builtin.debug"} & task.keys()]
+    known = {"raft_migration_kube": {"status": {"owner": owner}}}
+    done = play([*left, removed], {"pi-1": known}, confirm=True, raft_migration_lock_name="pi-controller-lock")
+    assert (tmp_path / "removed").exists() is removes, done.stdout + done.stderr
+    assert removes or "bert@laptop holds the lock pi-controller-lock" in " ".join(done.stdout.split())
+
+
 def watched(folder: Path, **more: Any) -> dict[str, Any]:
     """A task that makes the watch's folder one of the run it is in, with more that the watch has written about itself."""
     return {"name": "Name the run", "name_the_run": {"dest": f"{folder}/watch.json", "more": more}}
