@@ -12,6 +12,7 @@ description:
   - Does what M(ansible.builtin.copy) does with O(ignore:mode=0600), in one round trip for a file of up to 4 MiB where that needs
     five. Larger files go in pieces of that size, so their size is no matter of memory.
   - The file appears whole, with the SHA-256 of what was sent, or not at all. No link is followed on the host.
+  - Its size and 16 MiB to spare must be free where it goes, or nothing is begun.
 version_added: 0.2.0
 author:
   - The pi-controller maintainers (@pi-controller)

@@ -19,6 +19,7 @@ from pathlib import Path
 from . import safe_open
 from .durable import fsync, sha256_of_rest
 from .failures import MigrationError
+from .room import check_room
 
 # Bytes. A module has a piece, and the same as text, in memory.
 PIECE = 4 << 20
@@ -92,6 +93,7 @@ class Arrival:
         if offset == 0:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.part, dir_fd=folder)
+            check_room(self.dest.parent, self.size, str(self.dest))
             flags |= os.O_CREAT | os.O_EXCL
         part = os.open(self.part, flags, 0o600, dir_fd=folder)
         try:

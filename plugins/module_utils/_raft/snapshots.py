@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 from .._core.durable import fsync, private_folder
 from .._core.failures import MigrationError
 from .._core.modules import AGAIN
+from .._core.room import check_room
 from .._core.safe_open import folder, open_file, read_bytes
 from .._daemon.interface import Member
 from .crc64 import check_of
@@ -37,7 +38,6 @@ _META_LIMIT = 1 << 20
 # A state of this size or more, of which less than one byte in so many is on the disk, is a file made of holes. Below it,
 # reading takes seconds, and some file systems say only later what a file takes.
 _LARGE, _SPARSE = 1 << 30, 100
-_SPARE_BYTES = 16 << 20
 # On another file system or mount, without hard links, not allowed, with as many names as there may be, and with no name any more.
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOENT}
 
@@ -191,7 +191,7 @@ def _remove(parts: Iterable[Path]) -> None:
 def _fill(snapshot: Snapshot, part: Path, source: BinaryIO | CheckedState) -> None:
     """Copy all of `source` into the new file `part`."""
     with _writing(snapshot, part.parent):
-        _check_space(part.parent, snapshot)
+        check_room(part.parent, snapshot.size, f"snapshot {snapshot.id}")
         with _create(part) as target:
             shutil.copyfileobj(source, target, _CHUNK)
             _sync(target)
@@ -316,18 +316,6 @@ def _unreadable(path: Path, snapshot: Snapshot, error: OSError) -> MigrationErro
         wanted=f"{snapshot.size} bytes",
         next_step="take another snapshot",
     )
-
-
-def _check_space(dest: Path, snapshot: Snapshot) -> None:
-    filesystem = os.statvfs(dest)
-    free, wanted = filesystem.f_bavail * filesystem.f_frsize, snapshot.size + _SPARE_BYTES
-    if free < wanted:
-        raise MigrationError(
-            f"{dest} has {free} bytes free, snapshot {snapshot.id} needs {wanted}",
-            seen=free,
-            wanted=wanted,
-            next_step=f"free {wanted - free} bytes there",
-        )
 
 
 def open_state(snapshot: Snapshot, path: Path | None = None) -> BinaryIO:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import import_plugin
 
 pieces = import_plugin("module_utils._core.pieces")
+room = import_plugin("module_utils._core.room")
 failures = import_plugin("module_utils._core.failures")
 TEXT = b"0123456789"
 SUM = hashlib.sha256(TEXT).hexdigest()
@@ -88,3 +90,30 @@ def test_no_link_leads_elsewhere(dest: Path, tmp_path: Path) -> None:
     (dest.parent / ".state.part").symlink_to(tmp_path / "target")
     assert pieces.Arrival(dest, len(TEXT), SUM).take(TEXT, 0) is True
     assert (tmp_path / "target").read_text() == "kept"
+
+
+def test_p11_without_room_for_all_of_it_nothing_is_written(dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon is alive on the same disk: a copy that ends with a full one takes its room as well."""
+    wanted = len(TEXT) + room.SPARE_BYTES
+    monkeypatch.setattr(room.os, "statvfs", lambda _folder: SimpleNamespace(f_bavail=wanted - 1, f_frsize=1))
+    arrival = pieces.Arrival(dest, len(TEXT), SUM)
+    with pytest.raises(failures.MigrationError) as refused:
+        arrival.take(TEXT[:4], 0)
+    assert (refused.value.failure["seen"], refused.value.failure["wanted"]) == (wanted - 1, wanted)
+    assert f"{dest.parent} has {wanted - 1} bytes free, {dest} needs {wanted}" in str(refused.value)
+    assert "free 1 bytes there" in refused.value.full_message
+    assert list(dest.parent.iterdir()) == []
+    monkeypatch.setattr(room.os, "statvfs", lambda _folder: SimpleNamespace(f_bavail=wanted, f_frsize=1))
+    assert arrival.take(TEXT[:4], 0) is False
+    # What has arrived takes of the room; it is not asked for twice.
+    monkeypatch.setattr(room.os, "statvfs", lambda _folder: SimpleNamespace(f_bavail=wanted - 4, f_frsize=1))
+    assert [arrival.take(TEXT[offset : offset + 4], offset) for offset in (4, 8)] == [False, True]
+
+
+def test_what_an_attempt_has_left_gives_its_room_first(dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces.Arrival(dest, len(TEXT), SUM).take(TEXT[:4], 0)
+    wanted = len(TEXT) + room.SPARE_BYTES
+    free = {True: wanted - 4, False: wanted}
+    part = dest.parent / ".state.part"
+    monkeypatch.setattr(room.os, "statvfs", lambda _folder: SimpleNamespace(f_bavail=free[part.exists()], f_frsize=1))
+    assert pieces.Arrival(dest, len(TEXT), SUM).take(TEXT[:4], 0) is False
