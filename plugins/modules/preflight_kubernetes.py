@@ -117,10 +117,16 @@ applied:
       owner: Addon kube-system/pi-controller
       manifest: /var/lib/rancher/k3s/server/manifests/pi-controller.yaml
 tried:
-  description: Where O(pod) was tried, and in which words it was refused; null where it was not tried.
+  description:
+    - Where O(pod) was tried, and in which words it was refused; null where it was not tried.
+    - C(limits) are those that the cluster has given its containers and that O(pod) itself has not, as a LimitRange does.
   returned: success
   type: dict
-  sample: {namespace: pi-controller, in_its_own: true, refused: null}
+  sample:
+    namespace: pi-controller
+    in_its_own: true
+    refused: null
+    limits: [{container: pi-controller, resource: memory, limit: 128Mi}]
 failure:
   description: What was seen, what was wanted, and the next step.
   returned: on failure
@@ -136,7 +142,7 @@ from ..module_utils._kube.api import KubeApi, KubeError, apps, connect, core
 from ..module_utils._kube.arguments import DAEMONSET, SERVICE
 from ..module_utils._kube.claims import applied_by, host_ports, other_routes, service_ports
 from ..module_utils._kube.endpoints import OF_PODS, OWN, SERVICE_LABEL, managed_by, of_slices
-from ..module_utils._kube.facts import daemonset_facts, namespace_facts, node_facts, service_facts
+from ..module_utils._kube.facts import daemonset_facts, limits_added, namespace_facts, node_facts, service_facts
 
 SPEC: dict[str, Any] = {
     "argument_spec": {
@@ -155,7 +161,7 @@ INGRESSES = "/apis/networking.k8s.io/v1/ingresses"
 def try_pod(
     api: KubeApi, daemonset: dict[str, Any] | None, namespace: str | None, otherwise: str
 ) -> dict[str, Any] | None:
-    """A dry run of a pod of the template. Only a refusal is of interest: whatever else goes wrong raises."""
+    """A dry run of a pod of the template: a refusal, or the limits that the cluster gives it. Whatever else goes wrong raises."""
     if not daemonset:
         return None
     template, where = daemonset["spec"]["template"], namespace or otherwise
@@ -164,9 +170,9 @@ def try_pod(
         "generateName": f"{daemonset['metadata']['name']}-",
         "namespace": where,
     }
-    tried = {"namespace": where, "in_its_own": namespace is not None, "refused": None}
+    tried = {"namespace": where, "in_its_own": namespace is not None, "refused": None, "limits": []}
     try:
-        api.create(
+        accepted = api.create(
             core(where, "pods"),
             {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]},
             dry_run=True,
@@ -175,7 +181,7 @@ def try_pod(
         if error.status is None or not 400 <= error.status < 500:
             raise
         return {**tried, "refused": error.api_message}
-    return tried
+    return {**tried, "limits": limits_added(template["spec"], accepted.get("spec") or {})}
 
 
 def _of(item: dict[str, Any]) -> str:

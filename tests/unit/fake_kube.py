@@ -164,10 +164,24 @@ class FakeKube:
         }
 
     def _post(self, path: str, body: dict[str, Any], params: dict[str, Any]) -> Any:
+        body = self._admitted(path, body)
         full = f"{path}/{body['metadata']['name']}"
         if full in self.objects:
             raise api_error(409, "AlreadyExists", f"{full} already exists")
         return body if params.get("dry_run") else self.put(full, body)
+
+    def _admitted(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """With a name, and a pod with the limits that the LimitRanges of its namespace have for containers without."""
+        body = copy.deepcopy(body)
+        if "generateName" in body["metadata"]:
+            body["metadata"].setdefault("name", f"{body['metadata']['generateName']}{next(self._numbers):05}")
+        namespace, _slash, kind = path.rpartition("/")
+        ranges = [obj for key, obj in self.objects.items() if key.startswith(f"{namespace}/limitranges/")]
+        for entry in [entry for obj in ranges for entry in obj["spec"]["limits"]]:
+            for container in (body["spec"].get("containers") or ()) if kind == "pods" else ():
+                resources = container.setdefault("resources", {})
+                resources["limits"] = {**entry["default"], **(resources.get("limits") or {})}
+        return body
 
     def _put(self, path: str, body: dict[str, Any], params: dict[str, Any]) -> Any:
         if body["metadata"].get("resourceVersion") != self.objects[path]["metadata"]["resourceVersion"]:

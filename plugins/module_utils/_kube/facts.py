@@ -55,6 +55,24 @@ def requests_of(pod: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def limits_added(wanted: Mapping[str, Any], accepted: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Limits of an accepted pod that the wanted one does not have, both given as their `spec`: those that the cluster has set."""
+
+    def of(spec: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+        return {
+            (container["name"], resource): str(limit)
+            for container in spec.get("containers") or ()
+            for resource, limit in ((container.get("resources") or {}).get("limits") or {}).items()
+        }
+
+    own = of(wanted)
+    return [
+        {"container": container, "resource": resource, "limit": limit}
+        for (container, resource), limit in sorted(of(accepted).items())
+        if (container, resource) not in own
+    ]
+
+
 def node_facts(node: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """One node, and how much of it the pods on it have asked for."""
     status, name = node.get("status") or {}, node["metadata"]["name"]

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._core.addresses import normal, with_port
+from .._kube.facts import RESOURCES
 from .findings import EVERYWHERE, WARNING, Finding
 from .plan import FRESH, Plan
 
@@ -145,7 +146,12 @@ def _applied(seen: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _tried(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     tried = seen["tried"]
-    if not tried or not tried["refused"]:
+    if not tried:
+        return
+    # In another namespace the limits are others.
+    if tried["in_its_own"]:
+        yield from _limits(tried)
+    if not tried["refused"]:
         return
     refusal, namespace = tried["refused"], tried["namespace"]
     if POD_SECURITY in refusal:
@@ -175,3 +181,20 @@ def _tried(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
             f"a pod of {plan.daemonset} is accepted (dry run)",
             "change the setting that it names, or the policy of the cluster that refuses it",
         )
+
+
+def _limits(tried: Mapping[str, Any]) -> Iterator[Finding]:
+    """Limits that the owner has not set show in no object before the pods run."""
+    beyond = {"cpu": "is slowed down", "memory": "is killed"}
+    for added in tried["limits"]:
+        # Of the others, such as ephemeral-storage, a daemon in a folder of its host uses next to nothing.
+        if added["resource"] in RESOURCES:
+            yield Finding(
+                EVERYWHERE,
+                f"pod {added['resource']} limit",
+                f"{added['limit']} in {tried['namespace']}, as by a LimitRange; pi_controller_resources sets none",
+                f"no limit, or one with room for the restore of the database: beyond it the pod {beyond[added['resource']]}",
+                f"set pi_controller_resources.limits.{added['resource']} to what the daemon needs; for what sets this one: "
+                f"kubectl -n {tried['namespace']} get limitrange",
+                WARNING,
+            )

@@ -190,7 +190,7 @@ VIOLATION = (
 
 
 def tried(refused: str | None, *, own: bool = True) -> dict[str, Any]:
-    return {"namespace": NAME if own else "default", "in_its_own": own, "refused": refused}
+    return {"namespace": NAME if own else "default", "in_its_own": own, "refused": refused, "limits": []}
 
 
 def test_k6_a_refusal_has_the_apis_message():
@@ -273,3 +273,13 @@ def test_a4_addresses_are_compared_in_one_spelling():
     assert "another Service" in checks
     assert "hostPort 8080" in checks
     assert "Service" not in checks
+
+
+def test_k6_limits_of_another_namespace_say_nothing_of_the_pods_own():
+    added = [
+        {"container": NAME, "resource": "ephemeral-storage", "limit": "1Gi"},
+        {"container": NAME, "resource": "memory", "limit": "128Mi"},
+    ]
+    warned = findings(tried=tried(None) | {"limits": added})
+    assert [(finding.check, finding.level) for finding in warned] == [("pod memory limit", "warning")]
+    assert findings(tried=tried(None, own=False) | {"limits": added}, namespace=None) == []

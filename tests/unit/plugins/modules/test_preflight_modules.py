@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from conftest import import_plugin
 from fake_kube import APPS, CORE, NAME, NAMESPACE, FakeKube, add_pod, api_error, pod
+from kube_server import served
 from preflight_world import healthy, owner, settings
 
 api = import_plugin("module_utils._kube.api")
@@ -284,18 +285,60 @@ def test_k6_the_very_pod_is_tried_and_nothing_is_made(run_module, kube, there):
         kube.objects[CORE] = {"metadata": {"labels": {}}, "status": {"phase": "Active"}}
     asked = []
     post = kube._post
-    kube._post = lambda path, body, params: (
-        asked.append((path, body, params["dry_run"])) or post(path, {**body, "metadata": {"name": "x"}}, params)
-    )
+    kube._post = lambda path, body, params: asked.append((path, body, params["dry_run"])) or post(path, body, params)
     objects = dict(kube.objects)
     result = run_module("preflight_kubernetes", {**ARGS, "pod": TEMPLATE, "try_in": "default"})
 
     where = NAMESPACE if there else "default"
-    assert result["tried"] == {"namespace": where, "in_its_own": there, "refused": None}
+    assert result["tried"] == {"namespace": where, "in_its_own": there, "refused": None, "limits": []}
     ((path, body, dry_run),) = asked
     assert (path, dry_run) == (f"/api/v1/namespaces/{where}/pods", "All")
     assert (body["spec"], body["metadata"]["labels"]) == ({"hostNetwork": True}, {"a": "b"})
     assert kube.objects == objects
+
+
+@pytest.mark.parametrize(
+    ("own", "added"),
+    [
+        (None, {"cpu": "500m", "memory": "128Mi"}),
+        ({"requests": {"memory": "64Mi"}}, {"cpu": "500m", "memory": "128Mi"}),
+        ({"limits": {"memory": "128Mi"}}, {"cpu": "500m"}),
+        ({"limits": {"cpu": "2", "memory": "1Gi"}}, {}),
+    ],
+)
+def test_k6_limits_that_the_cluster_gives_the_pod_are_seen_and_named(run_module, own, added):
+    """Over HTTP and by the real client: what comes back from a dry run is what counts."""
+    kube = FakeKube(lag=0)
+    kube.objects.update(
+        {
+            "/version": {"gitVersion": "v1.35.2+k3s1"},
+            **{
+                path: {"items": []}
+                for path in ("/api/v1/nodes", "/api/v1/services", "/apis/networking.k8s.io/v1/ingresses")
+            },
+            CORE: {"metadata": {"labels": {}}, "status": {"phase": "Active"}},
+            f"{CORE}/limitranges/default": {"spec": {"limits": [{"default": {"cpu": "500m", "memory": "128Mi"}}]}},
+        }
+    )
+    container = {"name": "pi-controller", "image": "x:1", **({"resources": own} if own else {})}
+    tried = {"metadata": {"name": NAME}, "spec": {"template": {"spec": {"containers": [container]}}}}
+    with served(kube) as port:
+        reached = {"host": f"http://127.0.0.1:{port}", "api_key": "x"}
+        result = run_module("preflight_kubernetes", {**ARGS, **reached, "pod": tried})
+    limits = [{"container": "pi-controller", "resource": name, "limit": added[name]} for name in sorted(added)]
+    assert result["tried"] == {"namespace": NAMESPACE, "in_its_own": True, "refused": None, "limits": limits}
+    assert [path for path in kube.objects if "/pods/" in path] == []
+
+    seen = healthy()
+    seen["kubernetes"]["tried"] = result["tried"]
+    findings = filters["preflight_findings"](seen, settings(), owner())
+    assert [(finding["check"], finding["level"]) for finding in findings] == [
+        (f"pod {name} limit", "warning") for name in sorted(added)
+    ]
+    for finding, limit in zip(findings, limits):
+        assert limit["limit"] in finding["seen"]
+        assert f"pi_controller_resources.limits.{limit['resource']}" in finding["fix"]
+        assert f"kubectl -n {NAMESPACE} get limitrange" in finding["fix"]
 
 
 def test_k6_a_refusal_is_a_result_and_not_a_failure(run_module, kube):
