@@ -30,7 +30,7 @@ SETTINGS = {
 def host_findings(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _access(plan, host, seen)
     yield from _paths(plan, host, seen["paths"])
-    yield from mount_findings(host, seen)
+    yield from mount_findings(host, seen, plan.strategy)
     yield from disk_findings(host, seen, plan.strategy)
     yield from eviction_findings(host, seen, plan.strategy)
     yield from unit_findings(plan, host, seen["unit"])

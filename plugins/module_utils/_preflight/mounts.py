@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._core.journal import PARALLEL
 from .._core.mounts import VOLATILE
 from .disk import WRITTEN
 from .findings import WARNING, Finding
 
 
-def mount_findings(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
+def mount_findings(host: str, seen: Mapping[str, Any], strategy: str) -> Iterator[Finding]:
     paths = seen["paths"]
     if seen["forgetful_root"]:
         yield Finding(
@@ -38,7 +39,7 @@ def mount_findings(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
             WARNING,
         )
     yield from _archive(host, paths, bool(fixed))
-    yield from _pods(host, paths, bool(fixed))
+    yield from _pods(host, paths, bool(fixed), strategy)
 
 
 def _fixed(path: Mapping[str, Any]) -> str | None:
@@ -63,8 +64,20 @@ def _lost_at_reboot(host: str, paths: Mapping[str, Any]) -> Iterator[Finding]:
             )
 
 
-def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a rename from one to the other fails: another mount, also one of the same file system."""
     return bool(one["mount"] != other["mount"] or one["device"] != other["device"])
+
+
+def _mounted(path: Mapping[str, Any]) -> str:
+    """Where the file system is mounted that has this path, or would have it."""
+    return str(path["mount"] or path["existing"])
+
+
+def where(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Of two paths that are apart."""
+    kind = " (another file system)" if one["device"] != other["device"] else ""
+    return f"it is on {_mounted(one)}, {other['path']} on {_mounted(other)}{kind}"
 
 
 def _archive(host: str, paths: Mapping[str, Any], kept_in_place: bool) -> Iterator[Finding]:
@@ -78,17 +91,17 @@ def _archive(host: str, paths: Mapping[str, Any], kept_in_place: bool) -> Iterat
             "nothing there: the unit's folder is renamed to it",
             f"set migration.archive_path to a folder that is not there yet, such as {beside}",
         )
-    elif not kept_in_place and _apart(archive, data):
+    elif not kept_in_place and apart(archive, data):
         yield Finding(
             host,
             "mount archive_path",
-            f"it is on {archive['mount'] or archive['existing']}, {data['path']} on {data['mount'] or data['existing']}",
+            where(archive, data),
             "both on one mount: the archive is made by a rename, never by a copy",
             f"set migration.archive_path to {beside}",
         )
 
 
-def _pods(host: str, paths: Mapping[str, Any], data_is_fixed: bool) -> Iterator[Finding]:
+def _pods(host: str, paths: Mapping[str, Any], data_is_fixed: bool, strategy: str) -> Iterator[Finding]:
     data, pods = paths["data_dir"], paths["pod_data_dir"]
     fixed = _fixed(pods)
     if fixed:
@@ -99,12 +112,23 @@ def _pods(host: str, paths: Mapping[str, Any], data_is_fixed: bool) -> Iterator[
             "a folder that can be renamed: a rollback puts the pods' data aside",
             f"set pi_controller_pod_data_dir to a folder below the mount point, such as {pods['path']}/pi-controller",
         )
-    elif not data_is_fixed and _apart(pods, data):
+    elif not data_is_fixed and apart(pods, data):
         yield Finding(
             host,
             "mount pod_data_dir",
-            f"it is on {pods['mount'] or pods['existing']}, {data['path']} on {data['mount'] or data['existing']}",
+            where(pods, data),
             "both on one mount, so that a rollback can hand the pod's data to the unit Pi by Pi",
             f"set pi_controller_pod_data_dir to {data['path']}-pods; as it is, a rollback from the standard ports stops all pods first",
+            WARNING,
+        )
+    # Pi by Pi such a folder is refused. Beside a mount point there is no place on its own file system.
+    elif strategy == PARALLEL and paths["database"]["device"] != pods["device"]:
+        yield Finding(
+            host,
+            "mount pod_data_dir",
+            f"it is on {_mounted(pods)}, the database on {_mounted(paths['database'])}",
+            "both on one file system: after the migration the production database is in the pods' folder for good",
+            f"mount the file system of {_mounted(paths['database'])} at a second place as well, also at boot, and set "
+            "pi_controller_pod_data_dir to a new folder there; nothing, if the database may move to the other one",
             WARNING,
         )

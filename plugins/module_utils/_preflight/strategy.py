@@ -11,6 +11,7 @@ from typing import Any
 
 from .._core.journal import PARALLEL
 from .findings import EVERYWHERE, Finding
+from .mounts import apart, where
 from .plan import Plan
 
 
@@ -45,11 +46,11 @@ def strategy_findings(plan: Plan, hosts: Mapping[str, Mapping[str, Any]]) -> Ite
                 "move the data into a folder below the mount point and set pi_controller_data_dir to it, "
                 "or set migration.strategy to parallel",
             )
-        elif pods["device"] != data["device"]:
+        elif apart(pods, data):
             yield Finding(
                 host,
                 "pod_data_dir",
-                f"{pods['existing']} is on another file system than {data['path']}",
-                "one file system: the unit's folder is renamed, never copied",
+                where(pods, data),
+                "both on one mount: the unit's folder is renamed, never copied",
                 f"set pi_controller_pod_data_dir to {data['path']}-pods",
             )

@@ -13,6 +13,7 @@ import pytest
 from conftest import import_plugin
 
 mounts = import_plugin("module_utils._core.mounts")
+judged = import_plugin("module_utils._preflight.mounts")
 preflight = import_plugin("module_utils._preflight.judge")
 DISK = "23 1 179:2 / / rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw\n"
 # A disk, a bind mount of a folder of the same file system, and a name with a space.
@@ -79,6 +80,15 @@ SSD = {"mount": "/mnt/ssd", "device": 8, "free": 9 * 1024**3}
         ({}, []),
         ({"data_dir": {"is_mount_point": True, **SSD}}, [("mount data_dir", "warning")]),
         ({"data_dir": {"mounts_inside": ["/var/lib/pi-controller/raft"]}}, [("mount data_dir", "warning")]),
+        # A USB SSD: the pods' data, and with it the database, would be on the SD card in the end.
+        (
+            {"data_dir": {"is_mount_point": True, **SSD}, "database": SSD},
+            [("mount data_dir", "warning"), ("mount pod_data_dir", "warning")],
+        ),
+        (
+            {"data_dir": {"is_mount_point": True, **SSD}, "database": SSD, "pod_data_dir": SSD},
+            [("mount data_dir", "warning")],
+        ),
         ({"data_dir": SSD}, [("mount archive_path", "error"), ("mount pod_data_dir", "warning")]),
         # The same file system by another way: its number is the same, and a rename fails.
         ({"archive_path": {"mount": "/var/lib/other"}}, [("mount archive_path", "error")]),
@@ -97,3 +107,17 @@ def test_p6_preflight_knows_each_case_and_its_remedy(changes: Any, expected: Any
 
 def test_p9_an_overlay_root_is_a_finding():
     assert found(forgetful_root="/ is an overlay of overlayroot") == [("root file system", "error")]
+
+
+def test_p6_a_database_that_would_leave_its_disk_has_a_way_to_stay():
+    paths = world.host("pi-2")["paths"]
+    for name in ("data_dir", "database"):
+        paths[name].update(SSD, mount="/var/lib/pi-controller")
+    paths["data_dir"]["is_mount_point"] = True
+    seen = {"paths": paths, "forgetful_root": None}
+    finding = list(judged.mount_findings("pi-2", seen, "parallel"))[-1]
+    assert finding.seen == "it is on /, the database on /var/lib/pi-controller"
+    assert "mount the file system of /var/lib/pi-controller at a second place" in finding.fix
+    assert "pi_controller_pod_data_dir" in finding.fix
+    # Pi by Pi such a folder is refused.
+    assert [finding.check for finding in judged.mount_findings("pi-2", seen, "rolling")] == ["mount data_dir"]

@@ -36,12 +36,14 @@ def test_a_healthy_pi_can_hand_its_data_over():
     [
         # Even an empty one: the pod, which waits for it, would start beside the unit.
         (broken({"kind": "folder", "entries": 0}), "/var/lib/pi-controller-pods exists"),
-        (broken({"device": 2}), "on another file system than /var/lib/pi-controller"),
+        (broken({"device": 2}), "it is on /, /var/lib/pi-controller on / (another file system)"),
+        # The same file system by another way: its number is the same, and a rename fails.
+        (broken({"mount": "/srv"}), "it is on /srv, /var/lib/pi-controller on /"),
         (broken({"is_mount_point": True}, "data_dir"), "/var/lib/pi-controller is a mount point"),
         (broken({"mounts_inside": ["/var/lib/pi-controller/raft"]}, "data_dir"), "or contains one"),
     ],
 )
-def test_what_keeps_a_folder_from_being_renamed_is_an_error(seen, text):
+def test_p6_what_keeps_a_folder_from_being_renamed_is_an_error(seen, text):
     (finding,) = findings(seen)
     assert text in finding.seen
     assert finding.level == "error"
