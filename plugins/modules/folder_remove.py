@@ -59,15 +59,15 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core import removal
-from ..module_utils._core.leftovers import bytes_of
 from ..module_utils._core.modules import run_module
+from ..module_utils._core.paths import size_of
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     path, keep = Path(module.params["path"]), module.params["keep_folder"]
     found = removal.check(path)
     changed = found and not (keep and not any(path.iterdir()))
-    size = bytes_of(path) if changed else 0
+    size = size_of(str(path)) if changed else 0
     if changed and not module.check_mode:
         removal.remove(path, keep_folder=keep)
     after = "empty" if keep and found else "absent"

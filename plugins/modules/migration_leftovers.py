@@ -81,6 +81,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core import leftovers, removal
 from ..module_utils._core.modules import run_module
+from ..module_utils._core.paths import size_of
 
 PLACES = ("data_dir", "pod_data_dir", "backup_path", "archive_path")
 
@@ -90,7 +91,7 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     found = leftovers.leftovers(places)
     # All are looked at before the first one is removed.
     due = [path for path in found if removal.check(path)]
-    sizes = {str(path): leftovers.bytes_of(path) for path in due}
+    sizes = {str(path): size_of(str(path)) for path in due}
     if not module.check_mode:
         for path in due:
             leftovers.check_still_left(path, places)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from .failures import MigrationError
 from .journal import ROLLBACK, load
-from .paths import size_of
 
 # What the phases write below backup_path. Journals and the unit's saved file are small and stay.
 COPIES = (
@@ -85,8 +84,3 @@ def check_still_left(path: Path, places: Places) -> None:
 def _aside(places: Places) -> Iterator[Path]:
     for path in (places.pod_data_dir, places.archive_path):
         yield from (found for found in path.parent.glob(f"{path.name}{ASIDE}*") if found.is_dir())
-
-
-def bytes_of(path: Path) -> int:
-    """Bytes the file or folder takes on the disk."""
-    return size_of(str(path)) if path.is_dir() else path.lstat().st_blocks * 512

@@ -76,13 +76,18 @@ def nearest_existing(path: str) -> str:
     return "/"
 
 
-def size_of(folder: str) -> int:
-    """Bytes the files below `folder` take on the disk."""
+def size_of(path: str, counted: set[tuple[int, int]] | None = None) -> int:
+    """Bytes that a file takes on the disk, or the files below a folder. Each counts once, however many names it has, and not at
+    all if it is among `counted`, to which it is added."""
+    counted = set() if counted is None else counted
+    names = [os.path.join(parent, name) for parent, _folders, files in os.walk(path) for name in files]  # noqa: PTH118
     total = 0
-    for parent, _folders, files in os.walk(folder):
-        for name in files:
-            try:
-                total += os.lstat(os.path.join(parent, name)).st_blocks * 512  # noqa: PTH116, PTH118
-            except OSError:  # the daemon drops old snapshots while this looks
-                continue
+    for name in names if os.path.isdir(path) else [path]:  # noqa: PTH112
+        try:
+            found = os.lstat(name)  # noqa: PTH116
+        except OSError:  # none there, or the daemon drops old snapshots while this looks
+            continue
+        if (found.st_dev, found.st_ino) not in counted:
+            counted.add((found.st_dev, found.st_ino))
+            total += found.st_blocks * 512
     return total
