@@ -156,10 +156,12 @@ state_bytes:
   returned: success
   type: int
 held_bytes:
-  description: Bytes below C(backup_path) and C(pod_data_dir), which are there when an earlier run has left copies.
+  description: >-
+    Bytes of what an earlier run has left below C(backup_path) and C(pod_data_dir) that a migration writes anew, each by its name there.
+    A file of several names counts once.
   returned: success
   type: dict
-  sample: {backup_path: 0, pod_data_dir: 0}
+  sample: {backup_path: {prepare/pi-controller.db: 4194304, prepare/snapshot: 0}, pod_data_dir: {".": 0}}
 unit:
   description: >-
     State of the unit as systemd has it, with the memory of its process and what it really runs with (C(process), null where it does
@@ -187,13 +189,13 @@ listeners:
 database:
   description: >-
     The result of SQLite's integrity check, C(ok) when all is well and a digest of all rows could be made; the seconds both
-    took, and those of the digest alone (C(digest_seconds)); the seconds for which writes wait whenever the database is
-    copied (C(writes_waited), null in WAL mode, where they do not); what each table needs that SQLite on this Pi
+    took, and those of the check (C(check_seconds)) and of the digest alone (C(digest_seconds)); the seconds for which writes
+    wait whenever the database is copied (C(writes_waited), null in WAL mode, where they do not); what each table needs that SQLite on this Pi
     (C(sqlite)) does not have (C(needs)); and its bytes (C(bytes)).
   returned: success
   type: dict
   sample:
-    {integrity: ok, bytes: 4194304, seconds: 0.011, digest_seconds: 0.004, writes_waited: null, sqlite: 3.40.1,
+    {integrity: ok, bytes: 4194304, seconds: 0.011, check_seconds: 0.002, digest_seconds: 0.004, writes_waited: null, sqlite: 3.40.1,
      needs: [{table: nodes, need: "the collation own, which its application registers"}]}
 write_speed:
   description: >-

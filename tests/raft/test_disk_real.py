@@ -66,10 +66,9 @@ def test_p11_no_daemon_takes_more_disk_than_preflight_counts_on(
     cluster.write(3)
     leader = cluster.leader
     database = fill(leader)
-    counted = {
-        name: max(copies.get(name, 0) for _phase, copies in disk.STEPS["parallel"])
-        for name in ("data_dir", "pod_data_dir")
-    }
+
+    def counted(folder: str, *, rollback: bool = False) -> int:
+        return max(copies.get(folder, 0) for phase, copies in disk.STEPS["api"] if (phase == "rollback") is rollback)
 
     def take() -> Path:
         url = f"http://{leader.host}:{leader.ports['rest']}"
@@ -83,8 +82,21 @@ def test_p11_no_daemon_takes_more_disk_than_preflight_counts_on(
     for number in range(3):
         with watched(leader.folder, database) as taken:
             state = take()
-        assert taken.copies < counted["data_dir"] + 1.5, f"snapshot {number + 1}"
+        assert taken.copies < counted("data_dir") + 1.5, f"snapshot {number + 1}"
         cluster.write(1)
+    # And in a rollback, which restores them beside the two snapshots that they keep.
+    with watched(leader.folder, database) as back:
+        result = run_module(
+            "raft_snapshot",
+            {
+                "state": "restored",
+                "alone": True,
+                "urls": [f"http://{leader.host}:{leader.ports['rest']}"],
+                "src": str(state),
+            },
+        )
+    assert not result.get("failed"), result
+    assert back.copies < counted("data_dir", rollback=True) + 1.5
     # The pods' part: empty, then restored in transfer and in cutover.
     cluster.stop()
     pods = Cluster(binary, tmp_path / "pods", "full")
@@ -95,7 +107,20 @@ def test_p11_no_daemon_takes_more_disk_than_preflight_counts_on(
             with watched(folder, database) as restored:
                 result = run_module("raft_snapshot", {"state": "restored", "urls": pods.urls, "src": str(state)})
             assert not result.get("failed"), result
-            assert restored.copies < counted["pod_data_dir"] + 0.5, f"restore {number + 1}"
+            assert restored.copies < counted("pod_data_dir") + 0.5, f"restore {number + 1}"
             pods.write(1)
+        # And in a rollback, which takes their state. Their leader may be another one by then.
+        node = pods.leader
+        with watched(node.folder, database) as taken:
+            result = run_module(
+                "raft_snapshot",
+                {
+                    "url": f"http://{node.host}:{node.ports['rest']}",
+                    "raft_dir": str(node.raft_dir),
+                    "dest": str(tmp_path / "back"),
+                },
+            )
+        assert result["state_size"] >= database
+        assert taken.copies < counted("pod_data_dir", rollback=True) + 0.5
     finally:
         pods.stop()

@@ -178,7 +178,7 @@ def cluster() -> dict[str, Any]:
         "voters": 3,
         "caught_up": True,
         "behind": [],
-        "capabilities": ["read-only", "snapshot"],
+        "capabilities": ["read-only", "restore", "snapshot"],
         "unanswered": [],
     }
 

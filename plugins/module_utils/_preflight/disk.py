@@ -6,7 +6,7 @@
 
 Counted in copies of the database, on the Pi of the leader, which any Pi may be by then; measured with real daemons in
 tests/raft/test_disk_real.py. A daemon that takes a snapshot writes it twice and keeps two; one that is restored has the
-upload, its WAL, the database and its snapshots at a time.
+upload, its WAL, the database and its snapshots at a time. SQLite's own copies are not begun where twice their size is not free.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._core.journal import PARALLEL, ROLLING
+from .._core.journal import ROLLING
+from .._raft.sides import API, SQLITE
 from .findings import Finding, size
 
 # Space for logs, journals and the growth of the pods' Raft log while the migration runs.
@@ -26,16 +27,52 @@ WRITTEN = {
     "archive_path": "migration.archive_path",
     "pod_data_dir": "pi_controller_pod_data_dir",
 }
+# The copies that each phase leaves below `backup_path`, by their names there, and by the way the content goes. A run writes them
+# anew, so one that an earlier run has left there gives its room.
+NAMES: dict[str, dict[str, tuple[str, ...]]] = {
+    API: {
+        "prepare": ("prepare/pi-controller.db", "prepare/snapshot"),
+        "transfer": ("transfer/snapshot",),
+        "cutover": ("cutover/snapshot",),
+        "rollback": ("rollback/snapshot", "rollback.state"),
+    },
+    SQLITE: {
+        "prepare": ("prepare/pi-controller.db", "prepare/snapshot"),
+        "transfer": ("transfer/pi-controller.db", "transfer.pi-controller.db"),
+        "cutover": ("cutover/pi-controller.db", "cutover.pi-controller.db"),
+        "rollback": ("rollback/pi-controller.db", "rollback.state"),
+    },
+    ROLLING: {"prepare": ("prepare/pi-controller.db", "prepare/snapshot", "trial")},
+}
+# What an earlier run, or one that is going on, may have left copies in.
+HELD = {
+    "backup_path": tuple(
+        dict.fromkeys(name for phases in NAMES.values() for names in phases.values() for name in names)
+    ),
+    "pod_data_dir": (".",),
+}
 # Phase, and the copies that each folder has beyond what it has today: the daemon takes a snapshot, then it is copied, or
 # restored into the pods. What `backup_path` has by then stays as a backup.
 STEPS: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {
-    PARALLEL: (
+    # After the opening a rollback has the pods' daemon take a third snapshot, beside its database, its WAL and the two that it keeps. Two
+    # copies of that stay, and are restored into the unit: the upload, two snapshots, a file that SQLite reads, and the WAL.
+    API: (
         ("prepare", {"backup_path": 1, "data_dir": 2}),
         ("prepare", {"backup_path": 2, "data_dir": 1}),
         ("transfer", {"backup_path": 2, "data_dir": 3}),
         ("transfer", {"backup_path": 3, "data_dir": 2, "pod_data_dir": 4}),
         ("cutover", {"backup_path": 3, "data_dir": 4, "pod_data_dir": 3}),
         ("cutover", {"backup_path": 4, "data_dir": 2, "pod_data_dir": 6}),
+        ("rollback", {"backup_path": 5, "data_dir": 2, "pod_data_dir": 6}),
+        ("rollback", {"backup_path": 6, "data_dir": 5, "pod_data_dir": 4}),
+    ),
+    # No daemon is asked for a snapshot. A pod keeps its database and its WAL; where there is none, the copy that a database is read from
+    # (in /var/tmp) takes its place.
+    SQLITE: (
+        ("prepare", {"backup_path": 2}),
+        ("transfer", {"backup_path": 4, "pod_data_dir": 2}),
+        ("cutover", {"backup_path": 6, "pod_data_dir": 4}),
+        ("rollback", {"backup_path": 8, "data_dir": 2, "pod_data_dir": 2}),
     ),
     # The trial pod has a copy of the backup, which is there twice while it is checked.
     ROLLING: (
@@ -45,8 +82,8 @@ STEPS: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {
 }
 
 
-def disk_findings(host: str, seen: Mapping[str, Any], strategy: str) -> Iterator[Finding]:
-    """One finding a file system, since all that is written there adds up."""
+def disk_findings(host: str, seen: Mapping[str, Any], way: str) -> Iterator[Finding]:
+    """One finding a file system, since all that is written there adds up. `way` is one of `STEPS`."""
     paths = seen["paths"]
     for name in WRITTEN:
         if paths[name]["read_only"]:
@@ -62,13 +99,13 @@ def disk_findings(host: str, seen: Mapping[str, Any], strategy: str) -> Iterator
     for name in ("data_dir", "backup_path", "pod_data_dir"):
         by_device.setdefault(paths[name]["device"], []).append(name)
     for names in by_device.values():
-        yield from _space(host, seen, names, strategy)
+        yield from _space(host, seen, names, way)
         yield from _files(host, paths, [name for name in names if name in WRITTEN])
 
 
-def _space(host: str, seen: Mapping[str, Any], names: list[str], strategy: str) -> Iterator[Finding]:
+def _space(host: str, seen: Mapping[str, Any], names: list[str], way: str) -> Iterator[Finding]:
     place = seen["paths"][names[0]]
-    phase, copied, held = _peak(seen, names, strategy)
+    phase, copied, held = _peak(seen, names, way)
     wanted = copied + SPARE_BYTES
     if place["free"] >= wanted:
         return
@@ -93,23 +130,33 @@ def database_bytes(seen: Mapping[str, Any]) -> int:
     return int(seen["database"].get("bytes") or seen["state_bytes"])
 
 
-def _peak(seen: Mapping[str, Any], names: list[str], strategy: str) -> tuple[str, int, int]:
+def _peak(seen: Mapping[str, Any], names: list[str], way: str) -> tuple[str, int, int]:
     """The phase that needs most of this file system, the bytes, and the bytes that an earlier run has left there."""
     database, held = database_bytes(seen), seen.get("held_bytes", {})
 
-    def needed(copies: Mapping[str, int]) -> tuple[int, int]:
+    def needed(phase: str, copies: Mapping[str, int]) -> tuple[int, int]:
         total = left = 0
         for name in names:
             whole = copies.get(name, 0) * database
+            anew = _written_by(way, phase) if name == "backup_path" else HELD.get(name, ())
+            found = sum(held.get(name, {}).get(copy, 0) for copy in anew)
             # What is there is written anew, one copy at a time, and that one is there twice meanwhile.
-            there = max(0, min(held.get(name, 0), whole - database))
+            there = max(0, min(found, whole - database))
             total, left = total + whole - there, left + there
         return total, left
 
     phase, (total, left) = max(
-        ((phase, needed(copies)) for phase, copies in STEPS[strategy]), key=lambda step: step[1][0]
+        ((phase, needed(phase, copies)) for phase, copies in STEPS[way]), key=lambda step: step[1][0]
     )
     return phase, total, left
+
+
+def _written_by(way: str, phase: str) -> Iterator[str]:
+    """The copies below `backup_path` that are written anew by the end of this phase."""
+    for earlier, names in NAMES[way].items():
+        yield from names
+        if earlier == phase:
+            return
 
 
 def _files(host: str, paths: Mapping[str, Any], names: list[str]) -> Iterator[Finding]:
@@ -123,8 +170,8 @@ def _files(host: str, paths: Mapping[str, Any], names: list[str]) -> Iterator[Fi
         )
 
 
-def bytes_written(seen: Mapping[str, Any], device: int, strategy: str) -> int:
+def bytes_written(seen: Mapping[str, Any], device: int, way: str) -> int:
     """The most that the migration adds to what is on a file system, in any of its phases."""
     paths = seen["paths"]
     names = [name for name in ("data_dir", "backup_path", "pod_data_dir") if paths[name]["device"] == device]
-    return _peak(seen, names, strategy)[1] if names else 0
+    return _peak(seen, names, way)[1] if names else 0

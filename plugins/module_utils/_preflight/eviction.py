@@ -13,14 +13,14 @@ from .disk import bytes_written
 from .findings import Finding, size
 
 
-def eviction_findings(host: str, seen: Mapping[str, Any], strategy: str) -> Iterator[Finding]:
+def eviction_findings(host: str, seen: Mapping[str, Any], way: str) -> Iterator[Finding]:
     """A disk with room for the copies may still have less than the kubelet wants to stay free."""
     devices = set()
     for signal in seen["evictions"]:
         # Both signals are mostly about one file system; one finding is enough for it.
         if signal["device"] in devices or not signal["below"]:
             continue
-        written = bytes_written(seen, signal["device"], strategy)
+        written = bytes_written(seen, signal["device"], way)
         left = signal["free"] - written
         if left >= signal["below"]:
             continue

@@ -27,12 +27,13 @@ SETTINGS = {
 }
 
 
-def host_findings(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
+def host_findings(plan: Plan, host: str, seen: Mapping[str, Any], way: str) -> Iterator[Finding]:
+    """`way` is that of the content, see `way_of`."""
     yield from _access(plan, host, seen)
     yield from _paths(plan, host, seen["paths"])
     yield from mount_findings(host, seen, plan.strategy)
-    yield from disk_findings(host, seen, plan.strategy)
-    yield from eviction_findings(host, seen, plan.strategy)
+    yield from disk_findings(host, seen, way)
+    yield from eviction_findings(host, seen, way)
     yield from unit_findings(plan, host, seen["unit"])
     yield from _old_ports(plan, host, seen)
     yield from _new_ports(plan, host, seen["listeners"])

@@ -23,6 +23,7 @@ from .plan import BEYOND, FRESH, Plan, make_plan, states_of
 from .replicas import followers_findings, replica_findings
 from .strategy import strategy_findings
 from .transport import transport_findings
+from .way import way_of
 
 # What was seen, by the name under which the role hands it over.
 LOOKS = ("host", "ports", "cluster")
@@ -169,9 +170,10 @@ def _checks(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
         if any((seen[name].get(host) or {}).get("unreachable") for name in ("journal", *LOOKS))
     }
     down = lost | {host for host, result in hosts.items() if is_down(result)}
+    view = choose(plan.hosts, seen["cluster"]) or {}
     for host, result in hosts.items():
-        yield from host_findings(plan, host, result)
-    yield from pause_findings(plan, hosts, choose(plan.hosts, seen["cluster"]) or {})
+        yield from host_findings(plan, host, result, way_of(plan.strategy, view))
+    yield from pause_findings(plan, hosts, view)
     yield from strategy_findings(plan, hosts)
     yield from network_findings(plan, ports, down)
     yield from cluster_findings(

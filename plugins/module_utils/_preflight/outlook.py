@@ -15,9 +15,10 @@ from .._core.words import seconds
 from .cluster import choose
 from .disk import bytes_written, database_bytes
 from .findings import Finding, size
-from .pause import predicted_seconds
+from .pause import predicted_seconds, sent_seconds
 from .plan import Plan
 from .strategy import strategy_findings
+from .way import way_of
 
 # As many members have a quorum with one of them away.
 QUORUM_WITHOUT_ONE = 3
@@ -43,7 +44,7 @@ def outlook(plan: Plan, hosts: Mapping[str, Mapping[str, Any]], views: Mapping[s
     view = choose(plan.hosts, views) or {}
     lines = [
         f"{strategy}{' (configured)' if strategy == plan.strategy else ''}: {_pause(plan, strategy, hosts, view)}, "
-        f"at least {seconds(_time(strategy, hosts))}, {_disk(strategy, hosts)}"
+        f"at least {seconds(_time(strategy, hosts, view))}, {_disk(way_of(strategy, view), hosts)}"
         for strategy in COSTS
     ]
     return [*lines, _recommended(plan, hosts)]
@@ -51,7 +52,9 @@ def outlook(plan: Plan, hosts: Mapping[str, Mapping[str, Any]], views: Mapping[s
 
 def _pause(plan: Plan, strategy: str, hosts: Mapping[str, Mapping[str, Any]], view: Mapping[str, Any]) -> str:
     if strategy == PARALLEL:
-        predicted = [found for seen in hosts.values() if (found := predicted_seconds(seen, view)) is not None]
+        predicted = [
+            found for seen in hosts.values() if (found := predicted_seconds(seen, view, len(plan.hosts))) is not None
+        ]
         return f"write pause of about {max(predicted):.0f} s" if predicted else "write pause not predicted"
     if len(plan.hosts) < QUORUM_WITHOUT_ONE:
         return "writes wait for each restart"
@@ -61,17 +64,17 @@ def _pause(plan: Plan, strategy: str, hosts: Mapping[str, Mapping[str, Any]], vi
     return f"write pause of one {'change of leadership' if transfers else 'election'}"
 
 
-def _time(strategy: str, hosts: Mapping[str, Mapping[str, Any]]) -> float:
+def _time(strategy: str, hosts: Mapping[str, Mapping[str, Any]], view: Mapping[str, Any]) -> float:
     cost = COSTS[strategy]
     slowest = max(database_bytes(seen) / seen["write_speed"] if seen["write_speed"] else 0.0 for seen in hosts.values())
-    return cost.base + cost.each * len(hosts) + cost.written * slowest
+    sent = max(sent_seconds(database_bytes(seen), way_of(strategy, view), len(hosts)) for seen in hosts.values())
+    # In transfer, and again in the cutover.
+    return cost.base + cost.each * len(hosts) + cost.written * slowest + 2 * sent
 
 
-def _disk(strategy: str, hosts: Mapping[str, Mapping[str, Any]]) -> str:
+def _disk(way: str, hosts: Mapping[str, Mapping[str, Any]]) -> str:
     needed = {
-        host: sum(
-            bytes_written(seen, device, strategy) for device in {path["device"] for path in seen["paths"].values()}
-        )
+        host: sum(bytes_written(seen, device, way) for device in {path["device"] for path in seen["paths"].values()})
         for host, seen in hosts.items()
     }
     host = max(needed, key=lambda name: needed[name])

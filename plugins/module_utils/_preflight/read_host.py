@@ -37,6 +37,7 @@ from .._sqlite.copies import isolated
 from .._sqlite.database import check_integrity, in_wal_mode, pages
 from .._sqlite.digest import content_of
 from .._sqlite.needs import needs
+from .disk import HELD
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 # Seconds to wait for a database that is locked.
 BUSY_TIMEOUT = 10.0
 TOOLS = ("systemctl", "nft")
-# What an earlier run, or one that is going on, has left copies in.
-HELD = ("backup_path", "pod_data_dir")
 # K3s brings its own; elsewhere it is containerd's.
 RUNTIMES = (("k3s", "ctr"), ("ctr",))
 
@@ -107,8 +106,10 @@ class HostReading:
                 seen["writes_waited"] = None if in_wal_mode(connection) else round(waited, 3)
                 count = pages(connection)
                 seen["bytes"] = count["page_count"] * count["page_size"]
+                checked = time.monotonic()
                 check_integrity(connection, path)
                 read = time.monotonic()
+                seen["check_seconds"] = round(read - checked, 3)
                 content_of(connection)
                 seen["digest_seconds"] = round(time.monotonic() - read, 3)
         except (MigrationError, OSError) as error:
@@ -145,6 +146,15 @@ class HostReading:
         rules = ProxyLook()()
         return {"mode": rules.mode, "unreadable": rules.unreadable}
 
+    def held(self) -> dict[str, dict[str, int]]:
+        """Bytes of each copy that an earlier run has left; a file of several names counts once."""
+        counted: set[tuple[int, int]] = set()
+        return {
+            place: {name: size_of(str(Path(self.paths[place]) / name), counted) for name in names}
+            for place, names in HELD.items()
+            if place in self.paths
+        }
+
     def read(self, found: dict[str, Any]) -> None:
         """Put all of it into `found`, or nothing. Raises MigrationError and OSError."""
         unit, mounts = self.unit(), read_mounts()
@@ -154,7 +164,7 @@ class HostReading:
             "paths": {name: describe(path, mounts) for name, path in self.paths.items()},
             "forgetful_root": forgetful_root(mounts, command_line()),
             "state_bytes": size_of(self.paths["data_dir"]),
-            "held_bytes": {name: size_of(self.paths[name]) for name in HELD if name in self.paths},
+            "held_bytes": self.held(),
             "unit": unit,
             "node_id": self.node_id(unit["pid"]),
             "listeners": [listener.as_dict() for listener in listeners(set(self.params["ports"]), unit["id"])],

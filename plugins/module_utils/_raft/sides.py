@@ -6,10 +6,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from .._daemon.interface import RESTORE, SNAPSHOT
+
 SIDES = ("old", "new")
+# How the content goes from one side to the other.
+API, SQLITE = "api", "sqlite"
+
+
+def carry_of(source: Collection[str], target: Collection[str]) -> str:
+    """`API` or `SQLITE`, by what the daemons of both sides can do: their capabilities."""
+    return API if SNAPSHOT in source and RESTORE in target else SQLITE
 
 
 def both_sides(seen: Mapping[str, Any], addresses: Mapping[str, str]) -> dict[str, Any]:
@@ -38,7 +47,7 @@ def both_sides(seen: Mapping[str, Any], addresses: Mapping[str, str]) -> dict[st
     view["new"]["detour"] = _detour(neither, addresses)
     can = [set(view[side].get("capabilities") or ()) for side in SIDES]
     view["fence"] = "read-only" if all("read-only" in capabilities for capabilities in can) else "network"
-    view["carry"] = "api" if "snapshot" in can[0] and "restore" in can[1] else "sqlite"
+    view["carry"] = carry_of(*can)
     return view
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from .._core.addresses import in_one_spelling, normal
 from .cluster import host_of
+from .sides import carry_of
 
 WAITING, STARTED, DONE = "waiting", "started", "done"
 
@@ -80,5 +81,5 @@ def pods_agreed(views: Mapping[str, Any]) -> dict[str, Any]:
         "follow": follow,
         "text": f"Only {', '.join(follow)} follow the pod of {leader}",
         "fence": "read-only" if "read-only" in can else "network",
-        "carry": "api" if {"snapshot", "restore"} <= can else "sqlite",
+        "carry": carry_of(can, can),
     }

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import preflight_world as world
@@ -35,9 +36,24 @@ def test_pause_time_and_disk_of_both_strategies() -> None:
     assert ", at least 49.0 s, up to " in rolling
 
 
+def test_it_shows_the_pause_that_a_database_is_refused_for() -> None:
+    seen = measured(40, 100, 0.8)
+    by_api = expected(seen)[0]
+    for view in seen["cluster"].values():
+        view["capabilities"] = ["transfer"]
+    through = expected(seen)[0]
+    findings = preflight.evaluate(seen, world.settings(), world.owner())
+    (refused,) = [finding.seen for finding in findings if finding.check == "write pause"]
+    (pause,) = re.findall(r"about \d+ s", refused)
+    assert f"write pause of {pause}, " in through
+    # What is sent in the pause is sent in transfer as well, and the time says so.
+    assert through.split("at least ")[1].split(",")[0] != by_api.split("at least ")[1].split(",")[0]
+    assert through.split("up to ")[1] != by_api.split("up to ")[1]
+
+
 def test_the_pi_that_needs_most_room_is_named() -> None:
     seen = measured(10, 50, 0.1)
-    seen["host"]["pi-2"]["database"]["bytes"] = 80 * MIB
+    seen["host"]["pi-2"]["database"]["bytes"] = 60 * MIB
     parallel, rolling = expected(seen)[:2]
     assert parallel.endswith("MiB more on the disk of pi-2")
     assert rolling.endswith("MiB more on the disk of pi-2")

@@ -53,7 +53,7 @@ def test_p6_what_keeps_a_folder_from_being_renamed_is_an_error(seen, text):
 def test_pi_by_pi_there_are_fewer_copies():
     seen = world.host("pi-1")
     seen["database"]["bytes"] = 137 * MIB
-    assert [finding.check for finding in disk.disk_findings("pi-1", seen, "parallel")] == [
+    assert [finding.check for finding in disk.disk_findings("pi-1", seen, "api")] == [
         "disk for backup_path, pod_data_dir"
     ]
     assert list(disk.disk_findings("pi-1", seen, "rolling")) == []

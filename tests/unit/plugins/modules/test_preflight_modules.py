@@ -113,6 +113,31 @@ def test_all_of_a_pi_in_one_look(run_module, pi, bin_folder):
     assert result["missing_tools"] == ["nft"]
 
 
+def test_p11_only_what_a_run_writes_anew_counts_as_left_and_once(run_module, pi, bin_folder):
+    backups = pi / "backups/migration"
+    copy = b"x" * 262144
+    for name in (
+        "prepare/snapshot/state.bin",
+        "transfer.pi-controller.db",
+        "rollback.state",
+        "rollback/snapshot/state.bin",
+    ):
+        (backups / name).parent.mkdir(parents=True, exist_ok=True)
+        (backups / name).write_bytes(copy)
+    # A second name of the same file, and what is the owner's own.
+    (backups / "transfer/snapshot").mkdir(parents=True)
+    (backups / "transfer/snapshot/state.bin").hardlink_to(backups / "prepare/snapshot/state.bin")
+    (backups / "pictures.tar").write_bytes(copy * 4)
+    (backups / "cutover").mkdir()
+    (backups / "cutover/notes.txt").write_bytes(copy)
+    held = look(run_module, pi)["held_bytes"]
+
+    found = {name: size for name, size in held["backup_path"].items() if size}
+    assert set(found) == {"prepare/snapshot", "transfer.pi-controller.db", "rollback.state", "rollback/snapshot"}
+    assert {round(size / len(copy)) for size in found.values()} == {1}
+    assert held["pod_data_dir"] == {".": 0}
+
+
 @pytest.mark.parametrize("name", ["pi-controller", "pi-controller.service", "controller.service"])
 def test_p7_a_unit_is_known_by_its_own_name(run_module, pi, bin_folder, name):
     """Its control group and drop-ins have that one, whatever the inventory calls it."""
