@@ -10,14 +10,14 @@ equality is a matter of rows. Values count with their type: 1, 1.0 and '1' are t
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from .database import pragma
+from .difference import Sides, row_difference
 from .rows import SEQUENCE, Table, batches, encoded, table_of
 
 
@@ -120,7 +120,8 @@ def compare(
 ) -> dict[str, dict[str, Any]]:
     """Per table, what `here` has that `there` has not: rows added, changed (same key) and removed.
 
-    `volatile` has columns that the daemon writes by itself, as `table.column`, which make no difference.
+    `volatile` has columns that the daemon writes by itself, as `table.column`, which make no difference. As for `content_of`, the
+    caller holds a read transaction in both, or no other process has the files.
     """
     left_out, own = excluded(exclude), excluded(volatile)
     ours = {table.name: table for table in _tables(here, left_out)[0]}
@@ -130,7 +131,8 @@ def compare(
         mine, other = ours.get(name), theirs.get(name)
         if mine and other and mine.columns == other.columns:
             kept = [number for number, column in enumerate(mine.columns) if f"{name}.{column}".lower() not in own]
-            compared[name] = {**_compare_rows(here, there, mine, other, left_out, kept), "same_columns": True}
+            sides = Sides((here, mine), (there, other), left_out, kept)
+            compared[name] = {**row_difference(sides), "same_columns": True}
         else:
             compared[name] = {
                 "added": _count(here, mine, left_out),
@@ -143,47 +145,3 @@ def compare(
 
 def _count(connection: sqlite3.Connection, table: Table | None, exclude: frozenset[str]) -> int:
     return sum(len(batch) for batch in batches(connection, table, exclude)) if table else 0
-
-
-def _hashes(
-    connection: sqlite3.Connection, table: Table, exclude: frozenset[str], kept: list[int], weight: int
-) -> Iterator[tuple[bytes, bytes | None, int]]:
-    """(row, key, weight) of every row, the first two as hashes, the row's over its values at the places `kept`; the key is None
-    where the table has none.
-    """
-    of_key = [table.columns.index(column) for column in table.key]
-    for batch in batches(connection, table, exclude):
-        for row in batch:
-            key = tuple(row[number] for number in of_key)
-            yield _hash(tuple(row[number] for number in kept)), _hash(key) if key else None, weight
-
-
-def _hash(values: tuple[Any, ...]) -> bytes:
-    return hashlib.sha256(ascii(values).encode()).digest()
-
-
-def _compare_rows(
-    here: sqlite3.Connection,
-    there: sqlite3.Connection,
-    ours: Table,
-    theirs: Table,
-    exclude: frozenset[str],
-    kept: list[int],
-) -> dict[str, int]:
-    """Rows of one side weigh +1, of the other -1; what does not cancel out is the difference, duplicates included."""
-    # A database without a name is a temporary file of SQLite's own.
-    with contextlib.closing(sqlite3.connect("", isolation_level=None)) as hashes:
-        hashes.execute("CREATE TABLE side (row BLOB, key BLOB, weight INTEGER)")
-        hashes.execute("BEGIN")
-        for connection, table, weight in ((here, ours, 1), (there, theirs, -1)):
-            hashes.executemany("INSERT INTO side VALUES (?, ?, ?)", _hashes(connection, table, exclude, kept, weight))
-        hashes.execute(
-            "CREATE TABLE difference AS SELECT key, sum(weight) AS weight FROM side GROUP BY row HAVING sum(weight) <> 0"
-        )
-        totals = ", ".join(f"(SELECT coalesce(sum(max({sign}weight, 0)), 0) FROM difference)" for sign in ("", "-"))
-        changed = (
-            "(SELECT count(*) FROM (SELECT 1 FROM difference WHERE key IS NOT NULL GROUP BY key"
-            " HAVING max(weight) > 0 AND min(weight) < 0))"
-        )
-        added, removed, both = hashes.execute(f"SELECT {totals}, {changed}").fetchone()
-    return {"added": added - both, "changed": both, "removed": removed - both}

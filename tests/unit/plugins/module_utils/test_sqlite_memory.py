@@ -16,6 +16,7 @@ from databases import execute, make, session
 
 rows = import_plugin("module_utils._sqlite.rows")
 digests = import_plugin("module_utils._sqlite.digest")
+difference = import_plugin("module_utils._sqlite.difference")
 
 pytestmark = pytest.mark.patient
 
@@ -50,6 +51,9 @@ elif work == "looks":
 elif work == "compare":
     with copies.isolated(path, 5) as (one, _waited), copies.isolated(path, 5) as (other, _waited):
         assert digest.compare(one, other)["large"]["changed"] == 0
+elif work == "differences":
+    with copies.isolated(path, 5) as (one, _waited), copies.isolated(path.with_name("other.db"), 5) as (other, _waited):
+        assert digest.compare(one, other)["large"]["changed"] == 250_000
 print(peak() - before)
 """
 
@@ -106,6 +110,19 @@ def test_p10_many_rows_that_are_looked_at_twice_take_little_memory(tmp_path):
             "INSERT INTO large WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 250000) SELECT i, 'v' || i FROM n"
         )
     assert used_mib("looks", path) < BAR_MIB
+
+
+@pytest.mark.slow
+def test_p10_many_rows_that_all_differ_take_little_memory(tmp_path):
+    """They fill one turn almost. More rows take more turns, not more memory."""
+    assert 0.9 * difference.ROWS < 2 * 250_000 <= difference.ROWS
+    for name, value in (("large.db", "'v' || i"), ("other.db", "'w' || i")):
+        with session(large(tmp_path / name, KEYED, wal=False)) as connection:
+            connection.execute(
+                "INSERT INTO large WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 250000)"
+                f" SELECT i, {value} FROM n"
+            )
+    assert used_mib("differences", tmp_path / "large.db") < BAR_MIB
 
 
 @pytest.mark.slow
