@@ -190,8 +190,9 @@ database:
   description: >-
     The result of SQLite's integrity check, C(ok) when all is well and a digest of all rows could be made; the seconds both
     took, and those of the check (C(check_seconds)) and of the digest alone (C(digest_seconds)); the seconds for which writes
-    wait whenever the database is copied (C(writes_waited), null in WAL mode, where they do not); what each table needs that SQLite on this Pi
-    (C(sqlite)) does not have (C(needs)); and its bytes (C(bytes)).
+    wait whenever the database is copied (C(writes_waited), null in WAL mode, where they do not); what each table needs that
+    SQLite on this Pi (C(sqlite)) does not have (C(needs)); and its bytes (C(bytes)). Where it is not in WAL mode and there is
+    no place for the copy that is read, what to do about that (C(next_step)).
   returned: success
   type: dict
   sample:

@@ -10,8 +10,8 @@ module: sqlite_info
 short_description: Read what a SQLite database holds, and how it differs from another
 description:
   - Reads a SQLite database as it is at one moment, and a daemon that has it open goes on writing meanwhile. In WAL mode
-    that is a read transaction. In other modes a reader keeps writers out, so the file is copied under SQLite's lock, into
-    C(/var/tmp), and the copy, which has no name there, is read.
+    that is a read transaction. In other modes a reader keeps writers out, so the file is copied under SQLite's lock, and the copy,
+    which has no name once it is open, is read. It goes into C(/var/tmp), or into C(/var/lib) where that is memory (tmpfs).
   - Gives digests of the logical content. Two good copies of equal data differ in bytes but have equal digests.
   - With O(against), counts the rows by which it differs from a second database.
   - Never creates a missing database and never writes to one. (SQLite itself may leave an empty C(-wal) and a C(-shm)

@@ -124,6 +124,17 @@ def forgetful_root(mounts: Iterable[Mount], cmdline: str) -> str | None:
     )
 
 
+def in_memory(path: str, mounts: Iterable[Mount], cmdline: str) -> str | None:
+    """Why what is written below the folder `path` takes memory, and is gone after a reboot; None where it goes to a disk."""
+    known = list(mounts)
+    mount = holding(os.path.realpath(path), known)
+    if mount is None:
+        return None
+    if mount.kind in VOLATILE:
+        return f"{path} is on {mount.kind}, which is memory"
+    return forgetful_root(known, cmdline) if mount.point == "/" else None
+
+
 def command_line(path: Path = CMDLINE) -> str:
     try:
         return path.read_text(errors="replace")

@@ -194,7 +194,8 @@ def _database(host: str, seen: Mapping[str, Any]) -> Iterator[Finding]:
             "database",
             database["integrity"],
             "SQLite can read it, and its integrity check says ok",
-            "bring this Pi's database in order before anything is copied from it",
+            # Of a database that could not be read for want of a place for a copy.
+            database.get("next_step") or "bring this Pi's database in order before anything is copied from it",
         )
     if database.get("writes_waited") is not None:
         yield Finding(

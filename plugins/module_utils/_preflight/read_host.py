@@ -33,7 +33,7 @@ from .._daemon.drivers import settings
 from .._kube.eviction import evictions
 from .._kube.images import full_name, names
 from .._kube.proxy_look import ProxyLook
-from .._sqlite.copies import isolated
+from .._sqlite.copies import ScratchError, isolated
 from .._sqlite.database import check_integrity, in_wal_mode, pages
 from .._sqlite.digest import content_of
 from .._sqlite.needs import needs
@@ -114,6 +114,8 @@ class HostReading:
                 seen["digest_seconds"] = round(time.monotonic() - read, 3)
         except (MigrationError, OSError) as error:
             seen["integrity"] = str(error)
+            if isinstance(error, ScratchError):
+                seen["next_step"] = error.failure["next_step"]
         return {**seen, "seconds": round(time.monotonic() - began, 3)}
 
     def has_address(self) -> bool:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from .._core import mounts
 from .._core.durable import beside, replacing, sha256_of
 from .._core.safe_open import folder, open_file
 from .database import SIDE_FILES, SqliteError, check_integrity, in_wal_mode, missing, opened, pages, reading
@@ -22,27 +23,58 @@ from .database import SIDE_FILES, SqliteError, check_integrity, in_wal_mode, mis
 SQLITE_BUSY, SQLITE_LOCKED = 5, 6
 # A copy needs its own size, and as much again for the journal or WAL that grows while it is written.
 SPACE_FACTOR = 2
-# On the disk: /tmp may be memory, of which a Pi has little.
-SCRATCH = Path("/var/tmp")
+# Where a private copy goes: the first of these that is on a disk, since a Pi has little memory. /tmp often is memory, and, with a line
+# in fstab that spares the card, so is /var/tmp. /var/lib is root's, and what a Pi has there it still has after a reboot. The daemon's
+# own folder is left out because this only looks, and `backup_path` because pre-flight looks before that folder exists.
+SCRATCH = (Path("/var/tmp"), Path("/var/lib"))
+
+
+class ScratchError(SqliteError):
+    """A database that cannot be read because there is no place for a copy of it. Nothing is wrong with the database."""
+
+
+def scratch(size: int) -> Path:
+    """The folder for a private copy of this many bytes, which has room for it."""
+    seen, known, cmdline = {}, mounts.read(), mounts.command_line()
+    for place in SCRATCH:
+        unfit = mounts.in_memory(str(place), known, cmdline)
+        if unfit is None and os.access(place, os.W_OK | os.X_OK):
+            # As much again stays free: a daemon is alive on this disk.
+            free, wanted = _free(place), SPACE_FACTOR * size
+            if free < wanted:
+                raise ScratchError(
+                    f"{place} has {free} bytes free, wanted are {wanted} for a copy: the database is not in WAL mode, and would keep"
+                    " its writers out while it is read",
+                    seen=free,
+                    wanted=wanted,
+                    next_step=f"free {wanted - free} bytes in {place}",
+                )
+            return place
+        seen[str(place)] = unfit or f"{place} cannot be written to"
+    raise ScratchError(
+        f"there is no folder for a copy of the database, which is not in WAL mode: {'; '.join(seen.values())}",
+        seen=seen,
+        wanted=f"{' or '.join(seen)} on a disk, and writable",
+        next_step=f"run this as root, and keep one of them on a disk: findmnt -T {SCRATCH[0]} shows what is mounted there, and its line in"
+        " /etc/fstab can go",
+    )
 
 
 @contextlib.contextmanager
-def isolated(path: Path, busy_timeout: float, scratch: Path = SCRATCH) -> Iterator[tuple[sqlite3.Connection, float]]:
+def isolated(path: Path, busy_timeout: float) -> Iterator[tuple[sqlite3.Connection, float]]:
     """A connection to what the database holds at one moment, and the seconds for which writes had to wait.
 
     In WAL mode that is a read transaction, for which no write waits. In other modes a reader keeps every writer out, so
-    what is read at length is a private copy in `scratch`, which has no name any more once it is open.
+    what is read at length is a private copy in one of `SCRATCH`, which has no name any more once it is open.
     """
     with reading(path, busy_timeout) as connection:
         if in_wal_mode(connection):
             yield connection, 0.0
             return
-    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # As much again stays free: a daemon is alive on this disk.
-    check_space(scratch, path.stat().st_size)
+    place = scratch(path.stat().st_size)
     with contextlib.ExitStack() as stack:
         # Made 0700 by mkdtemp, and gone, with the copy in it, when SQLite has the copy open.
-        with tempfile.TemporaryDirectory(prefix="pi-controller-migration-", dir=scratch) as private:
+        with tempfile.TemporaryDirectory(prefix="pi-controller-migration-", dir=place) as private:
             copy = Path(private).resolve() / "copy.db"
             copy.touch(mode=0o600, exist_ok=False)
             waited = copy_live(path, copy, busy_timeout)
@@ -133,10 +165,14 @@ def check_sha256(path: Path, expected: str | None) -> str:
     return seen
 
 
+def _free(directory: Path) -> int:
+    filesystem = os.statvfs(directory)
+    return filesystem.f_bavail * filesystem.f_frsize
+
+
 def check_space(directory: Path, size: int) -> None:
     """Fail before the first byte is written, rather than with half a copy on a full card."""
-    filesystem = os.statvfs(directory)
-    free, wanted = filesystem.f_bavail * filesystem.f_frsize, SPACE_FACTOR * size
+    free, wanted = _free(directory), SPACE_FACTOR * size
     if free < wanted:
         raise SqliteError(
             f"{directory} has {free} bytes free, wanted are {wanted} ({SPACE_FACTOR} times the database of {size} bytes)",

@@ -36,6 +36,24 @@ def test_p6_a_bind_mount_and_a_mount_inside_are_seen():
     assert mounts.holding("/mnt/ssd/x", found).point == "/mnt/ssd"
 
 
+TMPFS = "43 23 0:40 / /var/tmp rw - tmpfs tmpfs rw\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "seen"),
+    [
+        ("/var/tmp", DISK, None),
+        ("/var/tmp", DISK + TMPFS, "/var/tmp is on tmpfs, which is memory"),
+        ("/var/lib", DISK + TMPFS, None),
+        ("/var/lib", OVERLAY.format(source="overlayroot", upper="/u"), "/ is an overlay of overlayroot"),
+        ("/mnt/ssd", OVERLAY.format(source="overlayroot", upper="/u") + MORE.removeprefix(DISK), None),
+        ("/var/lib", "", None),
+    ],
+)
+def test_what_is_written_below_a_folder_can_take_memory(path: str, text: str, seen: str | None):
+    assert mounts.in_memory(path, mounts.parse(text), "") == seen
+
+
 @pytest.mark.parametrize(
     ("text", "cmdline", "seen"),
     [

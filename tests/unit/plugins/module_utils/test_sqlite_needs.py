@@ -214,6 +214,17 @@ def test_s3_damage_is_still_an_error():
     assert (finding.level, finding.check) == ("error", "database")
 
 
+def test_a_database_without_a_place_for_a_copy_is_not_damaged(run_module, tmp_path, monkeypatch):
+    """What there is to be done is not to be done to the database."""
+    path = make(tmp_path / "pi-controller.db", wal=False)
+    monkeypatch.setattr(import_plugin("module_utils._sqlite.copies"), "_free", lambda _folder: 0)
+    seen = preflight_host(run_module, tmp_path, path)["database"]
+    (finding,) = findings(**seen)
+    assert "bytes free, wanted are" in finding.seen
+    assert finding.fix == seen["next_step"]
+    assert "free " in finding.fix
+
+
 def test_s1_preflight_says_how_long_writes_will_wait():
     (finding,) = findings(writes_waited=0.213)
     assert finding.level == "warning"

@@ -17,6 +17,7 @@ from databases import TimedWriter, execute, interrupt_a_write, make, session
 
 copies = import_plugin("module_utils._sqlite.copies")
 database = import_plugin("module_utils._sqlite.database")
+mounts = import_plugin("module_utils._core.mounts")
 
 
 def backup(run_module, live: Path, dest: Path, **args: Any) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def _in_another_process(path: Path) -> None:
 @pytest.mark.parametrize("state", ["check mode", "info"])
 def test_s1_a_private_copy_has_no_name_that_stays(run_module, busy, monkeypatch, state):
     seen: list[list[str]] = []
-    scratch = copies.SCRATCH
+    scratch = copies.scratch(0)
     before = set(scratch.iterdir())
 
     def looked(connection, *_args):
@@ -136,6 +137,59 @@ def test_s1_a_private_copy_has_no_name_that_stays(run_module, busy, monkeypatch,
     else:
         run_module("sqlite_backup", {"path": str(busy), "dest": str(busy.with_name("no.db"))}, check_mode=True)
     assert not [path for path in set(scratch.iterdir()) - before if "pi-controller" in path.name]
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The folders for a private copy, in place of those of the system. Each may be memory by `memory`."""
+    found = tmp_path / "var-tmp", tmp_path / "var-lib"
+    for path in found:
+        path.mkdir()
+    monkeypatch.setattr(copies, "SCRATCH", found)
+    return found
+
+
+def memory(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
+    known = mounts.parse("".join(f"43 23 0:40 / {folder} rw - tmpfs tmpfs rw\n" for folder in folders))
+    monkeypatch.setattr(mounts, "read", lambda: known)
+
+
+@pytest.mark.parametrize("in_memory", [0, 1])
+def test_a_private_copy_goes_to_a_disk(run_module, tmp_path, places, monkeypatch, in_memory):
+    live = make(tmp_path / "live.db", wal=False)
+    memory(monkeypatch, places[in_memory])
+    seen: list[str] = []
+    copy_live = copies.copy_live
+
+    def recorded(path, new, busy_timeout):
+        seen.append(new.parents[1].name)
+        return copy_live(path, new, busy_timeout)
+
+    monkeypatch.setattr(copies, "copy_live", recorded)
+    assert info(run_module, live)["tables"]["nodes"]["rows"] == 3
+    assert seen == [places[1 - in_memory].name]
+    assert not [*places[0].iterdir(), *places[1].iterdir()]
+
+
+def test_without_a_place_on_a_disk_nothing_is_copied(run_module, tmp_path, places, monkeypatch):
+    live = make(tmp_path / "live.db", wal=False)
+    memory(monkeypatch, *places)
+    monkeypatch.setattr(copies, "copy_live", pytest.fail)
+    result = info(run_module, live)
+    assert result["failed"] is True
+    assert f"{places[0]} is on tmpfs, which is memory; {places[1]} is on tmpfs" in result["msg"]
+    assert f"findmnt -T {places[0]}" in result["failure"]["next_step"]
+
+
+def test_without_room_for_a_private_copy_nothing_is_copied(run_module, tmp_path, places, monkeypatch):
+    live = make(tmp_path / "live.db", wal=False)
+    wanted = 2 * live.stat().st_size
+    monkeypatch.setattr(copies, "_free", lambda _folder: wanted - 1)
+    monkeypatch.setattr(copies, "copy_live", pytest.fail)
+    result = info(run_module, live)
+    assert result["failed"] is True
+    assert f"{places[0]} has {wanted - 1} bytes free, wanted are {wanted} for a copy" in result["msg"]
+    assert result["failure"]["next_step"] == f"free 1 bytes in {places[0]}"
 
 
 # --- S2: what a crash left beside a database
