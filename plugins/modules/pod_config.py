@@ -68,14 +68,13 @@ options:
     description: C(rest), C(grpc) and C(raft) in the end.
     type: dict
     required: true
-  temporary_env:
-    description: Variables of the environment beside the running unit; those that correspond to a key of the file are written into it.
-    type: dict
-    default: {}
-  standard_env:
-    description: The same for the end.
-    type: dict
-    default: {}
+  environments:
+    description:
+      - Variables of the environment beside the running unit and in the end, as JSON text with the keys C(temporary) and C(standard). Those
+        that correspond to a key of the file are written into it.
+      - A value may be a secret, so the text is neither logged on the Pi nor returned. Of a mapping in its place Ansible would leave out
+        each value by itself, C(false) and port numbers too, wherever they occur in the result.
+    type: json
   bootstrap:
     description:
       - Whether the pod starts a cluster of its own when it reads V(temporary.yaml) next. Only ever for the first start of one pod, since a
@@ -83,7 +82,8 @@ options:
     type: bool
     default: false
   pods_folder:
-    description: The pod's data folder, to be made with mode 0700 where it is missing, as are the folders above it. Without it no folder is made.
+    description: The pod's data folder, to be made with mode 0700 where it is missing. Folders above it that are missing are made with mode
+      0755, and belong to root. Without it no folder is made.
     type: dict
     suboptions:
       path:
@@ -109,6 +109,7 @@ EXAMPLES = r"""
     data_dir: /var/lib/pi-controller
     temporary_ports: {rest: 8082, grpc: 9093, raft: 9092}
     standard_ports: {rest: 8080, grpc: 9090, raft: 9091}
+    environments: "{{ {'temporary': {'PI_CONTROLLER_WEBSOCKET_PORT': '8084'}, 'standard': {}} | to_json }}"
 """
 
 RETURN = r"""
@@ -124,20 +125,23 @@ failure:
   type: dict
 """
 
+import json
 from pathlib import Path
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
 from ..module_utils._daemon.pod_files import PodFiles, State, User
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     given = module.params
+    variables = environments(given["environments"])
     states = [
-        State("temporary", given["temporary_ports"], given["temporary_env"], bootstrap=given["bootstrap"]),
-        State("standard", given["standard_ports"], given["standard_env"], bootstrap=False),
+        State("temporary", given["temporary_ports"], variables["temporary"], bootstrap=given["bootstrap"]),
+        State("standard", given["standard_ports"], variables["standard"], bootstrap=False),
     ]
     folders = {name: given[name] for name in ("data_dir", "raft_dir", "database")}
     files = PodFiles(
@@ -156,20 +160,46 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
         files.write(changes)
 
 
+def environments(text: Optional[str]) -> dict[str, dict[str, Any]]:
+    """The variables of each state. What is wrong with the text is said without it."""
+    empty: dict[str, dict[str, Any]] = {"temporary": {}, "standard": {}}
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if (
+        not isinstance(found, dict)
+        or found.keys() - empty
+        or not all(isinstance(each, dict) for each in found.values())
+    ):
+        raise MigrationError(
+            "environments is not JSON with the variables of temporary and of standard",
+            seen="other text, which may hold secrets and is not shown",
+            wanted='{"temporary": {"NAME": "value"}, "standard": {}}',
+            next_step="give a mapping with the filter to_json",
+        )
+    return {**empty, **found}
+
+
 def make_folder(module: AnsibleModule, path: str, owner: Optional[int], group: Optional[int]) -> bool:
-    """Make the folder as it has to be for the pod; whether that changes anything. A new one has its mode from the moment it exists."""
+    """Make the folder as it has to be for the pod; whether that changes anything. A new one has its mode from the moment it exists.
+
+    Those above it stay root's: whoever owns them could put another folder in its place, or in that of a file of root's.
+    """
     folder = Path(path)
-    new = [each for each in (*reversed(folder.parents), folder) if not each.exists()]
-    if new and module.check_mode:
+    above = [each for each in reversed(folder.parents) if not each.exists()]
+    changed = not folder.exists()
+    if changed and module.check_mode:
         return True
-    for each in new:
-        each.mkdir(mode=0o700)
-    changed = bool(new)
-    for each in new or [folder]:
-        changed = module.set_mode_if_different(str(each), 0o700, changed)
-        changed = module.set_owner_if_different(str(each), owner, changed)
-        changed = module.set_group_if_different(str(each), group, changed)
-    return changed
+    for each in above:
+        each.mkdir(mode=0o755)
+        # The pod's user has to get through, whatever the umask is.
+        each.chmod(0o755)
+    if changed:
+        folder.mkdir(mode=0o700)
+    changed = module.set_mode_if_different(path, 0o700, changed)
+    changed = module.set_owner_if_different(path, owner, changed)
+    return bool(module.set_group_if_different(path, group, changed))
 
 
 def define_module() -> AnsibleModule:
@@ -185,8 +215,7 @@ def define_module() -> AnsibleModule:
             "database": {"type": "str", "default": "pi-controller.db"},
             "temporary_ports": {"type": "dict", "required": True},
             "standard_ports": {"type": "dict", "required": True},
-            "temporary_env": {"type": "dict", "default": {}},
-            "standard_env": {"type": "dict", "default": {}},
+            "environments": {"type": "json", "no_log": True},
             "bootstrap": {"type": "bool", "default": False},
             "pods_folder": {
                 "type": "dict",

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -202,7 +203,7 @@ def test_d1_the_daemon_runs_by_the_pods_file_alone(
             "data_dir": str(tmp_path / "pod"),
             "temporary_ports": {name: ports[name] for name in ("rest", "grpc", "raft")},
             "standard_ports": {"rest": unit.rest, "grpc": unit.grpc, "raft": unit.raft},
-            "temporary_env": {"PI_CONTROLLER_WEBSOCKET_PORT": str(ports["websocket"])},
+            "environments": json.dumps({"temporary": {"PI_CONTROLLER_WEBSOCKET_PORT": str(ports["websocket"])}}),
             "bootstrap": True,
         },
     )

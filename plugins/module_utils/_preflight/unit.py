@@ -162,7 +162,8 @@ def _environment(plan: Plan, host: str, names: list[str]) -> Iterator[Finding]:
             "unit environment",
             ", ".join(missing),
             "only settings that the pods also get",
-            "write them into the configuration file, or into migration.standard_env",
+            "write them into the configuration file (mode 0600), where a secret belongs, or into migration.standard_env, which whoever may "
+            "read the DaemonSet sees",
         )
     # What a port or the hardware is called differs on purpose while both run.
     once = [

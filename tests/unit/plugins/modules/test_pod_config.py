@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils import basic
 
 SECRET = "planted-secret"
 SOURCE = f"""\
@@ -26,6 +27,11 @@ cluster:
 websocket:
   port: 8081
 """
+VARIABLES = {
+    "PI_CONTROLLER_WEBSOCKET_PORT": "8084",
+    "PI_CONTROLLER_AUTH_PASSWORD": "another-secret",
+    "PI_CONTROLLER_WEBUI_ENABLED": "false",
+}
 
 
 @pytest.fixture
@@ -38,11 +44,7 @@ def options(tmp_path: Path) -> dict[str, Any]:
         "data_dir": "/var/lib/pi-controller",
         "temporary_ports": {"rest": 8082, "grpc": 9093, "raft": 9092},
         "standard_ports": {"rest": 8080, "grpc": 9090, "raft": 9091},
-        "temporary_env": {
-            "PI_CONTROLLER_WEBSOCKET_PORT": "8084",
-            "PI_CONTROLLER_AUTH_PASSWORD": "another-secret",
-            "PI_CONTROLLER_WEBUI_ENABLED": "false",
-        },
+        "environments": json.dumps({"temporary": VARIABLES, "standard": {}}),
     }
 
 
@@ -80,7 +82,7 @@ def test_d1_the_files_are_private_and_shown_without_secrets(
     assert Path(options["dest"]).stat().st_mode & 0o7777 == 0o700
     assert {path.stat().st_mode & 0o7777 for path in Path(options["dest"]).iterdir()} == {0o600}
     assert predicted["diff"] == result["diff"]
-    shown = json.dumps({key: value for key, value in result.items() if key != "invocation"})
+    shown = json.dumps(result)
     assert "api.port: 8082" in shown
     assert "auth.password: (set)" in shown
     assert SECRET not in shown
@@ -128,6 +130,39 @@ def test_d7_the_files_are_the_pods_users_and_the_folder_is_roots(
     assert Path(options["dest"]).stat().st_mode & 0o7777 == 0o710
 
 
+def test_values_of_variables_are_not_logged_on_the_pi(
+    run_module: Callable[..., dict[str, Any]], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor are they in what -vvv shows. Nothing else is left out of it: a port and a `false` are in many places."""
+    logged: list[str] = []
+    monkeypatch.setattr(basic, "has_journal", False)
+    monkeypatch.setattr(basic.AnsibleModule, "_log_to_syslog", lambda _module, text: logged.append(text))
+    variables = {**VARIABLES, "PI_CONTROLLER_LOG_LEVEL": "8082", "PI_CONTROLLER_GPIO_ENABLED": "true"}
+    given = {**options, "environments": json.dumps({"temporary": variables}), "_ansible_inject_invocation": True}
+    result = run_module("pod_config", given)
+    assert options["address"] in "".join(logged), "the parameters are logged"
+    assert "another-secret" not in "".join(logged)
+    assert "another-secret" not in json.dumps(result)
+    assert "********" not in json.dumps(result)
+    assert "websocket.port: (set)" in result["diff"][0]["after"]
+    assert "api.port: 8082" in result["diff"][0]["after"]
+    assert result["invocation"]["module_args"]["bootstrap"] is False
+    assert yaml.safe_load(Path(result["files"][0]).read_text())["auth"]["password"] == "another-secret"
+
+
+@pytest.mark.parametrize(
+    "text", ["another-secret", '["another-secret"]', '{"other": {}}', '{"standard": "another-secret"}']
+)
+def test_variables_in_another_form_are_refused_unseen(
+    run_module: Callable[..., dict[str, Any]], options: dict[str, Any], text: str
+) -> None:
+    result = run_module("pod_config", {**options, "environments": text})
+    assert result["failed"] is True
+    assert "to_json" in result["msg"]
+    assert "another-secret" not in json.dumps(result)
+    assert not Path(options["dest"]).exists()
+
+
 @pytest.mark.parametrize("above", ["", "above/"])
 def test_the_pods_folder_is_made_for_the_pods_user(
     run_module: Callable[..., dict[str, Any]], options: dict[str, Any], tmp_path: Path, above: str
@@ -138,8 +173,7 @@ def test_the_pods_folder_is_made_for_the_pods_user(
     assert run_module("pod_config", given, check_mode=True)["changed"] is True
     assert not folder.exists()
     assert run_module("pod_config", given)["changed"] is True
-    for made in (folder, folder.parent) if above else (folder,):
-        assert (made.stat().st_mode & 0o777, made.stat().st_uid, made.stat().st_gid) == (0o700, user, group)
+    assert (folder.stat().st_mode & 0o777, folder.stat().st_uid, folder.stat().st_gid) == (0o700, user, group)
     assert run_module("pod_config", given)["changed"] is False
     (folder / "pi-controller.db").write_text("kept")
     folder.chmod(0o755)
@@ -149,15 +183,21 @@ def test_the_pods_folder_is_made_for_the_pods_user(
     assert (folder / "pi-controller.db").read_text() == "kept"
 
 
-def test_folders_above_the_pods_can_be_entered_by_its_user(
+def test_folders_above_the_pods_stay_roots(
     run_module: Callable[..., dict[str, Any]],
     options: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Its user could put others in the place of what root has there. It can enter them, whatever the umask is."""
     given: list[tuple[str, int, int]] = []
     monkeypatch.setattr(os, "lchown", lambda path, user, group: given.append((os.fsdecode(path), user, group)))
-    folder = tmp_path / "above/pods"
-    run_module("pod_config", {**options, "pods_folder": {"path": str(folder), "owner": 4711, "group": 4712}})
-    wanted = [(str(path), *ids) for path in (folder.parent, folder) for ids in ((4711, -1), (-1, 4712))]
-    assert given == wanted
+    folder = tmp_path / "root/above/pods"
+    before = os.umask(0o077)
+    try:
+        run_module("pod_config", {**options, "pods_folder": {"path": str(folder), "owner": 4711, "group": 4712}})
+    finally:
+        os.umask(before)
+    assert given == [(str(folder), 4711, -1), (str(folder), -1, 4712)]
+    assert {path.stat().st_mode & 0o777 for path in folder.parents[:2]} == {0o755}
+    assert folder.stat().st_mode & 0o777 == 0o700
