@@ -12,7 +12,7 @@ description:
   - Finds the data that rollbacks have put aside, and the copies of a migration that is not in progress any more, and removes
     them.
   - While a migration is in progress or finished, only what earlier runs put aside is found, since the rest is what a rollback
-    uses. While a rollback is in progress, and where the unit's data is not in its place, it fails and removes nothing.
+    uses. While a rollback is in progress, and where the unit's database is not in its place, it fails and removes nothing.
   - Journals, the saved unit file and the archive stay.
 version_added: 0.1.0
 author:
@@ -43,6 +43,10 @@ options:
     description: Where the unit's data folder is archived.
     type: path
     required: true
+  database:
+    description: The unit's database.
+    type: path
+    required: true
 seealso:
   - module: pi_controller.raft_migration.folder_remove
 """
@@ -54,6 +58,7 @@ EXAMPLES = r"""
     pod_data_dir: /var/lib/pi-controller-pods
     backup_path: /var/backups/pi-controller-migration
     archive_path: /var/lib/pi-controller.systemd.backup
+    database: /var/lib/pi-controller/pi-controller.db
   check_mode: true
 """
 
@@ -83,7 +88,7 @@ from ..module_utils._core import leftovers, removal
 from ..module_utils._core.modules import run_module
 from ..module_utils._core.paths import size_of
 
-PLACES = ("data_dir", "pod_data_dir", "backup_path", "archive_path")
+PLACES = ("data_dir", "pod_data_dir", "backup_path", "archive_path", "database")
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:

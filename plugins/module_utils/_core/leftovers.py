@@ -36,12 +36,13 @@ class LeftoversError(MigrationError):
 
 @dataclass(frozen=True)
 class Places:
-    """The folders of the configuration, on this Pi."""
+    """The folders of the configuration, on this Pi, and the unit's database."""
 
     data_dir: Path
     pod_data_dir: Path
     backup_path: Path
     archive_path: Path
+    database: Path
 
 
 def leftovers(places: Places) -> list[Path]:
@@ -58,12 +59,14 @@ def leftovers(places: Places) -> list[Path]:
     if phases:
         # The present migration goes back by its own copies and its own archive; what earlier runs put aside is not among them.
         return sorted(_aside(places))
-    if not places.data_dir.is_dir():
+    # Not only the folder, which is there as an empty one where its disk is not mounted.
+    if not places.database.is_file():
         raise LeftoversError(
             f"the unit's data is not in {places.data_dir}, so what a run has put aside may be the only copy",
-            seen="nothing",
-            wanted=str(places.data_dir),
-            next_step=f"look at {places.archive_path} and {places.pod_data_dir}, and at the path in pi_controller_data_dir",
+            seen=f"no file {places.database}",
+            wanted=str(places.database),
+            next_step=f"mount what belongs at {places.data_dir} (findmnt --fstab -T {places.data_dir}); else look at {places.archive_path} and"
+            f" {places.pod_data_dir}, and at the paths in pi_controller_data_dir and pi_controller_database",
         )
     copies = [places.backup_path / name for name in COPIES]
     copies.append(places.pod_data_dir.with_name(places.pod_data_dir.name + POD_CONFIG))

@@ -41,6 +41,7 @@ def pi(tmp_path: Path) -> Path:
 def clean(run_module: Any, pi: Path) -> Callable[..., dict[str, Any]]:
     def run(check_mode: bool = False) -> dict[str, Any]:
         names = {"data_dir": "data", "pod_data_dir": "pods", "backup_path": "backup", "archive_path": "archive"}
+        names["database"] = "data/pi-controller.db"
         return run_module(
             "migration_leftovers", {option: str(pi / name) for option, name in names.items()}, check_mode=check_mode
         )
@@ -126,6 +127,18 @@ def test_p11_without_the_units_data_nothing_is_removed(clean, pi):
     (pi / "data").rename(pi / "elsewhere")
     before = everything(pi)
     assert "may be the only copy" in clean()["msg"]
+    assert everything(pi) == before
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_without_the_units_database_nothing_is_removed(clean, pi, check_mode):
+    """A mount point is a folder, too, while its disk is not mounted."""
+    (pi / "data/pi-controller.db").unlink()
+    before = everything(pi)
+    result = clean(check_mode=check_mode)
+    assert result["failed"] is True
+    assert "may be the only copy" in result["msg"]
+    assert f"mount what belongs at {pi / 'data'}" in result["failure"]["next_step"]
     assert everything(pi) == before
 
 
