@@ -88,6 +88,13 @@ class KubernetesAction(ActionBase):
             found["warnings"] = module.warnings
         return {**result, **remove_values(found, secrets)}
 
+    def _update_module_args(self, module_name: str, module_args: dict[str, Any], *arguments: Any, **named: Any) -> None:
+        """An object's definition has the values of its pods' variables, which may be secrets: a module that runs does not log them, nor
+        return them with its parameters.
+        """
+        super()._update_module_args(module_name, module_args, *arguments, **named)
+        module_args |= {"_ansible_no_log": True, "_ansible_inject_invocation": False}
+
     def _is_here(self, task_vars: dict[str, Any]) -> bool:
         """Whether the module would run on this machine, as this user, in this environment and with this Python."""
         if (

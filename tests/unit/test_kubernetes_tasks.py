@@ -93,6 +93,20 @@ def test_k8_the_daemonset_is_made_once_from_its_template(play):
     assert {port["hostPort"] for port in spec["containers"][0]["ports"]} == {8082, 9092, 9093}
 
 
+def test_values_of_variables_are_not_shown(play, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSIBLE_INJECT_INVOCATION", "1")
+    given = {"raft_migration": settings(temporary_env={"PI_CONTROLLER_AUTH_PASSWORD": "SECRET-value"})}
+    with served(FakeKube(lag=0)) as port:
+        tasks = [role("cluster", "daemonset", raft_migration_port_set="temporary")]
+        done = play(port, tasks, "-vvv", "--diff", "-e", json.dumps(given))
+    assert done.returncode == 0, done.stdout
+    (file,) = tmp_path.rglob("temporary.yaml")
+    assert "SECRET-value" in file.read_text()
+    assert "auth.password: (set)" in done.stdout
+    assert "module_args" in done.stdout
+    assert "SECRET" not in done.stdout + done.stderr
+
+
 def test_k6_pre_flight_tries_the_very_pod_that_prepare_makes(play, keep, tmp_path):
     kube = FakeKube(lag=0)
     kube.objects["/version"] = {"gitVersion": "v1.35.2+k3s1"}

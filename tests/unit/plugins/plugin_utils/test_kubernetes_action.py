@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.plugins.action import ActionBase
 from conftest import CHECKOUT, import_plugin
 from fake_kube import CORE, FakeKube
 from kube_server import served
@@ -72,6 +73,40 @@ def test_the_work_is_done_without_another_python(run: Run):
 def test_where_it_could_make_a_difference_the_module_runs(run: Run, different: dict[str, Any]):
     with served(FakeKube(lag=0)) as port:
         assert started_a_module(run(port, {**MAKE, **different}))
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_pods_variables_are_shown_by_no_module(run: Run, monkeypatch: pytest.MonkeyPatch, elsewhere: bool):
+    """Nor are they logged where it runs: Ansible does both with a module's parameters."""
+    monkeypatch.setenv("ANSIBLE_INJECT_INVOCATION", "1")
+    container = {"name": "c", "image": "i", "env": [{"name": "PASSWORD", "value": "SECRET-value"}]}
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}}
+    definition = {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "pi-controller", "namespace": "pi-controller"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template},
+    }
+    kube = FakeKube(lag=0)
+    kube.objects[CORE] = {"metadata": {"name": "pi-controller"}}
+    where = {"environment": {"K8S_AUTH_CONTEXT": ""}} if elsewhere else {}
+    with served(kube) as port:
+        done = run(port, {"pi_controller.raft_migration.k8s_object": {"definition": definition}, **where}, "--diff")
+    assert "changed=1" in done.stdout, done.stdout
+    assert started_a_module(done) is elsewhere
+    assert "PASSWORD" in done.stdout
+    assert "SECRET" not in done.stdout + done.stderr
+
+
+def test_a_module_that_runs_does_not_log_its_parameters(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        ActionBase, "_update_module_args", lambda _action, _name, args, *_rest, **_named: args.update(given=1)
+    )
+    action = object.__new__(import_plugin("plugin_utils.kubernetes_action").KubernetesAction)
+    args: dict[str, Any] = {}
+    action._update_module_args("k8s_object", args, {})
+    assert args["given"] == 1
+    assert args["_ansible_no_log"] is True
 
 
 def test_the_python_of_the_run_by_another_name_is_the_same(run: Run):
