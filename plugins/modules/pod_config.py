@@ -161,7 +161,7 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
 
 
 def environments(text: Optional[str]) -> dict[str, dict[str, Any]]:
-    """The variables of each state. What is wrong with the text is said without it."""
+    """The variables of each state. An error does not show the text."""
     empty: dict[str, dict[str, Any]] = {"temporary": {}, "standard": {}}
     try:
         found = json.loads(text or "{}")

@@ -74,7 +74,7 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[int, int, int]]]:
     return seen
 
 
-def test_equal_tables_are_read_once_and_nothing_is_written(pair, turns):
+def test_p10_equal_tables_are_read_once_and_nothing_is_written(pair, turns):
     assert compared(pair) == EQUAL
     assert turns == []
 
@@ -87,7 +87,7 @@ def test_equal_tables_are_read_once_and_nothing_is_written(pair, turns):
         ("INSERT INTO large VALUES (-1, 'x')", (1, 0, 0), (1, 0, 0)),
     ],
 )
-def test_of_one_row_that_differs_few_others_are_looked_at(pair, turns, statement, keyed, unkeyed):
+def test_p10_of_one_row_that_differs_few_others_are_looked_at(pair, turns, statement, keyed, unkeyed):
     found = compared(pair, statement)
     wanted = keyed if has_key(pair[0]) else unkeyed
     assert found == dict(zip(EQUAL, (*wanted, True), strict=True))
@@ -100,7 +100,7 @@ def has_key(path: Path) -> bool:
         return any(row[5] for row in connection.execute("PRAGMA table_info(large)"))
 
 
-def test_rows_that_all_differ_are_looked_at_in_turns(pair, turns, monkeypatch):
+def test_p10_rows_that_all_differ_are_looked_at_in_turns(pair, turns, monkeypatch):
     monkeypatch.setattr(difference, "ROWS", ROWS // 2)
     found = compared(
         pair,

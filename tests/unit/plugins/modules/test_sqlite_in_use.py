@@ -155,7 +155,7 @@ def memory(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
 
 
 @pytest.mark.parametrize("in_memory", [0, 1])
-def test_a_private_copy_goes_to_a_disk(run_module, tmp_path, places, monkeypatch, in_memory):
+def test_s1_a_private_copy_goes_to_a_disk(run_module, tmp_path, places, monkeypatch, in_memory):
     live = make(tmp_path / "live.db", wal=False)
     memory(monkeypatch, places[in_memory])
     seen: list[str] = []
@@ -171,7 +171,7 @@ def test_a_private_copy_goes_to_a_disk(run_module, tmp_path, places, monkeypatch
     assert not [*places[0].iterdir(), *places[1].iterdir()]
 
 
-def test_without_a_place_on_a_disk_nothing_is_copied(run_module, tmp_path, places, monkeypatch):
+def test_s1_without_a_place_on_a_disk_nothing_is_copied(run_module, tmp_path, places, monkeypatch):
     live = make(tmp_path / "live.db", wal=False)
     memory(monkeypatch, *places)
     monkeypatch.setattr(copies, "copy_live", pytest.fail)
@@ -181,7 +181,7 @@ def test_without_a_place_on_a_disk_nothing_is_copied(run_module, tmp_path, place
     assert f"findmnt -T {places[0]}" in result["failure"]["next_step"]
 
 
-def test_without_room_for_a_private_copy_nothing_is_copied(run_module, tmp_path, places, monkeypatch):
+def test_s1_without_room_for_a_private_copy_nothing_is_copied(run_module, tmp_path, places, monkeypatch):
     live = make(tmp_path / "live.db", wal=False)
     wanted = 2 * live.stat().st_size
     monkeypatch.setattr(copies, "_free", lambda _folder: wanted - 1)
