@@ -56,8 +56,10 @@ options:
     type: str
   own_url:
     description:
-      - The URL among O(urls) of this Pi's own daemon. With O(state=away) a wait that fails is no failure where it does not answer.
-        That daemon was stopped by an earlier run, and there is nothing more to lose.
+      - The URL among O(urls) of this Pi's own daemon. With O(state=away) a wait that fails is no failure where that daemon was
+        stopped by an earlier run, since there is nothing more to lose. It does not answer then, and no process on this Pi listens on
+        the port of this URL or on the Raft port of this Pi's member.
+      - A daemon that listens and answers with an error, or not in time, has a vote that the others may need.
     type: str
   successor:
     description:
@@ -156,12 +158,14 @@ failure:
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.addresses import normal
 from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import at_step, run_module
+from ..module_utils._core.procfs import listeners
 from ..module_utils._daemon.drivers import rest_options
 from ..module_utils._gate.options import GATE
 from ..module_utils._lease.gate import apply_option
@@ -176,8 +180,9 @@ HANDING_OVER: dict[str, Any] = {"wait_leader": 30.0, "wait_for_listener": 0.0, "
 class MemberTraffic:
     """One Pi's clients, whether its member leads, and what the cluster has to be for either to change."""
 
-    # Where tests have another one.
+    # Where tests have others.
     apply_gate = staticmethod(apply_option)
+    listeners = staticmethod(listeners)
 
     def __init__(self, module: AnsibleModule, result: dict[str, Any]) -> None:
         self.module, self.result = module, result
@@ -192,24 +197,54 @@ class MemberTraffic:
     def _wait(self) -> None:
         try:
             await_cluster(self.params, self.result)
-        except MigrationError:
-            if self.params["state"] == "back" or not self._is_silent():
+        except MigrationError as error:
+            if self.params["state"] == "back" or self._own_error() is None:
                 raise
+            in_use = self._ports_in_use()
+            if in_use:
+                raise self._not_stopped(error, in_use) from error
 
-    def _is_silent(self) -> bool:
-        """Whether this Pi's own daemon does not answer."""
-        return self.params["own_url"] in [unanswered["url"] for unanswered in self.result.get("unanswered", ())]
+    def _own_error(self) -> str | None:
+        """What this Pi's own daemon answered instead of its status."""
+        unanswered = {found["url"]: str(found["error"]) for found in self.result.get("unanswered", ())}
+        return unanswered.get(self.params["own_url"])
+
+    def _is_stopped(self) -> bool:
+        return self._own_error() is not None and not self._ports_in_use()
+
+    def _ports_in_use(self) -> list[int]:
+        """Those of this Pi's own daemon, for clients and for Raft, on which something listens."""
+        rest = urlsplit(self.params["own_url"])
+        own = [member["address"] for member in self.result.get("members", ()) if self._is_own(member["address"])]
+        # A member's address is what a daemon reports.
+        raft = [int(port) for port in (address.rpartition(":")[2] for address in own) if port.isdecimal()]
+        ports = {rest.port or {"https": 443}.get(rest.scheme, 80), *raft}
+        return sorted({found.port for found in self.listeners(ports, "")})
+
+    def _is_own(self, address: str) -> bool:
+        return host_of(address) == normal(self.params["address"])
+
+    def _not_stopped(self, error: MigrationError, in_use: list[int]) -> MigrationError:
+        """A daemon that answers with an error has a vote all the same, and one that does not answer in time may have one."""
+        ports = ", ".join(map(str, in_use))
+        return MigrationError(
+            f"{error}; the daemon of this Pi has not been stopped: port {ports} is in use, and {self._own_error()}",
+            url=self.params["own_url"],
+            seen=error.failure["seen"],
+            wanted=error.failure["wanted"],
+            next_step=f"make {self.params['own_url']} answer and bring the other members back, then run the same command again",
+        )
 
     def _hand_over(self) -> bool:
         """Whether no member leads here any more, or one that was stopped already."""
         leader, successor = self.result.get("leader"), self.params["successor"]
-        if not successor or not leader or host_of(leader["address"]) != normal(self.params["address"]):
+        if not successor or not leader or not self._is_own(leader["address"]):
             return True
         if "transfer" not in self.result.get("capabilities", ()):
-            return self._is_silent()
+            return self._is_stopped()
         next_leader = self._next_leader(normal(successor), leader["id"])
         if next_leader is None:
-            return self._is_silent()
+            return self._is_stopped()
         wanted = {**self.params, **HANDING_OVER, "state": "leader", "node_id": next_leader, "address": None}
         request = MembershipRequest(wanted, self.module.check_mode)
 

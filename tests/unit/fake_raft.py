@@ -33,6 +33,15 @@ class FakeNode:
     read_only: bool = False
     server: ThreadingHTTPServer | None = None
     stalled: bool = False  # still says that it leads, in the term before
+    error: int | None = None  # the HTTP status of every answer
+    hangs: bool = False  # takes requests and does not answer
+
+    def close(self) -> None:
+        """It has ended: nothing listens where it did."""
+        if self.server:
+            self.server.shutdown()
+            self.server.server_close()
+            self.server = None
 
 
 @dataclass
@@ -52,6 +61,7 @@ class FakeCluster:
     # Called with (node, method, path) before a change; may answer (status, body) itself, or move things about.
     before_change: Callable[[FakeNode, str, str], tuple[int, Any] | None] | None = None
     restored: bytes | None = None
+    stopped: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
     def start(cls, count: int = 3, **kwargs: Any) -> FakeCluster:
@@ -72,10 +82,9 @@ class FakeCluster:
         return node
 
     def stop(self) -> None:
+        self.stopped.set()
         for node in self.nodes.values():
-            if node.server:
-                node.server.shutdown()
-                node.server.server_close()
+            node.close()
 
     @property
     def urls(self) -> list[str]:
@@ -197,12 +206,16 @@ class FakeCluster:
                 length = int(self.headers.get("Content-Length") or 0)
                 raw = self.rfile.read(length)
                 cluster.sources.append(self.client_address[0])
+                if node.hangs:
+                    cluster.stopped.wait()
                 # As with every HTTP server, a body that ends too soon is none.
                 if not node.alive or len(raw) < length:
                     self.close_connection = True
                     return
                 if cluster.token and self.headers.get("Authorization") != f"Bearer {cluster.token}":
                     status, body = 401, {"error": "token wanted"}
+                elif node.error:
+                    status, body = node.error, {"error": "database is locked"}
                 else:
                     status, body = cluster.handle(node, self.command, self.path, raw)
                 text = json.dumps(body).encode() if body is not None else b""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from fake_raft import FakeCluster
 
 member_traffic = import_plugin("modules.member_traffic")
 failures = import_plugin("module_utils._core.failures")
+procfs = import_plugin("module_utils._core.procfs")
 GATE = {"state": "forwarded", "ports": [{"standard": 8080, "temporary": 8082}], "forward_to": "192.0.2.99"}
 
 
@@ -49,6 +51,16 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     found = Gate()
     monkeypatch.setattr(member_traffic.MemberTraffic, "apply_gate", staticmethod(found.apply))
     return found
+
+
+@pytest.fixture(autouse=True)
+def pi(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of this machine's listeners those of n1: on a Pi there is one address, here the same port may be that of another test."""
+
+    def of_n1(ports: Any, unit: str) -> list[Any]:
+        return [found for found in procfs.listeners(ports, unit) if found.address == "127.0.2.1"]
+
+    monkeypatch.setattr(member_traffic.MemberTraffic, "listeners", staticmethod(of_n1))
 
 
 @pytest.fixture
@@ -93,13 +105,54 @@ def test_a_wait_that_fails_changes_nothing(away: Any, cluster: FakeCluster, gate
 
 
 def test_a_daemon_that_was_stopped_already_has_nothing_to_lose(away: Any, cluster: FakeCluster, gate: Gate) -> None:
-    cluster.nodes["n1"].alive = False
+    own = cluster.nodes["n1"]
+    own.close()
     fall_behind(cluster)
+    # As the others report it.
+    cluster.members["n1"] = ("127.0.2.1:raft", True)
     assert away()["failed"] is True
     assert away(own_url=cluster.urls[1])["failed"] is True, "another one does not count"
-    result = away(own_url=cluster.urls[0])
+    result = away(own_url=own.url)
     assert "failed" not in result, result
     assert (gate.state, cluster.changes) == ("forwarded", [])
+
+
+@pytest.mark.parametrize("trouble", ["dropped", "error", "token", "hangs"])
+@pytest.mark.parametrize("leader", ["n1", "n2"])
+def test_a_daemon_that_listens_was_not_stopped(
+    away: Any, cluster: FakeCluster, gate: Gate, trouble: str, leader: str
+) -> None:
+    """Whatever it answers: it votes, and with n3 away the cluster has no quorum without it."""
+    own = cluster.nodes["n1"]
+    cluster.elect(leader)
+    cluster.nodes["n3"].close()
+    if trouble == "dropped":
+        own.alive = False
+    elif trouble == "error":
+        own.error = 500
+    elif trouble == "token":
+        cluster.token = "another"
+    else:
+        own.hangs = True
+    result = away(own_url=own.url, timeout=0.2)
+    assert result["failed"] is True, result
+    assert (gate.state, cluster.changes) == ("open", [])
+    assert f"the daemon of this Pi has not been stopped: port {own.url.rpartition(':')[2]} is in use" in result["msg"]
+    assert own.url in result["msg"], "with what it answered"
+
+
+def test_a_daemon_that_does_not_answer_yet_may_vote(away: Any, cluster: FakeCluster, gate: Gate) -> None:
+    """One that starts takes part in Raft before it answers clients."""
+    own = cluster.nodes["n1"]
+    cluster.elect("n2")
+    own.close()
+    cluster.nodes["n3"].close()
+    with socket.create_server(("127.0.2.1", 0)) as raft:
+        port = raft.getsockname()[1]
+        cluster.members["n1"] = (f"127.0.2.1:{port}", True)
+        result = away(own_url=own.url)
+    assert f"port {port} is in use" in result["msg"]
+    assert (gate.state, cluster.changes) == ("open", [])
 
 
 @pytest.mark.parametrize(("leads", "keeps"), [(True, True), (True, False), (False, True)])
