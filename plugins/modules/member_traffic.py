@@ -13,8 +13,8 @@ description:
   - Before a daemon is stopped on purpose, with O(state=away), it hands leadership to another member where this Pi's member leads,
     and closes the gate of M(pi_controller.raft_migration.traffic_gate). Leadership comes first, since followers send writes to the
     leader's address, and a neighbour would send them back.
-  - Once a daemon is there again, with O(state=back), it opens the gate.
-  - Where the wait fails, neither leadership nor the gate has changed. A run that was interrupted is repeated as a whole.
+  - Once a daemon is there again, with O(state=back), it opens the gate. With O(address) only that daemon has to be well for it.
+  - Where the wait for that fails, neither leadership nor the gate has changed. A run that was interrupted is repeated as a whole.
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -27,7 +27,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - In check mode nothing is waited for but O(wait_for).
+      - In check mode nothing is waited for but the state of the cluster.
   diff_mode:
     support: full
   idempotent:
@@ -41,7 +41,7 @@ options:
     choices: [away, back]
     required: true
   same_members:
-    description: Once O(wait_for) holds, the members have to be these, or the module fails.
+    description: Once the cluster is what is waited for, the members have to be these, or the module fails.
     type: dict
     suboptions:
       members:
@@ -52,7 +52,11 @@ options:
         description: What the failure says is to be done next.
         type: str
   address:
-    description: Address of this Pi. Required with O(state=away).
+    description:
+      - Address of this Pi. Required with O(state=away).
+      - With O(state=back) the gate is set once the member there has caught up with a leader that has a quorum, and only then O(wait_for) is
+        waited for, with a O(wait_timeout) of its own. Where that fails this Pi's clients stay with its member. Another Pi that is away
+        is no reason to keep them from it, and may be the one that they are routed to.
     type: str
   own_url:
     description:
@@ -101,6 +105,7 @@ EXAMPLES = r"""
   pi_controller.raft_migration.member_traffic:
     state: back
     urls: "{{ raft_urls }}"
+    address: 10.77.0.12
     wait_for:
       leader: true
       voters: 3
@@ -190,15 +195,32 @@ class MemberTraffic:
         result.update(steps=[], gate=None)
 
     def run(self) -> None:
-        self._wait()
-        if self.params["state"] == "back" or self._hand_over() or not self.params["keep_leaders_gate"]:
+        if self.params["state"] == "back":
+            self._back()
+            return
+        self._wait_for_the_others()
+        if self._hand_over() or not self.params["keep_leaders_gate"]:
             self._set_gate()
 
-    def _wait(self) -> None:
+    def _back(self) -> None:
+        address = self.params["address"]
+        if not address:
+            await_cluster(self.params, self.result)
+            self._set_gate()
+            return
+        own = {"leader": True, "learners": True, "caught_up_at": [address]}
+        await_cluster({**self.params, "wait_for": own}, self.result)
+        self._set_gate()
         try:
             await_cluster(self.params, self.result)
         except MigrationError as error:
-            if self.params["state"] == "back" or self._own_error() is None:
+            raise at_step(error, "this Pi's clients are back, and the cluster is not whole") from error
+
+    def _wait_for_the_others(self) -> None:
+        try:
+            await_cluster(self.params, self.result)
+        except MigrationError as error:
+            if self._own_error() is None:
                 raise
             in_use = self._ports_in_use()
             if in_use:

@@ -31,7 +31,7 @@ class Case:
     it strikes `after` seconds of the phase. `moment` is a word for when in the phase that is, where one fault strikes it
     more than once; some lie within a task, see `MOMENTS` in moments.py. `on` says whom: the leader of the cluster that
     serves, the old-leader among the units, a follower, the server that also carries Kubernetes' control plane, or, Pi by
-    Pi, the Pi whose turn it is or a follower other than that one. What does not pass by itself is taken back after `heal`
+    Pi, the Pi whose turn it is, its neighbour, or a follower other than that one. What does not pass by itself is taken back after `heal`
     seconds. `chain` names the migration that it shares, where that is another than its fault's.
     Without `rollback` a run that fails stops where it is, and the case must end migrated by going on from there.
     `safe_within` and `pause_within` are the limits of what it may cost, in seconds: from the strike until writes are acknowledged again and

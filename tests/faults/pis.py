@@ -146,6 +146,10 @@ class Pis:
         followers = [node for node in self.nodes if node not in (leader, other_than)]
         return min(followers, key=lambda node: (node.is_server, -node.number))
 
+    def neighbour(self, node: Node) -> Node:
+        """The Pi that the clients of this one are routed to in its turn."""
+        return self.nodes[(self.nodes.index(node) + 1) % len(self.nodes)]
+
     def led_to(self, node: Node) -> list[str]:
         """The other Pis whose clients a gate routes to this one, as while their own pod is replaced."""
         found = []

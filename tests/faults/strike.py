@@ -79,6 +79,7 @@ def _host(pis: Pis, injection: Injection, of: str | None = None) -> Node:
     choices: dict[str, Callable[[], Node]] = {
         "turn": lambda: pis.in_turn(),
         "other": lambda: pis.follower(of, other_than=pis.in_turn()),
+        "neighbour": lambda: pis.neighbour(pis.in_turn()),
         "leader": lambda: pis.leader(of),
         "old-leader": lambda: pis.leader(faults.UNIT),
         "server": lambda: pis.nodes[0],
@@ -200,6 +201,9 @@ def pi_dead(pis: Pis, injection: Injection, migration: Migration) -> None:
     machines.power_off(node)
 
     def power_on() -> None:
+        left = pis.led_to(node) if pis.rolling else []
+        if left:
+            injection.wrong = f"the clients of {', '.join(left)} are still routed to {node.name}, which is dead"
         network.heal(node)
         world.reboot(pis.lab, node, pis.provider)
         _recover(pis, injection, node, service=True)

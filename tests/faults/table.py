@@ -270,6 +270,10 @@ IN_TURNS = [
     turn("reboot",      "data-renamed", 2, "disk"),
     turn("reboot",      "after",       3, "disk"),
 
+    # The Pi that the clients of the one in its turn are routed to dies. They have to get the pod that serves, not wait for the dead one.
+    # In the first turn it is not the one with the control plane.
+    turn("pi-dead",     "gate-shut",   1, on="neighbour", safe_within=180.0),
+
     # No room on one Pi, for its daemons neither.
     rolling("prepare",  "disk-full",   "disk", at="Backup | Copy every Pi's database", heal=6),
     rolling("transfer", "disk-full",   "disk", at="Transfer | Report that nothing is carried", heal=6),

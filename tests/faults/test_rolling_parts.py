@@ -150,10 +150,10 @@ def test_each_case_of_a_turn_has_its_moment_when_it_is_run_alone() -> None:
     assert {case.nth for case in table.IN_TURNS if case.at in table.TURN.values()} == {1, 2, 3}
 
 
-def test_rolling_takes_nine_migrations_none_shared_with_parallel() -> None:
+def test_rolling_takes_ten_migrations_none_shared_with_parallel() -> None:
     chains = chained(table.EVERYTHING)
     assert all(len({case.strategy for case in chain.cases}) == 1 for chain in chains)
-    assert len([chain for chain in chains if chain.strategy == ROLLING]) == 9
+    assert len([chain for chain in chains if chain.strategy == ROLLING]) == 10
     assert len({chain.name for chain in chains}) == len(chains)
 
 
@@ -301,6 +301,42 @@ def test_a_fault_of_another_pi_leaves_the_one_in_its_turn_alone(three: Pis) -> N
     assert strike._host(three, injection) == three.nodes[1]
     injection = Injection(table.turn("partition", "before-stop", 1), 0.0, "task")
     assert strike._host(three, injection) == three.nodes[2]
+
+
+def test_the_neighbour_of_the_first_turn_is_not_the_server(three: Pis) -> None:
+    """Whichever Pi leads."""
+    for leader in three.nodes:
+        first = next(node for node in three.nodes if node != leader)
+        note(three, first, "cutover", turn="started")
+        injection = Injection(table.turn("pi-dead", "gate-shut", 1, on="neighbour"), 0.0, "task")
+        struck = strike._host(three, injection)
+        assert struck == three.nodes[first.number % 3]
+        assert not struck.is_server
+        note(three, first, "cutover", turn="waiting")
+
+
+@pytest.mark.parametrize("routed", [True, False])
+def test_clients_left_with_a_dead_neighbour_are_a_failure(
+    three: Pis, monkeypatch: pytest.MonkeyPatch, routed: bool
+) -> None:
+    """Also where the play is in order again once that Pi is back."""
+    note(three, three.nodes[1], "cutover", turn="started")
+    done: list[str] = []
+    for module, name in (
+        (strike.network, "partition"),
+        (strike.network, "heal"),
+        (machines, "power_off"),
+        (strike.world, "reboot"),
+    ):
+        monkeypatch.setattr(module, name, lambda *_args, name=name: done.append(name))
+    monkeypatch.setattr(strike, "_recover", lambda *_args, **_more: done.append("recovered"))
+    injection = Injection(table.turn("pi-dead", "gate-shut", 1, on="neighbour"), 0.0, "task")
+    strike.pi_dead(three, injection, SimpleNamespace())  # type: ignore[arg-type]
+    assert injection.host == "pi-3"
+    monkeypatch.setattr(three, "led_to", lambda _node: ["pi-2"] if routed else [])
+    injection.repair()  # type: ignore[misc]
+    assert injection.wrong == ("the clients of pi-2 are still routed to pi-3, which is dead" if routed else "")
+    assert done == ["partition", "power_off", "heal", "reboot", "recovered"]
 
 
 @pytest.mark.parametrize(("handed_over", "owner"), [(False, faults.UNIT), (True, faults.POD)])

@@ -219,28 +219,81 @@ def test_check_mode_predicts_and_changes_nothing(away: Any, cluster: FakeCluster
     assert (cluster.leader, gate.state) == ("n1", "open")
 
 
-def test_clients_come_back_once_the_same_members_have_caught_up(
-    run_module: Any, cluster: FakeCluster, gate: Gate
-) -> None:
+@pytest.fixture
+def back(run_module: Any, cluster: FakeCluster, gate: Gate) -> Any:
+    """The clients of n1 are with its neighbour, and are to come back."""
     gate.state = "forwarded"
-    given = {
-        "state": "back",
-        "urls": cluster.urls,
-        "wait_for": {"leader": True, "voters": 3, "caught_up": True},
-        "wait_timeout": 0.3,
-        "gate": {"state": "open"},
-    }
+
+    def run(check_mode: bool = False, **more: Any) -> dict[str, Any]:
+        given = {
+            "state": "back",
+            "urls": cluster.urls,
+            "wait_for": {"leader": True, "voters": 3, "caught_up": True},
+            "wait_timeout": 0.3,
+            "gate": {"state": "open"},
+            **more,
+        }
+        result: dict[str, Any] = run_module("member_traffic", given, check_mode=check_mode)
+        return result
+
+    return run
+
+
+def test_clients_come_back_once_the_same_members_have_caught_up(back: Any, cluster: FakeCluster, gate: Gate) -> None:
     two = {"n1": "127.0.2.1:9092", "n2": "127.0.2.2:9092"}
     others = {"members": two, "next_step": "look for a changed ID"}
-    result = run_module("member_traffic", {**given, "same_members": others})
+    result = back(same_members=others)
     assert result["msg"].endswith("Next: look for a changed ID")
     # What was seen by then is returned as with every failure.
     assert [member["id"] for member in result["members"]] == ["n1", "n2", "n3"]
     fall_behind(cluster)
-    assert "caught_up" in run_module("member_traffic", given)["msg"]
+    assert "caught_up" in back()["msg"]
     assert (gate.state, gate.asked) == ("forwarded", 0)
     cluster.nodes["n3"].pending = 1
-    members = {"members": {**two, "n3": "127.0.2.3:9092"}}
-    result = run_module("member_traffic", {**given, "same_members": members})
+    result = back(same_members={"members": {**two, "n3": "127.0.2.3:9092"}})
     assert (gate.state, result["steps"], result["gate"]["ended"]) == ("open", ["set the gate to open"], 2.5)
     assert cluster.leader == "n1"
+
+
+@pytest.mark.parametrize("own", ["n1", "n2"])
+def test_a_member_that_has_caught_up_serves_whatever_another_one_does(
+    back: Any, cluster: FakeCluster, gate: Gate, own: str
+) -> None:
+    """Its neighbour may be the one that is away, and its clients have no other daemon then."""
+    cluster.nodes["n3"].close()
+    result = back(address=cluster.nodes[own].host)
+    assert (gate.state, result["gate"]["state"]) == ("open", "open")
+    assert (result["failed"], result["changed"], result["steps"]) == (True, True, ["set the gate to open"])
+    assert result["msg"].startswith("this Pi's clients are back, and the cluster is not whole: ")
+    assert "n3" in result["msg"]
+    assert "failed" not in back(address=cluster.nodes[own].host, wait_for=None)
+
+
+@pytest.mark.parametrize("trouble", ["behind", "no leader", "no quorum", "another address"])
+def test_a_member_that_does_not_follow_gets_no_clients(
+    back: Any, cluster: FakeCluster, gate: Gate, trouble: str
+) -> None:
+    more: dict[str, Any] = {}
+    if trouble == "behind":
+        fall_behind(cluster)
+    elif trouble == "no leader":
+        cluster.elect(None)
+    elif trouble == "no quorum":
+        cluster.nodes["n1"].close()
+        cluster.nodes["n2"].close()
+    else:
+        known = {name: address for name, (address, _voter) in cluster.members.items()}
+        more = {"same_members": {"members": {**known, "n3": "127.0.2.3:9091"}}}
+    assert back(address=cluster.nodes["n3"].host, **more)["failed"] is True
+    assert (gate.state, gate.asked) == ("forwarded", 0)
+
+
+def test_clients_that_are_back_are_left_alone(back: Any, gate: Gate) -> None:
+    result = back(address="127.0.2.1")
+    assert ("failed" in result, gate.state) == (False, "open")
+    assert back(address="127.0.2.1")["changed"] is False
+
+
+def test_check_mode_lets_no_client_back(back: Any, gate: Gate) -> None:
+    result = back(check_mode=True, address="127.0.2.1")
+    assert (result["changed"], gate.state) == (True, "forwarded")
