@@ -416,6 +416,52 @@ def test_a_pod_keeps_its_clients_when_another_pi_dies_in_its_turn(world: World) 
     assert json.loads(members) == {pi: f"{address}:9091" for pi, address in ADDRESSES.items()}
 
 
+def test_a_pod_of_an_earlier_run_is_not_stopped_either(world: World) -> None:
+    """As in the run after that one, with the Pi still dead and the gate left shut."""
+    world.begin({"pi-2": "started"})
+    world.note(handed=["pi-2"], gates={"pi-2": "forwarded"})
+    world.fails("member_traffic away", "pi-2", NO_QUORUM)
+    done = world.run()
+    assert done.returncode != 0
+    assert f"Its pod was not stopped, since the others may need its vote: {NO_QUORUM}" in done.stdout.replace("\n", " ")
+    assert world.turns() == {"pi-1": "waiting", "pi-2": "started", "pi-3": "waiting"}
+    assert world.state["gates"] == {"pi-2": "open"}
+    assert world.called("k8s_daemonset_nodes", "unit_takeover") == []
+
+
+def test_clients_that_cannot_come_back_are_reported(world: World) -> None:
+    world.begin({"pi-2": "started"})
+    world.note(handed=["pi-2"], gates={"pi-2": "forwarded"})
+    world.fails("member_traffic away", "pi-2", NO_QUORUM)
+    world.fails("member_traffic back", "pi-2", "leader: no leader")
+    done = world.run()
+    assert done.returncode != 0
+    text = done.stdout.replace("\n", " ")
+    assert f"{NO_QUORUM}. Its clients are not routed to it: leader: no leader" in text
+    assert world.state["gates"] == {"pi-2": "forwarded"}
+
+
+@pytest.mark.parametrize(
+    ("module", "host", "calls"),
+    [("k8s_daemonset_nodes", "localhost", [None, "refused"]), ("member_traffic away", "pi-3", ["refused"])],
+)
+def test_a_unit_that_was_not_stopped_needs_no_one_to_stop_it(
+    world: World, module: str, host: str, calls: list[str | None]
+) -> None:
+    """Another Pi has had its turn in this run. Nothing has changed on this one, whatever the others are like."""
+    world.begin({})
+    world.fails(module, host, calls)
+    done = world.run()
+    assert done.returncode != 0
+    assert "Its unit was started again and has caught up" in done.stdout
+    assert world.turns() == {"pi-1": "waiting", "pi-2": "done", "pi-3": "waiting"}
+    assert world.state["gates"]["pi-3"] == "open"
+    asked = [
+        call["args"]["state"] for call in world.calls if (call["module"], call["host"]) == ("member_traffic", "pi-3")
+    ]
+    assert asked == ["away", "back"]
+
+
 def test_a_failed_undo_leaves_the_turn_started_and_names_both(world: World) -> None:
     world.begin({})
     world.fails("unit_handover", "pi-2", "the pod does not listen on 8080")
