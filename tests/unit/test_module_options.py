@@ -30,7 +30,6 @@ OF_OTHERS: dict[str, dict[str, str]] = {
         "parent_pid": "a run that is not ansible-playbook",
     },
     "raft_carry": {"wait_leader": "a time limit"},
-    "raft_membership": {"wait_leader": "a time limit"},
     "raft_snapshot": {"patience": "a time limit"},
     "sqlite_backup": {"busy_timeout": "a time limit"},
     "sqlite_info": {"busy_timeout": "a time limit", "integrity": "looking at a database by hand"},

@@ -82,6 +82,17 @@ def test_one_pi_after_the_other_the_leader_last(world: PortWorld) -> None:
         assert journals.load(world.journal(pi))["phases"]["port_migration"]["state"] == "done"
 
 
+@pytest.mark.parametrize(("members", "more"), [(1, 40), (2, 40), (3, 0)])
+def test_a_pod_has_as_long_to_come_back_as_the_owner_says(world: PortWorld, members: int, more: int) -> None:
+    """One or two members have no leader meanwhile, from the moment at which the old pod is asked to stop."""
+    peers = PIS[:members]
+    world.begin(dict.fromkeys(peers[1:], "done"))
+    done = world.run(peers)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    (moved,) = [call["args"] for call in world.calls if call["args"].get("old_port")]
+    assert moved["wait_leader"] == moved["wait_for_listener"] + more
+
+
 def test_the_others_are_waited_for_before_a_pod_goes(world: PortWorld) -> None:
     world.begin({"pi-1": "done", "pi-3": "done"})
     done = world.run()

@@ -444,6 +444,31 @@ def test_without_a_quorum_nothing_is_tried(change, cluster):
     assert "no leader with a quorum" in result["msg"]
 
 
+def test_two_members_have_no_leader_until_the_moved_one_is_back(change):
+    """As long as wait_leader says, which the role sets."""
+    cluster = FakeCluster.start(2)
+    cluster.nodes["n2"].listens = NEW
+    cluster.elect(None)
+    try:
+        result = change(cluster, address=NEW, replace=True, wait_leader=0.3)
+        assert "no leader with a quorum within 0.3 s" in result["msg"]
+        assert cluster.changes == []
+
+        def back() -> None:
+            # As behind the port that is routed to the new one.
+            cluster.elect("n1")
+            cluster.sends_to["n2"] = NEW
+
+        timer = threading.Timer(0.6, back)
+        timer.start()
+        result = change(cluster, address=NEW, replace=True, wait_leader=PATIENCE)
+        timer.join()
+        assert result["changed"] is True, result
+        assert members(result)["n2"] == (NEW, True)
+    finally:
+        cluster.stop()
+
+
 @pytest.mark.parametrize("address", ["127.0.2.2", "127.0.2.2:raft", ":9091"])
 def test_an_address_without_a_port_is_refused(change, full, address):
     result = change(full, address=address)
