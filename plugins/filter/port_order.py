@@ -12,7 +12,7 @@ author:
   - The pi-controller maintainers (@pi-controller)
 description:
   - First the Pis that an earlier run left half-way, then the followers, the leader last.
-positional: _input, addresses, port
+positional: _input, addresses, port, rest
 options:
   _input:
     description: >-
@@ -27,12 +27,16 @@ options:
     description: The standard Raft port.
     type: int
     required: true
+  rest:
+    description: The standard port of the REST interface.
+    type: int
+    required: true
 """
 
 EXAMPLES = r"""
 - name: Show the order
   ansible.builtin.debug:
-    msg: "{{ looks | pi_controller.raft_migration.port_order(addresses, 9091) | map(attribute='host') | join(', ') }}"
+    msg: "{{ looks | pi_controller.raft_migration.port_order(addresses, 9091, 8080) | map(attribute='host') | join(', ') }}"
 """
 
 RETURN = r"""

@@ -133,3 +133,16 @@ def test_a_pod_that_has_moved_is_let_in_and_not_taken_away_again(world: PortWorl
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert world.of("pi-3") == TURN[3:]
     assert next(filter(None, map(at_work_on, world.calls))) == "pi-3"
+
+
+def test_a_pod_that_is_listed_where_it_was_has_its_turn_first(world: PortWorld) -> None:
+    """It has moved and is reached through its old port. No other pod goes while its clients are with its neighbour."""
+    world.write(leader="pi-1", fails={}, ports={"pi-3": 9091})
+    world.note(listed={"pi-3": 9092})
+    world.begin({})
+    done = world.run()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    turns = [
+        at_work_on(call) for call in world.calls if call["module"] == "raft_membership" and call["args"].get("old_port")
+    ]
+    assert turns == ["pi-3", "pi-2", "pi-1"]

@@ -62,8 +62,16 @@ class ActionModule(ActionBase):
         if state.get("away_after") == [NAME, host] and not check:
             (WORLD / "away" / host).touch()
         ports = state.get("ports", {{}})
+        # Where each pod is, and where the list of members has it, if that is another port.
+        listed = {{**ports, **state.get("listed", {{}})}}
         members = [
-            {{"id": pi, "address": f"{{ADDRESSES[pi]}}:{{ports.get(pi, 9091)}}", "in_contact": True}} for pi in ADDRESSES
+            {{
+                "id": pi,
+                "address": f"{{ADDRESSES[pi]}}:{{listed.get(pi, 9091)}}",
+                "in_contact": True,
+                "url": f"http://{{ADDRESSES[pi]}}:{{8080 if ports.get(pi, 9091) == 9091 else 8082}}",
+            }}
+            for pi in ADDRESSES
         ]
         (leader,) = [{{**member, "host": member["id"]}} for member in members if member["id"] == state["leader"]]
         can = state.get("capabilities", ["transfer"])
