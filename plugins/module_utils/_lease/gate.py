@@ -66,3 +66,8 @@ def apply_option(module: AnsibleModule, option: Mapping[str, Any]) -> dict[str, 
     """As `apply_gate`, for an option with the argument spec GATE. Raises GateError, OSError."""
     wanted = {**option, "services": []}
     return apply_gate(module, wanted_gate(wanted), wanted)
+
+
+def gate_state(module: AnsibleModule) -> str:
+    """The state of this Pi's gate, as the kernel has it. Raises GateError."""
+    return state_of(Nft.of(module).table())

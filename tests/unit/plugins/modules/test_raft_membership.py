@@ -542,7 +542,36 @@ def gate(monkeypatch, cluster):
         }
 
     monkeypatch.setattr(raft_membership, "apply_option", apply)
+    monkeypatch.setattr(raft_membership, "gate_state", lambda _module: "forwarded")
     return seen
+
+
+@pytest.mark.parametrize(("meanwhile", "opens"), [("fenced", False), ("redirected", False), ("open", True)])
+def test_a_gate_that_another_run_has_set_meanwhile_is_left(change, cluster, gate, monkeypatch, meanwhile, opens):
+    """A module outlives a connection that was lost. By then a rollback may keep clients from all pods."""
+    standing = ["forwarded"]
+    monkeypatch.setattr(raft_membership, "gate_state", lambda _module: standing[0])
+    cluster.nodes["n2"].listens = NEW
+
+    def fence(_node, _method, _path):
+        standing[0] = meanwhile
+
+    cluster.before_change = fence
+    result = change(cluster, address=NEW, replace=True, gate=OPEN)
+    assert members(result)["n2"] == (NEW, True)
+    assert (bool(gate), "failed" not in result) == (opens, opens)
+    if not opens:
+        assert f"set the gate to open: the gate of this Pi was forwarded and is {meanwhile} now" in result["msg"]
+        assert (result["failure"]["seen"], result["failure"]["wanted"]) == (meanwhile, "forwarded")
+
+
+def test_without_a_gate_to_set_none_is_read(change, cluster, monkeypatch):
+    def read(_module):
+        raise AssertionError("nft may not be there")
+
+    monkeypatch.setattr(raft_membership, "gate_state", read)
+    cluster.nodes["n2"].listens = NEW
+    assert change(cluster, address=NEW, replace=True)["changed"] is True
 
 
 def test_the_gate_opens_once_the_member_has_moved(change, cluster, gate):
@@ -568,6 +597,7 @@ def test_a_gate_that_breaks_leaves_the_member_moved_and_is_named(change, cluster
         raise failures.MigrationError("the kernel says no", next_step="look at nft")
 
     monkeypatch.setattr(raft_membership, "apply_option", breaks)
+    monkeypatch.setattr(raft_membership, "gate_state", lambda _module: "forwarded")
     cluster.nodes["n2"].listens = NEW
     result = change(cluster, address=NEW, replace=True, gate=OPEN)
     assert result["failed"]
