@@ -212,6 +212,7 @@ def test_l4_a_rollback_looks_at_the_lock_where_it_may_stop() -> None:
             for task in tasks
         ]
         found[name] = included[included.index("lock_held.yml") + 1 :]
+    assert "Rollback | Record that the rollback has begun" in found["steps"], "no phase of another run begins after it"
     assert "before_opening.yml" in found["steps"]
     assert "after_opening.yml" in found["steps"]
     assert found["after_opening"][0] == "Carry back | Save the pods' state, or reopen the pods", (
@@ -281,6 +282,27 @@ def test_l4_a_lost_lock_stops_the_task_and_nothing_else_does(tmp_path: Path, pla
     assert (done.returncode != 0) == (kind == "lock_lost"), done.stdout + done.stderr
     if kind == "lock_lost":
         assert "taken over by bert" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["lock_lost", "leader_lost"])
+def test_a_run_that_lost_its_lock_leaves_the_journals_to_the_other_one(tmp_path: Path, play: Any, kind: str) -> None:
+    watch, backups = tmp_path / "watch", tmp_path / "backups"
+    watch.mkdir()
+    alert = {"at": 2.0, "kind": kind, "cluster": None, "phase": None, "message": "taken", "began": 1.0, "ended": None}
+    (watch / "order.json").write_text('{"watch": {}}')
+    (watch / "alerts.jsonl").write_text(json.dumps(alert) + "\n")
+    failing = {"name": "A task of a phase", "ansible.builtin.fail": {"msg": "it failed"}}
+    variables = {
+        "raft_migration_phase": "transfer",
+        "raft_migration_watch_dir": str(watch),
+        "raft_migration_journal_path": f"{backups}/journal.json",
+        "raft_migration_peers": ["pi-1"],
+    }
+    phase = {"block": [failing], "rescue": tasks_of("run/tasks/failed.yml"), "vars": variables}
+    shown = {"ansible.builtin.debug": {"msg": "{{ raft_migration_failure.task }}: {{ raft_migration_failure.message }}"}}
+    done = play([watched(watch), phase, shown], {"pi-1": {}})
+    assert "A task of a phase: it failed" in done.stdout, done.stdout + done.stderr
+    assert (backups / "journal.json").exists() == (kind != "lock_lost")
 
 
 @pytest.mark.parametrize(
