@@ -28,7 +28,7 @@ class ActionModule(KubernetesAction):
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        if self._task.args.get("state") == "started":
+        if self._task.args.get("state") in quorum_watch.WITH_LOCK:
             return super().run(tmp, task_vars)
         result = self.begin(tmp, task_vars)
         # The way to the API may be given all the same, as by the defaults of the module's action group.

@@ -31,7 +31,8 @@ attributes:
     description: Whether it has an action on the control node.
     support: partial
     details:
-      - All but O(state=started) is done by an action, without starting a module.
+      - All is done by an action, without starting a module, but for O(state=started) and O(state=held) where the module would run with
+        another Python than Ansible's own.
   check_mode:
     support: full
   diff_mode:
@@ -48,6 +49,10 @@ options:
         The process runs and holds O(lock); where another run holds that, the module fails. Samples and alerts of earlier runs
         get their time in their names; a few are kept.
       phase: It watches what has to answer in O(phase) from now on.
+      held: >-
+        This run holds O(lock) at this moment, which is renewed for it. The module fails where another run holds it, where it was deleted,
+        where the watch died, and where the API server does not answer and the last renewal is so long ago that another run may have
+        taken it.
       stopped: It has ended.
       checked: Only tell whether it runs and what it has found.
   path:
@@ -141,6 +146,11 @@ options:
         description: Take it whoever holds it.
         type: bool
         default: false
+  accept_outage:
+    description:
+      - For O(state=held), an API server that does not answer at all is no reason to fail, however long ago the last renewal was.
+    type: bool
+    default: false
   phase:
     description: The phase that begins, for O(state=phase).
     type: str
@@ -242,6 +252,8 @@ from ..module_utils._watch.options import OPTIONS, REQUIRED_IF
 from ..module_utils._watch.process import Lock
 from ..module_utils._watch.start import WatchStart
 
+# What the lock is taken or renewed for.
+WITH_LOCK = ("started", "held")
 # For the action, which starts it in its own process.
 DOING = "starting the quorum watch"
 SPEC: dict[str, Any] = {
@@ -252,7 +264,7 @@ SPEC: dict[str, Any] = {
 
 
 def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
-    lock = _lock(module) if module.params["lock"] and module.params["state"] == "started" else None
+    lock = _lock(module) if module.params["lock"] and module.params["state"] in WITH_LOCK else None
     watch = WatchStart(module.params, module.check_mode, module.warn, lock)
     result["changed"] = getattr(watch, module.params["state"])()
     result.update(watch.result())
@@ -264,7 +276,7 @@ def _lock(module: AnsibleK8SModule) -> Lock:
     from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as _client  # noqa: F401
 
     from ..module_utils._kube.api import connect
-    from ..module_utils._kube.lease import MigrationLock, owner_of
+    from ..module_utils._kube.lease import MigrationLock, owner_of, unseen_for
 
     wanted = module.params["lock"]
     owner = owner_of(module.params["parent_pid"])
@@ -275,9 +287,11 @@ def _lock(module: AnsibleK8SModule) -> Lock:
 
     return Lock(
         take=lambda check_mode=False: lock().take(force=wanted["take_over"], check_mode=check_mode),
-        renew=lambda: lock().renew(),
+        # One attempt: the next one is not far, and nothing waits for an API server that is away.
+        renew=lambda: lock(patience=0.0).renew(),
         # A lock that cannot be released expires. The end of a run does not wait for an API server that is gone.
         release=lambda: lock(patience=1.0).release(),
+        good_for=unseen_for(wanted["duration"]),
     )
 
 

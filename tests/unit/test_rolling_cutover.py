@@ -482,6 +482,21 @@ def test_a_failed_undo_leaves_the_turn_started_and_names_both(world: World) -> N
     assert world.called("unit_handover") == [("unit_handover", "pi-2")]
 
 
+def test_a_run_whose_lock_is_lost_leaves_the_turn_as_it_is(world: World) -> None:
+    """The nodes that it knows would take away the pods that another run has started since."""
+    world.begin({})
+    world.fails("unit_handover", "pi-2", "the pod does not listen on 8080")
+    world.fails("quorum_watch", "localhost", "the migration lock belongs to bert")
+    done = world.run()
+    assert done.returncode != 0
+    assert "the migration lock belongs to bert" in done.stdout
+    assert world.called("unit_handover", "unit_takeover", "k8s_daemonset_nodes") == [
+        ("k8s_daemonset_nodes", "localhost"),
+        ("unit_handover", "pi-2"),
+    ]
+    assert world.turns() == {"pi-1": "waiting", "pi-2": "started", "pi-3": "waiting"}
+
+
 def test_data_that_cannot_be_moved_is_found_before_the_first_turn(world: World) -> None:
     world.begin({})
     world.fails("unit_handover --check", "pi-3", "is a mount point and cannot be renamed")

@@ -177,19 +177,28 @@ class MigrationLock:
             return held
         if not held.expired(self._now()):
             raise self._taken(held)
-        self._sleep(self.duration / WATCHED_PART)
+        self._sleep(unseen_for(self.duration))
         again = self.look()
         if again is not None and again.body["spec"].get("renewTime") != held.renewed:
             raise self._taken(again)
         return again
 
     def renew(self) -> None:
-        """Once. LockTaken where it is another's or gone; any other error says only that this attempt came to nothing."""
-        held = self.look()
-        if held is None or not held.belongs_to(self.owner):
-            who = f"it belongs to {held.identity} since {held.since}" if held else "it was deleted"
-            raise LockTaken(f"the migration lock {self.namespace}/{self.name} is no longer held by this run: {who}")
-        self.api.replace(held.path, self._body(held))
+        """LockTaken where it is another's or gone; any other error says only that this attempt came to nothing."""
+        for _attempt in range(ATTEMPTS):
+            held = self.look()
+            if held is None or not held.belongs_to(self.owner):
+                who = f"it belongs to {held.identity} since {held.since}" if held else "it was deleted"
+                raise LockTaken(f"the migration lock {self.namespace}/{self.name} is no longer held by this run: {who}")
+            try:
+                self.api.replace(held.path, self._body(held))
+            except KubeError as error:
+                if error.status in (404, CONFLICT):
+                    # Changed since: by a renewal of our own, or by another run.
+                    continue
+                raise
+            return
+        raise self._error("changes all the time", None)
 
     def release(self) -> bool:
         """Give it back if it is ours."""
@@ -242,6 +251,11 @@ class MigrationLock:
                 "at once with -e raft_migration_take_over=true"
             ),
         )
+
+
+def unseen_for(duration: int) -> float:
+    """Seconds for which a Lease has to stay as it is before another run takes it; a renewal is good for as long, by any clock."""
+    return duration / WATCHED_PART
 
 
 def _text(moment: datetime) -> str:

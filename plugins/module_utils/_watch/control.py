@@ -56,15 +56,19 @@ class WatchControl:
                 # No step of a rollback depends on it, and nothing may prevent one.
                 self.warn("the quorum watch ended unexpectedly, so the migration's lock is not renewed any more")
                 return False
-            raise MigrationError(
-                f"the quorum watch ended unexpectedly: {about.get('why') or 'no reason is known'}",
-                seen=about.get("why"),
-                wanted="a watch, and with it the lock, to the end of the run",
-                next_step="run the playbook again; it continues from the last phase",
-            )
+            raise self.death()
         if not self.check_mode:
             self._order(process)
         return False
+
+    def death(self) -> MigrationError:
+        why = self.about().get("why")
+        return MigrationError(
+            f"the quorum watch ended unexpectedly: {why or 'no reason is known'}",
+            seen=why,
+            wanted="a watch, and with it the lock, to the end of the run",
+            next_step="run the playbook again; it continues from the last phase",
+        )
 
     def stopped(self) -> bool:
         if self.process() is None:

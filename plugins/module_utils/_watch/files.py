@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -29,6 +30,23 @@ ORDER = "order.json"
 # Runs whose samples and alerts are kept beside those of the current one: a migration verb by verb, some of them tried more than
 # once, and the report at its end still has all of it. A run of four minutes leaves some hundred kilobytes.
 KEPT_RUNS = 40
+
+
+def uptime() -> float:
+    """Seconds by a clock that goes on while the machine sleeps; `time.monotonic` stands still on Linux then."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def lock_doubt(about: Mapping[str, Any]) -> str | None:
+    """Why another run may hold the lock by now, from what the watching process says of itself; None where none can, or there is no lock.
+
+    Another run may take a lock that it has seen unrenewed for `good_for` seconds, and no run can earlier, but by force.
+    """
+    lock = about.get("lock")
+    if not lock:
+        return None
+    age = uptime() - lock["renewed"]
+    return None if 0 <= age <= lock["good_for"] else f"it was last renewed {age:.0f} s ago"
 
 
 class WatchFolder:
@@ -84,6 +102,9 @@ class WatchFolder:
         except OSError:
             return []
         return [json.loads(line) for line in text.split("\n")[:-1] if line]
+
+    def has_alert(self, kind: str) -> bool:
+        return any(alert["kind"] == kind for alert in self.alerts())
 
     def alerts(self) -> list[dict[str, Any]]:
         """Every alert of this run once, with its end where it has one."""

@@ -19,7 +19,7 @@ _LOCK: dict[str, Any] = {
     "take_over": {"type": "bool", "default": False},
 }
 OPTIONS: dict[str, Any] = {
-    "state": {"type": "str", "required": True, "choices": ["started", "phase", "stopped", "checked"]},
+    "state": {"type": "str", "required": True, "choices": ["started", "phase", "held", "stopped", "checked"]},
     "path": {"type": "path", "required": True},
     "standard_urls": {"type": "list", "elements": "str", "default": []},
     "temporary_urls": {"type": "list", "elements": "str", "default": []},
@@ -31,6 +31,7 @@ OPTIONS: dict[str, Any] = {
     "leader_grace": {"type": "float", "default": 3.0},
     "lifetime": {"type": "float", "default": 43200},
     "lock": {"type": "dict", "options": _LOCK},
+    "accept_outage": {"type": "bool", "default": False},
     "phase": {"type": "str", "choices": list(WATCHED_PHASES)},
     "strategy": {"type": "str", "choices": list(STRATEGIES), "default": PARALLEL},
     "phase_timeout": {"type": "float"},
@@ -38,4 +39,4 @@ OPTIONS: dict[str, Any] = {
     "temporary_raft_port": {"type": "int"},
     "parent_pid": {"type": "int"},
 }
-REQUIRED_IF = [("state", "phase", ["phase"])]
+REQUIRED_IF = [("state", "phase", ["phase"]), ("state", "held", ["lock"])]

@@ -27,7 +27,7 @@ from .._core.failures import LockTaken, MigrationError
 from .._core.processes import Process, identify
 from .._daemon.interface import Daemon
 from .._raft.cluster import MemberView
-from .files import ABOUT, ALERTS, ORDER, SAMPLES, WatchFolder
+from .files import ABOUT, ALERTS, ORDER, SAMPLES, WatchFolder, uptime
 from .judge import LOCK_LOST, Alert, AlertLimits, ClusterJudge, PhaseJudge
 from .plan import NEW, OLD, Expectation
 from .sample import Reading, take, undecided
@@ -60,6 +60,8 @@ class Lock:
     take: Callable[..., object]
     renew: Callable[[], None]
     release: Callable[[], object]
+    # Seconds after a renewal in which no other run takes it but by force.
+    good_for: float
 
 
 class Poller(threading.Thread):
@@ -109,26 +111,32 @@ class Poller(threading.Thread):
         return last
 
 
-class Keeper(threading.Thread):
+class Keeper:
     """Renews the lock. An API server that is away for a while is not a reason to stop; another owner is."""
 
     def __init__(self, renew: Callable[[], None], lost: Callable[[str], None]) -> None:
-        super().__init__(daemon=True)
         self.renew = renew
         self.lost = lost
+        # When the last renewal that succeeded began. The lock has just been taken.
+        self.renewed = uptime()
 
     def run(self) -> None:
-        while True:
-            wait = RENEW_EVERY
-            try:
-                self.renew()
-            except LockTaken as error:
-                self.lost(str(error))
-                return
-            # The libraries may end a module where they cannot connect; this is none any more.
-            except (Exception, SystemExit):  # noqa: BLE001 - the next attempt may do better, the lock lasts for several of them
-                wait = RENEW_AGAIN
+        while (wait := self.attempt()) is not None:
             time.sleep(wait)
+
+    def attempt(self) -> float | None:
+        """Seconds until the next one; None where there is nothing left to renew."""
+        began = uptime()
+        try:
+            self.renew()
+        except LockTaken as error:
+            self.lost(str(error))
+            return None
+        # The libraries may end a module where they cannot connect; this is none any more.
+        except (Exception, SystemExit):  # noqa: BLE001 - the next attempt may do better, the lock lasts for several of them
+            return RENEW_AGAIN
+        self.renewed = began
+        return RENEW_EVERY
 
 
 class Watch:
@@ -146,6 +154,7 @@ class Watch:
         self.settings = settings
         self.run_process = run
         self._lock = lock
+        self._keeper = None if lock is None else Keeper(lock.renew, self._lock_is_lost)
         # Steps of the wall clock must not look like silence, so only its start is taken from it.
         self._epoch = time.time() - time.monotonic()
         self._pollers = {url: Poller(client, settings.limits.interval, self.clock) for url, client in clients.items()}
@@ -169,6 +178,7 @@ class Watch:
             "started": self.clock(),
             "run": dict(run.as_dict()),
             "urls": sorted(clients),
+            "lock": self._about_lock(),
             "phase": None,
             "phase_started": None,
             "config": {
@@ -198,8 +208,8 @@ class Watch:
         signal.signal(signal.SIGHUP, lambda _signal, _frame: None)
         for thread in self._pollers.values():
             thread.start()
-        if self._lock is not None:
-            Keeper(self._lock.renew, self._lock_is_lost).start()
+        if self._keeper is not None:
+            threading.Thread(target=self._keeper.run, daemon=True).start()
         self.folder.write(ABOUT, self._about)
         ready()
         why = "it could not go on"
@@ -231,6 +241,11 @@ class Watch:
 
     def _lock_is_lost(self, text: str) -> None:
         self._lost_lock = text
+
+    def _about_lock(self) -> dict[str, float] | None:
+        if self._keeper is None or self._lock is None:
+            return None
+        return {"renewed": self._keeper.renewed, "good_for": self._lock.good_for}
 
     def _apply_order(self) -> None:
         """Apply a new order, if there is one."""
@@ -280,6 +295,9 @@ class Watch:
     def _look(self) -> None:
         at = self.clock()
         self._write_alerts()
+        if self._about["lock"] != (lock := self._about_lock()):
+            self._about["lock"] = lock
+            self._about_is_written = False
         self._write_about()
         for cluster, expectation in self._expectations.items():
             readings = [self._pollers[url].reading(at, self.settings.timeout) for url in expectation.urls]
@@ -295,9 +313,10 @@ class Watch:
                 self.folder.append(SAMPLES, sample.record())
             self._tell(self._judges[cluster].hear(sample, expectation))
         self._judge_phase(at)
-        if self._lost_lock is not None:
+        # The run may have found it out itself, see WatchStart.held.
+        if self._lost_lock is not None and not self.folder.has_alert(LOCK_LOST):
             self._tell([Alert(LOCK_LOST, None, self._lost_lock, at, at)])
-            self._lost_lock = None
+        self._lost_lock = None
 
     def _judge_phase(self, at: float) -> None:
         phase, timeout = self._order.get("phase"), self._order.get("phase_timeout")

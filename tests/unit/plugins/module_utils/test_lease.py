@@ -312,7 +312,7 @@ def test_a_failed_release_does_not_keep_the_watch_running(kube, lock, monkeypatc
         mine.release()
 
     settings = watch.Settings(judge.AlertLimits(), timeout=1.0, lifetime=10.0)
-    held = watch.Lock(take=mine.take, renew=mine.renew, release=release)
+    held = watch.Lock(take=mine.take, renew=mine.renew, release=release, good_for=30.0)
     # In a process of its own, since it sets signal handlers; the run that it watches is gone, so it ends at once.
     process = multiprocessing.get_context("fork").Process(
         target=watch.Watch(folder, {}, settings, GONE, held).watch, args=(lambda: None,)
@@ -334,7 +334,7 @@ def test_a_watch_that_cannot_write_gives_its_lock_back(monkeypatch, tmp_path):
 
     monkeypatch.setattr(files.WatchFolder, "begin_run", full)
     params = {name: option.get("default") for name, option in options.OPTIONS.items()}
-    held = watch.Lock(take=lambda: None, renew=lambda: None, release=released.set)
+    held = watch.Lock(take=lambda: None, renew=lambda: None, release=released.set, good_for=30.0)
     control = start.WatchStart({**params, "path": str(tmp_path / "watch"), "parent_pid": os.getpid()}, False, str, held)
     with pytest.raises(
         failures.MigrationError, match="the quorum watch did not start.*No space left on device"
@@ -342,6 +342,63 @@ def test_a_watch_that_cannot_write_gives_its_lock_back(monkeypatch, tmp_path):
         control.started()
     assert released.is_set()
     assert str(tmp_path) in refused.value.failure["next_step"]
+
+
+class Holder:
+    """A run that asks for its lock. `renews` is what a renewal comes upon, `age` how long ago the watch's last one was."""
+
+    def __init__(self, folder: Any, renews: BaseException | None, age: float, accept_outage: bool = False) -> None:
+        self.folder, self.warnings = files.WatchFolder(folder / "watch"), []
+        self.folder.begin_run()
+        here = dict(processes.identify(os.getpid()).as_dict())
+        lock = {"renewed": files.uptime() - age, "good_for": 30.0}
+        self.folder.write(files.ABOUT, {"run": here, "process": here, "phase": "cutover", "lock": lock})
+
+        def renew() -> None:
+            if renews is not None:
+                raise renews
+
+        params = {name: option.get("default") for name, option in options.OPTIONS.items()}
+        params.update(path=str(folder / "watch"), parent_pid=os.getpid(), accept_outage=accept_outage)
+        held = watch.Lock(take=lambda: None, renew=renew, release=lambda: None, good_for=30.0)
+        self.control = start.WatchStart(params, False, self.warnings.append, held)
+
+
+TAKEN = failures.LockTaken("the migration lock is no longer held by this run: it belongs to bert")
+OUTAGE = api.Unreachable("connection refused", "https://pi-1:6443")
+EXPIRED = api.KubeError("GET /apis was answered 401: Unauthorized", status=401)
+
+
+def test_a_lock_that_is_renewed_when_it_is_asked_for_is_held(tmp_path):
+    """However long the watch has slept."""
+    assert Holder(tmp_path, None, age=3600.0).control.held() is False
+
+
+def test_a_lock_that_was_taken_over_is_known_before_the_watch_knows(tmp_path):
+    holder = Holder(tmp_path, TAKEN, age=1.0)
+    with pytest.raises(failures.MigrationError, match="it belongs to bert. This run changes nothing any more"):
+        holder.control.held()
+    (alert,) = holder.folder.alerts()
+    assert (alert["kind"], alert["phase"]) == ("lock_lost", "cutover")
+
+
+@pytest.mark.parametrize("error", [OUTAGE, EXPIRED], ids=["no answer", "401"])
+def test_without_an_answer_the_last_renewal_decides(tmp_path, error):
+    fresh = Holder(tmp_path, error, age=20.0)
+    assert fresh.control.held() is False
+    assert "could not be renewed just now" in fresh.warnings[0]
+    with pytest.raises(failures.MigrationError, match=r"it was last renewed 4\d s ago, and the attempt to renew it now"):
+        Holder(tmp_path, error, age=40.0).control.held()
+
+
+@pytest.mark.parametrize(("error", "held"), [(OUTAGE, True), (EXPIRED, False), (TAKEN, False)])
+def test_an_outage_can_be_accepted_and_nothing_else(tmp_path, error, held):
+    holder = Holder(tmp_path, error, age=3600.0, accept_outage=True)
+    if held:
+        assert holder.control.held() is False
+    else:
+        with pytest.raises(failures.MigrationError, match="This run changes nothing any more"):
+            holder.control.held()
 
 
 def test_without_a_run_above_it_says_what_to_set():
