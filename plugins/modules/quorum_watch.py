@@ -275,7 +275,7 @@ def _lock(module: AnsibleK8SModule) -> Lock:
     # gone after it, so what is not loaded by then cannot be loaded any more.
     from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as _client  # noqa: F401
 
-    from ..module_utils._kube.api import connect
+    from ..module_utils._kube.api import connect, forget_credentials
     from ..module_utils._kube.lease import MigrationLock, owner_of, unseen_for
 
     wanted = module.params["lock"]
@@ -292,6 +292,7 @@ def _lock(module: AnsibleK8SModule) -> Lock:
         # A lock that cannot be released expires. The end of a run does not wait for an API server that is gone.
         release=lambda: lock(patience=1.0).release(),
         good_for=unseen_for(wanted["duration"]),
+        forget=forget_credentials,
     )
 
 

@@ -23,6 +23,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import ha
 
 from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import failure_result
+from ..module_utils._kube.api import forget_credentials
 from ..module_utils._kube.kubeconfig import secrets_in
 from . import preload as _preload  # noqa: F401 - for the workers that are forked later
 
@@ -84,6 +85,8 @@ class KubernetesAction(ActionBase):
             self.MODULE.run(module, found)
         except (MigrationError, OSError) as error:
             found |= failure_result(error, self.MODULE.DOING)
+        finally:
+            forget_credentials()
         if module.warnings:
             found["warnings"] = module.warnings
         return {**result, **remove_values(found, secrets)}

@@ -10,11 +10,13 @@ module may not assume is what it does not get. `history` has the targets of all 
 
 from __future__ import annotations
 
+import base64
 import copy
 import itertools
 import json
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,6 +38,22 @@ def api_error(status: int, reason: str, message: str) -> Exception:
     error.body = json.dumps({"kind": "Status", "message": message, "reason": reason})
     error.headers = {}
     return api_exception(error)
+
+
+def with_client_key(folder: Path) -> Path:
+    """A kubeconfig whose user has a key and a certificate in it, of which the client library makes files. Nothing listens at its address."""
+    data = base64.b64encode(b"not for others").decode()
+    kubeconfig = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1", "insecure-skip-tls-verify": True}}],
+        "users": [{"name": "u", "user": {"client-key-data": data, "client-certificate-data": data}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(kubeconfig))
+    return path
 
 
 class Watched(dict[str, dict[str, Any]]):

@@ -12,6 +12,7 @@ of time.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from typing import Any, Callable
 
@@ -237,6 +238,17 @@ def _next_step(status: int) -> str | None:
     if status == CONFLICT:
         return "something else changes this object; find out what, then run the same command again"
     return None
+
+
+def forget_credentials() -> None:
+    """Remove the files that the client library has made of the kubeconfig's key and certificates.
+
+    It does so itself at the exit of a process, but a forked one that ends with `os._exit` has none, and nor has one of `multiprocessing`
+    before Python 3.13. The library has no public way that needs no files.
+    """
+    remove = getattr(sys.modules.get("kubernetes.config.kube_config"), "_cleanup_temp_files", None)
+    if remove is not None:
+        remove()
 
 
 def connect(module: Any, patience: float | None = None) -> KubeApi:

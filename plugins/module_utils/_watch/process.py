@@ -62,6 +62,8 @@ class Lock:
     release: Callable[[], object]
     # Seconds after a renewal in which no other run takes it but by force.
     good_for: float
+    # Leave nothing of its credentials behind in this process.
+    forget: Callable[[], None]
 
 
 class Poller(threading.Thread):

@@ -96,6 +96,13 @@ class WatchStart(WatchControl):
         settings = Settings(limits, params["timeout"], params["lifetime"])
 
         def watch(ready: Callable[[], None]) -> None:
+            try:
+                hold(ready)
+            finally:
+                if lock is not None:
+                    lock.forget()
+
+        def hold(ready: Callable[[], None]) -> None:
             # First, since it names who is in the way.
             if lock is not None:
                 lock.take()

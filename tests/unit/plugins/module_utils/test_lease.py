@@ -6,18 +6,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import multiprocessing
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from conftest import import_plugin
-from fake_kube import FakeKube, api_error
+from fake_kube import FakeKube, api_error, with_client_key
 
 api = import_plugin("module_utils._kube.api")
 leases = import_plugin("module_utils._kube.lease")
@@ -25,7 +27,9 @@ processes = import_plugin("module_utils._core.processes")
 failures = import_plugin("module_utils._core.failures")
 files = import_plugin("module_utils._watch.files")
 judge = import_plugin("module_utils._watch.judge")
+kubernetes_action = import_plugin("plugin_utils.kubernetes_action")
 options = import_plugin("module_utils._watch.options")
+quorum_watch = import_plugin("modules.quorum_watch")
 start = import_plugin("module_utils._watch.start")
 watch = import_plugin("module_utils._watch.process")
 
@@ -76,6 +80,8 @@ def lock(kube: FakeKube, clock: Clock) -> Callable[..., Any]:
 
 
 GONE = processes.Process(4_000_000, "1")
+# What a watch is told of any lock.
+FOR: dict[str, Any] = {"good_for": 30.0, "forget": lambda: None}
 
 
 def spec(kube: FakeKube) -> dict[str, Any]:
@@ -312,7 +318,7 @@ def test_a_failed_release_does_not_keep_the_watch_running(kube, lock, monkeypatc
         mine.release()
 
     settings = watch.Settings(judge.AlertLimits(), timeout=1.0, lifetime=10.0)
-    held = watch.Lock(take=mine.take, renew=mine.renew, release=release, good_for=30.0)
+    held = watch.Lock(take=mine.take, renew=mine.renew, release=release, **FOR)
     # In a process of its own, since it sets signal handlers; the run that it watches is gone, so it ends at once.
     process = multiprocessing.get_context("fork").Process(
         target=watch.Watch(folder, {}, settings, GONE, held).watch, args=(lambda: None,)
@@ -334,7 +340,7 @@ def test_a_watch_that_cannot_write_gives_its_lock_back(monkeypatch, tmp_path):
 
     monkeypatch.setattr(files.WatchFolder, "begin_run", full)
     params = {name: option.get("default") for name, option in options.OPTIONS.items()}
-    held = watch.Lock(take=lambda: None, renew=lambda: None, release=released.set, good_for=30.0)
+    held = watch.Lock(take=lambda: None, renew=lambda: None, release=released.set, **FOR)
     control = start.WatchStart({**params, "path": str(tmp_path / "watch"), "parent_pid": os.getpid()}, False, str, held)
     with pytest.raises(
         failures.MigrationError, match="the quorum watch did not start.*No space left on device"
@@ -342,6 +348,34 @@ def test_a_watch_that_cannot_write_gives_its_lock_back(monkeypatch, tmp_path):
         control.started()
     assert released.is_set()
     assert str(tmp_path) in refused.value.failure["next_step"]
+
+
+def test_a_watch_that_ends_leaves_no_key_in_tmp(monkeypatch, tmp_path):
+    """It ends with _exit, so what the client library removes at exit would stay."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    kubeconfig = with_client_key(tmp_path)
+    params = {name: option.get("default") for name, option in options.OPTIONS.items()}
+    params.update(
+        path=str(tmp_path / "watch"), parent_pid=os.getpid(), kubeconfig=str(kubeconfig), state="started",
+        lock={"namespace": "default", "name": NAME, "duration": 60, "take_over": False},
+    )  # fmt: skip
+    module = kubernetes_action.WorkerModule(params, check_mode=False, diff=False)
+    found = multiprocessing.get_context("fork").Value("i", 0)
+
+    def connected(**_more: Any) -> None:
+        api.connect(module)
+        found.value = len(list((tmp_path / "tmp").iterdir()))
+
+    def full(_folder: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.WatchFolder, "begin_run", full)
+    held = dataclasses.replace(quorum_watch._lock(module), take=connected, release=lambda: None)
+    with pytest.raises(failures.MigrationError, match="the quorum watch did not start"):
+        start.WatchStart(params, False, str, held).started()
+    assert found.value > 0, "the client has made files of it"
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 class Holder:
@@ -360,7 +394,7 @@ class Holder:
 
         params = {name: option.get("default") for name, option in options.OPTIONS.items()}
         params.update(path=str(folder / "watch"), parent_pid=os.getpid(), accept_outage=accept_outage)
-        held = watch.Lock(take=lambda: None, renew=renew, release=lambda: None, good_for=30.0)
+        held = watch.Lock(take=lambda: None, renew=renew, release=lambda: None, **FOR)
         self.control = start.WatchStart(params, False, self.warnings.append, held)
 
 

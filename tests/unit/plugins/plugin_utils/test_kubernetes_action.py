@@ -6,20 +6,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 from ansible.plugins.action import ActionBase
 from conftest import CHECKOUT, import_plugin
-from fake_kube import CORE, FakeKube
+from fake_kube import CORE, FakeKube, with_client_key
 from kube_server import served
+
+api = import_plugin("module_utils._kube.api")
+kubernetes_action = import_plugin("plugin_utils.kubernetes_action")
 
 NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "pi-controller"}}
 MAKE = {"pi_controller.raft_migration.k8s_object": {"state": "created", "definition": NAMESPACE}}
@@ -161,3 +167,37 @@ def test_each_module_of_the_kubernetes_group_has_its_action(name: str):
     assert module.SPEC["supports_check_mode"]
     assert module.DOING
     assert callable(module.run)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_task_leaves_no_key_in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
+    """Before Python 3.13 a worker ends without what the client library removes at exit. Here none has ended yet."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    kubeconfig, made = with_client_key(tmp_path), []
+
+    def work(module: Any, _result: dict[str, Any]) -> None:
+        api.connect(module)
+        made.extend((tmp_path / "tmp").iterdir())
+        if fails:
+            raise ValueError("unforeseen")
+
+    class Action(kubernetes_action.KubernetesAction):
+        MODULE = SimpleNamespace(SPEC={}, DOING="trying", run=work)
+
+        def __init__(self) -> None:
+            self._task = SimpleNamespace(check_mode=False, diff=False)
+
+        def begin(self, *_given: Any) -> dict[str, Any]:
+            return {}
+
+        def _is_here(self, _variables: dict[str, Any]) -> bool:
+            return True
+
+        def validate_argument_spec(self, **_spec: Any) -> Any:
+            return SimpleNamespace(_no_log_values=set()), {"kubeconfig": str(kubeconfig)}
+
+    with pytest.raises(ValueError, match="unforeseen") if fails else contextlib.nullcontext():
+        Action().run()
+    assert made
+    assert list((tmp_path / "tmp").iterdir()) == []
