@@ -26,6 +26,12 @@ options:
     description: Only alerts of these kinds stop the play. By default all of them do.
     type: list
     elements: str
+  lock:
+    description:
+      - Fails as well where the lock was not renewed for so long that another run may have taken it.
+      - By default that stops nothing, since an API server that is away for a while is no reason to.
+    type: bool
+    default: false
   wait_out:
     description:
       - Seconds to wait for a lost quorum or leader to be back. An outage that is over by then stops nothing, nor does one
@@ -65,7 +71,7 @@ from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
 
 from ..module_utils._core.processes import Process
-from ..module_utils._watch.files import ABOUT, ALERTS, ORDER, WatchFolder
+from ..module_utils._watch.files import ABOUT, ALERTS, ORDER, WatchFolder, lock_doubt
 
 INTERVAL = 0.5
 # As in module_utils/_watch/judge.py, which takes its time to load.
@@ -79,6 +85,9 @@ class LookupModule(LookupBase):
             death = _death_of_watch(folder)
             if death is not None:
                 raise AnsibleError(death)
+            doubt = _doubt_of_lock(folder) if kwargs.get("lock") else None
+            if doubt is not None:
+                raise AnsibleError(doubt)
             if _has_alerts(folder):
                 # Each host of a task comes here; one of them says what all of them wait for.
                 hosts = (variables or {}).get("ansible_play_hosts") or [None]
@@ -149,6 +158,17 @@ def _death_of_watch(folder: WatchFolder) -> str | None:
         f"Quorum watch, {LOCK_LOST} in phase {about.get('phase')}: the quorum watch (process {watch.pid}) ended unexpectedly: "
         f"{about.get('why') or 'no reason is known'}. The migration's lock is not renewed any more, so another run may be at work. "
         f"Everything that was seen is in {folder.path}"
+    )
+
+
+def _doubt_of_lock(folder: WatchFolder) -> str | None:
+    about = folder.read(ABOUT) or {}
+    doubt = lock_doubt(about) if _is_of_this_run(about) else None
+    if doubt is None:
+        return None
+    return (
+        f"Quorum watch, {LOCK_LOST} in phase {about.get('phase')}: it is unknown whether this run still holds the migration lock: {doubt}, "
+        "so another run may be at work"
     )
 
 

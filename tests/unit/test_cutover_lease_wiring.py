@@ -73,6 +73,13 @@ def test_all_waits_are_over_before_the_clock_is_read() -> None:
     assert len(names) == 4
 
 
+def test_the_commit_looks_at_the_lock_without_asking_anyone() -> None:
+    (commit,) = yaml.safe_load((TASKS / "commit.yml").read_text())
+    here, held = commit["when"]
+    assert here == "inventory_hostname == raft_migration_clusters.old.leader.host", "only that Pi looks"
+    assert "quorum_alert', raft_migration_watch_dir, kinds=['lock_lost'], lock=true) is mapping" in held
+
+
 def test_what_follows_the_commit_is_never_undone() -> None:
     """Outside of the block whose rescue opens the old side."""
     (block,) = [task["block"] for task in yaml.safe_load((TASKS / "switch.yml").read_text()) if "block" in task]

@@ -22,8 +22,8 @@ from .api import CONFLICT, KubeApi, KubeError
 OWNER = "raft-migration.pi-controller/owner"
 LEASES = "/apis/coordination.k8s.io/v1"
 # A lease that looks expired is looked at again after this part of its time: clocks of two control nodes may differ, but a
-# living owner renews several times within it.
-WATCHED_PART = 4
+# living owner renews within it. It does so every ten seconds, and one attempt may take fifteen.
+WATCHED_PART = 2
 ATTEMPTS = 5
 # How far the clocks of two control nodes may be apart, and the longest that a Lease may be held without being renewed (seconds).
 MAX_SKEW = timedelta(minutes=10)

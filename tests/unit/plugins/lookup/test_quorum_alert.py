@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -220,6 +221,16 @@ def test_a_watch_that_lives_costs_one_look_at_one_process(folder, dead, look, mo
     monkeypatch.setattr(processes, "identify", lambda pid: looked_at.append(pid) or identify(pid))
     assert look() == [{}]
     assert looked_at == [os.getpid()]
+
+
+@pytest.mark.parametrize(("age", "asked", "stops"), [(20, True, False), (40, True, True), (40, False, False)])
+def test_a_lock_that_was_not_renewed_stops_who_asks(folder, age, asked, stops):
+    here = dict(processes.identify(os.getpid()).as_dict())
+    lock = {"renewed": files.uptime() - age, "good_for": 30.0}
+    folder.write("watch.json", {"run": here, "process": here, "phase": "cutover", "lock": lock})
+    expected = pytest.raises(AnsibleError, match=r"lock_lost in phase cutover: .* it was last renewed 4\d s ago")
+    with expected if stops else contextlib.nullcontext():
+        assert lookup.LookupModule().run([str(folder.path)], kinds=["lock_lost"], lock=asked) == [{}]
 
 
 def test_a_new_run_begins_without_alerts_and_keeps_a_few_old_ones(folder, look):

@@ -163,6 +163,44 @@ def test_a_disk_that_fills_up_leaves_no_half_line(watched: Watched, monkeypatch:
     assert watched.folder.lines(files.ALERTS) == [{"at": 1}, {"at": 3}]
 
 
+class Unauthorized(Exception):
+    status = 401
+
+
+def test_a_lock_that_is_not_renewed_grows_old(watched: Watched) -> None:
+    """Credentials that have expired are no alert, but the lock runs out, and watch.json has the last renewal."""
+    answers: list[Any] = [None, Unauthorized()]
+
+    def renew() -> None:
+        if answers[0] is not None:
+            raise answers[0]
+
+    lock = process.Lock(take=renew, renew=renew, release=lambda: None, good_for=30.0, forget=lambda: None)
+    watch = process.Watch(watched.folder, {}, SETTINGS, processes.identify(os.getpid()), lock)
+    keeper = watch._keeper
+    keeper.renewed -= 3600
+    watch._look()
+    assert files.lock_doubt(watched.about) == "it was last renewed 3600 s ago"
+    assert keeper.attempt() == process.RENEW_EVERY
+    watch._look()
+    renewed = watched.about["lock"]["renewed"]
+    assert files.lock_doubt(watched.about) is None
+    answers.pop(0)
+    assert keeper.attempt() == process.RENEW_AGAIN
+    watch._look()
+    assert (watched.about["lock"]["renewed"], watched.alerts) == (renewed, [])
+
+
+def test_the_age_of_a_renewal_is_by_a_clock_that_does_not_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`time.monotonic` stands still while a Linux machine is suspended."""
+    asked: list[int] = []
+    monkeypatch.setattr(files.time, "clock_gettime", lambda clock: asked.append(clock) or 100.0)
+    assert files.lock_doubt({"lock": {"renewed": 40.0, "good_for": 30.0}}) == "it was last renewed 60 s ago"
+    assert files.lock_doubt({"lock": {"renewed": 80.0, "good_for": 30.0}}) is None
+    assert files.lock_doubt({"lock": None}) is None
+    assert set(asked) == {getattr(files.time, "CLOCK_BOOTTIME", files.time.CLOCK_MONOTONIC)}
+
+
 class Member:
     """A member whose next answer is given, and a poller that is asked for its reading."""
 
