@@ -101,7 +101,8 @@ class Poller(threading.Thread):
         self.interval = max(self.interval, SLOW_INTERVAL)
         last = self.last
         if last is not None and last.status is not None:
-            self.last = replace(last, at=at)
+            # What it had committed is not known for now: entries that were under way then would look like a leader that is stuck.
+            self.last = replace(last, at=at, status=replace(last.status, last_index=None, commit_index=None))
         else:
             self.last = Reading(self.client, at, limited=True)
 

@@ -234,11 +234,25 @@ def test_a_member_that_answers_429_after_it_was_silent_is_reachable() -> None:
 
 
 def test_an_earlier_answer_holds_while_a_member_answers_429() -> None:
-    member, status = Member(), object()
+    member, status = Member(), types.NodeStatus("leader", "10.77.0.11:9091", True, (), term=5)
     member.poller.last = process.Reading(member, member.at, status, 0.002)
     member.at += 60
     member.limits()
     assert (member.reading.status, member.reading.at, member.reading.limited) == (status, 1060.0, False)
+
+
+def test_a_leader_that_answers_429_with_an_entry_under_way_is_not_stuck(watched: Watched) -> None:
+    watched.order("transfer", watch={"old": {"mode": "whole", "urls": URLS}})
+    members = tuple(types.Member(f"pi-{number}", f"10.77.0.1{number}:9091") for number in (1, 2, 3))
+    leads = types.NodeStatus("leader", members[0].address, True, members, term=5, last_index=8, commit_index=7)
+    watched.answer(URLS[0], leads)
+    poller = watched.watch._pollers[URLS[0]]
+    for number in range(20):
+        for url in URLS[1:]:
+            watched.answer(url, types.NodeStatus("follower", members[0].address, False, members, term=5))
+        watched.look(watched.at + 0.4)
+        poller._slow_down(watched.at)
+        assert watched.alerts == [], number
 
 
 def test_a_member_that_answered_429_and_hangs_is_silent() -> None:
