@@ -202,6 +202,14 @@ class FakeKube:
         return body
 
     def _put(self, path: str, body: dict[str, Any], params: dict[str, Any]) -> Any:
+        found = self.objects.get(path)
+        if body["metadata"].get("uid", found and found["metadata"]["uid"]) != (found and found["metadata"]["uid"]):
+            raise api_error(409, "Conflict", "Precondition failed: UID in precondition")
+        if found is None and "/leases/" not in path:
+            raise api_error(404, "NotFound", f"{path} not found")
+        if found is None:
+            # Most kinds refuse that, Leases do not.
+            return body if params.get("dry_run") else self.put(path, body)
         if body["metadata"].get("resourceVersion") != self.objects[path]["metadata"]["resourceVersion"]:
             raise api_error(409, "Conflict", "the object has been modified")
         return body if params.get("dry_run") else self.put(path, body)

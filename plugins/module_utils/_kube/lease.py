@@ -218,6 +218,8 @@ class MigrationLock:
         metadata: dict[str, Any] = {"namespace": self.namespace, "name": self.name}
         if held is not None:
             metadata["resourceVersion"] = held.body["metadata"]["resourceVersion"]
+            # A PUT for a Lease that does not exist makes one, but not with the uid of another.
+            metadata["uid"] = held.body["metadata"]["uid"]
         metadata["annotations"] = {OWNER: json.dumps(self.owner.as_dict())}
         now = _text(self._now())
         return {

@@ -246,6 +246,25 @@ def test_a_deleted_lease_is_not_recreated(kube, lock):
     assert PATH not in kube.objects
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_lease_that_goes_in_a_renewal_is_not_made_anew(kube, lock, again):
+    """Between the look and the PUT, with one of another run in its place or none."""
+    mine = lock()
+    mine.take()
+
+    def deleted(method: str, path: str) -> None:
+        if method == "put":
+            kube.on_request = lambda method, path: None
+            kube.deleted(PATH)
+            if again:
+                lock("bert", GONE).take()
+
+    kube.on_request = deleted
+    with pytest.raises(failures.LockTaken, match="belongs to bert" if again else "it was deleted"):
+        mine.renew()
+    assert (PATH in kube.objects) == again
+
+
 def test_giving_it_back_leaves_nothing(kube, lock):
     mine = lock()
     mine.take()
