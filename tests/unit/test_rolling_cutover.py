@@ -497,6 +497,22 @@ def test_a_run_whose_lock_is_lost_leaves_the_turn_as_it_is(world: World) -> None
     assert world.turns() == {"pi-1": "waiting", "pi-2": "started", "pi-3": "waiting"}
 
 
+@pytest.mark.parametrize("known", ["m-1", "m-2"])
+def test_a_migration_that_another_run_has_begun_is_no_failure_of_this_one(world: World, known: str) -> None:
+    """It has recorded itself while this run was in pre-flight. What this run records of a failure, it would roll back."""
+    world.begin({})
+    world.fails("raft_info", "pi-1", "no leader")
+    before = [world.journal(pi).read_bytes() for pi in PIS]
+    done = world.run(raft_migration_id=known)
+    assert done.returncode != 0
+    assert ("STOPPED no leader" in done.stdout) == (known == "m-1"), done.stdout[-3000:]
+    if known != "m-1":
+        text = " ".join(done.stdout.split())
+        assert "the journal belongs to migration m-1, not to m-2" in text
+        assert "Another run has begun a migration since this one read the journals" in text
+        assert [world.journal(pi).read_bytes() for pi in PIS] == before
+
+
 def test_data_that_cannot_be_moved_is_found_before_the_first_turn(world: World) -> None:
     world.begin({})
     world.fails("unit_handover --check", "pi-3", "is a mount point and cannot be renamed")

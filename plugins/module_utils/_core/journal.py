@@ -42,6 +42,14 @@ class JournalError(MigrationError):
     """A journal that cannot be read, or that belongs to another migration."""
 
 
+class AnotherMigration(JournalError):
+    """The journal is not of the migration that was to be recorded in it. Nothing was changed."""
+
+    def __init__(self, message: str, seen: Any, wanted: Any, next_step: str) -> None:
+        super().__init__(message, seen=seen, wanted=wanted, next_step=next_step)
+        self.failure["another_migration"] = True
+
+
 def load(path: Path) -> Journal | None:
     """The journal; None where there is none. Anything but a journal of this format is refused, never replaced."""
     try:
@@ -151,7 +159,7 @@ def marked(
     if migration_id:
         known = after.get("migration_id")
         if known not in (None, migration_id):
-            raise JournalError(
+            raise AnotherMigration(
                 f"the journal belongs to migration {known}, not to {migration_id}",
                 seen=known,
                 wanted=migration_id,
@@ -161,7 +169,7 @@ def marked(
     if strategy:
         begun = strategy_of(journal)
         if journal and journal["phases"] and begun != strategy:
-            raise JournalError(
+            raise AnotherMigration(
                 f"the migration was begun with the strategy {begun}, not with {strategy}",
                 seen=begun,
                 wanted=strategy,
