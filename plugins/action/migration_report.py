@@ -48,6 +48,7 @@ ENDED = {
     "rolled_back": "rolled_back",
     "failed": "failed",
     "interrupted": "failed",
+    "started": "failed",
     "rollback_unfinished": "failed",
     "unknown": "failed",
 }

@@ -78,7 +78,7 @@ pods:
   type: list
   elements: dict
 lock:
-  description: Who holds the lock of the migration; null where no run does.
+  description: Who holds the lock of the migration; null where no run does, and where it could not be read.
   returned: always
   type: dict
   sample:
@@ -87,6 +87,10 @@ lock:
     acquired: "2026-01-31T10:00:00.000000Z"
     renewed: "2026-01-31T10:00:20.000000Z"
     duration_seconds: 60
+lock_read:
+  description: Whether the lock was read. Where not, a run may hold it.
+  returned: always
+  type: bool
 versions:
   description: Versions of the API server and of each node.
   returned: always
@@ -192,18 +196,19 @@ class ClusterInfo:
         described = [describe(pod, None) for pod in owned]
         return sorted(described, key=lambda pod: (pod["node"] or "", pod["pod"]))
 
-    def lock(self) -> dict[str, Any] | None:
+    def lock(self) -> dict[str, Any]:
         lease = self.api.read(LEASE.format(*self.lease)) if self.lease[1] else None
         spec = (lease or {}).get("spec") or {}
         if not spec.get("holderIdentity"):
-            return None
-        return {
+            return {"lock": None, "lock_read": True}
+        lock = {
             "name": self.lease[1],
             "holder": spec["holderIdentity"],
             "acquired": spec.get("acquireTime"),
             "renewed": spec.get("renewTime"),
             "duration_seconds": spec.get("leaseDurationSeconds"),
         }
+        return {"lock": lock, "lock_read": True}
 
     def versions(self) -> dict[str, Any]:
         nodes = self.api.items("/api/v1/nodes")
@@ -224,7 +229,7 @@ class ClusterInfo:
         return {
             "service": self.attempt(self.service, empty),
             "pods": self.attempt(self.pods, []),
-            "lock": self.attempt(self.lock, None),
+            **self.attempt(self.lock, {"lock": None, "lock_read": False}),
             "versions": self.attempt(self.versions, {"kubernetes": None, "nodes": {}}),
             "faults": self.faults,
         }

@@ -25,6 +25,7 @@ STATE_TITLES = {
     "running": "running",
     "paused": "between two phases",
     "interrupted": "interrupted",
+    "started": "started; whether a run is at work is unknown",
     "failed": "failed",
     "migrated": "migrated",
     "rolled_back": "rolled back",

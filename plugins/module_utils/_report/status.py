@@ -241,25 +241,31 @@ def newest_backups(hosts: Mapping[str, Info]) -> dict[str, Any]:
     return {"hosts": found, "oldest_age_seconds": max(ages) if ages else None}
 
 
-def overall(states: Mapping[str, Info], held: Info | None) -> tuple[str, str | None]:
-    """The state of the whole migration in one word, and the phase it is in."""
+def overall(states: Mapping[str, Info], held: Info | None, lock_read: bool) -> tuple[str, str | None]:
+    """The state of the whole migration in one word, and the phase it is in. `started` where a run may be at work or not."""
     order = [phase for phase in states if phase != ROLLBACK]
     current = next((phase for phase in order if states[phase]["state"] != "done"), None)
     back = states.get(ROLLBACK, {}).get("state")
     running = held is not None and not held["expired"]
     if back in ("started", "failed"):
+        if not lock_read:
+            return "started", ROLLBACK
         return ("rolling_back" if running else "rollback_unfinished"), ROLLBACK
     if current is None:
         return "migrated", None
     state = states[current]["state"]
     if state == "failed":
         return "failed", current
+    if state == "started" and not lock_read:
+        return "started", current
     if state == "started":
         return ("running" if running else "interrupted"), current
     if "rolled_back" in {states[phase]["state"] for phase in order}:
         return "rolled_back", current
     if all(states[phase]["state"] == "pending" for phase in order):
         return "not_started", current
+    if not lock_read:
+        return "started", current
     return ("running" if running else "paused"), current
 
 
@@ -273,6 +279,11 @@ def next_step(state: str, phase: str | None, held: Info | None, unseen: Sequence
         return {"command": None, "back": None, "why": f"{holder} holds the lock; wait until that run ends"}
     table: dict[str, tuple[str | None, str | None, str]] = {
         "unknown": (None, None, "no Pi answers, so the state of the migration is unknown"),
+        "started": (
+            None,
+            None,
+            "Kubernetes did not say whether a run holds the lock, so one may be at work; look again once it answers",
+        ),
         "migrated": (None, way_back, "the migration is complete"),
         "not_started": (start, None, "nothing has been changed yet"),
         "rolled_back": (start, None, "the systemd cluster serves; a new run starts over"),
@@ -291,8 +302,8 @@ def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: fl
     """The whole status. A host is what migration_host_info returned plus its `address`; one not seen has `error`."""
     going = strategy(hosts, config.get("strategy", PARALLEL))
     states = phases(hosts, going)
-    held = owner(kube, now)
-    state, phase = overall(states, held)
+    held, lock_read = owner(kube, now), bool(kube.get("lock_read", "lock" in kube))
+    state, phase = overall(states, held, lock_read)
     unseen = [name for name, info in hosts.items() if not _seen(info)]
     if len(unseen) == len(hosts):
         # Journals that could not be read are no sign that nothing has begun.
@@ -322,6 +333,7 @@ def assemble_status(hosts: Mapping[str, Info], kube: Info, config: Info, now: fl
         "message": states[phase]["message"] if phase and phase in states else None,
         "last_event": events[-1] if events else None,
         "owner": held,
+        "owner_known": lock_read,
         "phases": states,
         "clusters": {
             name: cluster(hosts, held_by, going != PARALLEL) for name, held_by in (("old", "unit"), ("new", "pod"))

@@ -32,7 +32,7 @@ def render(status: Mapping[str, Any]) -> list[str]:
     lines = [f"Migration: {words.STATE_TITLES[status['state']]}{_at(status)}", f"Next:      {_next(status)}"]
     if status["next"]["back"] and status["next"]["command"]:
         lines.append(f"Roll back: {status['next']['back']}")
-    lines += [f"Owner:     {_owner(status['owner'])}", f"Served by: {_served_by(status['traffic'])}", ""]
+    lines += [f"Owner:     {_owner(status['owner'], status['owner_known'])}", f"Served by: {_served_by(status['traffic'])}", ""]
     for title, part in (
         ("PHASES", _phases(status)),
         *(
@@ -72,7 +72,9 @@ def _next(status: Mapping[str, Any]) -> str:
     return f"{step['command']}\n           ({step['why']})" if step["command"] else step["why"]
 
 
-def _owner(owner: Mapping[str, Any] | None) -> str:
+def _owner(owner: Mapping[str, Any] | None, known: bool) -> str:
+    if not known:
+        return "unknown (Kubernetes did not answer)"
     if owner is None:
         return "no run holds the lock"
     word = "expired" if owner["expired"] else "holds the lock"

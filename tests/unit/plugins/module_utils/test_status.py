@@ -159,6 +159,30 @@ def test_a_killed_phase_is_interrupted_unless_a_run_holds_the_lock() -> None:
     assert "anna@laptop holds the lock" in status["next"]["why"]
 
 
+@pytest.mark.parametrize("state", ["started", "done"])
+def test_where_the_lock_was_not_read_a_run_may_be_at_work(state: str) -> None:
+    """In a phase or between two; a command would be one too many."""
+    hosts = everywhere(written=given.journal("transfer"))
+    for info in hosts.values():
+        info["journal"]["phases"]["transfer"]["state"] = state
+    kube = {**given.kube(), "lock_read": False, "faults": ["the Kubernetes API is unreachable"]}
+    status = reported(hosts, kube)
+    assert (status["state"], status["owner"], status["owner_known"]) == ("started", None, False)
+    assert (status["next"]["command"], status["next"]["back"]) == (None, None)
+    text = text_of.render(status)
+    assert "Owner:     unknown (Kubernetes did not answer)" in text
+    assert text[0].startswith("Migration: started; whether a run is at work is unknown at ")
+    assert "no run holds the lock" not in "\n".join(text)
+
+
+def test_a_rollback_whose_lock_was_not_read_may_be_under_way() -> None:
+    hosts = everywhere(written=given.journal("transfer"))
+    for info in hosts.values():
+        info["journal"]["phases"]["rollback"] = {"state": "started", "started": None, "finished": None, "facts": {}}
+    status = reported(hosts, {**given.kube(), "lock_read": False})
+    assert (status["state"], status["phase"], status["next"]["command"]) == ("started", "rollback", None)
+
+
 def test_a_lock_that_is_not_renewed_expires() -> None:
     assert status_of.owner(given.kube(), NOW) is None
     assert not status_of.owner(given.kube(lock=lease(29)), NOW)["expired"]

@@ -74,7 +74,7 @@ def test_the_holder_of_the_lock(kube: FakeKube, look: Look) -> None:
         LEASE,
         {"metadata": {"name": "pi-controller-raft-migration", "namespace": "default"}, "spec": {"holderIdentity": ""}},
     )
-    assert look()["lock"] is None
+    assert (look()["lock"], look()["lock_read"]) == (None, True)
 
 
 def test_an_api_that_is_away_is_a_fault_and_asked_once(kube: FakeKube, look: Look) -> None:
@@ -98,4 +98,4 @@ def test_no_connection_at_all_is_a_fault_too(monkeypatch: pytest.MonkeyPatch, lo
     monkeypatch.setattr(import_plugin("modules.migration_cluster_info"), "connect", refuse)
     result = look()
     assert result["faults"] == ["cannot connect to Kubernetes: no kubeconfig"]
-    assert (result["service"]["mode"], result["lock"]) == ("unknown", None)
+    assert (result["service"]["mode"], result["lock"], result["lock_read"]) == ("unknown", None, False)
