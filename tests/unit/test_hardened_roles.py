@@ -234,7 +234,10 @@ def test_l4_a_rollback_looks_at_the_lock_where_it_may_stop() -> None:
 
 @pytest.mark.parametrize(
     ("rescue", "before"),
-    [("cutover/tasks/undo.yml", ["Undo | Keep every Pi from going on"]), ("rolling_cutover/tasks/undo_handover.yml", [])],
+    [
+        ("cutover/tasks/undo.yml", ["Undo | Keep every Pi from going on"]),
+        ("rolling_cutover/tasks/undo_handover.yml", []),
+    ],
 )
 def test_an_undo_looks_at_the_lock_before_it_changes_a_pi(rescue: str, before: list[str]) -> None:
     """No alert stops it, and a run that was suspended goes on before its watch knows anything."""
@@ -285,7 +288,7 @@ def test_a_dead_watch_stops_a_rollback_at_its_check_of_the_lock(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("kind", ["lock_lost", "leader_lost"])
-def test_a_run_that_lost_its_lock_leaves_the_journals_to_the_other_one(tmp_path: Path, play: Any, kind: str) -> None:
+def test_a_run_that_lost_its_lock_leaves_the_journals_alone(tmp_path: Path, play: Any, kind: str) -> None:
     watch, backups = tmp_path / "watch", tmp_path / "backups"
     watch.mkdir()
     alert = {"at": 2.0, "kind": kind, "cluster": None, "phase": None, "message": "taken", "began": 1.0, "ended": None}
@@ -299,7 +302,9 @@ def test_a_run_that_lost_its_lock_leaves_the_journals_to_the_other_one(tmp_path:
         "raft_migration_peers": ["pi-1"],
     }
     phase = {"block": [failing], "rescue": tasks_of("run/tasks/failed.yml"), "vars": variables}
-    shown = {"ansible.builtin.debug": {"msg": "{{ raft_migration_failure.task }}: {{ raft_migration_failure.message }}"}}
+    shown = {
+        "ansible.builtin.debug": {"msg": "{{ raft_migration_failure.task }}: {{ raft_migration_failure.message }}"}
+    }
     done = play([watched(watch), phase, shown], {"pi-1": {}})
     assert "A task of a phase: it failed" in done.stdout, done.stdout + done.stderr
     assert (backups / "journal.json").exists() == (kind != "lock_lost")

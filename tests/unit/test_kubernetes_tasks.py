@@ -210,3 +210,36 @@ def test_k11_where_kubernetes_answers_a_rollback_begins(play, keep, tmp_path):
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "began").exists()
+
+
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/default/leases/raft-migration"
+
+
+def test_a_run_asks_for_its_own_lock_and_learns_of_a_takeover(play, keep, tmp_path):
+    watch = str(tmp_path / "watch")
+    known = {
+        "raft_migration_watch_dir": watch,
+        "raft_migration_lock_namespace": "default",
+        "raft_migration_lock_name": "raft-migration",
+    }
+    options = {"state": "started", "path": watch, "lock": {"namespace": "default", "name": "raft-migration"}}
+    started = {"pi_controller.raft_migration.quorum_watch": options, "delegate_to": "localhost", "run_once": True}
+    seen = f"lookup('pi_controller.raft_migration.quorum_alert', '{watch}', kinds=['lock_lost'], lock=true) is mapping"
+    commits = {"debug": {"msg": "it commits"}, "when": ["inventory_hostname == 'pi-1'", seen]}
+    taken = keep("", tmp_path / "taken")
+    kube = FakeKube(lag=0)
+
+    def forced(method: str, path: str) -> None:
+        if (tmp_path / "taken").exists():
+            kube.objects[LEASE]["spec"]["holderIdentity"] = "bert@desk:7"
+
+    kube.on_request = forced
+    asks = role("cluster", "lock_held", **known)
+    with served(kube) as port:
+        done = play(port, [started, asks, commits, taken, asks, {"debug": {"msg": "never"}}])
+    assert "it commits" in done.stdout, done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "it belongs to bert@desk:7" in done.stdout
+    assert '"msg": "never"' not in done.stdout
+    alerts = (tmp_path / "watch/alerts.jsonl").read_text().splitlines()
+    assert [json.loads(line)["kind"] for line in alerts] == ["lock_lost"]

@@ -498,7 +498,7 @@ def test_a_run_whose_lock_is_lost_leaves_the_turn_as_it_is(world: World) -> None
 
 
 @pytest.mark.parametrize("known", ["m-1", "m-2"])
-def test_a_migration_that_another_run_has_begun_is_no_failure_of_this_one(world: World, known: str) -> None:
+def test_a_migration_of_another_run_is_no_failure_of_this_one(world: World, known: str) -> None:
     """It has recorded itself while this run was in pre-flight. What this run records of a failure, it would roll back."""
     world.begin({})
     world.fails("raft_info", "pi-1", "no leader")

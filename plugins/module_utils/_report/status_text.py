@@ -32,7 +32,11 @@ def render(status: Mapping[str, Any]) -> list[str]:
     lines = [f"Migration: {words.STATE_TITLES[status['state']]}{_at(status)}", f"Next:      {_next(status)}"]
     if status["next"]["back"] and status["next"]["command"]:
         lines.append(f"Roll back: {status['next']['back']}")
-    lines += [f"Owner:     {_owner(status['owner'], status['owner_known'])}", f"Served by: {_served_by(status['traffic'])}", ""]
+    lines += [
+        f"Owner:     {_owner(status['owner'], status['owner_known'])}",
+        f"Served by: {_served_by(status['traffic'])}",
+        "",
+    ]
     for title, part in (
         ("PHASES", _phases(status)),
         *(

@@ -33,7 +33,7 @@ KEPT_RUNS = 40
 
 
 def uptime() -> float:
-    """Seconds by a clock that goes on while the machine sleeps; `time.monotonic` stands still on Linux then."""
+    """Seconds by a clock that goes on while the machine sleeps; on Linux `time.monotonic` stops then."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 

@@ -73,7 +73,9 @@ class WatchStart(WatchControl):
         with contextlib.suppress(OSError):
             if self.is_ours and not self.folder.has_alert(LOCK_LOST):
                 at = time.time()
-                self.folder.append(ALERTS, Alert(LOCK_LOST, None, str(error), at, at, phase=about.get("phase")).record())
+                self.folder.append(
+                    ALERTS, Alert(LOCK_LOST, None, str(error), at, at, phase=about.get("phase")).record()
+                )
 
     def _judge_silence(self, error: BaseException, doubt: str | None) -> None:
         outage = isinstance(error, MigrationError) and error.status is None

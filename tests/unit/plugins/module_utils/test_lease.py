@@ -80,7 +80,7 @@ def lock(kube: FakeKube, clock: Clock) -> Callable[..., Any]:
 
 
 GONE = processes.Process(4_000_000, "1")
-# What a watch is told of any lock.
+# The same for any lock.
 FOR: dict[str, Any] = {"good_for": 30.0, "forget": lambda: None}
 
 
@@ -418,7 +418,8 @@ class Holder:
     """A run that asks for its lock. `renews` is what a renewal comes upon, `age` how long ago the watch's last one was."""
 
     def __init__(self, folder: Any, renews: BaseException | None, age: float, accept_outage: bool = False) -> None:
-        self.folder, self.warnings = files.WatchFolder(folder / "watch"), []
+        self.folder = files.WatchFolder(folder / "watch")
+        self.warnings: list[str] = []
         self.folder.begin_run()
         here = dict(processes.identify(os.getpid()).as_dict())
         lock = {"renewed": files.uptime() - age, "good_for": 30.0}
@@ -457,7 +458,9 @@ def test_without_an_answer_the_last_renewal_decides(tmp_path, error):
     fresh = Holder(tmp_path, error, age=20.0)
     assert fresh.control.held() is False
     assert "could not be renewed just now" in fresh.warnings[0]
-    with pytest.raises(failures.MigrationError, match=r"it was last renewed 4\d s ago, and the attempt to renew it now"):
+    with pytest.raises(
+        failures.MigrationError, match=r"it was last renewed 4\d s ago, and the attempt to renew it now"
+    ):
         Holder(tmp_path, error, age=40.0).control.held()
 
 

@@ -192,9 +192,14 @@ def test_a_lock_that_is_not_renewed_grows_old(watched: Watched) -> None:
 
 
 def test_the_age_of_a_renewal_is_by_a_clock_that_does_not_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`time.monotonic` stands still while a Linux machine is suspended."""
+    """`time.monotonic` stops while a Linux machine is suspended."""
     asked: list[int] = []
-    monkeypatch.setattr(files.time, "clock_gettime", lambda clock: asked.append(clock) or 100.0)
+
+    def read(clock: int) -> float:
+        asked.append(clock)
+        return 100.0
+
+    monkeypatch.setattr(files.time, "clock_gettime", read)
     assert files.lock_doubt({"lock": {"renewed": 40.0, "good_for": 30.0}}) == "it was last renewed 60 s ago"
     assert files.lock_doubt({"lock": {"renewed": 80.0, "good_for": 30.0}}) is None
     assert files.lock_doubt({"lock": None}) is None
@@ -241,7 +246,7 @@ def test_an_earlier_answer_holds_while_a_member_answers_429() -> None:
     assert (member.reading.status, member.reading.at, member.reading.limited) == (status, 1060.0, False)
 
 
-def test_a_leader_that_answers_429_with_an_entry_under_way_is_not_stuck(watched: Watched) -> None:
+def test_a_leader_that_answers_429_with_an_entry_is_not_stuck(watched: Watched) -> None:
     watched.order("transfer", watch={"old": {"mode": "whole", "urls": URLS}})
     members = tuple(types.Member(f"pi-{number}", f"10.77.0.1{number}:9091") for number in (1, 2, 3))
     leads = types.NodeStatus("leader", members[0].address, True, members, term=5, last_index=8, commit_index=7)

@@ -174,7 +174,8 @@ def test_a_task_leaves_no_key_in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Before Python 3.13 a worker ends without what the client library removes at exit. Here none has ended yet."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    kubeconfig, made = with_client_key(tmp_path), []
+    kubeconfig = with_client_key(tmp_path)
+    made: list[Path] = []
 
     def work(module: Any, _result: dict[str, Any]) -> None:
         api.connect(module)
@@ -182,7 +183,7 @@ def test_a_task_leaves_no_key_in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyP
         if fails:
             raise ValueError("unforeseen")
 
-    class Action(kubernetes_action.KubernetesAction):
+    class Action(kubernetes_action.KubernetesAction):  # type: ignore[name-defined]
         MODULE = SimpleNamespace(SPEC={}, DOING="trying", run=work)
 
         def __init__(self) -> None:
