@@ -112,10 +112,10 @@ def cutover(tmp_path: Path, ansible_playbook: str) -> Run:
         lost: str = "",
         phase: bool = False,
         hangs: str = "",
-        seen: dict[str, Any] | None = None,
+        known: dict[str, Any] | None = None,
     ) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
         (tmp_path / "answers.json").write_text(
-            json.dumps({**answers(capabilities, fence), **(seen or {}), "fails": fails, "lost": lost, "hangs": hangs})
+            json.dumps({**answers(capabilities, fence), **(known or {}), "fails": fails, "lost": lost, "hangs": hangs})
         )
         facts = {
             "raft_migration": f"{{{{ {{'backup_path': '{tmp_path}/backups'}} | pi_controller.raft_migration.migration_config }}}}",
