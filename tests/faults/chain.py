@@ -258,7 +258,7 @@ class Runner:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """The run under way stands still, if there is one."""
+        """The run under way is frozen, if there is one."""
         running = self.play is not None and self.play.process.poll() is None
         stopped = control.freeze(self.play.process.pid) if self.play and running else set()
         try:

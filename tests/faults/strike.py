@@ -60,7 +60,7 @@ class Injection:
     led_here: list[str] = field(default_factory=list)  # Pis whose clients are routed to the host
     over: threading.Event = field(default_factory=threading.Event)
     repair: Callable[[], object] | None = None  # what the operator does once the play has stopped
-    # Within this the run stands still. Else a busy machine has the task over, and the next begun, before it is known whom to strike.
+    # Within this the run is frozen. Else a busy machine has the task over, and the next begun, before it is known whom to strike.
     hold: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
 
