@@ -122,7 +122,7 @@ def test_clients_of_a_member_that_is_gone_go_and_come_back(client, pi, other):
     assert (result["steps"], result["gate"]["state"]) == (["set the gate to forwarded"], "forwarded")
     assert client.ask(pi.address) == f"old-2 {pi.address}"
     assert pi.module("member_traffic", away)["changed"] is False
-    back = pi.module("member_traffic", {"state": "back", **silent, "gate": {**gate, "state": "open"}})
+    back = pi.module("member_traffic", {"state": "back", "urls": silent["urls"], "gate": {**gate, "state": "open"}})
     assert back["gate"]["previous"] == "forwarded", back
     assert client.ask(pi.address) == f"old-1 {client.address}"
 
