@@ -121,14 +121,29 @@ def _in_another_process(path: Path) -> None:
         raise sqlite3.OperationalError("locked")
 
 
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The folders for a private copy, in place of those of the system, which other tests use meanwhile. Both are on a disk, unless
+    `memory` says otherwise."""
+    found = tmp_path / "var-tmp", tmp_path / "var-lib"
+    for path in found:
+        path.mkdir()
+    monkeypatch.setattr(copies, "SCRATCH", found)
+    memory(monkeypatch)
+    return found
+
+
+def memory(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
+    known = mounts.parse("".join(f"43 23 0:40 / {folder} rw - tmpfs tmpfs rw\n" for folder in folders))
+    monkeypatch.setattr(mounts, "read", lambda: known)
+
+
 @pytest.mark.parametrize("state", ["check mode", "info"])
-def test_s1_a_private_copy_has_no_name_that_stays(run_module, busy, monkeypatch, state):
+def test_s1_a_private_copy_has_no_name_that_stays(run_module, busy, places, monkeypatch, state):
     seen: list[list[str]] = []
-    scratch = copies.scratch(0)
-    before = set(scratch.iterdir())
 
     def looked(connection, *_args):
-        seen.append([path.name for path in set(scratch.iterdir()) - before if "pi-controller" in path.name])
+        seen.append([path.name for path in places[0].iterdir()])
 
     monkeypatch.setattr(import_plugin("module_utils._sqlite.look"), "check_integrity", looked)
     if state == "info":
@@ -136,22 +151,7 @@ def test_s1_a_private_copy_has_no_name_that_stays(run_module, busy, monkeypatch,
         assert seen == [[]]
     else:
         run_module("sqlite_backup", {"path": str(busy), "dest": str(busy.with_name("no.db"))}, check_mode=True)
-    assert not [path for path in set(scratch.iterdir()) - before if "pi-controller" in path.name]
-
-
-@pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """The folders for a private copy, in place of those of the system. Each may be memory by `memory`."""
-    found = tmp_path / "var-tmp", tmp_path / "var-lib"
-    for path in found:
-        path.mkdir()
-    monkeypatch.setattr(copies, "SCRATCH", found)
-    return found
-
-
-def memory(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
-    known = mounts.parse("".join(f"43 23 0:40 / {folder} rw - tmpfs tmpfs rw\n" for folder in folders))
-    monkeypatch.setattr(mounts, "read", lambda: known)
+    assert not [*places[0].iterdir()]
 
 
 @pytest.mark.parametrize("in_memory", [0, 1])
