@@ -39,7 +39,9 @@ _value:
 from collections.abc import Iterable
 from typing import Any, Callable
 
-NONE, DONE, WITHOUT_REASON = "none", "done", ": "
+NONE = "none"
+DONE = "done"
+WITHOUT_REASON = ": "
 
 
 def rollback_outcome(outcomes: Iterable[str]) -> str:

@@ -177,6 +177,7 @@ def test_the_task_of_the_role_writes_it_from_what_each_pi_says(
     variables = {
         "raft_migration_seen": known["raft_migration_seen"],
         "raft_migration_status": known["raft_migration_status"],
+        "raft_migration_rollback_result": known["raft_migration_rollback_result"],
         "ansible_host": "192.0.2.1",
         "raft_migration": given.CONFIG,
         "raft_migration_peers": list(given.NAMES),
