@@ -15,10 +15,15 @@ from .failures import MigrationError
 SPARE_BYTES = 16 << 20
 
 
+def free_bytes(folder: Path) -> int:
+    """What a process without privileges may still write on the disk of `folder`. Raises OSError."""
+    filesystem = os.statvfs(folder)
+    return filesystem.f_bavail * filesystem.f_frsize
+
+
 def check_room(directory: Path, size: int, what: str) -> None:
     """Raise MigrationError unless `size` bytes and the spare are free in `directory`. `what` needs them. Raises OSError."""
-    filesystem = os.statvfs(directory)
-    free, wanted = filesystem.f_bavail * filesystem.f_frsize, size + SPARE_BYTES
+    free, wanted = free_bytes(directory), size + SPARE_BYTES
     if free < wanted:
         raise MigrationError(
             f"{directory} has {free} bytes free, {what} needs {wanted}",

@@ -11,6 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from .room import free_bytes
+
 MIB = 1024 * 1024
 # Enough that one fsync does not decide, and little for an SD card.
 SAMPLE_BYTES = 16 * MIB
@@ -27,8 +29,7 @@ def write_speed(folder: Path, wanted: int = SAMPLE_BYTES, seconds: float = SAMPL
     # Random, since some file systems compress.
     block = os.urandom(MIB)
     try:
-        room = os.statvfs(folder)
-        if room.f_bavail * room.f_frsize < SPARE_BYTES + wanted:
+        if free_bytes(folder) < SPARE_BYTES + wanted:
             return None
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             began, written = time.monotonic(), 0

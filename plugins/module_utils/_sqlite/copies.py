@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .._core import mounts
 from .._core.durable import beside, replacing, sha256_of
+from .._core.room import free_bytes
 from .._core.safe_open import folder, open_file
 from .database import SIDE_FILES, SqliteError, check_integrity, in_wal_mode, missing, opened, pages, reading
 
@@ -40,7 +41,7 @@ def scratch(size: int) -> Path:
         unfit = mounts.in_memory(str(place), known, cmdline)
         if unfit is None and os.access(place, os.W_OK | os.X_OK):
             # As much again stays free: a daemon is alive on this disk.
-            free, wanted = _free(place), SPACE_FACTOR * size
+            free, wanted = free_bytes(place), SPACE_FACTOR * size
             if free < wanted:
                 raise ScratchError(
                     f"{place} has {free} bytes free, wanted are {wanted} for a copy: the database is not in WAL mode, and would keep"
@@ -52,7 +53,7 @@ def scratch(size: int) -> Path:
             return place
         seen[str(place)] = unfit or f"{place} cannot be written to"
     raise ScratchError(
-        f"there is no folder for a copy of the database, which is not in WAL mode: {'; '.join(seen.values())}",
+        f"the database is not in WAL mode, and no folder can take the copy that would be read: {'; '.join(seen.values())}",
         seen=seen,
         wanted=f"{' or '.join(seen)} on a disk, and writable",
         next_step=f"run this as root, and keep one of them on a disk: findmnt -T {SCRATCH[0]} shows what is mounted there, and its line in"
@@ -165,14 +166,9 @@ def check_sha256(path: Path, expected: str | None) -> str:
     return seen
 
 
-def _free(directory: Path) -> int:
-    filesystem = os.statvfs(directory)
-    return filesystem.f_bavail * filesystem.f_frsize
-
-
 def check_space(directory: Path, size: int) -> None:
     """Fail before the first byte is written, rather than with half a copy on a full card."""
-    free, wanted = _free(directory), SPACE_FACTOR * size
+    free, wanted = free_bytes(directory), SPACE_FACTOR * size
     if free < wanted:
         raise SqliteError(
             f"{directory} has {free} bytes free, wanted are {wanted} ({SPACE_FACTOR} times the database of {size} bytes)",

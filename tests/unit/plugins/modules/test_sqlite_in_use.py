@@ -184,7 +184,7 @@ def test_s1_without_a_place_on_a_disk_nothing_is_copied(run_module, tmp_path, pl
 def test_s1_without_room_for_a_private_copy_nothing_is_copied(run_module, tmp_path, places, monkeypatch):
     live = make(tmp_path / "live.db", wal=False)
     wanted = 2 * live.stat().st_size
-    monkeypatch.setattr(copies, "_free", lambda _folder: wanted - 1)
+    monkeypatch.setattr(copies, "free_bytes", lambda _folder: wanted - 1)
     monkeypatch.setattr(copies, "copy_live", pytest.fail)
     result = info(run_module, live)
     assert result["failed"] is True
