@@ -39,7 +39,8 @@ def factor() -> float:
     with tempfile.TemporaryDirectory(prefix="pi-migration-pace-") as folder:
         seconds = no_op(Path(folder), times=1)
     print(
-        f"a task that does nothing takes {seconds:.2f} s on all Pis, so limits are {allowance(seconds):.2f} times theirs"
+        f"a task that does nothing takes {seconds:.2f} s on all Pis, so limits are {allowance(seconds):.2f} times theirs",
+        flush=True,
     )
     return allowance(seconds)
 

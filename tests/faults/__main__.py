@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="pi-migration-faults-"))
     lines: list[Line] = []
     try:
-        factor = paced(folder)
+        factor = pace.factor()
         for chain in chains:
             lines += run(chain, folder / chain.name, factor)
     except LabError as error:
@@ -84,18 +84,6 @@ def choose(options: argparse.Namespace) -> list[Chain]:
         case for case in cases if options.profile in (None, case.profile) and options.strategy in (None, case.strategy)
     ]
     return chained(cases, together=bool(options.only))
-
-
-def paced(folder: Path) -> float:
-    """What limits in seconds are multiplied with, so that a slow machine breaks none."""
-    folder.mkdir(parents=True, exist_ok=True)
-    seconds = pace.no_op(folder, times=1)
-    factor = pace.allowance(seconds)
-    print(
-        f"faults: a task that does nothing takes {seconds:.2f} s on all Pis, so limits are {factor:.2f} times theirs",
-        flush=True,
-    )
-    return factor
 
 
 def run(chain: Chain, folder: Path, factor: float) -> list[Line]:

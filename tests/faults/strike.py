@@ -173,10 +173,11 @@ def reboot(pis: Pis, injection: Injection, migration: Migration) -> None:
             f"data: the {'unit' if pis.unit_has_data(node) else 'pod'}'s; unit: {'' if masked else 'not '}masked"
         )
     world.reboot(pis.lab, node, pis.provider)
+    # No kubelet starts a pod before the API server is back, and that may be on this Pi.
+    within = 120.0 if node.is_server else 60.0
     if _moves_ports(injection):
         injection.over.set()
-    # No kubelet starts a pod before the API server is back, and that may be on this Pi.
-    within = NEXT_RUN if _moves_ports(injection) else 120.0 if node.is_server else 60.0
+        within = NEXT_RUN
     _recover(pis, injection, node, service=True, within=within)
     _explains(injection, node.name, "service")
     if injection.case.moment == "opened":
@@ -196,9 +197,9 @@ def turn_reboot(pis: Pis, injection: Injection, migration: Migration) -> None:
     machines.power_off(node)
     world.reboot(pis.lab, node, pis.provider)
     injection.over.set()
-    at = pis.wait_caught_up(node, timeout=180)
+    at = pis.wait_caught_up(node, timeout=NEXT_RUN)
     if at is None:
-        injection.wrong = f"180 s after the fault: {pis.behind(node, pis.serving())}"
+        injection.wrong = f"{NEXT_RUN:g} s after the fault: {pis.behind(node, pis.serving())}"
     injection.recovered = at or time.time()
     _explains(injection, node.name, f"service@{node.name}", "service")
 
