@@ -29,7 +29,7 @@ options:
   lock:
     description:
       - Fails as well where the lock was not renewed for so long that another run may have taken it.
-      - By default that stops nothing, since an API server that is away for a while is no reason to.
+      - By default the play goes on then, as an API server may be away for a while.
     type: bool
     default: false
   wait_out:

@@ -56,7 +56,7 @@ options:
       - Address of this Pi. Required with O(state=away).
       - With O(state=back) the gate is set once the member there has caught up with a leader that has a quorum, and only then O(wait_for) is
         waited for, with a O(wait_timeout) of its own. Where that fails this Pi's clients stay with its member. Another Pi that is away
-        is no reason to keep them from it, and may be the one that they are routed to.
+        may be the one that they were routed to.
     type: str
   own_url:
     description:

@@ -148,7 +148,7 @@ options:
         default: false
   accept_outage:
     description:
-      - For O(state=held), an API server that does not answer at all is no reason to fail, however long ago the last renewal was.
+      - For O(state=held), does not fail where the API server does not answer at all, however long ago the last renewal was.
     type: bool
     default: false
   phase:
