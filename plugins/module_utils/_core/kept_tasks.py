@@ -76,15 +76,19 @@ def _at_work() -> bool:
 
 @contextlib.contextmanager
 def _bound(listener: socket.socket, address: Path) -> Iterator[None]:
-    # Of one that was ended before it could remove it; the lock says that there is none now.
-    with contextlib.suppress(FileNotFoundError):
-        address.unlink()
+    # Of one that was ended before it could remove them; the lock says that there is none now.
+    new = address.with_suffix(".new")
+    for stale in (address, new):
+        with contextlib.suppress(FileNotFoundError):
+            stale.unlink()
     before = os.umask(0o177)
     try:
-        listener.bind(str(address))
+        listener.bind(str(new))
     finally:
         os.umask(before)
     listener.listen(16)
+    # Whoever finds it is not refused.
+    new.rename(address)
     owner = os.getpid()
     try:
         yield

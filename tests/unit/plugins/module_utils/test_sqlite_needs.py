@@ -217,7 +217,7 @@ def test_s3_damage_is_still_an_error():
 def test_a_database_without_a_place_for_a_copy_is_not_damaged(run_module, tmp_path, monkeypatch):
     """What there is to be done is not to be done to the database."""
     path = make(tmp_path / "pi-controller.db", wal=False)
-    monkeypatch.setattr(import_plugin("module_utils._sqlite.copies"), "_free", lambda _folder: 0)
+    monkeypatch.setattr(import_plugin("module_utils._sqlite.copies"), "free_bytes", lambda _folder: 0)
     seen = preflight_host(run_module, tmp_path, path)["database"]
     (finding,) = findings(**seen)
     assert "bytes free, wanted are" in finding.seen

@@ -198,6 +198,21 @@ def test_without_that_process_a_task_runs_by_itself(folder: Path, monkeypatch: p
         )
 
 
+def test_a_socket_that_is_found_takes_connections(tmp_path: Path) -> None:
+    """Between bind and listen a client would be refused."""
+    found: list[bool] = []
+
+    class Listener(socket.socket):
+        def listen(self, backlog: int = 0, /) -> None:
+            found.append((tmp_path / kept_code.SOCKET).exists())
+            super().listen(backlog)
+
+    with Listener(socket.AF_UNIX) as listener, kept_tasks._bound(listener, tmp_path / kept_code.SOCKET):
+        found.append((tmp_path / kept_code.SOCKET).is_socket())
+    assert found == [False, True]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_task_that_was_given_up_never_begins(folder: Path) -> None:
     """Else it would run twice: where it waited, and where it was run in its place."""
     started(folder, kept.archive())
