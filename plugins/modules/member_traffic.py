@@ -15,6 +15,7 @@ description:
     leader's address, and a neighbour would send them back.
   - Once a daemon is there again, with O(state=back), it opens the gate. With O(address) only that daemon has to be well for it.
   - Where the wait for that fails, neither leadership nor the gate has changed. A run that was interrupted is repeated as a whole.
+  - A gate that something else has set meanwhile is left, as when a connection is lost and the next run begins, and the module fails.
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -173,7 +174,7 @@ from ..module_utils._core.modules import at_step, run_module
 from ..module_utils._core.procfs import listeners
 from ..module_utils._daemon.drivers import rest_options
 from ..module_utils._gate.options import GATE
-from ..module_utils._lease.gate import apply_option
+from ..module_utils._lease.gate import GateAfterWait
 from ..module_utils._raft.awaited import WAIT, await_cluster
 from ..module_utils._raft.cluster import host_of
 from ..module_utils._raft.request import MembershipRequest
@@ -186,13 +187,14 @@ class MemberTraffic:
     """One Pi's clients, whether its member leads, and what the cluster has to be for either to change."""
 
     # Where tests have others.
-    apply_gate = staticmethod(apply_option)
     listeners = staticmethod(listeners)
 
     def __init__(self, module: AnsibleModule, result: dict[str, Any]) -> None:
         self.module, self.result = module, result
         self.params: dict[str, Any] = module.params
         result.update(steps=[], gate=None)
+        wanted = self.params["gate"]
+        self.gate = GateAfterWait(module, wanted) if wanted else None
 
     def run(self) -> None:
         if self.params["state"] == "back":
@@ -292,16 +294,16 @@ class MemberTraffic:
         return next(voters, None)
 
     def _set_gate(self) -> None:
-        wanted = self.params["gate"]
-        if wanted is None:
+        gate = self.gate
+        if gate is None:
             return
 
         def work() -> bool:
-            self.result["gate"] = self.apply_gate(self.module, wanted)
+            self.result["gate"] = gate.apply()
             self.result["diff"] = self.result["gate"].pop("diff")
             return bool(self.result["gate"]["changed"])
 
-        self._step(f"set the gate to {wanted['state']}", work)
+        self._step(f"set the gate to {gate.wanted['state']}", work)
 
     def _step(self, name: str, work: Callable[[], bool]) -> None:
         """Do it, note it where it has changed something, and have a failure say at which step that was."""

@@ -181,7 +181,7 @@ from ..module_utils._daemon.drivers import rest_options
 from ..module_utils._gate.moved import MovedPort
 from ..module_utils._gate.nft import Nft
 from ..module_utils._gate.options import GATE
-from ..module_utils._lease.gate import apply_option, gate_state
+from ..module_utils._lease.gate import GateAfterWait
 from ..module_utils._raft.cluster import host_of
 from ..module_utils._raft.request import MembershipRequest
 
@@ -192,7 +192,7 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     wanted = module.params
     if not wanted["node_id"]:
         wanted = {**wanted, "node_id": id_in(Path(wanted["manifest"]), wanted["address"])}
-    gate_before = gate_state(module) if wanted["gate"] else None
+    gate = GateAfterWait(module, wanted["gate"]) if wanted["gate"] else None
     moved = moved_port(module)
     request = MembershipRequest(wanted, module.check_mode, moved is not None)
     if moved:
@@ -205,30 +205,18 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     # Not after a failure: the cluster may need this member, and the next run comes back to it.
     if moved:
         moved.clear()
-    if gate_before is not None:
-        set_gate(module, result, gate_before)
+    if gate:
+        set_gate(gate, result)
 
 
-def set_gate(module: AnsibleModule, result: dict[str, Any], before: str) -> None:
-    """Route this Pi's clients. The member stays what it has become, also where this fails: the next run begins with the gate.
-
-    All this may have taken minutes, and a module outlives a lost connection to its run.
-    """
-    wanted = module.params["gate"]
+def set_gate(gate: GateAfterWait, result: dict[str, Any]) -> None:
+    """Route this Pi's clients. The member stays what it has become, also where this fails: the next run begins with the gate."""
     try:
-        now = gate_state(module)
-        if now not in (before, wanted["state"]):
-            raise MigrationError(
-                f"the gate of this Pi was {before} and is {now} now, so another run has set it",
-                seen=now,
-                wanted=before,
-                next_step="wait for the end of that run, which the playbook status shows; it goes on from here",
-            )
-        gate = apply_option(module, wanted)
+        done = gate.apply()
     except (MigrationError, OSError) as error:
-        raise at_step(error, f"set the gate to {wanted['state']}") from error
-    result["diff"] = [result["diff"], gate.pop("diff")]
-    result.update(gate=gate, changed=result["changed"] or gate["changed"])
+        raise at_step(error, f"set the gate to {gate.wanted['state']}") from error
+    result["diff"] = [result["diff"], done.pop("diff")]
+    result.update(gate=done, changed=result["changed"] or done["changed"])
 
 
 def moved_port(module: AnsibleModule) -> MovedPort | None:

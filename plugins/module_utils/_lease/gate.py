@@ -10,12 +10,13 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._core.failures import MigrationError
 from .._gate.boot import BootUnit
 from .._gate.change import change_gate, completed, wanted_gate
 from .._gate.lease import Lease
 from .._gate.moved import clear
 from .._gate.nft import Nft, ends_moved
-from .._gate.standing import show, state_of, stays
+from .._gate.standing import LAPSED, show, state_of, stays
 from .._gate.table import Gate
 from .unit import LeaseUnit
 
@@ -71,3 +72,28 @@ def apply_option(module: AnsibleModule, option: Mapping[str, Any]) -> dict[str, 
 def gate_state(module: AnsibleModule) -> str:
     """The state of this Pi's gate, as the kernel has it. Raises GateError."""
     return state_of(Nft.of(module).table())
+
+
+class GateAfterWait:
+    """The gate that a module sets at its end, after what may have taken minutes.
+
+    A module outlives a lost connection to its run, so the next run, or its rollback, may have set the gate by then. That one is left.
+    """
+
+    def __init__(self, module: AnsibleModule, wanted: Mapping[str, Any]) -> None:
+        """Look at the gate as it is. `wanted` has the argument spec GATE. Raises GateError."""
+        self.module, self.wanted = module, wanted
+        self.before = gate_state(module)
+
+    def apply(self) -> dict[str, Any]:
+        """As `apply_option`. Raises MigrationError where another run has set it, GateError, OSError."""
+        now = gate_state(self.module)
+        # A lease ends by itself.
+        if now not in (self.before, self.wanted["state"], LAPSED):
+            raise MigrationError(
+                f"the gate of this Pi was {self.before} and is {now} now, so another run has set it",
+                seen=now,
+                wanted=self.before,
+                next_step="wait for the end of that run, which the playbook status shows; it goes on from here",
+            )
+        return apply_option(self.module, self.wanted)

@@ -12,6 +12,7 @@ from conftest import import_plugin
 from fake_raft import FakeCluster
 
 member_traffic = import_plugin("modules.member_traffic")
+lease_gate = import_plugin("module_utils._lease.gate")
 failures = import_plugin("module_utils._core.failures")
 procfs = import_plugin("module_utils._core.procfs")
 GATE = {"state": "forwarded", "ports": [{"standard": 8080, "temporary": 8082}], "forward_to": "192.0.2.99"}
@@ -30,6 +31,12 @@ class Gate:
         self.state = "open"
         self.breaks = False
         self.asked = 0
+        # What another run sets it to once it was looked at.
+        self.meanwhile = ""
+
+    def look(self, _module: Any) -> str:
+        seen, self.state = self.state, self.meanwhile or self.state
+        return seen
 
     def apply(self, module: Any, wanted: Any) -> dict[str, Any]:
         self.asked += 1
@@ -49,7 +56,8 @@ class Gate:
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     found = Gate()
-    monkeypatch.setattr(member_traffic.MemberTraffic, "apply_gate", staticmethod(found.apply))
+    monkeypatch.setattr(lease_gate, "apply_option", found.apply)
+    monkeypatch.setattr(lease_gate, "gate_state", found.look)
     return found
 
 
@@ -286,6 +294,24 @@ def test_a_member_that_does_not_follow_gets_no_clients(
         more = {"same_members": {"members": {**known, "n3": "127.0.2.3:9091"}}}
     assert back(address=cluster.nodes["n3"].host, **more)["failed"] is True
     assert (gate.state, gate.asked) == ("forwarded", 0)
+
+
+@pytest.mark.parametrize("meanwhile", ["fenced", "redirected"])
+@pytest.mark.parametrize("own", [None, "127.0.2.1"])
+def test_a_gate_that_another_run_has_set_meanwhile_is_left(
+    back: Any, gate: Gate, meanwhile: str, own: str | None
+) -> None:
+    """A module outlives a connection that was lost. By then a rollback may keep clients from all pods."""
+    gate.meanwhile = meanwhile
+    result = back(address=own)
+    assert f"set the gate to open: the gate of this Pi was forwarded and is {meanwhile} now" in result["msg"]
+    assert (gate.state, gate.asked, result["gate"]) == (meanwhile, 0, None)
+
+
+def test_a_lease_that_ends_meanwhile_was_not_set_by_another_run(back: Any, gate: Gate) -> None:
+    gate.meanwhile = "lapsed"
+    assert "failed" not in back()
+    assert gate.state == "open"
 
 
 def test_clients_that_are_back_are_left_alone(back: Any, gate: Gate) -> None:

@@ -16,6 +16,7 @@ from conftest import import_plugin
 from fake_raft import FakeCluster
 
 raft_membership = import_plugin("modules.raft_membership")
+lease_gate = import_plugin("module_utils._lease.gate")
 failures = import_plugin("module_utils._core.failures")
 NEW = "127.0.2.2:9091"
 PATIENCE = 20.0
@@ -541,16 +542,18 @@ def gate(monkeypatch, cluster):
             "diff": {"before": "forwarded", "after": "open"},
         }
 
-    monkeypatch.setattr(raft_membership, "apply_option", apply)
-    monkeypatch.setattr(raft_membership, "gate_state", lambda _module: "forwarded")
+    monkeypatch.setattr(lease_gate, "apply_option", apply)
+    monkeypatch.setattr(lease_gate, "gate_state", lambda _module: "forwarded")
     return seen
 
 
-@pytest.mark.parametrize(("meanwhile", "opens"), [("fenced", False), ("redirected", False), ("open", True)])
+@pytest.mark.parametrize(
+    ("meanwhile", "opens"), [("fenced", False), ("redirected", False), ("open", True), ("lapsed", True)]
+)
 def test_a_gate_that_another_run_has_set_meanwhile_is_left(change, cluster, gate, monkeypatch, meanwhile, opens):
     """A module outlives a connection that was lost. By then a rollback may keep clients from all pods."""
     standing = ["forwarded"]
-    monkeypatch.setattr(raft_membership, "gate_state", lambda _module: standing[0])
+    monkeypatch.setattr(lease_gate, "gate_state", lambda _module: standing[0])
     cluster.nodes["n2"].listens = NEW
 
     def fence(_node, _method, _path):
@@ -569,7 +572,7 @@ def test_without_a_gate_to_set_none_is_read(change, cluster, monkeypatch):
     def read(_module):
         raise AssertionError("nft may not be there")
 
-    monkeypatch.setattr(raft_membership, "gate_state", read)
+    monkeypatch.setattr(lease_gate, "gate_state", read)
     cluster.nodes["n2"].listens = NEW
     assert change(cluster, address=NEW, replace=True)["changed"] is True
 
@@ -596,8 +599,8 @@ def test_a_gate_that_breaks_leaves_the_member_moved_and_is_named(change, cluster
     def breaks(_module, _wanted):
         raise failures.MigrationError("the kernel says no", next_step="look at nft")
 
-    monkeypatch.setattr(raft_membership, "apply_option", breaks)
-    monkeypatch.setattr(raft_membership, "gate_state", lambda _module: "forwarded")
+    monkeypatch.setattr(lease_gate, "apply_option", breaks)
+    monkeypatch.setattr(lease_gate, "gate_state", lambda _module: "forwarded")
     cluster.nodes["n2"].listens = NEW
     result = change(cluster, address=NEW, replace=True, gate=OPEN)
     assert result["failed"]
