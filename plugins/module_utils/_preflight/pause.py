@@ -18,8 +18,7 @@ from typing import Any
 
 from .._core import pieces
 from .._core.journal import ROLLING
-from .._daemon.interface import READ_ONLY
-from .._raft.sides import API, SQLITE
+from .._raft.sides import API, SQLITE, fence_of
 from .findings import ERROR, WARNING, Finding, size
 from .plan import Plan
 from .way import carry_in
@@ -68,10 +67,11 @@ def predicted_seconds(seen: Mapping[str, Any], view: Mapping[str, Any], pis: int
     if not speed or database.get("bytes") is None or database.get("digest_seconds") is None:
         return None
     carry, content = carry_in(view), database["bytes"]
+    can = view.get("capabilities") or ()
     figures = FIGURES[carry]
     return float(
         BASE_SECONDS
-        + (0.0 if READ_ONLY in (view.get("capabilities") or ()) else NETWORK_SECONDS)
+        + (NETWORK_SECONDS if fence_of(can, can) == "network" else 0.0)
         + figures.base
         + figures.written * content / speed
         + figures.digested * database["digest_seconds"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .._daemon.interface import RESTORE, SNAPSHOT
+from .._daemon.interface import READ_ONLY, RESTORE, SNAPSHOT
 
 SIDES = ("old", "new")
 # How the content goes from one side to the other.
@@ -19,6 +19,15 @@ API, SQLITE = "api", "sqlite"
 def carry_of(source: Collection[str], target: Collection[str]) -> str:
     """`API` or `SQLITE`, by what the daemons of both sides can do: their capabilities."""
     return API if SNAPSHOT in source and RESTORE in target else SQLITE
+
+
+def fence_of(source: Collection[str], target: Collection[str]) -> str:
+    """`read-only` where daemons on both sides refuse writes themselves, or `network`.
+
+    The module that makes them read-only carries by their own calls in the same step.
+    """
+    by_call = READ_ONLY in source and READ_ONLY in target and carry_of(source, target) == API
+    return "read-only" if by_call else "network"
 
 
 def both_sides(seen: Mapping[str, Any], addresses: Mapping[str, str]) -> dict[str, Any]:
@@ -46,7 +55,7 @@ def both_sides(seen: Mapping[str, Any], addresses: Mapping[str, str]) -> dict[st
     view["old"]["detour"] = _detour([*neither, *followers], addresses)
     view["new"]["detour"] = _detour(neither, addresses)
     can = [set(view[side].get("capabilities") or ()) for side in SIDES]
-    view["fence"] = "read-only" if all("read-only" in capabilities for capabilities in can) else "network"
+    view["fence"] = fence_of(*can)
     view["carry"] = carry_of(*can)
     return view
 

@@ -59,7 +59,8 @@ def test_a_look_that_did_not_succeed_says_nothing(result: dict[str, Any]) -> Non
         (FULL, [], "network", "sqlite"),
         (["snapshot"], ["restore"], "network", "api"),
         (["restore"], ["snapshot"], "network", "sqlite"),
-        (["read-only"], ["read-only"], "read-only", "sqlite"),
+        (["read-only"], ["read-only"], "network", "sqlite"),
+        (["read-only", "snapshot"], FULL, "read-only", "api"),
     ],
 )
 def test_capabilities_of_both_sides_decide_fence_and_carry(old: list, new: list, fence: str, carry: str) -> None:
