@@ -66,6 +66,12 @@ options:
       - A journal of a migration that goes another way is refused.
     type: str
     choices: [parallel, rolling]
+  known_events:
+    description:
+      - How many entries the C(events) of the journal have, as far as the caller knows. A journal with more or fewer was written by
+        another run since it was read, and is refused.
+      - Not looked at in check mode, where what was recorded before was not written.
+    type: int
   watch:
     description:
       - What the quorum watch expects from now on, as the options of M(pi_controller.raft_migration.quorum_watch) with C(state=phase).
@@ -137,6 +143,7 @@ from ..module_utils._core.journal import (
     JournalError,
     archive,
     archived_at,
+    check_events,
     known_by,
     load,
     marked,
@@ -160,6 +167,8 @@ def mark(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 def _mark(path: Path, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     before = load(path)
+    if params["known_events"] is not None and not check_mode:
+        check_events(before, params["known_events"])
     after: dict[str, Any] | None
     extra: dict[str, Any] = {}
     if params["state"] == "archived":
@@ -198,6 +207,7 @@ def main() -> None:
             "facts": {"type": "dict", "default": {}},
             "migration_id": {"type": "str"},
             "strategy": {"type": "str", "choices": list(STRATEGIES)},
+            "known_events": {"type": "int"},
             # Of the action on the control node, which does not pass it on.
             "watch": {"type": "dict"},
         },

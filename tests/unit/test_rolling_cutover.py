@@ -142,6 +142,8 @@ class World:
 
     strategy = "rolling"
     phase = "cutover"
+    # Tasks between the reading of the journals and the phase.
+    between: Sequence[dict[str, Any]] = ()
 
     def __init__(self, folder: Path, ansible_playbook: str) -> None:
         self.folder, self.tool = folder, ansible_playbook
@@ -206,6 +208,7 @@ class World:
                 },
                 "register": "raft_migration_journal_read",
             },
+            *self.between,
             {
                 "ansible.builtin.import_role": {"name": "pi_controller.raft_migration.run", "tasks_from": "phase"},
                 "vars": {"raft_migration_phase": self.phase},
@@ -509,8 +512,26 @@ def test_a_migration_of_another_run_is_no_failure_of_this_one(world: World, know
     if known != "m-1":
         text = " ".join(done.stdout.split())
         assert "the journal belongs to migration m-1, not to m-2" in text
-        assert "Another run has begun a migration since this one read the journals" in text
+        assert "Another run has written them since this one read the journals" in text
         assert [world.journal(pi).read_bytes() for pi in PIS] == before
+
+
+def test_a_phase_that_another_run_has_finished_meanwhile_is_not_run_again(world: World) -> None:
+    """A cutover would carry the units' content into pods that have taken writes since."""
+    world.begin({})
+    finished = journals.load(world.journal("pi-2"))
+    for state in ("started", "done"):
+        finished = journals.marked(finished, "cutover", state, {"turn": "done"}, "m-1", journals.now())
+    journals.save(world.folder / "finished.json", finished)
+    copied = {"src": str(world.folder / "finished.json"), "dest": "{{ raft_migration.backup_path }}/journal.json"}
+    world.between = [{"ansible.builtin.copy": {**copied, "mode": "0600"}, "when": "inventory_hostname == 'pi-2'"}]
+    done = world.run()
+    text = " ".join(done.stdout.split())
+    assert done.returncode != 0
+    assert "the journal has 5 events, and had 3 when this run read it" in text
+    assert "Another run has written them since this one read the journals" in text
+    assert not (world.folder / "calls.jsonl").exists(), "nothing was done or looked at"
+    assert journals.load(world.journal("pi-2")) == finished
 
 
 def test_data_that_cannot_be_moved_is_found_before_the_first_turn(world: World) -> None:

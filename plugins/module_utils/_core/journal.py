@@ -43,7 +43,7 @@ class JournalError(MigrationError):
 
 
 class AnotherMigration(JournalError):
-    """The journal is not of the migration that was to be recorded in it. Nothing was changed."""
+    """The journal is not of the migration that was to be recorded in it, or not as its run knows it. Nothing was changed."""
 
     def __init__(self, message: str, seen: Any, wanted: Any, next_step: str) -> None:
         super().__init__(message, seen=seen, wanted=wanted, next_step=next_step)
@@ -116,6 +116,18 @@ def save(path: Path, journal: Journal) -> None:
         private_folder(path.parent)
     with replacing(path, 0o600) as new:
         new.write_text(json.dumps(journal, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def check_events(journal: Journal | None, known: int) -> None:
+    """Raise AnotherMigration unless the journal has as many events as the run that goes by it has read. Each state of a phase is one."""
+    seen = len(journal["events"]) if journal else 0
+    if seen != known:
+        raise AnotherMigration(
+            f"the journal has {seen} events, and had {known} when this run read it",
+            seen=seen,
+            wanted=known,
+            next_step="run the same command again, which reads it anew",
+        )
 
 
 def archive(path: Path, journal: Journal) -> Path:

@@ -171,6 +171,24 @@ def test_another_migrations_journal_is_refused(mark, path):
     assert mark("started", "transfer")["changed"] is True, "whoever does not say goes on with the one there is"
 
 
+@pytest.mark.parametrize("known", [0, 1, 3])
+def test_a_journal_that_was_written_since_it_was_read_is_refused(mark, path, known):
+    mark("started", "prepare")
+    mark("done", "prepare")
+    before = path.read_bytes()
+    result = mark("started", "transfer", known_events=known)
+    assert f"the journal has 2 events, and had {known} when this run read it" in result["msg"]
+    assert (result["failure"]["another_migration"], path.read_bytes()) == (True, before)
+    assert mark("started", "transfer", known_events=known, check_mode=True)["changed"] is True, "what it predicted"
+    assert mark("started", "transfer", known_events=2)["changed"] is True
+
+
+def test_a_journal_that_is_gone_since_it_was_read_is_refused(mark, path):
+    assert "had 3 when" in mark("started", "prepare", known_events=3)["msg"]
+    assert not path.exists()
+    assert mark("started", "prepare", known_events=0)["changed"] is True
+
+
 @pytest.mark.parametrize("name", ["../escape", "a b", "", "é"])
 def test_a_migrations_name_makes_a_file_name(mark, name):
     result = mark("started", migration_id=name)
