@@ -160,7 +160,7 @@ def test_a4_a_service_with_an_ipv6_address_is_redirected(pi, other):
 
 
 def test_k9_a_probe_on_loopback_is_rejected_while_forwarded(pi, other):
-    """A pod that starts behind the gate is not Ready, so the Service does not route clients to it; its livenessProbe waits for that."""
+    """A pod that starts behind the gate is not Ready, so the Service does not route clients to it."""
     pi.gate("forwarded", forward_to=other.address)
     assert pi.ask("127.0.0.1") == "reset"
     pi.gate("open", ports=None)

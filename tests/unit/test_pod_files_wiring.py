@@ -87,14 +87,9 @@ def test_d6_probes_need_no_client_certificate(evaluate: Callable[..., list[Any]]
     found = evaluate("cluster", variables()["raft_migration_daemonset"], cases, {"vars": known})
     for daemonset, kind in zip(found, kinds.values(), strict=True):
         (container,) = daemonset["spec"]["template"]["spec"]["containers"]
-        assert {
-            probe
-            for name in ("readinessProbe", "livenessProbe")
-            for probe in container[name]
-            if probe in ("httpGet", "tcpSocket")
-        } == {kind}
+        assert {probe for probe in container["readinessProbe"] if probe in ("httpGet", "tcpSocket")} == {kind}
         # All Pis have one DaemonSet. Without a host each pod is asked at its Pi's own address.
-        assert container["livenessProbe"][kind].get("host") == {"httpGet": None, "tcpSocket": "127.0.0.1"}[kind]
+        assert container["readinessProbe"][kind].get("host") == {"httpGet": None, "tcpSocket": "127.0.0.1"}[kind]
 
 
 def test_d7_the_derived_user_is_under_what_the_owner_sets(evaluate: Callable[..., list[Any]]) -> None:

@@ -48,8 +48,8 @@ LISTENERS = (
 )
 # How some deployments write a section.
 SECTION_ALIASES = {"cluster": "clustering"}
-# Where a kubelet asks whether a pod can serve, and whether it has to be restarted.
-READY_PATH, HEALTH_PATH = "/ready", "/health"
+# Where a kubelet asks whether a pod can serve.
+READY_PATH = "/ready"
 # What a pod must do otherwise while the unit runs on the same Pi.
 BESIDE_THE_UNIT = {
     # The unit holds 8081.
