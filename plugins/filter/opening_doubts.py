@@ -14,6 +14,8 @@ description:
   - After the opening the old leader stays fenced. Where the run died before every Pi had followed, the other Pis' fences have ended by
     themselves, which lets no write in as long as they follow that leader.
   - So a unit is in doubt that is in a later term and does not hold what the units held at the opening.
+  - One in the same term is in doubt where it leads, where no unit holds that any more, or where it has applied more than those that do.
+    One that has applied less is only behind.
 positional: _input, contents, cutover
 options:
   _input:
@@ -50,14 +52,32 @@ from typing import Any, Callable
 def _doubts(
     units: Mapping[str, Mapping[str, Any]], contents: Mapping[str, Mapping[str, Any]], cutover: Mapping[str, Any]
 ) -> Iterator[str]:
+    digests = {host: result["digest"] for host, result in contents.items() if "digest" in result}
+    known = cutover["content_digest"]
+    unwritten = [_own(units.get(host, {})).get("applied_index") for host, digest in digests.items() if digest == known]
     for host, unit in units.items():
-        term = unit.get("term")
-        digest = contents.get(host, {}).get("digest")
-        if term is not None and term > cutover["old_term"] and digest != cutover["content_digest"]:
+        term, digest = unit.get("term"), digests.get(host)
+        if term is None or digest == known:
+            continue
+        if term > cutover["old_term"] or (digest and _is_ahead(_own(unit), unwritten)):
             yield (
                 f"the unit on {host} is in term {term} and holds content {digest or 'that cannot be read'}, at the opening it "
-                f"was term {cutover['old_term']} and content {cutover['content_digest']}"
+                f"was term {cutover['old_term']} and content {known}"
             )
+
+
+def _own(unit: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the unit says of itself as a member: it is the only one that was asked."""
+    return next((member for member in unit.get("members") or () if member.get("reachable")), {})
+
+
+def _is_ahead(own: Mapping[str, Any], unwritten: list[int | None]) -> bool:
+    """Whether a unit with other content than at the opening has more than those with that content. One that is behind has less."""
+    # The leader of the opening's term held that content.
+    if not unwritten or own.get("role") == "leader":
+        return True
+    applied, known = own.get("applied_index"), [index for index in unwritten if index is not None]
+    return applied is not None and bool(known) and applied > max(known)
 
 
 def opening_doubts(

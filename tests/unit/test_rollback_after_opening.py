@@ -155,7 +155,8 @@ class World:
             journals.save(self.journal(pi), journals.marked(known, "port_migration", state, {}, "m-1", journals.now()))
         self.state["answers"] = {"pi-1": [STANDARD], "pi-2": [STANDARD], "pi-3": [TEMPORARY]}
 
-    def run(self, **more: Any) -> subprocess.CompletedProcess[str]:
+    def run(self, phase: str = "", **more: Any) -> subprocess.CompletedProcess[str]:
+        """The rollback; with a phase, what comes after that one has failed."""
         (self.folder / "state.json").write_text(json.dumps(self.state))
         (self.folder / "calls.jsonl").write_text("")
         local = f"{{{{ {{'backup_path': '{self.folder}/' ~ inventory_hostname}} | pi_controller.raft_migration.migration_config }}}}"
@@ -177,6 +178,16 @@ class World:
         tasks = [
             {"ansible.builtin.set_fact": facts},
             read,
+            *(
+                [
+                    {
+                        "ansible.builtin.import_role": {**role, "tasks_from": "phase"},
+                        "vars": {"raft_migration_phase": phase},
+                    }
+                ]
+                if phase
+                else []
+            ),
             {"ansible.builtin.import_role": role},
             {"ansible.builtin.debug": stopped},
         ]
@@ -236,6 +247,36 @@ def test_a_rollback_beside_the_pods_reopens_none(world: World) -> None:
     assert [world.gates(pi) for pi in PIS] == [["redirected for good", "read-only"]] * 3
     assert all(world.recorded(pi)["opening"] for pi in PIS)
     assert sorted(world.called("unit_state", state="finished")) == list(PIS)
+
+
+@pytest.mark.parametrize("phase", ["", "systemd_shutdown"])
+def test_a_unit_that_took_a_write_without_its_gate_is_neither_masked_nor_given_the_pods_state(
+    world: World, phase: str
+) -> None:
+    """A firewall that was loaded again. The gate is closed by the time that the rollback of the failed phase looks."""
+    world.begin("cutover")
+    world.state.update(stays=["pi-1", "pi-3"], wrote="pi-2")
+    done = world.run(phase)
+    text = " ".join(done.stdout.split())
+    assert "The gate that keeps clients from the unit was gone on pi-2" in text, done.stdout[-4000:] + done.stderr
+    assert "the unit on pi-2 is in term 6 and holds content beef" in text
+    assert "OUTCOME Gate | Check that no unit has taken a write since the cutover" in text
+    assert [world.gates(pi)[:1] for pi in PIS] == [[], ["redirected for good"], []]
+    assert world.called("unit_state") == world.called("sqlite_backup") == world.called("raft_fence") == []
+    assert all("rollback" not in journals.load(world.journal(pi))["phases"] for pi in PIS)
+
+
+@pytest.mark.parametrize("phase", ["", "systemd_shutdown"])
+def test_a_gate_that_was_gone_without_a_write_is_closed_again(world: World, phase: str) -> None:
+    world.begin("cutover")
+    world.state.update(stays=["pi-1", "pi-3"], fails=["unit_state", "pi-1"] if phase else [])
+    done = world.run(phase)
+    assert "was gone" not in done.stdout
+    assert [world.gates(pi)[0] for pi in PIS] == ["redirected for good"] * 3, done.stdout[-4000:]
+    if phase:
+        assert world.called("unit_state", state="masked") != []
+    else:
+        assert "OUTCOME done" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -36,3 +36,52 @@ def test_a_unit_elected_since_with_other_content_is_in_doubt(term, digest, doubt
 
 def test_a_pi_that_was_not_asked_says_nothing():
     assert doubts({"pi-1": {}}, {}, CUTOVER) == []
+
+
+def unit(term: int, applied: int | None, role: str = "follower") -> dict[str, object]:
+    others = [{"id": "pi-9", "reachable": False, "applied_index": None, "role": None}]
+    return {
+        "term": term,
+        "members": [*others, {"id": "own", "reachable": True, "applied_index": applied, "role": role}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("own", "holds", "doubted"),
+    [
+        # It has what came after.
+        (41, "beef", True),
+        # Behind since before the cutover.
+        (39, "beef", False),
+        (40, "beef", False),
+        # An election, and no write.
+        (41, "cafe", False),
+        (None, "beef", False),
+        (41, None, False),
+    ],
+)
+def test_a_unit_of_the_same_term_that_has_applied_more_is_in_doubt(own, holds, doubted):
+    """Without a fence the old leader takes writes as before, in the same term; a unit that is away still holds what was there before."""
+    units = {"pi-1": unit(7, own), "pi-2": unit(7, 40)}
+    contents = {"pi-1": {"digest": holds} if holds else {"msg": "locked"}, "pi-2": {"digest": "cafe"}}
+    assert [text[:16] for text in doubts(units, contents, CUTOVER)] == ["the unit on pi-1"] * doubted
+
+
+def test_units_that_all_hold_something_else_are_in_doubt():
+    units = {"pi-1": unit(7, 41), "pi-2": unit(7, 41)}
+    contents = {"pi-1": {"digest": "beef"}, "pi-2": {"digest": "beef"}}
+    assert len(doubts(units, contents, CUTOVER)) == 2
+
+
+def test_an_index_that_is_not_known_of_either_says_nothing():
+    units = {"pi-1": unit(7, 41), "pi-2": {"failed": True}}
+    contents = {"pi-1": {"digest": "beef"}, "pi-2": {"digest": "cafe"}}
+    assert doubts(units, contents, CUTOVER) == []
+
+
+@pytest.mark.parametrize(("role", "doubted"), [("leader", True), ("follower", False)])
+def test_the_leader_of_that_term_held_what_was_written_down(role, doubted):
+    """A unit that was stopped meanwhile still holds it, and does not say how far it came."""
+    units = {"pi-1": unit(7, 41, role), "pi-2": {"failed": True}}
+    contents = {"pi-1": {"digest": "beef"}, "pi-2": {"digest": "cafe"}}
+    assert bool(doubts(units, contents, CUTOVER)) is doubted
