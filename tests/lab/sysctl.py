@@ -13,8 +13,10 @@ from .state import State
 
 # A kubelet writes the first four itself where it may; in a host of the lab /proc/sys is read-only. The two of the
 # bridge keep the machine's own packet filter out of the traffic between the hosts. Each host runs a systemd, a
-# kubelet and a containerd, all for the same user of the kernel: the inotify limits are for their sum.
+# kubelet and a containerd, all for the same user of the kernel: the inotify limits are for their sum. With a group of its own for each
+# session of processes, what a test suite starts as idle would have as much of a processor as the lab: an idle process yields in its group.
 EXACT = {
+    "kernel/sched_autogroup_enabled": 0,
     "vm/overcommit_memory": 1,
     "vm/panic_on_oom": 0,
     "kernel/panic": 10,

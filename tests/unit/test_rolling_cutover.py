@@ -516,7 +516,7 @@ def test_a_migration_of_another_run_is_no_failure_of_this_one(world: World, know
         assert [world.journal(pi).read_bytes() for pi in PIS] == before
 
 
-def test_a_phase_that_another_run_has_finished_meanwhile_is_not_run_again(world: World) -> None:
+def test_a_phase_that_another_run_has_finished_is_not_run_again(world: World) -> None:
     """A cutover would carry the units' content into pods that have taken writes since."""
     world.begin({})
     finished = journals.load(world.journal("pi-2"))
