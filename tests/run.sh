@@ -24,8 +24,8 @@ suites() {  # folders below tests/; `runner` is how they are run, `fresh` or `id
         case $suite in
             # A file stays whole: some have listeners on addresses of their own. The patient ones come beside the lab.
             unit) parallel=(-n 3 --dist loadfile -m "not patient") ;;
-            raft) parallel=(-n 2 --dist loadfile) ;;
-            # Each process has network namespaces of its own, and mostly waits.
+            # Both mostly wait: for elections, and for packets that do not come. Each process of the second has namespaces of its own.
+            raft) parallel=(-n 3 --dist loadfile) ;;
             network) parallel=(-n 4) ;;
             witness) parallel=(-n 2 -m "not patient") ;;
         esac
@@ -78,16 +78,16 @@ patient &
 playbooks=$!
 linters &
 linting=$!
-# The daemons' tests wait for elections most of the time. Both suites of them, one after the other, would be the last to end.
+# Each of these chains ends about when the unit tests do.
 suites network daemon &
 routes=$!
-suites raft &
+suites raft lab structure faults bench witness &
 elections=$!
 every_minute "tests without the lab" &
 reminder=$!
 set +m
 beside=("$playbooks" "$linting" "$routes" "$elections" "$reminder")
-suites unit lab structure faults bench witness
+suites unit
 passed=$?
 wait "$elections" || passed=1
 wait "$routes" || passed=1

@@ -11,8 +11,6 @@ from tests.e2e import pace, rehearsal
 from tests.e2e.way_back import ARCHIVE_PUT_ASIDE, ELECTED, assert_old_world
 from tests.lab import faults, state
 
-HANGS = 300.0  # seconds; a run that has not come to its task by then will not
-
 
 def daemons(names: Sequence[str]) -> dict[str, set[str]]:
     """Whether a pod or a unit runs on each Pi."""
@@ -66,5 +64,5 @@ def killed_at(task: str, nth: int, log: Path, playbook: str = "playbooks/rollbac
                 play.kill()
 
     play = rehearsal.Play(playbook, *arguments, log=log, on_line=line)
-    run = play.wait(HANGS)
+    run = play.wait(rehearsal.HANGS)
     assert len(seen) >= nth, f"the run came to {task!r} {len(seen)} times, wanted {nth}: {run.output[-2000:]}"

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import statistics
 import tempfile
 from dataclasses import replace
@@ -13,19 +14,19 @@ from pathlib import Path
 from tests.e2e import rehearsal
 from tests.witness.evidence import Limits
 
-PING = "- hosts: k3s_cluster\n  gather_facts: false\n  tasks:\n" + "    - ansible.builtin.ping:\n"
-PINGS = 6
+PING = "    - ansible.builtin.ping:\n"
+PINGS = 7
 # Seconds of a no-op task on the machine of two cores that the limits were set on.
 REFERENCE = 0.32
 
 
-def no_op(folder: Path, times: int = 3) -> float:
-    """Seconds of one ping task on all Pis: what several of them take longer than one, which leaves out the start of Ansible."""
-    one, many = folder / "ping.yml", folder / "pings.yml"
-    one.write_text(PING)
-    many.write_text(PING + "    - ansible.builtin.ping:\n" * PINGS)
-    differences = [rehearsal.run_playbook(many).seconds - rehearsal.run_playbook(one).seconds for _ in range(times)]
-    return statistics.median(differences) / PINGS
+def no_op(folder: Path) -> float:
+    """Seconds of one ping task on all Pis, from the beginning of the first one to that of the last: Ansible's own start is left out."""
+    playbook = folder / "pings.yml"
+    playbook.write_text("- hosts: k3s_cluster\n  gather_facts: false\n  tasks:\n" + PING * PINGS)
+    began = [moment.seconds for moment in rehearsal.run_playbook(playbook).moments if moment.kind == "TASK"]
+    # The first one opens the connections.
+    return statistics.median(after - before for before, after in itertools.pairwise(began[1:]))
 
 
 def allowance(seconds: float) -> float:
@@ -37,7 +38,7 @@ def allowance(seconds: float) -> float:
 def factor() -> float:
     """The `allowance` of this machine, measured once: the lab is up, and no playbook runs."""
     with tempfile.TemporaryDirectory(prefix="pi-migration-pace-") as folder:
-        seconds = no_op(Path(folder), times=1)
+        seconds = no_op(Path(folder))
     print(
         f"a task that does nothing takes {seconds:.2f} s on all Pis, so limits are {allowance(seconds):.2f} times theirs",
         flush=True,

@@ -31,6 +31,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("PI_LAB_STATE", "/var/lib/pi-lab"))
 JOURNAL = "/var/backups/pi-controller-migration/journal.json"
 PHASES = ("prepare", "transfer", "validate", "cutover", "systemd_shutdown", "port_migration", "cleanup")
+HANGS = 300.0  # seconds; a run that has not ended by then, or has not come to a task, will not
 STRATEGIES = {"parallel": PHASES, "rolling": ("prepare", "transfer", "validate", "cutover", "cleanup")}
 
 

@@ -27,7 +27,6 @@ from tests.witness import history
 
 pytestmark = pytest.mark.longer
 
-HANGS = 300.0  # seconds; a run that has not come to its task by then will not
 CUT_OFF = 60.0
 # The default of migration.timeouts.cutover_timeout, and what a client of the witness needs to notice.
 LEASE, NOTICED = 30.0, 5.0
@@ -80,7 +79,7 @@ def cut_off(task: str, connections: Path, log: Path, *arguments: str) -> tuple[r
             frozen.set()
 
     play = rehearsal.Play("playbooks/migrate.yml", "-e", "confirm=true", *STOPS, *arguments, log=log, on_line=line)
-    until = time.monotonic() + HANGS
+    until = time.monotonic() + rehearsal.HANGS
     while not frozen.wait(1) and play.process.poll() is None and time.monotonic() < until:
         pass
     if not frozen.is_set():
@@ -130,7 +129,7 @@ def test_cut_off_in_the_pause_no_write_is_left_waiting(
             raise
         finally:
             control.thaw(stopped)
-        run = play.wait(HANGS)
+        run = play.wait(rehearsal.HANGS)
         assert run.returncode != 0, "a run cannot go on with a fence that has ended"
         assert "opening" not in rehearsal.journal(leader)["phases"]["cutover"]["facts"]
         for name in names:

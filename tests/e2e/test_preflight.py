@@ -146,22 +146,6 @@ def test_eight_faults_are_named_in_one_table_and_nothing_is_changed(
     assert ("DaemonSet", "pi-controller") not in before["kubernetes"]
 
 
-def test_a_pi_that_does_not_answer_is_a_line_of_the_table(
-    old_world: Callable[[str], list[str]], tmp_path: Path
-) -> None:
-    names = old_world("full")
-    # No process listens there: as a Pi that is off, but for the waiting.
-    wrong_port = rehearsal.inventory_with(tmp_path, "pi-3", ansible_port=2)
-    run = rehearsal.run_playbook(
-        "playbooks/migrate.yml", "--tags", "prepare", *wrong_port, log=tmp_path / "ansible.log"
-    )
-
-    assert run.returncode != 0
-    (line,) = found(run.output).splitlines()
-    assert re.match(r"pi-3: ssh: .*Connection refused", line)
-    assert run.changed == dict.fromkeys(names, 0)
-
-
 def mark_prepare(names: list[str], state: str) -> None:
     """In every Pi's journal, as its file: the module that writes it leaves a phase done that is done."""
     for name in names:
@@ -265,19 +249,21 @@ def in_kubernetes(items: list[dict[str, Any]]) -> Iterator[None]:
         kubectl("delete", "namespace", "neighbours", "--ignore-not-found", "--wait=true")
 
 
-def test_k1_k5_k6_k10_what_else_is_in_the_cluster_is_named(
-    old_world: Callable[[str], list[str]], tmp_path: Path
-) -> None:
+def test_k1_k5_k6_k10_beside_a_silent_pi_all_is_named(old_world: Callable[[str], list[str]], tmp_path: Path) -> None:
+    """What else is in the cluster, and a Pi that does not answer: it hides nothing of what the others and Kubernetes say."""
     names = old_world("full")
     addresses = {node["name"]: node["address"] for node in rehearsal.lab_state()["nodes"]}
+    # No process listens there: as a Pi that is off, but for the waiting.
+    silent = rehearsal.inventory_with(tmp_path, "pi-3", ansible_port=2)
     with in_kubernetes(neighbours(addresses)):
         before = world(names)
-        run = rehearsal.run_playbook("playbooks/preflight.yml", log=tmp_path / "preflight.log")
+        run = rehearsal.run_playbook("playbooks/preflight.yml", *silent, log=tmp_path / "preflight.log")
         after = world(names)
 
     assert run.returncode != 0
     listed = found(run.output)
     patterns = {
+        "a silent Pi": r"^pi-3: ssh: .*Connection refused",
         "K1, a pod": r"^pi-3: hostPort 9092: 9092 \(temporary_ports\.raft\) is claimed by the pod neighbours/web$",
         "K1, a Service": r"^\(all\): hostPort 8082: .* is claimed by the Service neighbours/outside \(externalIPs\)$",
         "K5": rf"^\(all\): another Service: neighbours/legacy points to the units \({addresses['pi-1']}:8080\), used by the Ingress neighbours/door$",

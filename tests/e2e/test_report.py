@@ -10,7 +10,6 @@ from pathlib import Path
 from tests.e2e import pace, rehearsal, reports
 
 BACKUPS = "/var/backups/pi-controller-migration"
-HANGS = 300.0  # seconds; a run that has not ended by then will not
 
 
 def test_a_run_that_went_back_says_so_on_its_first_screen(tmp_path: Path) -> None:
@@ -27,7 +26,7 @@ def test_a_run_that_went_back_says_so_on_its_first_screen(tmp_path: Path) -> Non
             play = rehearsal.Play(
                 "playbooks/migrate.yml", "--tags", "prepare,transfer", log=tmp_path / "transfer.log", on_line=in_the_way
             )
-            run = play.wait(HANGS)
+            run = play.wait(rehearsal.HANGS)
     finally:
         # A later migration has its snapshot there.
         for name in names:

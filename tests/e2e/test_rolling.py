@@ -122,10 +122,8 @@ def test_d12_pi_by_pi_there_and_back_no_read_fails_on_any_port(tmp_path: Path, p
     assert_all_answered(websocket, names)
     print({"seconds back": round(run.seconds, 1)})
     assert_old_world(names)
+    # (That a second rollback finds nothing to do is Molecule's to show.)
     judged(witness, profile)
-    again = rehearsal.run_playbook("playbooks/rollback.yml")
-    assert again.returncode == 0, again.output[-4000:]
-    assert again.changed == dict.fromkeys(names, 0), again.output[-4000:]
 
 
 # The task during which each run is killed, and the number of times that the run comes to it before: in the first turn,

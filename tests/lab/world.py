@@ -44,6 +44,9 @@ done
 # A mask may be for this boot only, and an owner's changes may lie in a folder beside the unit.
 systemctl unmask pi-controller.service || true
 systemctl unmask --runtime pi-controller.service || true
+# Its data goes, so it need not end well.
+systemctl stop --no-block pi-controller.service 2>/dev/null || true
+systemctl kill --signal=KILL pi-controller.service 2>/dev/null || true
 systemctl disable --now pi-controller.service || true
 systemctl reset-failed pi-controller.service 2>/dev/null || true
 rm -rf /etc/systemd/system/pi-controller.service.d /run/systemd/system/pi-controller.service*
