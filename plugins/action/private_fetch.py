@@ -18,7 +18,9 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleActionSkip
 
+from ..module_utils._core import pieces
 from ..module_utils._core.durable import private_folder, replacing, sha256_of
+from ..module_utils._core.failures import MigrationError
 from ..plugin_utils.kept_modules import KeptCode
 
 WANTED = "private_fetch wants `src`, a file on the host, and `dest`, an absolute path of a file here"
@@ -42,9 +44,11 @@ class ActionModule(KeptCode):
         copy = Path(dest)
         try:
             known = _prepare(copy)
-            found = self._fetched(src, copy, known, task_vars)
+            found = self._fetched(src, copy, known, expected, task_vars)
         except OSError as error:
             raise AnsibleActionFail(f"the copy {dest} cannot be written: {error}") from error
+        except MigrationError as error:
+            raise AnsibleActionFail(f"{src} did not arrive whole: {error}") from error
         if not found.get("failed") and expected and found["sha256"] != expected:
             found |= {
                 "failed": True,
@@ -53,11 +57,19 @@ class ActionModule(KeptCode):
             }
         return {**result, **found}
 
-    def _fetched(self, src: str, copy: Path, known: str, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    def _fetched(
+        self, src: str, copy: Path, known: str, expected: str | None, task_vars: dict[str, Any] | None
+    ) -> dict[str, Any]:
         """The result of the copy; one that is there already is left alone."""
 
         def piece(offset: int) -> dict[str, Any]:
-            options = {"src": src, "dest": str(copy), "offset": offset, "known_sha256": known}
+            options = {
+                "src": src,
+                "dest": str(copy),
+                "offset": offset,
+                "known_sha256": known,
+                "expected_sha256": expected,
+            }
             got: dict[str, Any] = self._execute_module(module_args=options, task_vars=task_vars)
             return got
 
@@ -69,18 +81,18 @@ class ActionModule(KeptCode):
         digest, size = hashlib.sha256(), 0
         with replacing(copy, 0o600) as new, new.open("wb") as file:
             while not got.get("failed"):
-                content = base64.b64decode(got["content"])
-                file.write(content)
-                digest.update(content)
-                size += len(content)
-                if not content or size >= first["size"]:
+                for part in pieces.unpack(base64.b64decode(got["content"]), got["length"]):
+                    file.write(part)
+                    digest.update(part)
+                size += got["length"]
+                if not got["length"] or size >= first["size"]:
                     break
                 got = piece(size)
             else:
                 raise AnsibleActionFail(f"{src} could be read as far as byte {size} only: {got.get('msg')}")
-            if digest.hexdigest() != first["sha256"]:
+            if first["sha256"] not in ("", digest.hexdigest()):
                 raise AnsibleActionFail(f"{src} was changed while it was copied: run this again")
-        return {"changed": True, "dest": str(copy), "sha256": first["sha256"]}
+        return {"changed": True, "dest": str(copy), "sha256": digest.hexdigest()}
 
 
 def _prepare(dest: Path) -> str:

@@ -52,7 +52,7 @@ class ActionModule(KeptCode):
         content = text.encode() if isinstance(text, str) else b""
         if not 0 < len(content) <= pieces.PIECE:
             raise AnsibleActionFail(f"`text` of private_put has {len(content)} bytes, wanted: 1 to {pieces.PIECE}")
-        piece = pieces.Piece(len(content), hashlib.sha256(content).hexdigest(), content)
+        piece = pieces.Piece(len(content), hashlib.sha256(content).hexdigest(), *pieces.pack([content]))
         found = self._sent(lambda _offset: piece, given, task_vars)
         if kept_at and not found.get("failed"):
             try:
@@ -69,7 +69,7 @@ class ActionModule(KeptCode):
         private_folder(path.parent)
         if here.present():
             return False
-        here.take(piece.content or b"", 0)
+        here.take(pieces.unpack(piece.packed or b"", piece.length), 0)
         return True
 
     def _sent(
@@ -79,11 +79,13 @@ class ActionModule(KeptCode):
         while True:
             piece = read(offset)
             sha256 = sha256 or piece.sha256
-            content = piece.content or b""
-            options.update(size=piece.size, sha256=sha256, offset=offset, content=base64.b64encode(content).decode())
+            options.update(
+                size=piece.size, sha256=sha256, offset=offset, length=piece.length,
+                content=base64.b64encode(piece.packed or b"").decode(),
+            )  # fmt: skip
             found: dict[str, Any] = self._execute_module(module_args=dict(options), task_vars=task_vars)
-            offset += len(content)
+            offset += piece.length
             # What is there already takes no piece, and with --check none is sent.
-            whole = offset >= piece.size or not content
+            whole = offset >= piece.size or not piece.length
             if found.get("failed") or not found.get("changed") or self._task.check_mode or whole:
                 return found

@@ -11,7 +11,7 @@ short_description: Copy a file to the control node so that only its owner can re
 description:
   - Does what M(ansible.builtin.fetch) does with O(ignore:flat=true), but the folder has mode 0700 and the file 0600 from the
     moment they exist, whatever the umask is. M(ansible.builtin.fetch) itself has no option for a mode.
-  - The file comes in pieces of 4 MiB, so its size is no matter of memory. No link is followed on the host.
+  - The file comes compressed and in pieces of 4 MiB, so its size is no matter of memory. No link is followed on the host.
   - The SHA-256 of the copy is verified before it takes its place.
 version_added: 0.1.0
 author:
@@ -85,10 +85,13 @@ from ..module_utils._core.modules import run_module
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
-    piece = pieces.read(Path(module.params["src"]), module.params["offset"], module.params["known_sha256"])
-    result.update(size=piece.size, sha256=piece.sha256)
-    if piece.content is not None:
-        result["content"] = base64.b64encode(piece.content).decode()
+    params = module.params
+    # The sum of what arrives is compared with the expected one. Only a copy that is there already has to be compared with the file.
+    summed = bool(params["known_sha256"] or not params["expected_sha256"])
+    piece = pieces.read(Path(params["src"]), params["offset"], params["known_sha256"], summed)
+    result.update(size=piece.size, sha256=piece.sha256, length=piece.length)
+    if piece.packed is not None:
+        result["content"] = base64.b64encode(piece.packed).decode()
 
 
 def main() -> None:

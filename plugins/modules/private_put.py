@@ -10,7 +10,7 @@ module: private_put
 short_description: Write a file that only root can read
 description:
   - Does what M(ansible.builtin.copy) does with O(ignore:mode=0600), in one round trip for a file of up to 4 MiB where that needs
-    five. Larger files go in pieces of that size, so their size is no matter of memory.
+    five. Larger files go compressed and in pieces of that size, so their size is no matter of memory.
   - The file appears whole, with the SHA-256 of what was sent, or not at all. No link is followed on the host.
   - Its size and 16 MiB to spare must be free where it goes, or nothing is begun.
 version_added: 0.2.0
@@ -42,9 +42,13 @@ options:
     type: str
     required: true
   content:
-    description: A piece of the file in base64. The action plugin sets it.
+    description: A piece of the file, compressed and in base64. The action plugin sets it.
     type: str
     default: ""
+  length:
+    description: Bytes of the file in this piece. The action plugin sets it.
+    type: int
+    default: 0
   offset:
     description: Where the piece begins. The action plugin sets it.
     type: int
@@ -93,7 +97,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.modules import run_module
-from ..module_utils._core.pieces import Arrival
+from ..module_utils._core.pieces import Arrival, unpack
 
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
@@ -104,7 +108,7 @@ def run(module: AnsibleModule, result: dict[str, Any]) -> None:
         return
     result["changed"] = True
     if not module.check_mode:
-        arrival.take(base64.b64decode(params["content"]), params["offset"])
+        arrival.take(unpack(base64.b64decode(params["content"]), params["length"]), params["offset"])
 
 
 def main() -> None:
@@ -115,6 +119,7 @@ def main() -> None:
             "kept_at": {"type": "str"},
             "dest": {"type": "str", "required": True},
             "content": {"type": "str", "default": "", "no_log": True},
+            "length": {"type": "int", "default": 0},
             "offset": {"type": "int", "default": 0},
             "size": {"type": "int", "default": 0},
             "sha256": {"type": "str", "default": ""},
