@@ -22,7 +22,7 @@ OF_OTHERS: dict[str, dict[str, str]] = {
     "kube_proxy_info": {"grace": "a time limit"},
     "preflight_ports": {"patience": "a time limit"},
     "private_fetch": dict.fromkeys(("offset", "known_sha256"), "its action plugin gives it"),
-    "private_put": dict.fromkeys(("content", "offset", "sha256", "size"), "its action plugin gives it"),
+    "private_put": dict.fromkeys(("content", "length", "offset", "sha256", "size"), "its action plugin gives it"),
     "quorum_watch": {
         "interval": "a time limit",
         "lifetime": "a time limit",

@@ -250,7 +250,7 @@ def test_a_rollback_beside_the_pods_reopens_none(world: World) -> None:
 
 
 @pytest.mark.parametrize("phase", ["", "systemd_shutdown"])
-def test_a_unit_that_took_a_write_without_its_gate_is_named(world: World, phase: str) -> None:
+def test_p5_a_unit_that_took_a_write_without_its_gate_is_named(world: World, phase: str) -> None:
     """A firewall that was loaded again. The gate is closed by the time that the rollback of the failed phase looks."""
     world.begin("cutover")
     world.state.update(stays=["pi-1", "pi-3"], wrote="pi-2")
@@ -265,7 +265,7 @@ def test_a_unit_that_took_a_write_without_its_gate_is_named(world: World, phase:
 
 
 @pytest.mark.parametrize("phase", ["", "systemd_shutdown"])
-def test_a_gate_that_was_gone_without_a_write_is_closed_again(world: World, phase: str) -> None:
+def test_p5_a_gate_that_was_gone_without_a_write_is_closed_again(world: World, phase: str) -> None:
     world.begin("cutover")
     world.state.update(stays=["pi-1", "pi-3"], fails=["unit_state", "pi-1"] if phase else [])
     done = world.run(phase)

@@ -60,7 +60,7 @@ def unit(term: int, applied: int | None, role: str = "follower") -> dict[str, ob
         (41, None, False),
     ],
 )
-def test_a_unit_of_the_same_term_that_has_applied_more_is_in_doubt(own, holds, doubted):
+def test_p5_a_unit_of_the_term_that_has_applied_more_is_in_doubt(own, holds, doubted):
     """Without a fence the old leader takes writes as before, in the same term; a unit that is away still holds what was there before."""
     units = {"pi-1": unit(7, own), "pi-2": unit(7, 40)}
     contents = {"pi-1": {"digest": holds} if holds else {"msg": "locked"}, "pi-2": {"digest": "cafe"}}
