@@ -35,7 +35,8 @@ options:
     default: default
 notes:
   - The user needs C(get) for namespaces, Services and DaemonSets, C(list) for nodes and for the pods, Services,
-    EndpointSlices and Ingresses of all namespaces, and C(create) for pods where O(pod) is tried.
+    EndpointSlices and Ingresses of all namespaces, and C(create) for pods where O(pod) is tried. With C(get) for Addons of
+    K3s in C(kube-system) the file of a manifest is named, and without it only its Addon.
 """
 
 EXAMPLES = r"""
@@ -108,13 +109,18 @@ targets:
   elements: dict
   sample: [{address: 10.77.0.11, port: 8080}]
 applied:
-  description: Objects of the migration that a controller of K3s applies again, and from which manifest.
+  description:
+    - Objects of the migration that a controller applies again, its owner, and the Addon where that is one of K3s.
+    - C(manifest) is the Addon's file as K3s has recorded it; null where it cannot be read.
   returned: success
   type: list
   elements: dict
   sample:
-    - object: Service pi-controller
+    - kind: Service
+      namespace: pi-controller
+      name: pi-controller
       owner: Addon kube-system/pi-controller
+      addon: kube-system/pi-controller
       manifest: /var/lib/rancher/k3s/server/manifests/pi-controller.yaml
 tried:
   description:
@@ -133,14 +139,16 @@ failure:
   type: dict
 """
 
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import KubeApi, KubeError, apps, connect, core
 from ..module_utils._kube.arguments import DAEMONSET, SERVICE
-from ..module_utils._kube.claims import applied_by, host_ports, other_routes, service_ports
+from ..module_utils._kube.claims import addons_of, applied_by, host_ports, other_routes, service_ports
 from ..module_utils._kube.endpoints import OF_PODS, OWN, SERVICE_LABEL, managed_by, of_slices
 from ..module_utils._kube.facts import daemonset_facts, limits_added, namespace_facts, node_facts, service_facts
 
@@ -156,6 +164,7 @@ SPEC: dict[str, Any] = {
 DOING = "asking Kubernetes"
 ALL_SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
 INGRESSES = "/apis/networking.k8s.io/v1/ingresses"
+ADDONS = "/apis/k3s.cattle.io/v1"
 
 
 def try_pod(
@@ -190,6 +199,20 @@ def _of(item: dict[str, Any]) -> str:
     return f"{metadata.get('namespace')}/{(metadata.get('labels') or {}).get(SERVICE_LABEL)}"
 
 
+def read_manifests(api: KubeApi, addons: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
+    """The file of each Addon as K3s has recorded it; None where it may not be read or is not there."""
+    found: dict[tuple[str, str], str | None] = {}
+    for namespace, name in addons:
+        try:
+            addon = api.read(f"{ADDONS}/namespaces/{quote(namespace, safe='')}/addons/{quote(name, safe='')}") or {}
+        except KubeError as error:
+            if error.status is None:
+                raise
+            addon = {}
+        found[(namespace, name)] = (addon.get("spec") or {}).get("source") or None
+    return found
+
+
 def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     api, params = connect(module), module.params
     namespace, daemonset, service = params["namespace"], params["daemonset"], params["service"]
@@ -202,6 +225,11 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     }
     own = f"{namespace}/{service}"
     owners_slices = [item for item in slices if _of(item) == own and managed_by(item) not in (OF_PODS, OWN)]
+    owned = [
+        ("Service", found["service"]),
+        ("DaemonSet", found["daemonset"]),
+        *(("EndpointSlice", item) for item in owners_slices),
+    ]
     result |= {
         "version": version.get("gitVersion", ""),
         "nodes": [node_facts(node, pods) for node in api.items("/api/v1/nodes")],
@@ -218,13 +246,7 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
             ),
             key=lambda target: (target["address"], target["port"]),
         ),
-        "applied": applied_by(
-            [
-                ("Service", found["service"]),
-                ("DaemonSet", found["daemonset"]),
-                *(("EndpointSlice", item) for item in owners_slices),
-            ]
-        ),
+        "applied": applied_by(owned, read_manifests(api, addons_of(owned))),
         "tried": try_pod(api, params["pod"], namespace if found["namespace"] else None, params["try_in"]),
     }
 

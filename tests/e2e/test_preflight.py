@@ -268,7 +268,7 @@ def test_k1_k5_k6_k10_beside_a_silent_pi_all_is_named(old_world: Callable[[str],
         "K1, a Service": r"^\(all\): hostPort 8082: .* is claimed by the Service neighbours/outside \(externalIPs\)$",
         "K5": rf"^\(all\): another Service: neighbours/legacy points to the units \({addresses['pi-1']}:8080\), used by the Ingress neighbours/door$",
         "K6": r"^\(all\): namespace: .* violates PodSecurity \"restricted:latest\"",
-        "K10": r"^\(all\): manifest: Service pi-controller is applied again from /var/lib/rancher/k3s/server/manifests/pi\.yaml$",
+        "K10": r"^\(all\): manifest: Service pi-controller is applied again from Addon pi$",
     }
     assert [row for row, pattern in patterns.items() if not re.search(pattern, listed, re.MULTILINE)] == [], (
         f"not in the table:\n{listed}"

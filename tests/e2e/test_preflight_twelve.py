@@ -87,8 +87,8 @@ def test_p6_p7_p8_p9_p11_p12_s3_a1_k1_k5_k6_k10_named_at_once(
         ),
         "K6": (r"^\(all\): namespace: .* violates PodSecurity \"restricted:latest\"", "kubectl label namespace"),
         "K10": (
-            r"^\(all\): manifest: Service pi-controller is applied again from /var/lib/rancher/k3s/server/manifests/pi\.yaml$",
-            "pi.yaml",
+            r"^\(all\): manifest: Service pi-controller is applied again from Addon pi$",
+            "objectset.rio.cattle.io/hash-",
         ),
     }
     short = json.dumps({"migration": {"timeouts": {"cutover_timeout": "1s"}}})

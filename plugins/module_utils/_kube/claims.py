@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from .endpoints import OF_PODS, SERVICE_LABEL, managed_by, of_slices
+from .endpoints import MIRRORED, OF_PODS, SERVICE_LABEL, managed_by, of_slices
 from .pods import node_of
 
 Object = Mapping[str, Any]
@@ -22,8 +22,8 @@ LB_NAME, LB_NAMESPACE = "svccontroller.k3s.cattle.io/svcname", "svccontroller.k3
 OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE = (
     f"objectset.rio.cattle.io/owner-{part}" for part in ("gvk", "name", "namespace")
 )
-ADDON = "Kind=Addon"
-MANIFESTS = "/var/lib/rancher/k3s/server/manifests"
+# K3s has one Addon for each file in its folder of manifests, all of them in this namespace.
+ADDON, ADDONS_NAMESPACE = "Kind=Addon", "kube-system"
 
 
 def named(obj: Object) -> str:
@@ -135,20 +135,55 @@ def _backends(ingress: Object) -> Iterator[str]:
             yield str(name)
 
 
-def applied_by(objects: Iterable[tuple[str, Object | None]]) -> list[dict[str, Any]]:
-    """Those of the objects (each with its kind) that a controller applies again, and from what."""
+def addons_of(objects: Iterable[tuple[str, Object | None]]) -> list[tuple[str, str]]:
+    """Namespace and name of each Addon of K3s that owns one of the objects."""
+    addons = (_addon(marks) for _kind, _metadata, marks in _owned(objects))
+    return list(dict.fromkeys(addon for addon in addons if addon is not None))
+
+
+def applied_by(
+    objects: Iterable[tuple[str, Object | None]], manifests: Mapping[tuple[str, str], str | None]
+) -> list[dict[str, Any]]:
+    """Those of the objects (each with its kind) that a controller applies again, and from what.
+
+    `manifests` has the file of each Addon, where that is known: its name alone does not tell.
+    """
     found = []
-    for kind, obj in objects:
-        annotations = ((obj or {}).get("metadata") or {}).get("annotations") or {}
-        if obj is None or OWNER_NAME not in annotations:
-            continue
-        is_addon = annotations.get(OWNER_KIND, "").endswith(ADDON)
-        owner = "/".join(filter(None, [annotations.get(OWNER_NAMESPACE), annotations[OWNER_NAME]]))
-        found.append(
-            {
-                "object": f"{kind} {obj['metadata']['name']}",
-                "owner": f"{annotations.get(OWNER_KIND, '').rpartition('Kind=')[2] or 'an owner'} {owner}",
-                "manifest": f"{MANIFESTS}/{annotations[OWNER_NAME]}.yaml" if is_addon else None,
-            }
-        )
+    for kind, metadata, marks in _owned(objects):
+        addon = _addon(marks)
+        owner = "/".join(filter(None, [marks.get(OWNER_NAMESPACE), marks[OWNER_NAME]]))
+        applied = {
+            "kind": kind,
+            "namespace": metadata.get("namespace", ""),
+            "name": metadata["name"],
+            "owner": f"{marks.get(OWNER_KIND, '').rpartition('Kind=')[2] or 'an owner'} {owner}",
+            "addon": "/".join(addon) if addon else None,
+            "manifest": manifests.get(addon) if addon else None,
+        }
+        if applied not in found:
+            found.append(applied)
     return found
+
+
+def _owned(
+    objects: Iterable[tuple[str, Object | None]],
+) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, str]]]:
+    """Kind, metadata and annotations of those of the objects that have an owner."""
+    for kind, obj in objects:
+        if obj is None:
+            continue
+        metadata = obj["metadata"]
+        marks = metadata.get("annotations") or {}
+        if OWNER_NAME not in marks:
+            continue
+        # Kubernetes copies the marks of an Endpoints object to the slices that mirror it, again and again.
+        if managed_by(obj) == MIRRORED:
+            yield "Endpoints", {**metadata, "name": metadata["labels"][SERVICE_LABEL]}, marks
+        else:
+            yield kind, metadata, marks
+
+
+def _addon(marks: Mapping[str, str]) -> tuple[str, str] | None:
+    if not marks.get(OWNER_KIND, "").endswith(ADDON):
+        return None
+    return marks.get(OWNER_NAMESPACE) or ADDONS_NAMESPACE, marks[OWNER_NAME]

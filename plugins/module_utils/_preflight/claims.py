@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ from .plan import FRESH, Plan
 
 POD_SECURITY = "violates PodSecurity"
 NO_RIGHT = "cannot create resource"
+# Without these an object is no longer its owner's (on K3s: an Addon's).
+OWNERS_ANNOTATIONS = "objectset.rio.cattle.io/{applied,id,owner-gvk,owner-name,owner-namespace}-"
+OWNERS_LABEL = "objectset.rio.cattle.io/hash-"
 
 
 def claim_findings(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
@@ -132,16 +136,38 @@ def _targets(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _applied(seen: Mapping[str, Any]) -> Iterator[Finding]:
     for applied in seen["applied"]:
-        manifest = applied["manifest"]
         yield Finding(
             EVERYWHERE,
             "manifest",
-            f"{applied['object']} is applied again from {manifest or applied['owner']}",
+            f"{applied['kind']} {applied['name']} is applied again from {applied['manifest'] or applied['owner']}",
             "objects that only the migration changes while it runs",
-            f"touch {manifest}.skip on every server before the migration; afterwards take the object out of that file"
-            if manifest
-            else f"pause {applied['owner']} for the migration, and take the object out of what it applies",
+            f"{_pause(applied)}; then {_disown(applied)}; and {_before_it_goes_on(applied)}",
         )
+
+
+def _pause(applied: Mapping[str, Any]) -> str:
+    if not applied["addon"]:
+        return f"pause {applied['owner']}"
+    if applied["manifest"]:
+        return f"touch {shlex.quote(applied['manifest'] + '.skip')} on every server that has that file"
+    namespace, name = applied["addon"].split("/", 1)
+    return (
+        f"touch FILE.skip on every server that has FILE, the output of "
+        f"kubectl -n {namespace} get addon {name} -o jsonpath={{.spec.source}}"
+    )
+
+
+def _disown(applied: Mapping[str, Any]) -> str:
+    """Whoever applies a set of objects knows those of before by these marks, and deletes the ones that are no longer in the set."""
+    where, what = f"kubectl -n {applied['namespace']}", f"{applied['kind'].lower()} {applied['name']}"
+    return f"{where} annotate {what} {OWNERS_ANNOTATIONS}; {where} label {what} {OWNERS_LABEL}"
+
+
+def _before_it_goes_on(applied: Mapping[str, Any]) -> str:
+    """With the object still in its set, it would be taken over again."""
+    if not applied["addon"]:
+        return "take it out of what its owner applies before that goes on"
+    return "take it out of the file before you remove the .skip"
 
 
 def _tried(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:

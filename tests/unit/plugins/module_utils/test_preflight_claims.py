@@ -219,29 +219,74 @@ def test_k6_a_right_that_is_missing_for_the_try_is_a_warning():
 # --- K10 -----------------------------------------------------------------------------------------
 
 
-def addon(kind: str = "k3s.cattle.io/v1, Kind=Addon") -> dict[str, Any]:
+MANIFEST = "/var/lib/rancher/k3s/server/manifests/extra/pi.rest.yml"
+
+
+def addon(kind: str = "k3s.cattle.io/v1, Kind=Addon", **labels: str) -> dict[str, Any]:
     annotations = {
         f"objectset.rio.cattle.io/owner-{key}": value
         for key, value in {"gvk": kind, "name": "pi", "namespace": "kube-system"}.items()
     }
-    return {"metadata": {"name": NAME, "annotations": annotations}}
+    return {"metadata": {"name": NAME, "namespace": NAME, "annotations": annotations, "labels": labels}}
+
+
+def applied(*objects: tuple[str, Any], manifest: str | None = MANIFEST) -> list[dict[str, Any]]:
+    assert set(claims.addons_of(objects)) <= {("kube-system", "pi")}
+    return claims.applied_by(objects, {("kube-system", "pi"): manifest})
 
 
 @pytest.mark.parametrize("kind", ["Service", "DaemonSet", "EndpointSlice"])
 def test_k10_an_object_of_an_addon_manifest_names_the_manifest(kind):
-    (finding,) = findings(
-        applied=claims.applied_by([(kind, addon()), ("Service", None), ("Service", service("plain"))])
-    )
+    (finding,) = findings(applied=applied((kind, addon()), ("Service", None), ("Service", service("plain"))))
 
-    assert finding.seen == f"{kind} {NAME} is applied again from /var/lib/rancher/k3s/server/manifests/pi.yaml"
-    assert "touch /var/lib/rancher/k3s/server/manifests/pi.yaml.skip" in finding.fix
+    assert finding.seen == f"{kind} {NAME} is applied again from {MANIFEST}"
+    assert f"touch {MANIFEST}.skip" in finding.fix
     assert finding.level == "error"
 
 
+@pytest.mark.parametrize("owner", ["k3s.cattle.io/v1, Kind=Addon", "fleet.cattle.io/v1alpha1, Kind=Bundle"])
+def test_k10_the_fix_takes_off_the_marks_by_which_it_would_be_deleted(owner):
+    (finding,) = findings(applied=applied(("Service", addon(owner))))
+
+    marks = "objectset.rio.cattle.io/{applied,id,owner-gvk,owner-name,owner-namespace}-"
+    assert f"kubectl -n {NAME} annotate service {NAME} {marks}; " in finding.fix
+    assert f"kubectl -n {NAME} label service {NAME} objectset.rio.cattle.io/hash-;" in finding.fix
+
+
+def test_k10_an_object_without_its_marks_is_the_owners_own():
+    freed = addon()
+    freed["metadata"]["annotations"] = {}
+    assert findings(applied=applied(("Service", freed))) == []
+
+
+def test_k10_the_file_of_an_addon_that_cannot_be_read_is_not_guessed():
+    (finding,) = findings(applied=applied(("Service", addon()), manifest=None))
+
+    assert finding.seen == f"Service {NAME} is applied again from Addon kube-system/pi"
+    assert "kubectl -n kube-system get addon pi -o jsonpath={.spec.source}" in finding.fix
+    assert "/var/lib" not in finding.fix
+
+
+def test_k10_a_mirrored_slice_stands_for_its_endpoints_object():
+    """Kubernetes would copy the annotations to the slice again."""
+    labels = {
+        "kubernetes.io/service-name": NAME,
+        "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io",
+    }
+    slices = [addon(**labels), addon(**labels)]
+    for number, item in enumerate(slices):
+        item["metadata"]["name"] = f"{NAME}-{number}"
+    (finding,) = findings(applied=applied(*(("EndpointSlice", item) for item in slices)))
+
+    assert finding.seen.startswith(f"Endpoints {NAME} is applied again")
+    assert f"annotate endpoints {NAME} " in finding.fix
+
+
 def test_k10_another_owner_is_named_as_it_is():
-    (finding,) = findings(applied=claims.applied_by([("Service", addon("fleet.cattle.io/v1alpha1, Kind=Bundle"))]))
+    (finding,) = findings(applied=applied(("Service", addon("fleet.cattle.io/v1alpha1, Kind=Bundle"))))
 
     assert "Bundle kube-system/pi" in finding.seen
+    assert finding.fix.startswith("pause Bundle kube-system/pi; ")
 
 
 # --- A4 ------------------------------------------------------------------------------------------

@@ -294,8 +294,39 @@ def test_k1_k5_k10_the_rest_of_the_cluster_is_read(run_module, kube):
     assert [claim["service"] for claim in result["service_ports"]] == ["web/legacy"]
     assert result["other_routes"] == [{"service": "web/legacy", "address": "10.77.0.11", "port": 8080, "ingresses": []}]
     assert result["targets"] == [{"address": "10.77.0.11", "port": 8080}]
-    assert result["applied"][0]["manifest"] == "/var/lib/rancher/k3s/server/manifests/pi.yaml"
+    assert [(entry["kind"], entry["addon"], entry["manifest"]) for entry in result["applied"]] == [
+        ("Service", "kube-system/pi", None)
+    ]
     assert (result["tried"], kube.writes) == (None, [])
+
+
+ADDON = "/apis/k3s.cattle.io/v1/namespaces/kube-system/addons/pi"
+
+
+@pytest.mark.parametrize(
+    ("answer", "manifest"),
+    [({"spec": {"source": "/manifests/sub/pi.rest.json"}}, "/manifests/sub/pi.rest.json"), ({}, None), (403, None)],
+)
+def test_k10_the_file_is_read_from_the_addon_where_that_may_be_read(run_module, kube, answer, manifest):
+    def refuse(_method, path):
+        if answer == 403 and path == ADDON:
+            raise api_error(403, "Forbidden", 'cannot get resource "addons"')
+
+    kube.on_request = refuse
+    kube.objects[ADDON] = {} if answer == 403 else answer
+    marks = {"gvk": "k3s.cattle.io/v1, Kind=Addon", "name": "pi", "namespace": "kube-system"}
+    annotations = {f"objectset.rio.cattle.io/owner-{name}": value for name, value in marks.items()}
+    metadata = {"namespace": NAMESPACE, "name": NAME, "annotations": annotations}
+    kube.objects[f"{CORE}/services/{NAME}"] = {"metadata": metadata, "spec": {"ports": []}}
+    result = run_module("preflight_kubernetes", ARGS)
+
+    assert [entry["manifest"] for entry in result["applied"]] == [manifest]
+
+
+def test_k10_no_addon_is_asked_for_where_none_owns_an_object(run_module, kube):
+    run_module("preflight_kubernetes", ARGS)
+
+    assert [path for _method, path in kube.requests if "k3s.cattle.io" in path] == []
 
 
 TEMPLATE = {
