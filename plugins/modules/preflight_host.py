@@ -223,6 +223,13 @@ kube_proxy:
   returned: success
   type: dict
   sample: {mode: iptables, unreadable: null}
+forwarding:
+  description: >-
+    Chains that drop forwarded packets of the family of O(address) unless a rule accepts them (C(denied_by)), without those that
+    kube-proxy has its rules in, and why they could not be read (C(unreadable), null where they could).
+  returned: success
+  type: dict
+  sample: {denied_by: [inet filter forward], unreadable: null}
 evictions:
   description:
     - The disk space below which the kubelet of this Pi evicts pods, and what there is, in bytes (C(below), C(free), C(total)).

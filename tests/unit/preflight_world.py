@@ -125,6 +125,7 @@ def host(name: str) -> dict[str, Any]:
         "forgetful_root": None,
         "image_present": True,
         "kube_proxy": {"mode": "iptables", "unreadable": None},
+        "forwarding": {"denied_by": [], "unreadable": None},
         "evictions": [
             {
                 "signal": "nodefs.available",

@@ -14,6 +14,7 @@ from .._kube.proxy import NONE
 from .disk import WRITTEN, disk_findings
 from .eviction import eviction_findings
 from .findings import ERROR, WARNING, Finding, size
+from .forwarding import forwarding_findings
 from .mounts import mount_findings
 from .plan import FRESH, Plan
 from .unit import unit_findings
@@ -40,6 +41,7 @@ def host_findings(plan: Plan, host: str, seen: Mapping[str, Any], way: str) -> I
     yield from _database(host, seen)
     yield from _memory(plan, host, seen)
     yield from _kube_proxy(host, seen["kube_proxy"])
+    yield from forwarding_findings(plan, host, seen)
 
 
 def is_down(seen: Mapping[str, Any]) -> bool:

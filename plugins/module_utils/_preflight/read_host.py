@@ -30,6 +30,7 @@ from .._core.unit_install import DEPENDENCIES, ETC
 from .._core.unit_process import process, relative_settings, runtime_limit
 from .._core.write_speed import write_speed
 from .._daemon.drivers import settings
+from .._gate.nft import Nft
 from .._kube.eviction import evictions
 from .._kube.images import full_name, names
 from .._kube.proxy_look import ProxyLook
@@ -148,6 +149,24 @@ class HostReading:
         rules = ProxyLook()()
         return {"mode": rules.mode, "unreadable": rules.unreadable}
 
+    def forwarding(self) -> dict[str, Any]:
+        """Chains of this Pi's firewalls that drop forwarded packets of the address's family by default."""
+
+        def run(command: list[str], data: Optional[str]) -> tuple[int, str, str]:
+            code, out, err = self.module.run_command(
+                command, data=data, environ_update={"LC_ALL": "C"}, handle_exceptions=False
+            )
+            return code, out, err
+
+        family = "ip6" if ":" in self.params["address"] else "ip"
+        try:
+            denied = Nft(self.module.get_bin_path("nft"), run).forwarding_denied_by({family})
+        except (MigrationError, OSError, ValueError, KeyError, TypeError) as error:
+            # What is not the JSON of nft has no words for people.
+            known = isinstance(error, (MigrationError, OSError))
+            return {"denied_by": [], "unreadable": str(error) if known else "nft printed something other than its list"}
+        return {"denied_by": denied, "unreadable": None}
+
     def held(self) -> dict[str, dict[str, int]]:
         """Bytes of each copy that an earlier run has left; a file of several names counts once."""
         counted: set[tuple[int, int]] = set()
@@ -177,5 +196,6 @@ class HostReading:
             "missing_tools": [tool for tool in TOOLS if not self.module.get_bin_path(tool)],
             "image_present": self.image_present(),
             "kube_proxy": self.kube_proxy(),
+            "forwarding": self.forwarding(),
             "evictions": evictions(),
         }

@@ -176,6 +176,32 @@ def test_an_image_is_missing_only_where_the_runtime_says_so(run_module, pi, bin_
     assert look(run_module, pi, image="pi-controller:1.4.0")["image_present"] is present
 
 
+DROPS = """{"nftables": [
+    {"chain": {"family": "inet", "table": "filter", "name": "forward", "type": "filter", "hook": "forward", "policy": "drop"}},
+    {"chain": {"family": "ip", "table": "filter", "name": "FORWARD", "type": "filter", "hook": "forward", "policy": "drop"}}
+]}"""
+
+
+@pytest.mark.parametrize(
+    ("address", "denied_by"),
+    [("127.0.0.1", ["inet filter forward", "ip filter FORWARD"]), ("::1", ["inet filter forward"])],
+)
+def test_p1_chains_that_drop_are_read_for_the_addresss_family(run_module, pi, bin_folder, address, denied_by):
+    command(bin_folder, "nft", DROPS)
+
+    assert look(run_module, pi, address=address)["forwarding"] == {"denied_by": denied_by, "unreadable": None}
+
+
+@pytest.mark.parametrize(("output", "code"), [("no", 0), ("[]", 0), ("", 1)])
+def test_p1_chains_that_cannot_be_read_keep_nothing_else_from_it(run_module, pi, bin_folder, output, code):
+    command(bin_folder, "nft", output, code)
+    result = look(run_module, pi)
+
+    assert result["forwarding"]["denied_by"] == []
+    assert result["forwarding"]["unreadable"]
+    assert result["database"]["integrity"] == "ok"
+
+
 def proc(folder: Path, environ: bytes, cmdline: bytes = b"/usr/bin/pi-controller\0") -> Path:
     """A process of the number 198, as far as the kernel shows it."""
     made = folder / "proc"
