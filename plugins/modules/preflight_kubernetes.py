@@ -76,9 +76,15 @@ daemonset:
   returned: success
   type: dict
 service:
-  description: Type and selector of the Service of that name; null where there is none.
+  description: Type, selector and traffic policies of the Service of that name; null where there is none.
   returned: success
   type: dict
+  sample:
+    namespace: pi-controller
+    name: pi-controller
+    type: ClusterIP
+    selector: {}
+    policies: {externalTrafficPolicy: Cluster, internalTrafficPolicy: Cluster}
 namespace:
   description: Phase of the namespace and the pod security level it enforces; null where there is none.
   returned: success

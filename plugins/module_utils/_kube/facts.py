@@ -23,6 +23,8 @@ _SUFFIXES = {
     **{f"{letter}i": 1024.0**power for power, letter in enumerate("KMGTPE", 1)},
 }
 RESOURCES = ("cpu", "memory")
+# Whether clients that come to a node are routed to endpoints of other nodes as well.
+POLICIES = ("externalTrafficPolicy", "internalTrafficPolicy")
 # Names that DaemonSet pods must tolerate are not looked for: the pods tolerate everything.
 MANAGED_BY = "app.kubernetes.io/managed-by"
 ENFORCE = "pod-security.kubernetes.io/enforce"
@@ -119,8 +121,14 @@ def daemonset_facts(daemonset: Mapping[str, Any] | None) -> dict[str, Any] | Non
 def service_facts(service: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if service is None:
         return None
-    spec = service["spec"]
-    return {"type": spec.get("type", "ClusterIP"), "selector": spec.get("selector") or {}}
+    metadata, spec = service["metadata"], service["spec"]
+    return {
+        "namespace": metadata.get("namespace", ""),
+        "name": metadata.get("name", ""),
+        "type": spec.get("type", "ClusterIP"),
+        "selector": spec.get("selector") or {},
+        "policies": {policy: spec.get(policy) or "Cluster" for policy in POLICIES},
+    }
 
 
 def namespace_facts(namespace: Mapping[str, Any] | None) -> dict[str, Any] | None:

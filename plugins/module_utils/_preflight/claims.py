@@ -17,6 +17,11 @@ from .plan import FRESH, Plan
 
 POD_SECURITY = "violates PodSecurity"
 NO_RIGHT = "cannot create resource"
+# Whom each policy of a Service keeps on the node that they come to.
+LOCAL_CLIENTS = {
+    "externalTrafficPolicy": "clients that come in by a Pi's node (node port, load balancer, external address)",
+    "internalTrafficPolicy": "pods on a Pi's node",
+}
 # Without these an object is no longer its owner's (on K3s: an Addon's).
 OWNERS_ANNOTATIONS = "objectset.rio.cattle.io/{applied,id,owner-gvk,owner-name,owner-namespace}-"
 OWNERS_LABEL = "objectset.rio.cattle.io/hash-"
@@ -26,6 +31,7 @@ def claim_findings(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _host_ports(plan, seen)
     yield from _routes(plan, seen)
     yield from _targets(plan, seen)
+    yield from _policies(plan, seen)
     yield from _applied(seen)
     yield from _tried(plan, seen)
 
@@ -132,6 +138,26 @@ def _targets(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
         if sixes
         else "take these endpoints out, or add their hosts to the group",
     )
+
+
+def _policies(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
+    """In a Pi's turn the Service has no endpoint on its node. With `Local` kube-proxy drops what comes in there instead of routing it on."""
+    service = seen["service"]
+    if not service or len(plan.hosts) < 2:
+        return
+    for policy, clients in LOCAL_CLIENTS.items():
+        if service["policies"][policy] != "Local":
+            continue
+        patch = f'{{"spec":{{"{policy}":"Cluster"}}}}'
+        yield Finding(
+            EVERYWHERE,
+            "Service",
+            f"{policy}: Local",
+            f"Cluster until the migration is over: with Local, {clients} get no answer in its turn",
+            f"kubectl -n {service['namespace']} patch service {service['name']} -p '{patch}', and Local again afterwards; "
+            "or see that these clients wait and try again",
+            WARNING,
+        )
 
 
 def _applied(seen: Mapping[str, Any]) -> Iterator[Finding]:

@@ -99,9 +99,21 @@ def test_objects_that_are_there():
     assert facts.daemonset_facts(daemonset) == {"managed_by": None, "images": ["x:1"]}
     daemonset["metadata"] = {"labels": {"app.kubernetes.io/managed-by": "raft-migration"}}
     assert facts.daemonset_facts(daemonset)["managed_by"] == "raft-migration"
-    assert facts.service_facts({"spec": {"selector": None}}) == {"type": "ClusterIP", "selector": {}}
+    assert facts.service_facts({"metadata": {"namespace": "a", "name": "b"}, "spec": {"selector": None}}) == {
+        "namespace": "a",
+        "name": "b",
+        "type": "ClusterIP",
+        "selector": {},
+        "policies": {"externalTrafficPolicy": "Cluster", "internalTrafficPolicy": "Cluster"},
+    }
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     assert facts.namespace_facts({"metadata": {"labels": labels}, "status": {"phase": "Terminating"}}) == {
         "phase": "Terminating",
         "enforce": "restricted",
     }
+
+
+@pytest.mark.parametrize("policy", ["externalTrafficPolicy", "internalTrafficPolicy"])
+def test_k3_the_policies_of_a_service_are_read(policy):
+    read = facts.service_facts({"metadata": {"name": "b"}, "spec": {policy: "Local"}})["policies"]
+    assert [name for name, value in read.items() if value == "Local"] == [policy]

@@ -406,11 +406,11 @@ KUBERNETES_CASES = {
         ("(all)", "DaemonSet", "pi-controller exists (x:1), made by Helm", "error"),
     ),
     "Service": (
-        lambda k8s: k8s.update(service={"type": "ClusterIP", "selector": {"app": "web"}}),
+        lambda k8s: k8s["service"].update(selector={"app": "web"}),
         ("(all)", "Service", "app", "error"),
     ),
     "external Service": (
-        lambda k8s: k8s.update(service={"type": "ExternalName", "selector": {}}),
+        lambda k8s: k8s["service"].update(type="ExternalName"),
         ("(all)", "Service", "ExternalName", "error"),
     ),
     "namespace on its way out": (

@@ -14,6 +14,8 @@ from preflight_world import healthy, owner, settings
 
 claims = import_plugin("module_utils._kube.claims")
 judge = import_plugin("module_utils._preflight.judge")
+kubernetes_claims = import_plugin("module_utils._preflight.claims")
+plan = import_plugin("module_utils._preflight.plan")
 NAME = "pi-controller"
 
 
@@ -137,6 +139,40 @@ def test_k1_a_stranger_behind_nat_on_a_port_that_is_free_on_its_pi():
     assert (finding.host, finding.check, finding.level) == ("pi-2", "port 8082", "error")
     assert "answered by something else, as seen from pi-1" in finding.seen
     assert "migration.temporary_ports.rest" in finding.fix
+
+
+# --- K3 ------------------------------------------------------------------------------------------
+
+
+def local(*policies: str) -> dict[str, Any]:
+    seen = healthy()["kubernetes"]["service"]
+    return {**seen, "policies": {**seen["policies"], **dict.fromkeys(policies, "Local")}}
+
+
+@pytest.mark.parametrize(
+    ("policy", "clients"),
+    [("externalTrafficPolicy", "clients that come in by"), ("internalTrafficPolicy", "pods on")],
+)
+def test_k3_a_local_policy_is_a_warning_with_the_command(policy, clients):
+    (finding,) = findings(service=local(policy))
+
+    assert (finding.host, finding.check, finding.level) == ("(all)", "Service", "warning")
+    assert finding.seen.startswith(f"{policy}: Local")
+    assert clients in finding.wanted
+    assert f'kubectl -n {NAME} patch service {NAME} -p \'{{"spec":{{"{policy}":"Cluster"}}}}\'' in finding.fix
+
+
+def test_k3_both_policies_have_a_warning_each():
+    assert len(findings(service=local("externalTrafficPolicy", "internalTrafficPolicy"))) == 2
+
+
+def test_k3_a_single_pi_has_no_turn_without_its_service():
+    whole = owner()
+    whole["addresses"] = {"pi-1": whole["addresses"]["pi-1"]}
+    made = plan.make_plan(settings(), whole, {})
+    seen = {**healthy()["kubernetes"], "service": local("externalTrafficPolicy")}
+
+    assert list(kubernetes_claims.claim_findings(made, {**seen, "targets": []})) == []
 
 
 # --- K5 ------------------------------------------------------------------------------------------
