@@ -240,7 +240,7 @@ evictions:
   sample:
     - {signal: nodefs.available, path: /var/lib/kubelet, device: 45826, total: 31268536320, free: 9663676416, below: 1563426816}
 image_present:
-  description: Whether the container runtime has O(image); null where it cannot be asked.
+  description: Whether the container runtime has O(image); null where it cannot be asked, or has no image at all and so runs no pod.
   returned: success
   type: bool
 data:

@@ -135,13 +135,17 @@ class HostReading:
         return False
 
     def image_present(self) -> Optional[bool]:
+        """Whether the kubelet's runtime has the image; None where it cannot be asked.
+
+        Every pod needs an image, so a list without any is of another runtime, such as Docker's own containerd.
+        """
         if not self.params["image"]:
             return None
         for program, *words in RUNTIMES:
             binary = self.module.get_bin_path(program)
             if binary:
                 code, text = self.output([binary, *words, "--namespace=k8s.io", "images", "list", "--quiet"])
-                if code == 0:
+                if code == 0 and text.split():
                     return not names(self.params["image"]).isdisjoint(full_name(line) for line in text.split())
         return None
 

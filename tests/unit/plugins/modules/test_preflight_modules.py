@@ -176,6 +176,22 @@ def test_an_image_is_missing_only_where_the_runtime_says_so(run_module, pi, bin_
     assert look(run_module, pi, image="pi-controller:1.4.0")["image_present"] is present
 
 
+@pytest.mark.parametrize(("others", "present"), [("docker.io/library/other:1", False), ("", None)])
+def test_k8_a_runtime_without_any_image_is_not_the_kubelets(run_module, pi, bin_folder, others, present):
+    """With k3s --docker, k3s ctr fails and the ctr of Docker lists nothing, although the kubelet has the image."""
+    command(bin_folder, "k3s", "", code=1)
+    command(bin_folder, "ctr", others)
+
+    assert look(run_module, pi, image="pi-controller:1.4.0")["image_present"] is present
+
+
+def test_k8_a_second_runtime_is_asked_where_the_first_lists_nothing(run_module, pi, bin_folder):
+    command(bin_folder, "k3s", "")
+    command(bin_folder, "ctr", "docker.io/library/pi-controller:1.4.0")
+
+    assert look(run_module, pi, image="pi-controller:1.4.0")["image_present"] is True
+
+
 DROPS = """{"nftables": [
     {"chain": {"family": "inet", "table": "filter", "name": "forward", "type": "filter", "hook": "forward", "policy": "drop"}},
     {"chain": {"family": "ip", "table": "filter", "name": "FORWARD", "type": "filter", "hook": "forward", "policy": "drop"}}
