@@ -74,6 +74,84 @@ def test_k8_a_threshold_of_the_owners(host, words, config, wanted):
     assert below(host) == wanted
 
 
+DROP_INS = "var/lib/rancher/k3s/agent/etc/kubelet.conf.d"
+
+
+def written(host: Path, path: str, text: str) -> str:
+    file = host / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return f"/{path}"
+
+
+def hard(value: str) -> str:
+    return f'kind: KubeletConfiguration\nevictionHard:\n  nodefs.available: "{value}"\n'
+
+
+def test_k8_the_drop_ins_of_k3s_are_read_in_the_order_of_their_names(host):
+    process(host, "k3s-server", "/usr/local/bin/k3s server")
+    written(host, f"{DROP_INS}/90-mine.conf", hard("20%"))
+    written(host, f"{DROP_INS}/00-k3s-defaults.conf", hard("6%"))
+    written(host, f"{DROP_INS}/99-other.conf", "evictionHard:\n  imagefs.available: 30%\n")
+    # The kubelet reads nothing else there.
+    written(host, f"{DROP_INS}/99-old.conf.bak", hard("40%"))
+    assert below(host) == "20%"
+
+
+def test_k8_a_flag_wins_over_the_drop_ins(host):
+    process(host, "k3s-server", "/usr/local/bin/k3s server")
+    written(host, f"{DROP_INS}/90-mine.conf", hard("20%"))
+    (host / "etc/rancher/k3s/config.yaml").write_text("kubelet-arg:\n- eviction-hard=nodefs.available<8%\n")
+    assert below(host) == "8%"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kubelet-arg: config=/etc/mine/kubelet.yaml\n",
+        "kubelet-arg:\n  - image-credential-provider-config=/etc/other\n  - 'config=/etc/mine/kubelet.yaml'\n",
+        'kubelet-arg+: ["config=/etc/mine/kubelet.yaml", "v=2"]\n',
+        "kubelet-arg: config-dir=/etc/mine\n",
+    ],
+)
+def test_k8_files_that_the_settings_of_k3s_name_are_read(host, text):
+    process(host, "k3s-agent", "/usr/local/bin/k3s agent")
+    written(host, "etc/other", hard("40%"))
+    written(host, "etc/mine/kubelet.yaml", hard("12%"))
+    written(host, "etc/mine/sub/a.conf", hard("12%"))
+    (host / "etc/rancher/k3s/config.yaml").write_text(text)
+    assert below(host) == "12%"
+
+
+def test_k8_a_folder_of_the_owners_replaces_that_of_k3s(host):
+    process(host, "k3s-server", "k3s", "server", "--kubelet-arg=config-dir=/etc/mine")
+    written(host, f"{DROP_INS}/90-mine.conf", hard("20%"))
+    written(host, "etc/mine/a.conf", hard("12%"))
+    assert below(host) == "12%"
+
+
+def test_k8_the_settings_of_k3s_may_be_in_another_file(host):
+    process(host, "k3s-server", "k3s", "server", "--config", "/etc/k3s.yaml")
+    written(host, "etc/k3s.yaml", "kubelet-arg: config=/etc/kubelet.yaml\n")
+    written(host, "etc/kubelet.yaml", hard("12%"))
+    assert below(host) == "12%"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "evictionMinimumReclaim:\n  nodefs.available: 30%\n",
+        "evictionSoft:\n  memory.available: 5%\n\n  nodefs.available: 30%\n",
+        'evictionSoft: {"nodefs.available": "30%"}\n',
+        "# nodefs.available: 30%\n",
+    ],
+)
+def test_k8_other_settings_of_the_same_signal_are_no_hard_threshold(host, more):
+    process(host, "k3s-server", "/usr/local/bin/k3s server")
+    written(host, f"{DROP_INS}/90-mine.conf", hard("12%") + more)
+    assert below(host) == "12%"
+
+
 def test_k8_a_host_without_a_kubelet_has_none(tmp_path):
     assert eviction.evictions(tmp_path, tmp_path) == []
 
