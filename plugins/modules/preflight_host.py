@@ -230,6 +230,14 @@ forwarding:
   returned: success
   type: dict
   sample: {denied_by: [inet filter forward], unreadable: null}
+image_space:
+  description:
+    - The file system of the images of containerd, in bytes (C(free), C(total)), and the percentage in use from which on the kubelet of
+      this Pi removes images that no pod uses (C(high_percent)). C(device) is that of the file system. Null without containerd.
+  returned: success
+  type: dict
+  sample:
+    {path: /var/lib/rancher/k3s/agent/containerd, device: 45826, total: 31268536320, free: 9663676416, high_percent: 85}
 evictions:
   description:
     - The disk space below which the kubelet of this Pi evicts pods, and what there is, in bytes (C(below), C(free), C(total)).

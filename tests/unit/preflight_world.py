@@ -126,6 +126,13 @@ def host(name: str) -> dict[str, Any]:
         "image_present": True,
         "kube_proxy": {"mode": "iptables", "unreadable": None},
         "forwarding": {"denied_by": [], "unreadable": None},
+        "image_space": {
+            "path": "/var/lib/rancher/k3s/agent/containerd",
+            "device": 9,
+            "total": 8000 * MIB,
+            "free": 4000 * MIB,
+            "high_percent": 85,
+        },
         "evictions": [
             {
                 "signal": "nodefs.available",

@@ -15,6 +15,7 @@ from .disk import WRITTEN, disk_findings
 from .eviction import eviction_findings
 from .findings import ERROR, WARNING, Finding, size
 from .forwarding import forwarding_findings
+from .image_space import image_space_findings
 from .mounts import mount_findings
 from .plan import FRESH, Plan
 from .unit import unit_findings
@@ -35,6 +36,7 @@ def host_findings(plan: Plan, host: str, seen: Mapping[str, Any], way: str) -> I
     yield from mount_findings(host, seen, plan.strategy)
     yield from disk_findings(host, seen, way)
     yield from eviction_findings(host, seen, way)
+    yield from image_space_findings(plan, host, seen, way)
     yield from unit_findings(plan, host, seen["unit"])
     yield from _old_ports(plan, host, seen)
     yield from _new_ports(plan, host, seen["listeners"])

@@ -32,6 +32,7 @@ from .._core.write_speed import write_speed
 from .._daemon.drivers import settings
 from .._gate.nft import Nft
 from .._kube.eviction import evictions
+from .._kube.image_space import image_space
 from .._kube.images import full_name, names
 from .._kube.proxy_look import ProxyLook
 from .._sqlite.copies import ScratchError, isolated
@@ -201,5 +202,6 @@ class HostReading:
             "image_present": self.image_present(),
             "kube_proxy": self.kube_proxy(),
             "forwarding": self.forwarding(),
+            "image_space": image_space(),
             "evictions": evictions(),
         }
