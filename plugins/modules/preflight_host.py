@@ -127,7 +127,9 @@ python:
   type: str
   sample: 3.11.2
 paths:
-  description: Kind, symbolic links on the way, file system and mounts of every path.
+  description: >-
+    Kind, symbolic links on the way, file system and mounts of every path, and what makes its content memory (C(in_memory), null where it
+    is on a disk).
   returned: success
   type: dict
   sample:
@@ -144,8 +146,13 @@ paths:
       read_only: false
       mount: /
       filesystem: ext4
+      in_memory: null
       is_mount_point: false
       mounts_inside: []
+unit_folder:
+  description: The same of C(/etc/systemd/system), where masks and units are written.
+  returned: success
+  type: dict
 forgetful_root:
   description: What says that changes of the root file system are gone after a reboot; null where nothing does.
   returned: success

@@ -58,6 +58,7 @@ def path(where: str, kind: str | None, entries: int | None = None, device: int =
         "read_only": False,
         "mount": "/",
         "filesystem": "ext4",
+        "in_memory": None,
         "is_mount_point": False,
         "mounts_inside": [],
     }
@@ -97,6 +98,7 @@ def host(name: str) -> dict[str, Any]:
             "archive_path": path("/var/lib/pi-controller.systemd.backup", None),
             "pod_data_dir": path("/var/lib/pi-controller-pods", None),
         },
+        "unit_folder": path("/etc/systemd/system", "folder", 12),
         "state_bytes": 10 * MIB,
         "unit": {
             "id": "pi-controller.service",

@@ -19,6 +19,9 @@ MOUNTINFO = Path("/proc/self/mountinfo")
 CMDLINE = Path("/proc/cmdline")
 # Their content is memory.
 VOLATILE = frozenset({"tmpfs", "ramfs"})
+# Block devices whose content is memory, whatever file system is made on them.
+_RAM_DISK = re.compile(r"/dev/z?ram\d+")
+_UPPER = re.compile(r"(?:^|[ ,])upperdir=([^,]+)")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 # The kernel's command line with which Raspberry Pi OS and the package overlayroot boot on a root that forgets.
 _OVERLAY_BOOT = re.compile(r"(?:^|\s)(?:boot=overlay|overlayroot=(?!disabled)\S+)")
@@ -106,22 +109,30 @@ def forgetful_root(mounts: Iterable[Mount], cmdline: str) -> str | None:
     root = at("/", known)
     if root is None:
         return None
-    if root.kind in VOLATILE:
-        return f"/ is {root.kind}"
+    memory = of_memory(root, known)
     if root.kind != "overlay":
-        return None
+        return f"/ is {memory}" if memory else None
     boot = _OVERLAY_BOOT.search(cmdline)
     if boot:
         return f"/ is an overlay ({boot[0].strip()} on the kernel's command line)"
     if root.source == "overlayroot":
         return "/ is an overlay of overlayroot"
-    upper = re.search(r"(?:^|[ ,])upperdir=([^,]+)", root.options)
-    store = holding(upper[1], [mount for mount in known if mount.point != "/"]) if upper else None
-    return (
-        f"/ is an overlay that writes to {upper[1]} ({store.kind})"
-        if upper and store and store.kind in VOLATILE
-        else None
-    )
+    return f"/ is {memory}" if memory else None
+
+
+def of_memory(mount: Mount, mounts: Iterable[Mount]) -> str | None:
+    """What makes the content of this mount memory; None where it is kept on a disk, as far as the list of mounts shows."""
+    if mount.kind in VOLATILE:
+        return mount.kind
+    if _RAM_DISK.fullmatch(mount.source):
+        return mount.source
+    upper = _UPPER.search(mount.options) if mount.kind == "overlay" else None
+    if upper is None:
+        return None
+    others = [other for other in mounts if other.point != mount.point]
+    store = holding(upper[1], others)
+    memory = of_memory(store, others) if store else None
+    return f"an overlay that writes to {upper[1]} ({memory})" if memory else None
 
 
 def in_memory(path: str, mounts: Iterable[Mount], cmdline: str) -> str | None:
@@ -130,9 +141,10 @@ def in_memory(path: str, mounts: Iterable[Mount], cmdline: str) -> str | None:
     mount = holding(os.path.realpath(path), known)
     if mount is None:
         return None
-    if mount.kind in VOLATILE:
-        return f"{path} is on {mount.kind}, which is memory"
-    return forgetful_root(known, cmdline) if mount.point == "/" else None
+    if mount.point == "/":
+        return forgetful_root(known, cmdline)
+    memory = of_memory(mount, known)
+    return f"{path} is on {memory}, which is memory" if memory else None
 
 
 def command_line(path: Path = CMDLINE) -> str:

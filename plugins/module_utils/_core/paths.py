@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .mounts import Mount, at, below, holding
+from .mounts import Mount, at, below, holding, of_memory
 from .mounts import read as read_mounts
 
 
@@ -38,6 +38,8 @@ def describe(path: str, mounts: Sequence[Mount] | None = None) -> dict[str, Any]
         "read_only": bool(filesystem.f_flag & os.ST_RDONLY),
         "mount": mount.point if mount else None,
         "filesystem": mount.kind if mount else None,
+        # A root that forgets is one fact of the whole Pi, see `forgetful_root`.
+        "in_memory": of_memory(mount, known) if mount and mount.point != "/" else None,
         "is_mount_point": at(real, known) is not None,
         "mounts_inside": below(real, known),
     }

@@ -27,6 +27,8 @@ WRITTEN = {
     "archive_path": "migration.archive_path",
     "pod_data_dir": "pi_controller_pod_data_dir",
 }
+# Where masks, the gate's and the lease's units are written, and the unit's own links. No setting moves it.
+UNIT_FOLDER = "unit_folder"
 # The copies that each phase leaves below `backup_path`, by their names there, and by the way the content goes. A run writes them
 # anew, so one that an earlier run has left there gives its room.
 NAMES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -85,14 +87,14 @@ STEPS: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {
 def disk_findings(host: str, seen: Mapping[str, Any], way: str) -> Iterator[Finding]:
     """One finding a file system, since all that is written there adds up. `way` is one of `STEPS`."""
     paths = seen["paths"]
-    for name in WRITTEN:
-        if paths[name]["read_only"]:
+    for name, place in written(seen).items():
+        if place["read_only"]:
             yield Finding(
                 host,
                 f"disk for {name}",
-                f"{paths[name]['existing']} is mounted read-only",
+                f"{place['existing']} is mounted read-only",
                 "a file system that can be written to",
-                "mount it read-write (an SD card that is wearing out turns read-only: see dmesg)",
+                "mount it read-write until the migration is complete (an SD card that is wearing out turns read-only: see dmesg)",
             )
     by_device: dict[int, list[str]] = {}
     # The archive is a rename, and needs nothing.
@@ -101,6 +103,11 @@ def disk_findings(host: str, seen: Mapping[str, Any], way: str) -> Iterator[Find
     for names in by_device.values():
         yield from _space(host, seen, names, way)
         yield from _files(host, paths, [name for name in names if name in WRITTEN])
+
+
+def written(seen: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Every folder that the migration writes into and that has to keep it over a reboot."""
+    return {**{name: seen["paths"][name] for name in WRITTEN}, UNIT_FOLDER: seen[UNIT_FOLDER]}
 
 
 def _space(host: str, seen: Mapping[str, Any], names: list[str], way: str) -> Iterator[Finding]:

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._core.journal import PARALLEL
-from .._core.mounts import VOLATILE
-from .disk import WRITTEN
+from .disk import UNIT_FOLDER, WRITTEN, written
 from .findings import WARNING, Finding
 
 
@@ -25,7 +24,7 @@ def mount_findings(host: str, seen: Mapping[str, Any], strategy: str) -> Iterato
             "a root file system that keeps what is written: unit, mask, gate and journal have to outlive a reboot",
             "sudo raspi-config nonint disable_overlayfs (or raspi-config, Performance Options, Overlay File System), then reboot",
         )
-    yield from _lost_at_reboot(host, paths)
+    yield from _lost_at_reboot(host, written(seen))
     data = paths["data_dir"]
     fixed = _fixed(data)
     if fixed:
@@ -51,17 +50,20 @@ def _fixed(path: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _lost_at_reboot(host: str, paths: Mapping[str, Any]) -> Iterator[Finding]:
-    for name, setting in WRITTEN.items():
-        kind = paths[name]["filesystem"]
-        if kind in VOLATILE:
-            yield Finding(
-                host,
-                f"mount {name}",
-                f"{paths[name]['path']} is on {kind}, which is memory",
-                "a file system that keeps its content over a reboot",
-                f"set {setting} to a folder on the disk",
-            )
+def _lost_at_reboot(host: str, places: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    for name, place in places.items():
+        if not place["in_memory"]:
+            continue
+        yield Finding(
+            host,
+            f"mount {name}",
+            f"{place['path']} is on {place['in_memory']}, which is memory",
+            "a file system that keeps its content over a reboot"
+            + (": masks and units are there" if name == UNIT_FOLDER else ""),
+            f"set {WRITTEN[name]} to a folder on the disk"
+            if name in WRITTEN
+            else f"have {_mounted(place)} on the disk: findmnt -T {place['path']} shows the mount, /etc/fstab or a mount unit makes it at boot",
+        )
 
 
 def apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

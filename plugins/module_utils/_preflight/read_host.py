@@ -188,6 +188,7 @@ class HostReading:
             "privileged": os.geteuid() == 0,
             "python": platform.python_version(),
             "paths": {name: describe(path, mounts) for name, path in self.paths.items()},
+            "unit_folder": describe(str(ETC), mounts),
             "forgetful_root": forgetful_root(mounts, command_line()),
             "state_bytes": size_of(self.paths["data_dir"]),
             "held_bytes": self.held(),

@@ -13,6 +13,8 @@ import pytest
 from conftest import import_plugin
 
 mounts = import_plugin("module_utils._core.mounts")
+paths = import_plugin("module_utils._core.paths")
+disk = import_plugin("module_utils._preflight.disk")
 judged = import_plugin("module_utils._preflight.mounts")
 preflight = import_plugin("module_utils._preflight.judge")
 DISK = "23 1 179:2 / / rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw\n"
@@ -36,6 +38,10 @@ def test_p6_a_bind_mount_and_a_mount_inside_are_seen():
     assert mounts.holding("/mnt/ssd/x", found).point == "/mnt/ssd"
 
 
+RUN = "25 23 0:23 / /run rw - tmpfs tmpfs rw\n"
+KEPT = "26 25 8:1 / /run/rw rw - ext4 /dev/sda1 rw\n"
+ETC_OVER = "44 23 0:41 / /etc rw - overlay etc rw,lowerdir=/etc,upperdir=/run/rw/up,workdir=/run/rw/w\n"
+ZRAM = "45 23 254:0 / /var/tmp rw - ext4 /dev/zram0 rw\n"
 TMPFS = "43 23 0:40 / /var/tmp rw - tmpfs tmpfs rw\n"
 
 
@@ -48,6 +54,15 @@ TMPFS = "43 23 0:40 / /var/tmp rw - tmpfs tmpfs rw\n"
         ("/var/lib", OVERLAY.format(source="overlayroot", upper="/u"), "/ is an overlay of overlayroot"),
         ("/mnt/ssd", OVERLAY.format(source="overlayroot", upper="/u") + MORE.removeprefix(DISK), None),
         ("/var/lib", "", None),
+        ("/var/tmp", DISK + ZRAM, "/var/tmp is on /dev/zram0, which is memory"),
+        (
+            "/etc/systemd",
+            DISK + RUN + ETC_OVER,
+            "/etc/systemd is on an overlay that writes to /run/rw/up (tmpfs), which is memory",
+        ),
+        # The same folder, and a disk below it: an overlay of this kind keeps what is written.
+        ("/etc/systemd", DISK + RUN + KEPT + ETC_OVER, None),
+        ("/etc/systemd", DISK + ETC_OVER.replace(",upperdir=/run/rw/up", ""), None),
     ],
 )
 def test_what_is_written_below_a_folder_can_take_memory(path: str, text: str, seen: str | None):
@@ -71,6 +86,7 @@ def test_what_is_written_below_a_folder_can_take_memory(path: str, text: str, se
             "/ is an overlay that writes to /media/root-rw/up (tmpfs)",
         ),
         ("23 1 0:21 / / rw - tmpfs none rw\n", "", "/ is tmpfs"),
+        ("23 1 254:0 / / rw - ext4 /dev/zram0 rw\n", "", "/ is /dev/zram0"),
         # A container has an overlay, too, and keeps what is written.
         (OVERLAY.format(source="overlay", upper="/var/lib/x/up"), "", None),
     ],
@@ -83,7 +99,8 @@ def found(**changes: dict[str, Any]) -> list[tuple[str, str]]:
     seen = world.healthy()
     for name, values in changes.items():
         host = seen["host"]["pi-2"]
-        host["paths"][name].update(values) if name in host["paths"] else host.update({name: values})
+        place = host if name == "unit_folder" else host["paths"]
+        place[name].update(values) if name in place else host.update({name: values})
     findings = preflight.evaluate(seen, world.settings(), world.owner())
     assert {finding.host for finding in findings} <= {"pi-2"}
     return [(finding.check, finding.level) for finding in findings if finding.check.startswith(("mount", "root"))]
@@ -116,11 +133,41 @@ SSD = {"mount": "/mnt/ssd", "device": 8, "free": 9 * 1024**3}
         ({"pod_data_dir": SSD}, [("mount pod_data_dir", "warning")]),
         ({"backup_path": SSD}, []),
         ({"backup_path": {"is_mount_point": True, **SSD}}, []),
-        ({"backup_path": {"filesystem": "tmpfs"}}, [("mount backup_path", "error")]),
+        ({"backup_path": {"in_memory": "tmpfs"}}, [("mount backup_path", "error")]),
+        ({"unit_folder": {"in_memory": "an overlay that writes to /run/up (tmpfs)"}}, [("mount unit_folder", "error")]),
     ],
 )
 def test_p6_preflight_knows_each_case_and_its_remedy(changes: Any, expected: Any):
     assert found(**changes) == expected
+
+
+@pytest.mark.parametrize(
+    ("etc", "seen"),
+    [
+        ("", None),
+        (ETC_OVER, "an overlay that writes to /run/rw/up (tmpfs)"),
+        (ETC_OVER.replace("/run/rw", "/mnt"), None),
+    ],
+)
+def test_p9_a_folder_says_whether_it_is_memory(etc: str, seen: str | None):
+    assert paths.describe("/etc/systemd/system", mounts.parse(DISK + RUN + etc))["in_memory"] == seen
+
+
+def test_p9_a_folder_on_a_forgetful_root_is_no_second_finding():
+    known = mounts.parse("23 1 0:21 / / rw - tmpfs none rw\n")
+    assert paths.describe("/etc/systemd/system", known)["in_memory"] is None
+    assert mounts.forgetful_root(known, "") == "/ is tmpfs"
+
+
+def test_p9_the_folder_of_units_has_a_remedy_of_its_own():
+    seen = world.host("pi-2")
+    seen["unit_folder"].update(in_memory="an overlay that writes to /run/up (tmpfs)", mount="/etc", read_only=True)
+    (memory,) = judged.mount_findings("pi-2", seen, "parallel")
+    assert memory.seen == "/etc/systemd/system is on an overlay that writes to /run/up (tmpfs), which is memory"
+    assert "findmnt -T /etc/systemd/system" in memory.fix
+    (closed,) = disk.disk_findings("pi-2", seen, "api")
+    assert (closed.check, closed.seen) == ("disk for unit_folder", "/etc/systemd/system is mounted read-only")
+    assert "mount it read-write" in closed.fix
 
 
 def test_p9_an_overlay_root_is_a_finding():
@@ -132,7 +179,7 @@ def test_p6_a_database_that_would_leave_its_disk_has_a_way_to_stay():
     for name in ("data_dir", "database"):
         paths[name].update(SSD, mount="/var/lib/pi-controller")
     paths["data_dir"]["is_mount_point"] = True
-    seen = {"paths": paths, "forgetful_root": None}
+    seen = world.host("pi-2") | {"paths": paths}
     finding = list(judged.mount_findings("pi-2", seen, "parallel"))[-1]
     assert finding.seen == "it is on /, the database on /var/lib/pi-controller"
     assert "mount the file system of /var/lib/pi-controller at a second place" in finding.fix

@@ -106,6 +106,7 @@ def test_all_of_a_pi_in_one_look(run_module, pi, bin_folder):
     assert [(listener["port"], listener["pid"]) for listener in result["listeners"]] == [(port, os.getpid())]
     assert result["node_id"] == "pi-1"
     assert result["paths"]["archive_path"]["kind"] is None
+    assert result["unit_folder"]["path"] == "/etc/systemd/system"
     assert result["state_bytes"] > 0
     assert result["has_address"] is True
     assert result["image_present"] is True
