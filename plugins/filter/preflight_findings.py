@@ -32,8 +32,8 @@ options:
     description:
       - The settings beside it. C(addresses) and C(nodes) have the address and the Kubernetes node of every host, the
         others are C(unit), C(unit_file), C(image), C(pull_policy), C(daemonset), C(resources) and C(forks); C(config_file),
-        C(data_dir), C(args), C(working_dir), C(security_context), C(supplemental_groups) and C(volumes), which say what a pod gets;
-        C(followers_write), C(data_owners), C(probe_host) and C(raft_dir), which say what the daemon is like; and C(has_token),
+        C(data_dir), C(args), C(working_dir), C(security_context), C(supplemental_groups), C(volumes) and C(volume_mounts), which say what a
+        pod gets; C(followers_write), C(data_owners), C(probe_host) and C(raft_dir), which say what the daemon is like; and C(has_token),
         C(has_user), C(scheme) and C(validate_certs), which say how a token or a password is sent.
     type: dict
     required: true

@@ -40,6 +40,7 @@ def owner(**changes: Any) -> dict[str, Any]:
         "security_context": {"privileged": True},
         "supplemental_groups": [],
         "volumes": [{"name": "dev", "hostPath": {"path": "/dev"}}],
+        "volume_mounts": [{"name": "dev", "mountPath": "/dev"}],
         **changes,
     }
 
@@ -113,6 +114,7 @@ def host(name: str) -> dict[str, Any]:
             "unread_drop_ins": [],
             "needs_reload": False,
             "pid": 198,
+            "named_files": [],
             "memory": 30 * MIB,
             "process": process(),
             "runtime_open_files_limit": 1048576,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
 from .._core.addresses import normal
@@ -18,6 +17,7 @@ from .._core.unit_process import arguments
 from .._daemon.drivers import settings
 from .._daemon.pod_user import pod_user
 from .._kube.facts import RESOURCES, quantity
+from .reach import PodMount, pod_mounts
 
 # What may be true already depends on how far a migration has come.
 FRESH, BEGUN, BEYOND = "fresh", "begun", "beyond"
@@ -61,16 +61,9 @@ class Plan:
     flags: frozenset[str] = frozenset()
     working_dir: str = ""
     run_as: Mapping[str, Any] = field(default_factory=dict)
-    volumes: tuple[str, ...] = ()
+    mounts: tuple[PodMount, ...] = ()
     # Seconds.
     cutover_timeout: float = 0
-
-    def reaches(self, path: str) -> bool:
-        """Whether a pod sees this file of the host: the data and configuration folders, and the owner's own volumes."""
-        folders = (self.data_dir, str(PurePosixPath(self.config_file).parent), *self.volumes)
-        return any(
-            path == folder or PurePosixPath(folder) in PurePosixPath(path).parents for folder in folders if folder
-        )
 
     @property
     def hosts(self) -> list[str]:
@@ -138,9 +131,7 @@ def make_plan(config: Mapping[str, Any], owner: Mapping[str, Any], journals: Map
             "groups": owner["supplemental_groups"],
         },
         cutover_timeout=config["timeouts_seconds"]["cutover_timeout"],
-        volumes=tuple(
-            volume["hostPath"]["path"] for volume in owner["volumes"] if (volume.get("hostPath") or {}).get("path")
-        ),
+        mounts=pod_mounts(owner),
     )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from .._core.failures import MigrationError
 from .._core.mounts import command_line, forgetful_root
 from .._core.mounts import read as read_mounts
+from .._core.named_paths import named_files
 from .._core.paths import describe, nearest_existing, size_of
 from .._core.procfs import (
     environment_value,
@@ -80,6 +81,7 @@ class HostReading:
             "id": name,
             "started_by": [other for other in unit["started_by"] if other not in undoable],
             "unread_drop_ins": unread_drop_ins(name, unit["drop_ins"]),
+            "named_files": named_files(self.config(), settings.SECTION_ALIASES),
             "memory": memory_of(unit["pid"]) if unit["pid"] else None,
             "process": {**process(unit["pid"]), "relative_settings": relative_settings(self.config())}
             if unit["pid"]

@@ -13,10 +13,14 @@ from typing import Any
 from .._daemon.drivers import settings
 from .findings import WARNING, Finding
 from .plan import Plan
+from .reach import out_of_reach, writes
 
 # Made anew at each boot by a program: nothing to save and nothing to restore.
 MADE_AT_BOOT = ("transient", "generated")
 CONTEXT = "pi_controller_security_context"
+MOUNT_SETTINGS = "pi_controller_extra_volumes and pi_controller_extra_volume_mounts"
+# What programs and distributions bring along, and an image likewise; what is installed by hand is below /usr/local.
+SHIPPED = ("/bin/", "/etc/ssl/certs/", "/lib/", "/sbin/", "/usr/")
 
 
 def unit_findings(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Finding]:
@@ -53,6 +57,7 @@ def unit_findings(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Fi
             f"see that the pods need none of it (systemctl cat {name})",
             WARNING,
         )
+    yield from _named_files(plan, host, unit["named_files"])
     if unit["process"]:
         yield from _process(plan, host, unit["process"])
         yield from _open_files(host, unit)
@@ -117,15 +122,54 @@ def _process(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator[Find
             f"write absolute paths into the configuration file, or set pi_controller_working_dir to {process['cwd']} "
             "and mount it with pi_controller_extra_volumes",
         )
-    lost = [path for path in process["written_files"] if not plan.reaches(path)]
+    lost = [path for path in process["written_files"] if not writes(plan.mounts, path)]
     if lost:
         yield Finding(
             host,
             "unit writes to",
             ", ".join(lost),
-            f"files below {plan.data_dir}, which is all that the pods get",
-            "move them there, or mount their folder with pi_controller_extra_volumes and pi_controller_extra_volume_mounts",
+            f"files below {plan.data_dir}, which is all that the pods can write",
+            f"move them there, or mount their folder with {MOUNT_SETTINGS}",
         )
+
+
+def _named_files(plan: Plan, host: str, named: list[Mapping[str, str]]) -> Iterator[Finding]:
+    """Files that the configuration names by absolute paths, as keys and logs."""
+    lost = [entry for entry in out_of_reach(plan.mounts, named) if not _set_for_pods(plan, entry["setting"])]
+    shipped = [
+        entry for entry in lost if entry["path"].startswith(SHIPPED) and not entry["path"].startswith("/usr/local/")
+    ]
+    own = [entry for entry in lost if entry not in shipped]
+    if own:
+        yield Finding(
+            host,
+            "configuration names",
+            ", ".join(map(_named, own)),
+            "paths that the pods have, too",
+            f"mount them at the same paths with {MOUNT_SETTINGS}, or move them to the folder of {plan.config_file}, which pods can read",
+        )
+    if shipped:
+        yield Finding(
+            host,
+            "configuration names",
+            ", ".join(map(_named, shipped)),
+            "an image that has the same",
+            f"see that the image has them; else mount them at the same paths with {MOUNT_SETTINGS}",
+            WARNING,
+        )
+
+
+def _set_for_pods(plan: Plan, setting: str) -> bool:
+    """Whether the pods never have what the file says: it is written anew for them, or the inventory sets it for both states."""
+    variable = settings.variable_of(setting)
+    return setting in settings.PATHS_OF_STATE or (
+        settings.key_of(variable) == setting and variable in plan.environment and variable in plan.temporary_environment
+    )
+
+
+def _named(entry: Mapping[str, str]) -> str:
+    leads = f" (it leads to {entry['real']})" if entry["real"] != entry["path"] else ""
+    return f"{entry['setting']}: {entry['path']}{leads}"
 
 
 def _command_line(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator[Finding]:

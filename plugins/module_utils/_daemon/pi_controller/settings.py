@@ -40,6 +40,8 @@ SECTIONS = (
 )
 # Of the configuration file, what pre-flight looks at: no secrets.
 LOOKED_AT = {"raft_dir": "cluster.data_dir", "rest_host": "api.host", "kubernetes": "kubernetes.enabled"}
+# The paths that `file_settings` writes: whatever the owner's file says of them, a pod's has its own.
+PATHS_OF_STATE = ("cluster.data_dir", "app.data_dir", "database.path")
 # What it listens on beside REST, gRPC and Raft: the key of the port, the daemon's own default, and the key that turns it on.
 LISTENERS = (
     ("websocket.port", 8081, None),

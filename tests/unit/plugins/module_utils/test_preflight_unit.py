@@ -81,6 +81,14 @@ def test_p8_relative_paths_of_a_configuration_are_named():
     assert facts.relative_settings(text) == ["data_dir", "path"]
 
 
+def mounted(host: str, inside: str, **changes: Any) -> dict[str, Any]:
+    """One more volume of the pods: the owner's settings for it."""
+    return {
+        "volumes": [{"name": "x", "hostPath": {"path": host}}],
+        "volume_mounts": [{"name": "x", "mountPath": inside, **changes}],
+    }
+
+
 PROCESS_CASES = {
     "a flag": ({"flags": ["--log-level"]}, {}, "unit command line", "--log-level", "error"),
     "a subcommand": ({"words": ["serve"]}, {}, "unit command line", "serve", "error"),
@@ -123,6 +131,27 @@ PROCESS_CASES = {
         "error",
     ),
     "a file elsewhere": ({"written_files": ["/srv/extra.db"]}, {}, "unit writes to", "/srv/extra.db", "error"),
+    "a file in the read-only configuration folder": (
+        {"written_files": ["/etc/pi-controller/state.db"]},
+        {},
+        "unit writes to",
+        "/etc/pi-controller/state.db",
+        "error",
+    ),
+    "a file in a read-only volume": (
+        {"written_files": ["/srv/x/extra.db"]},
+        mounted("/srv/x", "/srv/x", readOnly=True),
+        "unit writes to",
+        "/srv/x/extra.db",
+        "error",
+    ),
+    "a file in a volume that is not mounted": (
+        {"written_files": ["/srv/x/extra.db"]},
+        {"volumes": [{"name": "x", "hostPath": {"path": "/srv/x"}}]},
+        "unit writes to",
+        "/srv/x/extra.db",
+        "error",
+    ),
     "many files": ({"open_files_limit": 2000000}, {}, "open files", "containers 1048576", "warning"),
 }
 
@@ -148,7 +177,8 @@ def test_p8_what_a_pod_would_not_get_is_a_finding(name):
         ),
         ({"cwd": "/opt/pi", "relative_settings": ["data_dir"]}, {"working_dir": "/opt/pi"}, {}),
         ({"cwd": "/opt/pi"}, {}, {}),
-        ({"written_files": ["/srv/x/extra.db"]}, {"volumes": [{"name": "x", "hostPath": {"path": "/srv/x"}}]}, {}),
+        ({"written_files": ["/srv/x/extra.db"]}, mounted("/srv/x", "/srv/x"), {}),
+        ({"written_files": ["/etc/pi-controller/state/x.db"]}, mounted(*["/etc/pi-controller/state"] * 2), {}),
     ],
 )
 def test_p8_what_a_pod_gets_is_not_a_finding(process, owner, migration):

@@ -1,0 +1,95 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The paths that a configuration file names, by their settings.
+
+Python's library has no YAML, so block style is read line by line, and what is in one line of flow style. Any value may be a secret:
+only what is there on the Pi is returned.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_LINE = re.compile(
+    r"""(?P<indent>\ *)(?P<dashes>(?:-\ +)*)(?:(?P<quote>["']?)(?P<key>[A-Za-z_][\w.-]*)(?P=quote)\ *:(?=\s|$))?(?P<rest>.*)""",
+    re.VERBOSE,
+)
+_FLOW_KEY = re.compile(r"""\s*["']?(?P<key>[A-Za-z_][\w.-]*)["']?\s*:\s+(?P<rest>.*)""")
+# An anchor or a type before a value.
+_PROPERTY = re.compile(r"^(?:[&!]\S*\s+)+")
+
+
+def named_files(text: str, aliases: Mapping[str, str]) -> list[dict[str, str]]:
+    """Absolute paths of the file that are there on this Pi: `setting`, `path`, and where it leads (`real`)."""
+    found = {
+        (setting, value): os.path.realpath(value)
+        for setting, value in values(text, aliases)
+        if value.startswith("/") and _exists(value)
+    }
+    return [{"setting": setting, "path": path, "real": real} for (setting, path), real in sorted(found.items())]
+
+
+def _exists(path: str) -> bool:
+    try:
+        return os.path.exists(path)  # noqa: PTH110
+    except ValueError:  # a NUL
+        return False
+
+
+def values(text: str, aliases: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Every text of the file with its setting (`section.key`). `aliases` has the other name of a section."""
+    names = {other: name for name, other in aliases.items()}
+    for keys, value in _tree(text):
+        if keys:
+            yield ".".join([names.get(keys[0], keys[0]), *keys[1:]]), value
+
+
+def _tree(text: str) -> Iterator[tuple[list[str], str]]:
+    if text.lstrip().startswith("{"):
+        try:
+            yield from _walked(json.loads(text), [])
+        except (ValueError, RecursionError):  # has a finding of its own
+            return
+    else:
+        yield from _lines(text)
+
+
+def _walked(value: Any, keys: list[str]) -> Iterator[tuple[list[str], str]]:
+    if isinstance(value, str):
+        yield keys, value
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        yield from _walked(inner, [*keys, str(key)])
+    for inner in value if isinstance(value, list) else ():
+        yield from _walked(inner, keys)
+
+
+def _lines(text: str) -> Iterator[tuple[list[str], str]]:
+    outer: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        match = _LINE.match(line)
+        if match is None or not line.strip() or line.lstrip().startswith("#"):
+            continue
+        depth = len(match["indent"]) + len(match["dashes"])
+        while outer and outer[-1][0] >= depth:
+            outer.pop()
+        if match["key"]:
+            outer.append((depth, match["key"]))
+        yield from _scalars([key for _depth, key in outer], match["rest"])
+
+
+def _scalars(keys: list[str], text: str) -> Iterator[tuple[list[str], str]]:
+    text = _PROPERTY.sub("", text.strip())
+    if text[:1] in ("{", "["):
+        for piece in re.split(r"[\[\]{},]", text):
+            match = _FLOW_KEY.match(piece)
+            yield from _scalars([*keys, match["key"]] if match else keys, match["rest"] if match else piece)
+    elif text[:1] in ("'", '"'):
+        yield keys, text[1:].partition(text[0])[0]
+    elif text.partition(" #")[0].strip():
+        yield keys, text.partition(" #")[0].strip()

@@ -1,0 +1,161 @@
+# Copyright (c) 2026 pi_controller.raft_migration contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files that the daemon's configuration names, and whether a pod finds them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import preflight_world as world
+import pytest
+from conftest import import_plugin
+
+facts = import_plugin("module_utils._core.named_paths")
+preflight = import_plugin("module_utils._preflight.judge")
+settings = import_plugin("module_utils._daemon.drivers").settings
+
+TEXT = """\
+# log: /in/a/comment
+app:
+  data_dir: "{0}/data"
+clustering:
+  data_dir: {0}/raft   # the other name of a section
+api:
+  tls:
+    key_file: '{0}/tls.key'
+  cert: &cert {0}/tls.crt
+  url: http://host{0}/tls.key
+  more: {{key: {0}/tls.key, other: "{0}/gone"}}
+log:
+  files:
+  - {0}/x.log
+  - name: {0}/y.log
+"top": {0}/top
+"""
+FOUND = {
+    "app.data_dir": "data",
+    "cluster.data_dir": "raft",
+    "api.tls.key_file": "tls.key",
+    "api.cert": "tls.crt",
+    "api.more.key": "tls.key",
+    "log.files": "x.log",
+    "log.files.name": "y.log",
+    "top": "top",
+}
+
+
+@pytest.fixture
+def pi(tmp_path: Path) -> Path:
+    for name in FOUND.values():
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def test_p8_absolute_paths_of_a_configuration_have_their_settings(pi: Path):
+    found = facts.named_files(TEXT.format(pi), settings.SECTION_ALIASES)
+    assert {entry["setting"]: entry["path"] for entry in found} == {
+        name: f"{pi}/{file}" for name, file in FOUND.items()
+    }
+
+
+def test_p8_json_is_read_likewise(pi: Path):
+    text = json.dumps(
+        {"api": {"tls": {"key_file": f"{pi}/tls.key"}, "port": 1}, "clustering": {"logs": [f"{pi}/x.log"]}}
+    )
+    found = facts.named_files(text, settings.SECTION_ALIASES)
+    assert [entry["setting"] for entry in found] == ["api.tls.key_file", "cluster.logs"]
+    assert facts.named_files("{", {}) == []
+
+
+def test_p8_only_what_is_there_leaves_the_pi_and_links_are_followed(pi: Path):
+    (pi / "link.key").symlink_to(pi / "tls.key")
+    text = f'auth:\n  secret: /s3cret\n  nul: "/\0"\n  key: {pi}/link.key\n'
+    (found,) = facts.named_files(text, {})
+    assert found == {"setting": "auth.key", "path": f"{pi}/link.key", "real": f"{pi}/tls.key"}
+
+
+def found(*named: tuple[str, str] | tuple[str, str, str], migration: Any = None, **owner: Any) -> list[Any]:
+    seen = world.healthy()
+    for host in seen["host"].values():
+        host["unit"]["named_files"] = [
+            {"setting": setting, "path": path, "real": real[0] if real else path} for setting, path, *real in named
+        ]
+    findings = preflight.evaluate(seen, world.settings(**(migration or {})), world.owner(**owner))
+    return [finding for finding in findings if finding.host == "pi-2"]
+
+
+def mounted(host: str, inside: str) -> dict[str, Any]:
+    return {
+        "volumes": [{"name": "x", "hostPath": {"path": host}}],
+        "volume_mounts": [{"name": "x", "mountPath": inside}],
+    }
+
+
+KEY = ("api.tls_key_file", "/etc/ssl/private/pi.key")
+LINK = ("api.tls_key_file", "/etc/pi-controller/tls.key", "/etc/letsencrypt/archive/pi/privkey1.pem")
+
+
+@pytest.mark.parametrize(
+    ("named", "owner", "seen"),
+    [
+        (KEY, {}, "api.tls_key_file: /etc/ssl/private/pi.key"),
+        (("log.file", "/var/log/pi-controller/x.log"), {}, "log.file: /var/log/pi-controller/x.log"),
+        (LINK, {}, "/etc/pi-controller/tls.key (it leads to /etc/letsencrypt/archive/pi/privkey1.pem)"),
+        (KEY, mounted("/etc/ssl/private", "/keys"), "/etc/ssl/private/pi.key"),
+        # A device needs a privileged container or a mount.
+        (
+            ("gpio.chip", "/dev/gpiochip0"),
+            {"security_context": {}, "volumes": [], "volume_mounts": []},
+            "/dev/gpiochip0",
+        ),
+        (("app.plugins", "/usr/local/lib/pi"), {}, "/usr/local/lib/pi"),
+    ],
+)
+def test_d6_p8_a_file_that_no_mount_of_the_pod_has_is_refused(named, owner, seen):
+    (finding,) = found(named, **owner)
+    assert (finding.check, finding.level) == ("configuration names", "error")
+    assert seen in finding.seen
+    assert "pi_controller_extra_volumes and pi_controller_extra_volume_mounts" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("named", "owner"),
+    [
+        (KEY, mounted("/etc/ssl/private", "/etc/ssl/private")),
+        (KEY, mounted("/srv/keys-of-pods", "/etc/ssl/private")),
+        (LINK, mounted("/etc/letsencrypt", "/etc/letsencrypt")),
+        (("api.tls_key_file", "/etc/pi-controller/tls.key"), {}),
+        (("log.file", "/var/lib/pi-controller/x.log"), {}),
+        (("log.file", "/dev/stdout", "/proc/198/fd/pipe:[7]"), {"volumes": [], "volume_mounts": []}),
+        (("gpio.chip", "/dev/gpiochip0"), {"volumes": [], "volume_mounts": []}),
+        (("gpio.base", "/sys/class/gpio"), {}),
+        (("app.tmp", "/tmp"), {}),
+        # Written anew for the pods.
+        (("cluster.data_dir", "/opt/raft"), {}),
+    ],
+)
+def test_d6_p8_what_a_pod_finds_is_not_a_finding(named, owner):
+    assert found(named, **owner) == []
+
+
+def test_p8_a_file_that_an_image_may_have_is_a_warning():
+    (finding,) = found(("api.ca", "/etc/ssl/certs/ca-certificates.crt"))
+    assert (finding.check, finding.level) == ("configuration names", "warning")
+
+
+@pytest.mark.parametrize(("sections", "count"), [(("standard_env", "temporary_env"), 0), (("standard_env",), 1)])
+def test_p8_a_path_that_the_pods_have_otherwise_is_not_a_finding(sections, count):
+    migration = {section: {"PI_CONTROLLER_LOG_FILE": "/dev/stdout"} for section in sections}
+    assert len(found(("log.file", "/var/log/x.log"), migration=migration)) == count
+
+
+def test_the_paths_of_a_state_are_those_that_a_pods_file_has_written_out():
+    folders = {"data_dir": "/d", "raft_dir": "r", "database": "b"}
+    written = settings.file_settings({"rest": 1, "grpc": 2, "raft": 3}, "10.0.0.1", False, folders)
+    assert sorted(key for key, value in written.items() if str(value).startswith("/")) == sorted(
+        settings.PATHS_OF_STATE
+    )
