@@ -81,7 +81,7 @@ def process(**changes: Any) -> dict[str, Any]:
         "groups": {},
         "cwd": "/",
         "open_files_limit": 1024,
-        "relative_settings": [],
+        "relative_paths": [],
         "written_files": ["/var/lib/pi-controller/pi-controller.db"],
         **changes,
     }

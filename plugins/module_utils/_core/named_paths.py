@@ -21,6 +21,10 @@ _LINE = re.compile(
     re.VERBOSE,
 )
 _FLOW_KEY = re.compile(r"""\s*["']?(?P<key>[A-Za-z_][\w.-]*)["']?\s*:\s+(?P<rest>.*)""")
+# Without blanks, signs of Base64 and schemes; an address is one as well.
+_RELATIVE = re.compile(r"(?!-)[\w.@+~-]+(?:/[\w.@+~-]+)*/?")
+_KEY_FILE = re.compile(r"\.(?:cer|cert|crt|key|p12|pem|pfx)$")
+_KEY_SETTING = re.compile(r"(?:^|[._])(?:ca|certs?|keys?)(?:_(?:dir|file|path))?$")
 # An anchor or a type before a value.
 _PROPERTY = re.compile(r"^(?:[&!]\S*\s+)+")
 
@@ -33,6 +37,35 @@ def named_files(text: str, aliases: Mapping[str, str]) -> list[dict[str, str]]:
         if value.startswith("/") and _exists(value)
     }
     return [{"setting": setting, "path": path, "real": real} for (setting, path), real in sorted(found.items())]
+
+
+def relative_paths(text: str, aliases: Mapping[str, str], cwd: str | None) -> list[dict[str, Any]]:
+    """What the file names relative to the working directory of its daemon: `setting`, the whole `path` and where it leads (`real`), and
+    whether it is `there`.
+
+    Many values look like such a path and are none, as a time zone. One that is there is a path, and so is one to a key or a certificate.
+    """
+    if cwd is None:
+        return []
+    found = {}
+    for setting, value in values(text, aliases):
+        path = os.path.normpath(os.path.join(cwd, value))  # noqa: PTH118
+        there = "/" in value and _exists(path)
+        if _RELATIVE.fullmatch(value) and (there or _is_meant(setting, value, cwd)):
+            found[setting, path] = {
+                "setting": setting,
+                "path": path,
+                "real": os.path.realpath(path),
+                "there": _exists(path),
+            }
+    return [entry for _key, entry in sorted(found.items())]
+
+
+def _is_meant(setting: str, value: str, cwd: str) -> bool:
+    """Whether the value is a path also where nothing is there yet."""
+    written_out = value.startswith(("./", "../"))
+    # Below `/` nothing is made by chance: an example's defaults are left as they are.
+    return bool(_KEY_FILE.search(value)) or (written_out and (cwd != "/" or bool(_KEY_SETTING.search(setting))))
 
 
 def _exists(path: str) -> bool:

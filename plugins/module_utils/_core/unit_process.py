@@ -32,7 +32,6 @@ _GIVEN = frozenset(
 _NO_STATE = ("/dev/", "/proc/", "/sys/", "/run/", "/var/run/", "/tmp/", "/var/tmp/", "/var/log/")
 CONFIG_FLAGS = ("--config", "-config")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
-_RELATIVE = re.compile(r"""^\s*["']?([A-Za-z0-9_.-]+)["']?\s*:\s*["']?\.{1,2}/""", re.MULTILINE)
 
 
 def process(pid: int, proc: Path = PROC) -> dict[str, Any]:
@@ -144,11 +143,6 @@ def _written(folder: Path) -> Iterator[str]:
         flags = re.search(r"^flags:\s+([0-7]+)", _text(folder / "fdinfo" / descriptor), re.MULTILINE)
         if flags and int(flags[1], 8) & os.O_ACCMODE and Path(path).is_file():
             yield path
-
-
-def relative_settings(text: str) -> list[str]:
-    """Names of the settings of a configuration file whose value is a path relative to the working directory."""
-    return sorted(set(_RELATIVE.findall(text)))
 
 
 def _link(path: Path) -> str | None:

@@ -94,7 +94,7 @@ def _innermost(mounts: Iterable[PodMount], path: str, name: str) -> PodMount | N
     )
 
 
-def out_of_reach(mounts: Iterable[PodMount], named: Iterable[Mapping[str, str]]) -> Iterator[Mapping[str, str]]:
+def out_of_reach(mounts: Iterable[PodMount], named: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """Of the paths that a configuration file names, those that a pod does not find."""
     known = list(mounts)
     return (entry for entry in named if not sees(known, entry["path"], entry["real"]))

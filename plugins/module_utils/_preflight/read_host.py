@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from .._core.failures import MigrationError
 from .._core.mounts import command_line, forgetful_root
 from .._core.mounts import read as read_mounts
-from .._core.named_paths import named_files
+from .._core.named_paths import named_files, relative_paths
 from .._core.paths import describe, nearest_existing, size_of
 from .._core.procfs import (
     environment_value,
@@ -28,7 +28,7 @@ from .._core.procfs import (
 )
 from .._core.systemd import parse_show, show_command, unit_name, unread_drop_ins
 from .._core.unit_install import DEPENDENCIES, ETC
-from .._core.unit_process import process, relative_settings, runtime_limit
+from .._core.unit_process import process, runtime_limit
 from .._core.write_speed import write_speed
 from .._daemon.drivers import settings
 from .._gate.nft import Nft
@@ -83,11 +83,13 @@ class HostReading:
             "unread_drop_ins": unread_drop_ins(name, unit["drop_ins"]),
             "named_files": named_files(self.config(), settings.SECTION_ALIASES),
             "memory": memory_of(unit["pid"]) if unit["pid"] else None,
-            "process": {**process(unit["pid"]), "relative_settings": relative_settings(self.config())}
-            if unit["pid"]
-            else None,
+            "process": self.process() if unit["pid"] else None,
             "runtime_open_files_limit": runtime_limit(),
         }
+
+    def process(self) -> dict[str, Any]:
+        seen = process(self.shown["pid"])
+        return {**seen, "relative_paths": relative_paths(self.config(), settings.SECTION_ALIASES, seen["cwd"])}
 
     def config(self) -> str:
         try:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from .._daemon.drivers import settings
-from .findings import WARNING, Finding
+from .findings import ERROR, WARNING, Finding
 from .plan import Plan
 from .reach import out_of_reach, writes
 
@@ -113,15 +113,7 @@ def _process(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator[Find
     yield from _command_line(plan, host, process)
     yield from _environment(plan, host, process["environment"])
     yield from _user(plan, host, process)
-    if process["cwd"] not in (None, "/", plan.working_dir) and process["relative_settings"]:
-        yield Finding(
-            host,
-            "unit working directory",
-            f"{process['cwd']}, and relative paths in {', '.join(process['relative_settings'])}",
-            "absolute paths, or the same working directory in the pods",
-            f"write absolute paths into the configuration file, or set pi_controller_working_dir to {process['cwd']} "
-            "and mount it with pi_controller_extra_volumes",
-        )
+    yield from _relative_paths(plan, host, process)
     lost = [path for path in process["written_files"] if not writes(plan.mounts, path)]
     if lost:
         yield Finding(
@@ -156,6 +148,29 @@ def _named_files(plan: Plan, host: str, named: list[Mapping[str, str]]) -> Itera
             "an image that has the same",
             f"see that the image has them; else mount them at the same paths with {MOUNT_SETTINGS}",
             WARNING,
+        )
+
+
+def _relative_paths(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator[Finding]:
+    """What the configuration names relative to the unit's working directory. An image has one of its own."""
+    cwd, named = process["cwd"], process["relative_paths"]
+    if cwd == plan.working_dir:
+        named = list(out_of_reach(plan.mounts, named))
+    by_level: dict[str, list[str]] = {}
+    for entry in named:
+        if not _set_for_pods(plan, entry["setting"]):
+            # Without a working directory of its own a unit has `/`, and the file may have more examples than settings.
+            level = ERROR if entry["there"] or cwd != "/" else WARNING
+            by_level.setdefault(level, []).append(entry["setting"])
+    for level, found in by_level.items():
+        yield Finding(
+            host,
+            "unit working directory",
+            f"{cwd}, and relative paths in {', '.join(found)}" + (", not there yet" if level == WARNING else ""),
+            "paths that lead to the same files in the pods, which start in another folder and lose what no volume has",
+            f"write absolute paths into the configuration file, of files in the folder of {plan.config_file}, which pods can read; or set "
+            f"pi_controller_working_dir to {cwd} and mount their folders at the same paths with {MOUNT_SETTINGS}",
+            level,
         )
 
 

@@ -78,6 +78,45 @@ def test_p8_only_what_is_there_leaves_the_pi_and_links_are_followed(pi: Path):
     assert found == {"setting": "auth.key", "path": f"{pi}/link.key", "real": f"{pi}/tls.key"}
 
 
+@pytest.mark.parametrize(
+    ("cwd", "settings"),
+    [
+        (".", ["a.key", "a.plain", "a.there", "a.up", "b.ca", "b.folder"]),
+        ("/", ["a.key", "b.ca"]),
+        (None, []),
+    ],
+)
+def test_d10_p8_relative_paths_are_those_to_files_that_are_there_and_to_keys(pi: Path, cwd, settings):
+    (pi / "certs").mkdir()
+    (pi / "certs/some").touch()
+    text = """
+a:
+  key: certs/ca.key
+  there: certs/some
+  plain: ./gone
+  up: ../gone/
+  zone: Europe/Berlin
+  type: application/json
+  secret: ab+c/de==
+  url: http://x/y.key
+  address: "10.0.0.0/8"
+  mode: certs
+  version: 1.2
+  absolute: /etc/x.key
+b: {ca: "./certs/ca", folder: ./certs}
+"""
+    found = facts.relative_paths(text, {}, str(pi) if cwd == "." else cwd)
+    assert [entry["setting"] for entry in found] == settings
+    if cwd == ".":
+        assert found[0] == {
+            "setting": "a.key",
+            "path": f"{pi}/certs/ca.key",
+            "real": f"{pi}/certs/ca.key",
+            "there": False,
+        }
+        assert [entry["setting"] for entry in found if entry["there"]] == ["a.there", "b.folder"]
+
+
 def found(*named: tuple[str, str] | tuple[str, str, str], migration: Any = None, **owner: Any) -> list[Any]:
     seen = world.healthy()
     for host in seen["host"].values():

@@ -76,9 +76,8 @@ def test_p8_written_files_are_those_open_for_writing(tmp_path: Path, monkeypatch
     assert str(tmp_path / "read.db") not in written
 
 
-def test_p8_relative_paths_of_a_configuration_are_named():
-    text = 'cluster:\n  data_dir: ./data/raft\ndatabase:\n  "path": "../pi.db"\nlog: /var/log/x\nversion: 1.2\n'
-    assert facts.relative_settings(text) == ["data_dir", "path"]
+RELATIVE = {"setting": "ca.local.ca_key", "path": "/opt/pi/ca.key", "real": "/opt/pi/ca.key", "there": True}
+IN_ROOT = {"setting": "ca.local.ca_key", "path": "/certs/ca.key", "real": "/certs/ca.key", "there": True}
 
 
 def mounted(host: str, inside: str, **changes: Any) -> dict[str, Any]:
@@ -124,11 +123,32 @@ PROCESS_CASES = {
         "error",
     ),
     "relative paths": (
-        {"cwd": "/opt/pi", "relative_settings": ["data_dir"]},
+        {"cwd": "/opt/pi", "relative_paths": [RELATIVE]},
         {},
         "unit working directory",
         "/opt/pi",
         "error",
+    ),
+    "relative paths, and a working directory that is not mounted": (
+        {"cwd": "/opt/pi", "relative_paths": [RELATIVE]},
+        {"working_dir": "/opt/pi"},
+        "unit working directory",
+        "/opt/pi",
+        "error",
+    ),
+    "relative paths below /, where a unit without WorkingDirectory is": (
+        {"cwd": "/", "relative_paths": [IN_ROOT]},
+        {},
+        "unit working directory",
+        "/, and relative paths in ca.local.ca_key",
+        "error",
+    ),
+    "a key below / that is not there": (
+        {"cwd": "/", "relative_paths": [{**IN_ROOT, "there": False}]},
+        {},
+        "unit working directory",
+        "ca.local.ca_key, not there yet",
+        "warning",
     ),
     "a file elsewhere": ({"written_files": ["/srv/extra.db"]}, {}, "unit writes to", "/srv/extra.db", "error"),
     "a file in the read-only configuration folder": (
@@ -175,7 +195,13 @@ def test_p8_what_a_pod_would_not_get_is_a_finding(name):
             {"security_context": {"runAsUser": 1000}, "supplemental_groups": [997, 998]},
             {},
         ),
-        ({"cwd": "/opt/pi", "relative_settings": ["data_dir"]}, {"working_dir": "/opt/pi"}, {}),
+        (
+            {"cwd": "/opt/pi", "relative_paths": [RELATIVE]},
+            {"working_dir": "/opt/pi", **mounted("/opt/pi", "/opt/pi")},
+            {},
+        ),
+        # Written out for the pods.
+        ({"cwd": "/opt/pi", "relative_paths": [{**RELATIVE, "setting": "cluster.data_dir"}]}, {}, {}),
         ({"cwd": "/opt/pi"}, {}, {}),
         ({"written_files": ["/srv/x/extra.db"]}, mounted("/srv/x", "/srv/x"), {}),
         ({"written_files": ["/etc/pi-controller/state/x.db"]}, mounted(*["/etc/pi-controller/state"] * 2), {}),
