@@ -181,7 +181,8 @@ unit:
     {active: active, drop_ins: [], enabled: enabled, file: /etc/systemd/system/pi-controller.service, id: pi-controller.service,
      load: loaded, memory: 31457280, named_files: [], names: [pi-controller.service], needs_reload: false, pid: 198, restarts: 0,
      runtime_open_files_limit: 1048576, started_by: [], sub: running, unread_drop_ins: [],
-     process: {config: /etc/pi-controller/config.yaml, cwd: /, environment: [], flags: [], gid: 0, groups: {}, open_files_limit: 1024,
+     process: {config: /etc/pi-controller/config.yaml, config_real: /etc/pi-controller/config.yaml, cwd: /, environment: [], flags: [],
+               gid: 0, groups: {}, open_files_limit: 1024,
                relative_paths: [], uid: 0, user: root, words: [], written_files: []}}
 node_id:
   description: The Raft ID in the daemon's environment or configuration; null where none was found.

@@ -72,6 +72,7 @@ def listener(port: int, owner: str = "unit", command: str = "pi-controller", pid
 def process(**changes: Any) -> dict[str, Any]:
     return {
         "config": "/etc/pi-controller/config.yaml",
+        "config_real": "/etc/pi-controller/config.yaml",
         "flags": [],
         "words": [],
         "environment": [],

@@ -39,14 +39,16 @@ def process(pid: int, proc: Path = PROC) -> dict[str, Any]:
     folder = proc / str(pid)
     status = _text(folder / "status")
     uid, gid = (_first_number(status, key) for key in ("Uid", "Gid"))
+    given, cwd = arguments(_text(folder / "cmdline").split("\0")[1:]), _link(folder / "cwd")
     return {
-        **arguments(_text(folder / "cmdline").split("\0")[1:]),
+        **given,
+        "config_real": real_path(given["config"], cwd),
         "environment": environment(_text(folder / "environ")),
         "uid": uid,
         "gid": gid,
         "user": _user(uid),
         "groups": _groups(status, gid),
-        "cwd": _link(folder / "cwd"),
+        "cwd": cwd,
         "open_files_limit": open_files_limit(pid, proc)[0],
         "written_files": written(folder),
     }
@@ -73,6 +75,13 @@ def arguments(words: list[str]) -> dict[str, Any]:
         else:
             flags.append(name)
     return {"config": config, "flags": flags, "words": bare}
+
+
+def real_path(path: str | None, cwd: str | None) -> str | None:
+    """Where a path that a process was given is, without links; None where that depends on a working directory that is not known."""
+    if not path or not (cwd or path.startswith("/")):
+        return None
+    return os.path.realpath(os.path.join(cwd or "/", path))  # noqa: PTH118
 
 
 def environment(text: str) -> list[str]:

@@ -18,6 +18,7 @@ from .forwarding import forwarding_findings
 from .image_space import image_space_findings
 from .mounts import mount_findings
 from .plan import FRESH, Plan
+from .reach import within
 from .unit import unit_findings
 
 PYTHON = (3, 9)
@@ -37,7 +38,7 @@ def host_findings(plan: Plan, host: str, seen: Mapping[str, Any], way: str) -> I
     yield from disk_findings(host, seen, way)
     yield from eviction_findings(host, seen, way)
     yield from image_space_findings(plan, host, seen, way)
-    yield from unit_findings(plan, host, seen["unit"])
+    yield from unit_findings(plan, host, seen["unit"], seen["paths"]["config_file"]["real"])
     yield from _old_ports(plan, host, seen)
     yield from _new_ports(plan, host, seen["listeners"])
     yield from _database(host, seen)
@@ -75,13 +76,19 @@ def _access(plan: Plan, host: str, seen: Mapping[str, Any]) -> Iterator[Finding]
 
 def _paths(plan: Plan, host: str, paths: Mapping[str, Any]) -> Iterator[Finding]:
     for name, path in paths.items():
-        if path["links"]:
+        # A link on the way to the data folder is a finding of that folder.
+        links = [link for link in path["links"] if name != "database" or not within(paths["data_dir"]["path"], link)]
+        if links:
             yield Finding(
                 host,
                 f"path {name}",
-                f"{path['links'][0]} is a symbolic link",
+                f"{links[0]} is a symbolic link",
                 "a path without links, so that no folder is inside another unseen",
-                f"set {SETTINGS[name]} to {path['real']}",
+                # Its setting is relative to the data folder, which is all that a pod gets.
+                f"stop {plan.unit}, replace the link by what it leads to, with {path['real']} at {path['path']}, and start the unit again, "
+                "one Pi at a time"
+                if name == "database"
+                else f"set {SETTINGS[name]} to {path['real']}",
             )
     for name, kind in {"database": "file", "config_file": "file", "data_dir": "folder"}.items():
         path = paths[name]

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 from .._daemon.drivers import settings
@@ -23,7 +22,8 @@ MOUNT_SETTINGS = "pi_controller_extra_volumes and pi_controller_extra_volume_mou
 SHIPPED = ("/bin/", "/etc/ssl/certs/", "/lib/", "/sbin/", "/usr/")
 
 
-def unit_findings(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Finding]:
+def unit_findings(plan: Plan, host: str, unit: Mapping[str, Any], config_real: str) -> Iterator[Finding]:
+    """`config_real` is where the configuration file of the plan is on this Pi, without links."""
     name = plan.unit
     if unit["load"] == "masked":
         yield Finding(host, "unit", f"{name} is masked", "a unit that can be started", f"systemctl unmask {name}")
@@ -59,7 +59,7 @@ def unit_findings(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Fi
         )
     yield from _named_files(plan, host, unit["named_files"])
     if unit["process"]:
-        yield from _process(plan, host, unit["process"])
+        yield from _process(plan, host, unit["process"], config_real)
         yield from _open_files(host, unit)
 
 
@@ -109,8 +109,8 @@ def _boot(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _process(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator[Finding]:
-    yield from _command_line(plan, host, process)
+def _process(plan: Plan, host: str, process: Mapping[str, Any], config_real: str) -> Iterator[Finding]:
+    yield from _command_line(plan, host, process, config_real)
     yield from _environment(plan, host, process["environment"])
     yield from _user(plan, host, process)
     yield from _relative_paths(plan, host, process)
@@ -187,7 +187,7 @@ def _named(entry: Mapping[str, str]) -> str:
     return f"{entry['setting']}: {entry['path']}{leads}"
 
 
-def _command_line(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator[Finding]:
+def _command_line(plan: Plan, host: str, process: Mapping[str, Any], config_real: str) -> Iterator[Finding]:
     missing = [flag for flag in process["flags"] if flag not in plan.flags] + [
         word for word in process["words"] if word not in plan.flags
     ]
@@ -199,7 +199,8 @@ def _command_line(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator
             f"--config and what pi_controller_args has ({', '.join(sorted(plan.flags)) or 'nothing'}): the pods get no more",
             "write these settings into the configuration file, or put the arguments into pi_controller_args",
         )
-    if process["config"] is None or PurePosixPath(process["config"]) != PurePosixPath(plan.config_file):
+    # By another name, or from the unit's working directory, it is the same file.
+    if process["config_real"] is None or process["config_real"] != config_real:
         yield Finding(
             host,
             "unit command line",
@@ -207,8 +208,8 @@ def _command_line(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator
             if process["config"]
             else "no --config: the daemon's own default file, or none",
             f"--config {plan.config_file}, which the pods get",
-            f"set pi_controller_config_file to {process['config']}"
-            if process["config"]
+            f"set pi_controller_config_file to {process['config_real']}"
+            if process["config_real"]
             else f"start the unit with --config {plan.config_file}, one Pi at a time",
         )
 

@@ -91,8 +91,14 @@ def mounted(host: str, inside: str, **changes: Any) -> dict[str, Any]:
 PROCESS_CASES = {
     "a flag": ({"flags": ["--log-level"]}, {}, "unit command line", "--log-level", "error"),
     "a subcommand": ({"words": ["serve"]}, {}, "unit command line", "serve", "error"),
-    "another file": ({"config": "/opt/x.yaml"}, {}, "unit command line", "--config /opt/x.yaml", "error"),
-    "no file": ({"config": None}, {}, "unit command line", "no --config", "error"),
+    "another file": (
+        {"config": "/opt/x.yaml", "config_real": "/opt/x.yaml"},
+        {},
+        "unit command line",
+        "--config /opt/x.yaml",
+        "error",
+    ),
+    "no file": ({"config": None, "config_real": None}, {}, "unit command line", "no --config", "error"),
     "a variable": ({"environment": ["ENVIRONMENT"]}, {}, "unit environment", "ENVIRONMENT", "error"),
     "a user": (
         {"uid": 1000, "gid": 1000, "user": "pi", "groups": {"gpio": 997}},
@@ -209,6 +215,43 @@ def test_p8_what_a_pod_would_not_get_is_a_finding(name):
 )
 def test_p8_what_a_pod_gets_is_not_a_finding(process, owner, migration):
     assert found(process, config=world.settings(**migration), **owner) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "real", "fix"),
+    [
+        ("config.yaml", "/etc/pi-controller/config.yaml", None),
+        ("config.yaml", "/opt/pi/config.yaml", "set pi_controller_config_file to /opt/pi/config.yaml"),
+        ("config.yaml", None, "start the unit with --config /etc/pi-controller/config.yaml"),
+    ],
+)
+def test_p8_a_relative_config_is_the_file_that_it_is_on_the_pi(config, real, fix):
+    assert [finding.fix.startswith(fix or "?") for finding in found({"config": config, "config_real": real})] == (
+        [True] if fix else []
+    )
+
+
+def test_p8_the_advice_for_a_linked_configuration_ends():
+    """The file by its own name is what the unit's `--config` leads to, so that the next run asks for nothing else."""
+    seen, real = world.healthy(), "/opt/pi/config.yaml"
+    for host in seen["host"].values():
+        host["paths"]["config_file"].update(links=["/etc/pi-controller/config.yaml"], real=real)
+        host["unit"]["process"]["config_real"] = real
+    findings = [one for one in preflight.evaluate(seen, world.settings(), world.owner()) if one.host == "pi-2"]
+    assert [finding.fix for finding in findings] == [f"set pi_controller_config_file to {real}"]
+    for host in seen["host"].values():
+        host["paths"]["config_file"].update(path=real, links=[])
+    assert preflight.evaluate(seen, world.settings(), world.owner(config_file=real)) == []
+
+
+def test_p8_config_is_found_from_the_working_directory_without_links(tmp_path: Path):
+    (tmp_path / "real.yaml").touch()
+    (tmp_path / "config.yaml").symlink_to("real.yaml")
+    for path in ("config.yaml", str(tmp_path / "config.yaml")):
+        assert facts.real_path(path, str(tmp_path)) == str(tmp_path / "real.yaml")
+    assert facts.real_path("config.yaml", None) is None
+    assert facts.real_path("/etc/./x.yaml", None) == "/etc/x.yaml"
+    assert facts.real_path(None, "/") is None
 
 
 def test_p8_a_variable_that_only_the_final_pods_get_is_a_warning():
