@@ -172,15 +172,16 @@ held_bytes:
 unit:
   description: >-
     State of the unit as systemd has it, with the memory of its process and what it really runs with (C(process), null where it does
-    not run); what starts it apart from links below C(/etc/systemd/system) (C(started_by)); and how many files a container may
-    have open (C(runtime_open_files_limit)). C(named_files) are the absolute paths in C(config_file) that are there on the Pi, each with
+    not run); what starts it apart from links below C(/etc/systemd/system) (C(started_by)), and of these what is bound to it
+    (C(bound_by)); the programs that it runs beside its process (C(hooks)); and how many files a container may have open
+    (C(runtime_open_files_limit)). C(named_files) are the absolute paths in C(config_file) that are there on the Pi, each with
     its setting and where its links lead (C(real)); C(relative_paths) those that are relative to the working directory of the process.
   returned: success
   type: dict
   sample:
     {active: active, drop_ins: [], enabled: enabled, file: /etc/systemd/system/pi-controller.service, id: pi-controller.service,
      load: loaded, memory: 31457280, named_files: [], names: [pi-controller.service], needs_reload: false, pid: 198, restarts: 0,
-     runtime_open_files_limit: 1048576, started_by: [], sub: running, unread_drop_ins: [],
+     runtime_open_files_limit: 1048576, bound_by: [], hooks: [], started_by: [], sub: running, unread_drop_ins: [],
      process: {config: /etc/pi-controller/config.yaml, config_real: /etc/pi-controller/config.yaml, cwd: /, environment: [], flags: [],
                gid: 0, groups: {}, open_files_limit: 1024,
                relative_paths: [], uid: 0, user: root, words: [], written_files: []}}

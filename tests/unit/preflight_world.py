@@ -106,6 +106,8 @@ def host(name: str) -> dict[str, Any]:
             "id": "pi-controller.service",
             "names": ["pi-controller.service"],
             "started_by": [],
+            "bound_by": [],
+            "hooks": [],
             "load": "loaded",
             "active": "active",
             "sub": "running",

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,12 @@ PROPERTIES = (
     "RequiredBy",
     "UpheldBy",
     "TriggeredBy",
+    "BoundBy",
 )
+# What a unit runs beside its process. The words behind the program may be secrets, and may have lines of their own that look like
+# properties, so these are asked for alone.
+HOOKS = ("ExecStartPre", "ExecStartPost", "ExecStopPost")
+_HOOK = re.compile(rf"^({'|'.join(HOOKS)})=\{{ path=(.*?) ; argv\[\]=", re.MULTILINE)
 # What systemctl takes for a type of unit at the end of a name; anything else gets `.service`.
 TYPES = (
     ".service",
@@ -48,7 +54,8 @@ TYPES = (
     ".swap",
     ".automount",
 )
-STARTERS = ("WantedBy", "RequiredBy", "UpheldBy", "TriggeredBy")
+# The inverse of Wants=, Requires=, Upholds=, a trigger's Unit= and BindsTo=.
+STARTERS = ("WantedBy", "RequiredBy", "UpheldBy", "TriggeredBy", "BoundBy")
 STOPPED = ("inactive", "failed")
 RUNNING = ("active", "activating", "reloading")
 
@@ -59,7 +66,20 @@ def unit_name(unit: str) -> str:
 
 
 def show_command(systemctl: str, unit: str) -> list[str]:
-    return [systemctl, "show", "--no-pager", f"--property={','.join(PROPERTIES)}", unit_name(unit)]
+    return _show(systemctl, unit, PROPERTIES)
+
+
+def hooks_command(systemctl: str, unit: str) -> list[str]:
+    return _show(systemctl, unit, HOOKS)
+
+
+def _show(systemctl: str, unit: str, properties: Iterable[str]) -> list[str]:
+    return [systemctl, "show", "--no-pager", f"--property={','.join(properties)}", unit_name(unit)]
+
+
+def parse_hooks(text: str) -> list[str]:
+    """The answer to `hooks_command`: each property with its program, without the program's arguments."""
+    return [f"{name}={program}" for name, program in _HOOK.findall(text)]
 
 
 def parse_show(text: str) -> dict[str, Any]:
@@ -79,6 +99,8 @@ def parse_show(text: str) -> dict[str, Any]:
         "pid": int(properties.get("MainPID") or 0),
         "restarts": int(properties.get("NRestarts") or 0),
         "started_by": sorted({name for key in STARTERS for name in properties.get(key, "").split()}),
+        # Of these, the ones whose own file says so; no link does.
+        "bound_by": properties.get("BoundBy", "").split(),
     }
 
 

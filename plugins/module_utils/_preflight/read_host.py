@@ -26,7 +26,7 @@ from .._core.procfs import (
     memory_available,
     memory_of,
 )
-from .._core.systemd import parse_show, show_command, unit_name, unread_drop_ins
+from .._core.systemd import hooks_command, parse_hooks, parse_show, show_command, unit_name, unread_drop_ins
 from .._core.unit_install import DEPENDENCIES, ETC
 from .._core.unit_process import process, runtime_limit
 from .._core.write_speed import write_speed
@@ -66,6 +66,10 @@ class HostReading:
         systemctl = self.module.get_bin_path("systemctl")
         return parse_show(self.output(show_command(systemctl, self.params["unit"]))[1] if systemctl else "")
 
+    def hooks(self) -> list[str]:
+        systemctl = self.module.get_bin_path("systemctl")
+        return parse_hooks(self.output(hooks_command(systemctl, self.params["unit"]))[1]) if systemctl else []
+
     def output(self, command: list[str]) -> tuple[int, str]:
         """Exit status and output. Raises OSError where it cannot be started: `run_command` would end the module, with all its parts."""
         code, text, _err = self.module.run_command(command, handle_exceptions=False)
@@ -79,7 +83,8 @@ class HostReading:
         return {
             **unit,
             "id": name,
-            "started_by": [other for other in unit["started_by"] if other not in undoable],
+            "started_by": [other for other in unit["started_by"] if other not in undoable or other in unit["bound_by"]],
+            "hooks": self.hooks(),
             "unread_drop_ins": unread_drop_ins(name, unit["drop_ins"]),
             "named_files": named_files(self.config(), settings.SECTION_ALIASES),
             "memory": memory_of(unit["pid"]) if unit["pid"] else None,

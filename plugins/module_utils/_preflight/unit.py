@@ -57,6 +57,16 @@ def unit_findings(plan: Plan, host: str, unit: Mapping[str, Any], config_real: s
             f"see that the pods need none of it (systemctl cat {name})",
             WARNING,
         )
+    if unit["hooks"]:
+        yield Finding(
+            host,
+            "unit commands",
+            ", ".join(unit["hooks"]),
+            "nothing that only the unit runs: pods start the daemon alone",
+            f"see that the pods need none of it (systemctl cat {name}); what a Pi needs at boot goes elsewhere, as a kernel module into "
+            "/etc/modules-load.d",
+            WARNING,
+        )
     yield from _named_files(plan, host, unit["named_files"])
     if unit["process"]:
         yield from _process(plan, host, unit["process"], config_real)
@@ -96,7 +106,7 @@ def _boot(plan: Plan, host: str, unit: Mapping[str, Any]) -> Iterator[Finding]:
             "unit started by",
             ", ".join(unit["started_by"]),
             "links below /etc/systemd/system alone: from the cutover on no boot may start the unit",
-            f"take {plan.unit} out of the Wants=, Requires= or trigger of these, and systemctl enable {plan.unit}",
+            f"take {plan.unit} out of the Wants=, Requires=, BindsTo= or trigger of these, and systemctl enable {plan.unit}",
         )
     elif unit["enabled"] in ("disabled", "static", "linked", "indirect", "enabled-runtime", "linked-runtime"):
         yield Finding(

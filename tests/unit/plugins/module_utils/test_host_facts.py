@@ -183,14 +183,15 @@ def test_size_is_what_the_files_take_on_the_disk(tmp_path):
 
 def test_what_systemd_says():
     reported = (
-        "Id=x.service\nNames=x.service y.service\nWantedBy=multi-user.target\nTriggeredBy=x.socket\n"
+        "Id=x.service\nNames=x.service y.service\nWantedBy=multi-user.target\nTriggeredBy=x.socket\nBoundBy=kiosk.service\n"
         "LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nNeedDaemonReload=yes\n"
         "FragmentPath=/etc/systemd/system/x.service\nDropInPaths=/etc/a.conf /etc/b.conf\nMainPID=198\nNRestarts=2\n"
     )
     assert systemd.parse_show(reported) == {
         "id": "x.service",
         "names": ["x.service", "y.service"],
-        "started_by": ["multi-user.target", "x.socket"],
+        "started_by": ["kiosk.service", "multi-user.target", "x.socket"],
+        "bound_by": ["kiosk.service"],
         "load": "loaded",
         "active": "active",
         "sub": "running",
@@ -201,6 +202,22 @@ def test_what_systemd_says():
         "pid": 198,
         "restarts": 2,
     }
+
+
+def test_p8_what_a_unit_runs_beside_its_process_is_read_without_arguments():
+    reported = (
+        "ExecStartPre={ path=/sbin/modprobe ; argv[]=/sbin/modprobe i2c-dev ; ignore_errors=no ; start_time=[n/a] }\n"
+        "ExecStartPre={ path=/bin/sh ; argv[]=/bin/sh -c echo s3cret\nLoadState=masked ; ignore_errors=no }\n"
+        "ExecStopPost={ path=/usr/bin/my tool ; argv[]=/usr/bin/my tool ; ignore_errors=yes }\n"
+    )
+    assert systemd.parse_hooks(reported) == [
+        "ExecStartPre=/sbin/modprobe",
+        "ExecStartPre=/bin/sh",
+        "ExecStopPost=/usr/bin/my tool",
+    ]
+    assert systemd.parse_hooks("") == []
+    # They are asked for alone.
+    assert not {*systemd.HOOKS} & {*systemd.PROPERTIES}
 
 
 def test_the_unit_state_as_text():

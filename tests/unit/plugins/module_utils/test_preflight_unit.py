@@ -272,6 +272,12 @@ def test_p7_a_unit_that_cannot_be_masked_or_restored_is_refused(unit, check):
     assert (finding.check, finding.level) == (check, "error")
 
 
+def test_p8_what_the_unit_runs_beside_its_process_is_a_warning():
+    (finding,) = found(unit={"hooks": ["ExecStartPre=/sbin/modprobe"]})
+    assert (finding.check, finding.level) == ("unit commands", "warning")
+    assert "/etc/modules-load.d" in finding.fix
+
+
 @pytest.mark.parametrize("name", ["pi-controller", "pi-controller.service"])
 def test_p7_drop_ins_are_found_whatever_the_inventory_calls_the_unit(name):
     unit = {"drop_ins": ["/etc/systemd/system/pi-controller.service.d/override.conf"]}

@@ -114,6 +114,24 @@ def test_all_of_a_pi_in_one_look(run_module, pi, bin_folder):
     assert result["missing_tools"] == ["nft"]
 
 
+def test_p7_p8_a_unit_that_another_one_is_bound_to_and_its_other_commands(run_module, pi, bin_folder, monkeypatch):
+    """A link can be removed with the unit's others, BindsTo= in the other unit's file cannot."""
+    etc = pi / "system"
+    for other in ("multi-user.target", "kiosk.service"):
+        (etc / f"{other}.wants").mkdir(parents=True)
+        (etc / f"{other}.wants/pi-controller.service").symlink_to("/etc/systemd/system/pi-controller.service")
+    monkeypatch.setattr(read_host, "ETC", etc)
+    command(
+        bin_folder,
+        "systemctl",
+        "Id=pi-controller.service\nLoadState=loaded\nActiveState=inactive\nMainPID=0\nWantedBy=multi-user.target kiosk.service\n"
+        "BoundBy=kiosk.service\nExecStartPre={ path=/sbin/modprobe ; argv[]=/sbin/modprobe i2c-dev ; ignore_errors=no }",
+    )
+    unit = look(run_module, pi)["unit"]
+    assert unit["started_by"] == ["kiosk.service"]
+    assert unit["hooks"] == ["ExecStartPre=/sbin/modprobe"]
+
+
 def test_p11_only_what_a_run_writes_anew_counts_as_left_and_once(run_module, pi, bin_folder):
     backups = pi / "backups/migration"
     copy = b"x" * 262144
