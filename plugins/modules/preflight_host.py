@@ -182,14 +182,24 @@ unit:
     {active: active, drop_ins: [], enabled: enabled, file: /etc/systemd/system/pi-controller.service, id: pi-controller.service,
      load: loaded, memory: 31457280, named_files: [], names: [pi-controller.service], needs_reload: false, pid: 198, restarts: 0,
      runtime_open_files_limit: 1048576, bound_by: [], hooks: [], started_by: [], sub: running, unread_drop_ins: [],
-     process: {config: /etc/pi-controller/config.yaml, config_real: /etc/pi-controller/config.yaml, cwd: /, environment: [], flags: [],
-               gid: 0, groups: {}, open_files_limit: 1024,
+     process: {capabilities: 0, config: /etc/pi-controller/config.yaml, config_real: /etc/pi-controller/config.yaml, cwd: /,
+               environment: [], flags: [], gid: 0, groups: {}, open_files_limit: 1024,
                relative_paths: [], uid: 0, user: root, words: [], written_files: []}}
 node_id:
   description: The Raft ID in the daemon's environment or configuration; null where none was found.
   returned: success
   type: str
   sample: pi-1
+own_listeners:
+  description: Ports of the daemon beside those of REST, gRPC and Raft, as its configuration file has them, by their variables.
+  returned: success
+  type: dict
+  sample: {PI_CONTROLLER_WEBSOCKET_PORT: 8081}
+unprivileged_ports_from:
+  description: The first port that a process without capabilities can bind on this Pi.
+  returned: success
+  type: int
+  sample: 1024
 listeners:
   description: Listeners on O(ports). C(owner) is V(unit), V(pod), V(other) or V(unknown).
   returned: success

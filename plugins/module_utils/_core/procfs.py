@@ -140,6 +140,12 @@ def memory_of(pid: int, proc: Path = PROC) -> int | None:
     return _kib(_read(proc / str(pid) / "status"), "VmRSS")
 
 
+def unprivileged_ports_from(proc: Path = PROC) -> int:
+    """The first port that a process without capabilities can bind."""
+    text = _read(proc / "sys/net/ipv4/ip_unprivileged_port_start").strip()
+    return int(text) if text.isascii() and text.isdigit() else 1024
+
+
 def memory_available(proc: Path = PROC) -> int | None:
     """Bytes that a new process can have without swapping."""
     return _kib(_read(proc / "meminfo"), "MemAvailable")

@@ -49,6 +49,7 @@ def process(pid: int, proc: Path = PROC) -> dict[str, Any]:
         "user": _user(uid),
         "groups": _groups(status, gid),
         "cwd": cwd,
+        "capabilities": capabilities(status),
         "open_files_limit": open_files_limit(pid, proc)[0],
         "written_files": written(folder),
     }
@@ -116,6 +117,12 @@ def _groups(status: str, gid: int | None) -> dict[str, int]:
         except KeyError:
             found[str(number)] = number
     return found
+
+
+def capabilities(status: str) -> int:
+    """The set of those that the process has in effect; none where it cannot be read."""
+    match = re.search(r"^CapEff:\s+([0-9a-fA-F]+)$", status, re.MULTILINE)
+    return int(match[1], 16) if match else 0
 
 
 def open_files_limit(pid: int, proc: Path = PROC) -> tuple[int | None, int | None]:

@@ -19,6 +19,7 @@ from .image_space import image_space_findings
 from .mounts import mount_findings
 from .plan import FRESH, Plan
 from .reach import within
+from .rights import rights_findings
 from .unit import unit_findings
 
 PYTHON = (3, 9)
@@ -39,6 +40,7 @@ def host_findings(plan: Plan, host: str, seen: Mapping[str, Any], way: str) -> I
     yield from eviction_findings(host, seen, way)
     yield from image_space_findings(plan, host, seen, way)
     yield from unit_findings(plan, host, seen["unit"], seen["paths"]["config_file"]["real"])
+    yield from rights_findings(plan, host, seen)
     yield from _old_ports(plan, host, seen)
     yield from _new_ports(plan, host, seen["listeners"])
     yield from _database(host, seen)

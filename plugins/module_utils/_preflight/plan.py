@@ -62,6 +62,9 @@ class Plan:
     working_dir: str = ""
     run_as: Mapping[str, Any] = field(default_factory=dict)
     mounts: tuple[PodMount, ...] = ()
+    security_context: Mapping[str, Any] = field(default_factory=dict)
+    # Every port that a pod is given in the end, by the name of its setting.
+    final_ports: Mapping[str, int] = field(default_factory=dict)
     # Seconds.
     cutover_timeout: float = 0
 
@@ -132,6 +135,11 @@ def make_plan(config: Mapping[str, Any], owner: Mapping[str, Any], journals: Map
         },
         cutover_timeout=config["timeouts_seconds"]["cutover_timeout"],
         mounts=pod_mounts(owner),
+        security_context=context,
+        final_ports={
+            **{f"standard_ports.{name}": port for name, port in config["standard_ports"].items()},
+            **_env_ports(config, "standard_env"),
+        },
     )
 
 

@@ -25,12 +25,14 @@ from .._core.procfs import (
     listeners,
     memory_available,
     memory_of,
+    unprivileged_ports_from,
 )
 from .._core.systemd import hooks_command, parse_hooks, parse_show, show_command, unit_name, unread_drop_ins
 from .._core.unit_install import DEPENDENCIES, ETC
 from .._core.unit_process import process, runtime_limit
 from .._core.write_speed import write_speed
 from .._daemon.drivers import settings
+from .._daemon.pod_files import listeners as file_listeners
 from .._gate.nft import Nft
 from .._kube.eviction import evictions
 from .._kube.image_space import image_space
@@ -203,6 +205,8 @@ class HostReading:
             "held_bytes": self.held(),
             "unit": unit,
             "node_id": self.node_id(unit["pid"]),
+            "own_listeners": file_listeners(Path(self.paths.get("config_file", ""))),
+            "unprivileged_ports_from": unprivileged_ports_from(),
             "listeners": [listener.as_dict() for listener in listeners(set(self.params["ports"]), unit["id"])],
             "database": self.database(),
             "write_speed": write_speed(Path(nearest_existing(self.paths.get("pod_data_dir", "/var/lib")))),
