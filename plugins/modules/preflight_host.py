@@ -175,7 +175,8 @@ unit:
     not run); what starts it apart from links below C(/etc/systemd/system) (C(started_by)), and of these what is bound to it
     (C(bound_by)); the programs that it runs beside its process (C(hooks)); and how many files a container may have open
     (C(runtime_open_files_limit)). C(named_files) are the absolute paths in C(config_file) that are there on the Pi, each with
-    its setting and where its links lead (C(real)); C(relative_paths) those that are relative to the working directory of the process.
+    its setting and the same path without links (C(real)); C(relative_paths) those that are relative to the
+    working directory of the process.
   returned: success
   type: dict
   sample:

@@ -30,7 +30,7 @@ _PROPERTY = re.compile(r"^(?:[&!]\S*\s+)+")
 
 
 def named_files(text: str, aliases: Mapping[str, str]) -> list[dict[str, str]]:
-    """Absolute paths of the file that are there on this Pi: `setting`, `path`, and where it leads (`real`)."""
+    """Absolute paths of the file that are there on this Pi: `setting`, `path`, and the same without links (`real`)."""
     found = {
         (setting, value): os.path.realpath(value)
         for setting, value in values(text, aliases)
@@ -40,8 +40,8 @@ def named_files(text: str, aliases: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def relative_paths(text: str, aliases: Mapping[str, str], cwd: str | None) -> list[dict[str, Any]]:
-    """What the file names relative to the working directory of its daemon: `setting`, the whole `path` and where it leads (`real`), and
-    whether it is `there`.
+    """What the file names relative to the working directory of its daemon: `setting`, the whole `path`, the same without links (`real`),
+    and whether it is `there`.
 
     Many values look like such a path and are none, as a time zone. One that is there is a path, and so is one to a key or a certificate.
     """

@@ -87,7 +87,7 @@ def _paths(plan: Plan, host: str, paths: Mapping[str, Any]) -> Iterator[Finding]
                 f"{links[0]} is a symbolic link",
                 "a path without links, so that no folder is inside another unseen",
                 # Its setting is relative to the data folder, which is all that a pod gets.
-                f"stop {plan.unit}, replace the link by what it leads to, with {path['real']} at {path['path']}, and start the unit again, "
+                f"stop {plan.unit}, replace the link by what it points to, with {path['real']} at {path['path']}, and start the unit again, "
                 "one Pi at a time"
                 if name == "database"
                 else f"set {SETTINGS[name]} to {path['real']}",

@@ -177,7 +177,7 @@ def _relative_paths(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterat
             host,
             "unit working directory",
             f"{cwd}, and relative paths in {', '.join(found)}" + (", not there yet" if level == WARNING else ""),
-            "paths that lead to the same files in the pods, which start in another folder and lose what no volume has",
+            "paths that are the same files in the pods, which start in another folder and lose what no volume has",
             f"write absolute paths into the configuration file, of files in the folder of {plan.config_file}, which pods can read; or set "
             f"pi_controller_working_dir to {cwd} and mount their folders at the same paths with {MOUNT_SETTINGS}",
             level,
@@ -193,8 +193,8 @@ def _set_for_pods(plan: Plan, setting: str) -> bool:
 
 
 def _named(entry: Mapping[str, str]) -> str:
-    leads = f" (it leads to {entry['real']})" if entry["real"] != entry["path"] else ""
-    return f"{entry['setting']}: {entry['path']}{leads}"
+    target = f" (a link to {entry['real']})" if entry["real"] != entry["path"] else ""
+    return f"{entry['setting']}: {entry['path']}{target}"
 
 
 def _command_line(plan: Plan, host: str, process: Mapping[str, Any], config_real: str) -> Iterator[Finding]:

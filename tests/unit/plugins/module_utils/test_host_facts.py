@@ -204,7 +204,7 @@ def test_what_systemd_says():
     }
 
 
-def test_p8_what_a_unit_runs_beside_its_process_is_read_without_arguments():
+def test_p8_other_commands_are_read_without_arguments():
     reported = (
         "ExecStartPre={ path=/sbin/modprobe ; argv[]=/sbin/modprobe i2c-dev ; ignore_errors=no ; start_time=[n/a] }\n"
         "ExecStartPre={ path=/bin/sh ; argv[]=/bin/sh -c echo s3cret\nLoadState=masked ; ignore_errors=no }\n"

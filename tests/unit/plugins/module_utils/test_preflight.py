@@ -33,20 +33,20 @@ def test_p8_a_linked_database_is_put_into_the_data_folder():
     seen, data = healthy(), "/var/lib/pi-controller"
     for host in seen["host"].values():
         set_path(host, "database", links=[f"{data}/pi-controller.db"], real="/mnt/ssd/pi.db")
-    finding = next(one for one in found(seen) if one["host"] == "pi-2")
+    finding = next(row for row in found(seen) if row["host"] == "pi-2")
     assert finding["check"] == "path database"
     assert f"/mnt/ssd/pi.db at {data}/pi-controller.db" in finding["fix"]
     # The setting is relative to the data folder.
     assert "pi_controller_database" not in finding["fix"]
 
 
-def test_p8_a_link_on_the_way_to_the_data_folder_is_that_folders_finding():
+def test_p8_a_link_before_the_data_folder_is_one_finding():
     seen = healthy()
     for host in seen["host"].values():
         set_path(host, "data_dir", links=["/var/lib"], real="/srv/pi-controller")
         set_path(host, "database", links=["/var/lib"], real="/srv/pi-controller/pi-controller.db")
-    findings = [one for one in found(seen) if one["host"] == "pi-2"]
-    assert [(one["check"], one["fix"]) for one in findings] == [
+    findings = [row for row in found(seen) if row["host"] == "pi-2"]
+    assert [(row["check"], row["fix"]) for row in findings] == [
         ("path data_dir", "set pi_controller_data_dir to /srv/pi-controller")
     ]
 

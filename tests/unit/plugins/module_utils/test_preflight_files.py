@@ -86,7 +86,7 @@ def test_p8_only_what_is_there_leaves_the_pi_and_links_are_followed(pi: Path):
         (None, []),
     ],
 )
-def test_d10_p8_relative_paths_are_those_to_files_that_are_there_and_to_keys(pi: Path, cwd, settings):
+def test_d10_p8_relative_paths_to_keys_and_to_what_is_there(pi: Path, cwd, settings):
     (pi / "certs").mkdir()
     (pi / "certs/some").touch()
     text = """
@@ -143,7 +143,7 @@ LINK = ("api.tls_key_file", "/etc/pi-controller/tls.key", "/etc/letsencrypt/arch
     [
         (KEY, {}, "api.tls_key_file: /etc/ssl/private/pi.key"),
         (("log.file", "/var/log/pi-controller/x.log"), {}, "log.file: /var/log/pi-controller/x.log"),
-        (LINK, {}, "/etc/pi-controller/tls.key (it leads to /etc/letsencrypt/archive/pi/privkey1.pem)"),
+        (LINK, {}, "/etc/pi-controller/tls.key (a link to /etc/letsencrypt/archive/pi/privkey1.pem)"),
         (KEY, mounted("/etc/ssl/private", "/keys"), "/etc/ssl/private/pi.key"),
         # A device needs a privileged container or a mount.
         (
@@ -192,7 +192,7 @@ def test_p8_a_path_that_the_pods_have_otherwise_is_not_a_finding(sections, count
     assert len(found(("log.file", "/var/log/x.log"), migration=migration)) == count
 
 
-def test_the_paths_of_a_state_are_those_that_a_pods_file_has_written_out():
+def test_the_paths_of_a_state_are_those_that_its_file_writes():
     folders = {"data_dir": "/d", "raft_dir": "r", "database": "b"}
     written = settings.file_settings({"rest": 1, "grpc": 2, "raft": 3}, "10.0.0.1", False, folders)
     assert sorted(key for key, value in written.items() if str(value).startswith("/")) == sorted(

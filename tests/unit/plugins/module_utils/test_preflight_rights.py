@@ -127,4 +127,4 @@ def test_p8_capabilities_that_a_pod_of_a_user_lacks_are_a_warning():
     assert found(process, security_context={"privileged": True, "runAsUser": 0}) == []
     # A port that needs it has a finding of its own.
     findings = found({**PI, "capabilities": NET_BIND}, ON_443, **OF_PI)
-    assert [one.check for one in findings] == ["low ports"]
+    assert [finding.check for finding in findings] == ["low ports"]

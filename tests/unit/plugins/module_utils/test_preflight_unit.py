@@ -232,12 +232,12 @@ def test_p8_a_relative_config_is_the_file_that_it_is_on_the_pi(config, real, fix
 
 
 def test_p8_the_advice_for_a_linked_configuration_ends():
-    """The file by its own name is what the unit's `--config` leads to, so that the next run asks for nothing else."""
+    """The file by its own name is what the unit's `--config` is, so that the next run asks for nothing else."""
     seen, real = world.healthy(), "/opt/pi/config.yaml"
     for host in seen["host"].values():
         host["paths"]["config_file"].update(links=["/etc/pi-controller/config.yaml"], real=real)
         host["unit"]["process"]["config_real"] = real
-    findings = [one for one in preflight.evaluate(seen, world.settings(), world.owner()) if one.host == "pi-2"]
+    findings = [row for row in preflight.evaluate(seen, world.settings(), world.owner()) if row.host == "pi-2"]
     assert [finding.fix for finding in findings] == [f"set pi_controller_config_file to {real}"]
     for host in seen["host"].values():
         host["paths"]["config_file"].update(path=real, links=[])

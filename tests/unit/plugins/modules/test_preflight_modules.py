@@ -114,7 +114,7 @@ def test_all_of_a_pi_in_one_look(run_module, pi, bin_folder):
     assert result["missing_tools"] == ["nft"]
 
 
-def test_p7_p8_a_unit_that_another_one_is_bound_to_and_its_other_commands(run_module, pi, bin_folder, monkeypatch):
+def test_p7_p8_what_is_bound_to_a_unit_and_its_other_commands(run_module, pi, bin_folder, monkeypatch):
     """A link can be removed with the unit's others, BindsTo= in the other unit's file cannot."""
     etc = pi / "system"
     for other in ("multi-user.target", "kiosk.service"):
