@@ -7,6 +7,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -164,3 +165,59 @@ def test_a2_become_for_all_does_not_reach_the_control_node(
     become = {"ansible_become": True, "ansible_become_user": "nobody", "ansible_become_exe": str(tmp_path / "sudo")}
     done = run(tmp_path, ansible_playbook, hostile, plays, **become)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+FAKE_SSH = """#!/usr/bin/env python3
+import os, sys
+if "-V" not in sys.argv:
+    print("ARGS", sys.argv[1:])
+"""
+ALIVE = "ServerAliveInterval=10"
+# What an owner has set for one Pi, and which options ssh then has to have in this order.
+SSH_OPTIONS: dict[str, tuple[dict[str, str], list[str]]] = {
+    "nothing": ({}, [ALIVE, "ServerAliveCountMax=3"]),
+    "common": ({"ansible_ssh_common_args": "-o User={{ account }}", "account": "pi"}, ["User=pi", ALIVE]),
+    "args": ({"ansible_ssh_args": "{{ own }}", "own": "-o ServerAliveInterval=77"}, ["ServerAliveInterval=77"]),
+    "extra": ({"ansible_ssh_extra_args": "-o serveraliveinterval=78"}, ["serveraliveinterval=78"]),
+}
+
+
+def test_a8_ssh_asks_each_pi_whether_it_is_there(tmp_path: Path, ansible_playbook: str):
+    """Without it, a task waits for a Pi that has died until TCP gives up. What the owner has set is kept, and wins."""
+    first = [
+        yaml.safe_load((CHECKOUT / f"roles/run/tasks/{name}.yml").read_text())[0] for name in ("discover", "status")
+    ]
+    values = {task["ansible.builtin.set_fact"]["ansible_ssh_common_args"] for task in first}
+    (value,) = values
+    fake = tmp_path / "ssh"
+    fake.write_text(FAKE_SSH)
+    fake.chmod(0o755)
+    told = "{{ inventory_hostname }} {{ _asked.stdout }}"
+    tasks = [
+        {"name": "Set", "ansible.builtin.set_fact": {"ansible_ssh_common_args": value}},
+        # As a second playbook of the same command does.
+        {"name": "Set again", "ansible.builtin.set_fact": {"ansible_ssh_common_args": value}},
+        {"name": "Ask", "ansible.builtin.raw": "true", "register": "_asked"},
+        {"name": "Show", "ansible.builtin.debug": {"msg": told}},
+    ]
+    role = str(CHECKOUT / "roles/run/vars/main.yml")
+    play = {"name": "p", "hosts": "all", **NEEDED, "vars_files": [role], "tasks": tasks}
+    hosts = {name: variables for name, (variables, _options) in SSH_OPTIONS.items()}
+    inventory = {"all": {"vars": {"ansible_ssh_executable": str(fake)}, "hosts": hosts}}
+    (tmp_path / "hosts.json").write_text(json.dumps(inventory))
+    (tmp_path / "play.json").write_text(json.dumps([play]))
+    done = subprocess.run(
+        [ansible_playbook, "play.json", "-i", "hosts.json"],
+        cwd=tmp_path,
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections")},
+        text=True,
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = {name: line for name in hosts for line in done.stdout.splitlines() if f'"{name} ARGS' in line}
+    for name, (_variables, wanted) in SSH_OPTIONS.items():
+        found = re.findall(r"'((?:User|serveralive)[^']*)'", lines[name], re.IGNORECASE)
+        assert [option for option in found if option in wanted] == wanted, lines[name]
+        assert sum("interval" in option.lower() for option in found) == 1, lines[name]
