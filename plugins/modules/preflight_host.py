@@ -88,6 +88,12 @@ options:
     description: Seconds from each look at the rows to the next one, at least. A replica must lag by less.
     type: float
     default: 2.0
+  control_node_ports:
+    description: Ports of O(address) to which the control node itself connects. With the module alone none is tried.
+    type: list
+    elements: int
+    default: []
+    version_added: 0.2.0
 notes:
   - Token and password are hidden in RV(cluster), the only part that is made with them. In the others a password that happens to be a word
     of a path would hide that word.
@@ -272,6 +278,12 @@ image_present:
   description: Whether the container runtime has O(image); null where it cannot be asked, or has no image at all and so runs no pod.
   returned: success
   type: bool
+from_control_node:
+  description: >-
+    By each of O(control_node_ports) how a connection from the control node ended, V(connected), V(refused), or what kept it from arriving.
+  returned: success
+  type: dict
+  sample: {"8080": connected, "8082": no answer}
 data:
   description: What the daemon holds, C(msg) and C(failure) where it could not be read.
   returned: always
@@ -348,6 +360,7 @@ def main() -> None:
             "compare": {"type": "bool", "default": True},
             "looks": {"type": "int", "default": 2},
             "pause": {"type": "float", "default": 2.0},
+            "control_node_ports": {"type": "list", "elements": "int", "default": []},
         },
         supports_check_mode=True,
     )

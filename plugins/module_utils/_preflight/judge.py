@@ -12,6 +12,7 @@ from typing import Any
 from .._core.addresses import without_port
 from .._core.journal import PARALLEL
 from .cluster import choose, cluster_findings
+from .control_node import control_node_findings
 from .daemon import daemon_findings
 from .findings import EVERYWHERE, Finding, ordered
 from .host import host_findings, is_down
@@ -173,6 +174,7 @@ def _checks(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
     view = choose(plan.hosts, seen["cluster"]) or {}
     for host, result in hosts.items():
         yield from host_findings(plan, host, result, way_of(plan.strategy, view))
+        yield from control_node_findings(plan, host, result)
     yield from pause_findings(plan, hosts, view)
     yield from strategy_findings(plan, hosts)
     yield from network_findings(plan, ports, down)

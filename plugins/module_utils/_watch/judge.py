@@ -22,6 +22,11 @@ LOCK_LOST = "lock_lost"
 # While a pod is replaced, an election is part of the plan where a release cannot hand leadership over, and two voters that
 # that are candidates at the same time need a second and a third round of one to two seconds.
 ELECTION_PATIENCE = 3.0
+# Members are known from the first answer on.
+_NEVER_HEARD = (
+    "none of its daemons has answered this control node so far, so it may be healthy; open their REST ports to the control node, or set "
+    "migration.safety.watch to false"
+)
 
 
 @dataclass(frozen=True)
@@ -168,7 +173,9 @@ class ClusterJudge:
         most_answer = sample.answering * 2 > sample.voters > 0
 
         def text(seconds: float) -> str:
-            if not most_answer:
+            if not sample.voters and not sample.heard:
+                seen = _NEVER_HEARD
+            elif not most_answer:
                 seen = f"{sample.answering} of {sample.voters} voters answer"
             else:
                 seen = f"{sample.answering} of {sample.voters} voters answer, but no majority agrees on a leader"
@@ -237,10 +244,10 @@ class ClusterJudge:
             known = ""
             if sample.leader_address is not None:
                 known = f"; the others still name {_name(sample)}, which does not answer"
-            return (
-                f"the {self.cluster} cluster has had no leader for {seconds:.1f} s: {sample.answering} of {sample.voters} voters answer, "
-                f"in term {sample.term}{known}"
-            )
+            seen = f"{sample.answering} of {sample.voters} voters answer, in term {sample.term}{known}"
+            if not sample.voters and not sample.heard:
+                seen = _NEVER_HEARD
+            return f"the {self.cluster} cluster has had no leader for {seconds:.1f} s: {seen}"
 
         return text
 

@@ -59,6 +59,8 @@ class Sample:
     last_index: int | None = None
     commit_index: int | None = None
     voters: int = 0
+    # Whether any of those that were asked has answered.
+    heard: bool = True
     members: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -118,6 +120,7 @@ def take(
             last_index=_of_leader(view, "last_index"),
             commit_index=_of_leader(view, "commit_index"),
             voters=len(voters),
+            heard=any(reading.reachable for reading in readings),
             members={member.member.address: _member(member, latencies, own) for member in members},
         ),
         members,

@@ -533,3 +533,21 @@ def test_pi_by_pi_there_is_one_cluster_to_watch(phase, watched):
     assert {name: (expectation.mode, list(expectation.urls)) for name, expectation in wanted.items()} == watched
     if phase == "cutover":
         assert (wanted["old"].replaced, wanted["old"].routed_away) == ("10.77.0.12", (URLS["standard"][1],))
+
+
+def test_a_cluster_that_has_never_answered_may_be_healthy():
+    """A control node that reaches the Pis through ssh alone: what it reports is its own view."""
+    texts = [alert.message for alert in Watched().see(SILENT, SILENT, SILENT, seconds=6).alerts]
+    assert len(texts) == 2
+    for text in texts:
+        assert "none of its daemons has answered this control node so far" in text
+        assert "migration.safety.watch" in text
+    # Daemons of a cluster that has no members yet do answer.
+    empty = follows(None, all_members=())
+    assert not any("so far" in alert.message for alert in Watched().see(empty, empty, empty, seconds=6).alerts)
+    # And members that were known once are silent, not out of reach.
+    assert not any("so far" in text for text in told_after_an_answer())
+
+
+def told_after_an_answer() -> list[str]:
+    return [alert.message for alert in Watched().see(*WELL).see(SILENT, SILENT, SILENT, seconds=6).alerts]
