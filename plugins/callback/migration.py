@@ -124,6 +124,8 @@ class CallbackModule(Default):
         self._quiet = False
         self._paused = False
         self._finished = False
+        # The play that has begun, if one has.
+        self._play = ""
         self._tails: dict[str, Tail] = {}
         self._shown: set[tuple[str, str]] = set()
         self._stop = threading.Event()
@@ -182,6 +184,8 @@ class CallbackModule(Default):
                 self._print(
                     "bad", f"Failed on {', '.join(failed)} after {words.seconds(took)}. -v shows Ansible's own output."
                 )
+            elif not stats.processed:
+                self._print("bad", "Nothing was done: no play had a host.")
             elif not self._quiet:
                 changed = sum(stats.summarize(host)["changed"] for host in stats.processed)
                 self._print("good", f"Finished in {words.seconds(took)}, {changed} changes.")
@@ -189,7 +193,7 @@ class CallbackModule(Default):
     def _left(self) -> None:
         """The run was interrupted: leave the terminal in order and say how to find out."""
         self._stop.set()
-        if not self._finished and not self._quiet:
+        if self._play and not self._finished and not self._quiet:
             with self._lock:
                 if self._screen:
                     self._screen.wipe()
@@ -203,8 +207,9 @@ class CallbackModule(Default):
             super().v2_playbook_on_play_start(play)
             return
         self._quiet = play.get_vars().get("raft_migration_progress", True) is False
+        self._play = play.get_name().strip()
         if not self._screen and not self._quiet:
-            self._event(Event("info", play.get_name().strip(), time.time()))
+            self._event(Event("info", self._play, time.time()))
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         if self._plain:
@@ -284,6 +289,8 @@ class CallbackModule(Default):
     def v2_playbook_on_no_hosts_matched(self) -> None:
         if self._plain:
             super().v2_playbook_on_no_hosts_matched()
+        else:
+            self._event(Event("alert", f"Skipped, as no host is left for it: {self._play}", time.time()))
 
     def _over(self, result: Any) -> None:
         if self._progress.task:

@@ -13,7 +13,7 @@ author:
 description:
   - Says in one sentence each which hosts the run leaves out, and which hosts share an address or a Kubernetes node.
   - An empty group is an error, too.
-positional: _input, group, nodes, played
+positional: _input, group, nodes, played, whole
 options:
   _input:
     description: Address by host, for all hosts of the group.
@@ -32,6 +32,11 @@ options:
     type: list
     elements: str
     required: true
+  whole:
+    description: Whether the run has to be for the whole group. What only looks need not be, and only the group itself is judged.
+    type: bool
+    default: true
+    version_added: 0.2.0
 """
 
 EXAMPLES = r"""

@@ -167,6 +167,64 @@ def test_a2_become_for_all_does_not_reach_the_control_node(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+ENTRIES = (
+    "clean",
+    "complete",
+    "cutover",
+    "migrate",
+    "preflight",
+    "prepare",
+    "report",
+    "rollback",
+    "status",
+    "transfer",
+    "validate",
+)
+
+
+def played(tmp_path: Path, tool: str, entry: str, *options: str, **groups: list[str]) -> tuple[int, str]:
+    """A playbook as a user runs it; every Pi has an address where no ssh server answers."""
+    lines = [line for name, hosts in groups.items() for line in (f"[{name}]", *hosts)]
+    (tmp_path / "hosts").write_text(
+        "\n".join([*lines, "[all:vars]", "ansible_host=127.0.0.1", "ansible_port=1"]) + "\n"
+    )
+    command = [tool, f"pi_controller.raft_migration.{entry}", "-i", str(tmp_path / "hosts"), *options]
+    environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(
+        command, cwd=CHECKOUT, env=environment, text=True, capture_output=True, timeout=300, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_each_playbook_begins_with_a_play_that_refuses_to_have_no_hosts():
+    """The others have none then either, and Ansible would end as if all had been done."""
+    refusing = {name: yaml.safe_load((CHECKOUT / f"playbooks/{name}.yml").read_text())[0] for name in ENTRIES}
+    assert {path.stem for path in (CHECKOUT / "playbooks").glob("*.yml")} == set(ENTRIES)
+    begin = yaml.safe_load((CHECKOUT / "playbooks/parts/begin.yml").read_text())[0]
+    for name, first in refusing.items():
+        if "hosts" not in first:
+            assert first["ansible.builtin.import_playbook"] == "parts/begin.yml", name
+            continue
+        assert first["hosts"] == begin["hosts"], name
+        assert begin["vars"].items() <= first["vars"].items(), name
+
+
+@pytest.mark.parametrize("entry", ["rollback", "status", "report"])
+def test_a_limit_that_leaves_no_pi_is_refused(tmp_path: Path, ansible_playbook: str, entry: str):
+    pis = {"k3s_cluster": ["pi-1", "pi-2"], "others": ["bastion"]}
+    code, output = played(tmp_path, ansible_playbook, entry, "--limit", "bastion", **pis)
+    assert code != 0, output
+    assert "--limit bastion leaves no host of the group k3s_cluster" in output
+    assert "TASK" not in output
+
+
+@pytest.mark.parametrize("entry", ["rollback", "status", "report"])
+def test_a_group_that_is_missing_is_refused(tmp_path: Path, ansible_playbook: str, entry: str):
+    code, output = played(tmp_path, ansible_playbook, entry, pis=["pi-1", "pi-2"])
+    assert code != 0, output
+    assert "The group k3s_cluster is not in the inventory" in output
+
+
 FAKE_SSH = """#!/usr/bin/env python3
 import os, sys
 if "-V" not in sys.argv:

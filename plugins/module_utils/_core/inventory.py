@@ -10,12 +10,19 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 
 
-def faults(addresses: Mapping[str, str], group: str, nodes: Mapping[str, str], played: Sequence[str]) -> list[str]:
-    """`addresses` and `nodes` are those of all hosts of the group; `played` the hosts this run is for."""
+def faults(
+    addresses: Mapping[str, str], group: str, nodes: Mapping[str, str], played: Sequence[str], whole: bool = True
+) -> list[str]:
+    """`addresses` and `nodes` are those of all hosts of the group; `played` the hosts this run is for.
+
+    Where it need not be the `whole` group, as for what only looks, only the group itself is judged.
+    """
     if not addresses:
         return [
             f"The group {group} is not in the inventory or has no hosts; name the group of the Pis in raft_migration_hosts."
         ]
+    if not whole:
+        return []
     left_out = [host for host in addresses if host not in played]
     if left_out:
         return [

@@ -198,3 +198,21 @@ def test_m4_a_daemons_text_cannot_control_the_terminal(command: list[str]) -> No
     assert "\x1b" not in out
     assert "\x07" not in out
     assert not [line for line in out.splitlines() if line.startswith(("10:00:00", "Finished"))]
+
+
+def test_a_play_without_hosts_is_reported(command: list[str], tmp_path: Path) -> None:
+    """With its title alone it would look like one that was done."""
+    plays = '- {name: FIRST, hosts: nobody, tasks: []}\n- {name: "(1/6) PREPARE", hosts: nobody, tasks: []}\n'
+    (tmp_path / "empty.yml").write_text(plays)
+    code, output = piped([*command[:-1], str(tmp_path / "empty.yml")])
+    assert code == 0
+    assert "Skipped, as no host is left for it: (1/6) PREPARE" in output
+    assert "Finished" not in output
+    assert "Nothing was done: no play had a host." in output
+
+
+def test_a_run_that_no_play_of_has_begun_was_not_interrupted(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "refused.yml").write_text("- {name: FIRST, hosts: \"{{ undef(hint='refused') }}\", tasks: []}\n")
+    code, output = piped([*command[:-1], str(tmp_path / "refused.yml")])
+    assert code != 0
+    assert "Interrupted" not in output

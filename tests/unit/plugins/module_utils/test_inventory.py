@@ -35,6 +35,12 @@ def test_a_run_for_some_of_the_hosts_is_refused_before_anything_else():
     assert fault.startswith("This run leaves out pi-2, pi-3;")
 
 
+def test_what_only_looks_may_leave_hosts_out_but_needs_the_group():
+    assert faults({"pi-1": "10.77.0.11", "pi-2": ""}, "k3s_cluster", {}, ["pi-1"], whole=False) == []
+    (fault,) = faults({}, "k3s_cluster", {}, ["localhost"], whole=False)
+    assert fault.startswith("The group k3s_cluster is not in the inventory")
+
+
 def test_two_hosts_with_one_address_or_one_node():
     assert found({**ADDRESSES, "pi-3": "10.77.0.11"}, {**NODES, "pi-2": "pi-1"}) == [
         "pi-1 and pi-3 have the same address 10.77.0.11; give each its own pi_controller_address.",
