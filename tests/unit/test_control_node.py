@@ -225,6 +225,20 @@ def test_a_group_that_is_missing_is_refused(tmp_path: Path, ansible_playbook: st
     assert "The group k3s_cluster is not in the inventory" in output
 
 
+@pytest.mark.parametrize("entry", ["rollback", "status"])
+@pytest.mark.parametrize("cluster", [[], ["nas", "pi-1", "pi-2"]])
+def test_a_group_that_is_named_in_the_inventory_alone_is_refused(
+    tmp_path: Path, ansible_playbook: str, entry: str, cluster: list[str]
+):
+    """A play chooses its hosts before it sees variables of the inventory: it would be for others, or for none."""
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars/all.yml").write_text("raft_migration_hosts: pis\n")
+    groups = {"pis": ["pi-1", "pi-2"], **({"k3s_cluster": cluster} if cluster else {})}
+    code, output = played(tmp_path, ansible_playbook, entry, **groups)
+    assert code != 0, output
+    assert "-e raft_migration_hosts=pis" in output
+
+
 FAKE_SSH = """#!/usr/bin/env python3
 import os, sys
 if "-V" not in sys.argv:

@@ -19,14 +19,23 @@ def faults(
     """
     if not addresses:
         return [
-            f"The group {group} is not in the inventory or has no hosts; name the group of the Pis in raft_migration_hosts."
+            f"The group {group} is not in the inventory or has no hosts; name the group of the Pis with every command: "
+            "-e raft_migration_hosts=GROUP."
+        ]
+    # The hosts of a play are chosen before any variable of the inventory is read.
+    others = [host for host in played if host not in addresses]
+    if others:
+        return [
+            f"raft_migration_hosts is {group} in the inventory, but this run is for {', '.join(others)} as well: a play does not see the "
+            f"inventory's variables when it chooses its hosts. Give it with every command: -e raft_migration_hosts={group}."
         ]
     if not whole:
         return []
     left_out = [host for host in addresses if host not in played]
     if left_out:
         return [
-            f"This run leaves out {', '.join(left_out)}; a migration is of the whole group {group}, so run it without --limit."
+            f"This run leaves out {', '.join(left_out)}; a migration is of the whole group {group}, so run it without --limit, and give "
+            "raft_migration_hosts with -e, not in the inventory."
         ]
     return [
         *_shared("address", "pi_controller_address", addresses),

@@ -41,6 +41,16 @@ def test_what_only_looks_may_leave_hosts_out_but_needs_the_group():
     assert fault.startswith("The group k3s_cluster is not in the inventory")
 
 
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("played", [["localhost"], ["nas", *ADDRESSES]])
+def test_a_group_that_is_named_in_the_inventory_alone_is_refused(played, whole):
+    """The plays have chosen the hosts of another group, or none."""
+    (fault,) = faults(ADDRESSES, "pis", NODES, played, whole=whole)
+
+    assert f"this run is for {played[0]} as well" in fault
+    assert fault.endswith("Give it with every command: -e raft_migration_hosts=pis.")
+
+
 def test_two_hosts_with_one_address_or_one_node():
     assert found({**ADDRESSES, "pi-3": "10.77.0.11"}, {**NODES, "pi-2": "pi-1"}) == [
         "pi-1 and pi-3 have the same address 10.77.0.11; give each its own pi_controller_address.",
