@@ -118,9 +118,15 @@ class CallbackModule(Default):
     def __init__(self) -> None:
         super().__init__()
         self._lock = threading.RLock()
+        self._plain = True
+        self._others_let_through = False
+        self._begin()
+        atexit.register(self._left)
+
+    def _begin(self) -> None:
+        """Nothing is known yet: a command may have several playbooks."""
         self._progress = Progress(time.time())
         self._screen: Screen | None = None
-        self._plain = True
         self._quiet = False
         self._paused = False
         self._finished = False
@@ -138,15 +144,20 @@ class CallbackModule(Default):
         if self._plain:
             super().v2_playbook_on_start(playbook)
             return
+        self._stop.set()
+        with self._lock:
+            self._begin()
         terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI")
         if style == "panel" or (style == "auto" and terminal):
             self._screen = Screen()
             self._let_others_through()
-        atexit.register(self._left)
-        threading.Thread(target=self._tick, name="migration-progress", daemon=True).start()
+        threading.Thread(target=self._tick, args=(self._stop,), name="migration-progress", daemon=True).start()
 
     def _let_others_through(self) -> None:
         """Warnings and messages of others are printed above the list, not into it."""
+        if self._others_let_through:
+            return
+        self._others_let_through = True
         original = self._display.display
 
         def display(*args: Any, **kwargs: Any) -> None:
@@ -349,8 +360,8 @@ class CallbackModule(Default):
 
     # --- showing it ------------------------------------------------------------------------------
 
-    def _tick(self) -> None:
-        while not self._stop.wait(INTERVAL):
+    def _tick(self, stop: threading.Event) -> None:
+        while not stop.wait(INTERVAL):
             self._look()
 
     def _look(self) -> None:

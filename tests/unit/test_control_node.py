@@ -188,7 +188,8 @@ def played(tmp_path: Path, tool: str, entry: str, *options: str, **groups: list[
     (tmp_path / "hosts").write_text(
         "\n".join([*lines, "[all:vars]", "ansible_host=127.0.0.1", "ansible_port=1"]) + "\n"
     )
-    command = [tool, f"pi_controller.raft_migration.{entry}", "-i", str(tmp_path / "hosts"), *options]
+    playbook = entry if "/" in entry else f"pi_controller.raft_migration.{entry}"
+    command = [tool, playbook, "-i", str(tmp_path / "hosts"), *options]
     environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_NOCOLOR": "1"}
     done = subprocess.run(
         command, cwd=CHECKOUT, env=environment, text=True, capture_output=True, timeout=300, check=False
@@ -237,6 +238,24 @@ def test_a_group_that_is_named_in_the_inventory_alone_is_refused(
     code, output = played(tmp_path, ansible_playbook, entry, **groups)
     assert code != 0, output
     assert "-e raft_migration_hosts=pis" in output
+
+
+@pytest.mark.parametrize("entry", ["rollback", "migrate"])
+def test_a_playbook_after_a_rollback_in_one_command_is_refused(tmp_path: Path, ansible_playbook: str, entry: str):
+    """The outcome of the rollback would be taken for that of this run."""
+    rolled_back = {"raft_migration_rollback_outcome": "done"}
+    plays = [
+        {"name": "p", "hosts": "all", **NEEDED, "tasks": [{"name": "s", "ansible.builtin.set_fact": rolled_back}]},
+        {"name": "next", "ansible.builtin.import_playbook": f"pi_controller.raft_migration.{entry}"},
+    ]
+    (tmp_path / "site.json").write_text(json.dumps(plays))
+    code, output = played(tmp_path, ansible_playbook, str(tmp_path / "site.json"), k3s_cluster=["pi-1", "pi-2"])
+    assert code != 0, output
+    assert "An earlier playbook of this command has rolled the cluster back" in output
+    (tmp_path / "site.json").write_text(json.dumps(plays[1:]))
+    _code, output = played(tmp_path, ansible_playbook, str(tmp_path / "site.json"), k3s_cluster=["pi-1", "pi-2"])
+    assert "An earlier playbook" not in output
+    assert "have the same address" in output
 
 
 FAKE_SSH = """#!/usr/bin/env python3

@@ -216,3 +216,23 @@ def test_a_run_that_no_play_of_has_begun_was_not_interrupted(command: list[str],
     code, output = piped([*command[:-1], str(tmp_path / "refused.yml")])
     assert code != 0
     assert "Interrupted" not in output
+
+
+def test_a_second_playbook_of_a_command_is_shown_as_the_first(command: list[str], tmp_path: Path) -> None:
+    """Its messages may be those of the first, and it may be interrupted."""
+    code, output = piped([*command, str(tmp_path / "play.yml")])
+    assert code == 0
+    assert output.count("Write pause: 0.8 s") == 2
+    assert output.count("Finished in") == 2
+
+    (tmp_path / "killed.yml").write_text(
+        "- {name: LAST, hosts: all, gather_facts: false, tasks: [{shell: 'kill -INT {{ playbook }}; sleep 20', run_once: true}]}\n"
+    )
+    process = "{{ lookup('ansible.builtin.pipe', 'ps -o ppid= $PPID') | trim }}"
+    _code, output = piped([*command, str(tmp_path / "killed.yml"), "-e", json.dumps({"playbook": process})])
+    assert "Interrupted. Migration status:" in output
+
+
+def test_a_second_playbook_has_a_panel_of_its_own(command: list[str], tmp_path: Path) -> None:
+    alone, twice = (on_a_terminal([*command, *more]) for more in ([], [str(tmp_path / "play.yml")]))
+    assert twice.count("\x1b[J") > alone.count("\x1b[J")
