@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +105,17 @@ def hostile(tmp_path: Path) -> dict[str, str]:
 
 
 def run(
-    tmp_path: Path, tool: str, environment: dict[str, str], plays: list[Any], **everywhere: Any
+    tmp_path: Path,
+    tool: str,
+    environment: dict[str, str],
+    plays: list[Any],
+    others: Sequence[str] = (),
+    **everywhere: Any,
 ) -> subprocess.CompletedProcess[str]:
     hosts = {name: {"ansible_connection": "local"} for name in ("pi-1", "pi-2", "pi-3")}
     variables = {"ansible_python_interpreter": sys.executable, **everywhere}
-    inventory = {"all": {"vars": variables, "children": {"k3s_cluster": {"hosts": hosts}}}}
+    beside = {name: {"ansible_connection": "local"} for name in others}
+    inventory = {"all": {"vars": variables, "hosts": beside, "children": {"k3s_cluster": {"hosts": hosts}}}}
     (tmp_path / "hosts.json").write_text(json.dumps(inventory))
     (tmp_path / "play.json").write_text(json.dumps(plays))
     command = [tool, "play.json", "-i", "hosts.json"]
@@ -143,10 +149,14 @@ def test_a1_plays_resist_a_hostile_ansible_cfg(tmp_path: Path, ansible_playbook:
 
 
 @pytest.mark.parametrize("tasks_file", ["discover.yml", "status.yml"])
+@pytest.mark.parametrize("name", ["", "localhost", "127.0.0.1", "::1"])
 def test_a2_become_for_all_does_not_reach_the_control_node(
-    tmp_path: Path, ansible_playbook: str, hostile: dict[str, str], tasks_file: str
+    tmp_path: Path, ansible_playbook: str, hostile: dict[str, str], tasks_file: str, name: str
 ):
-    """`become: false` of a task loses against a variable of the group `all`, so that is set for the control node as well."""
+    """`become: false` of a task loses against a variable of the group `all`, so that is set for the control node as well.
+
+    The inventory may have it, under any of its names.
+    """
     (tmp_path / "sudo").write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
     (tmp_path / "sudo").chmod(0o755)
     tasks = yaml.safe_load((CHECKOUT / "roles/run/tasks" / tasks_file).read_text())
@@ -163,7 +173,7 @@ def test_a2_become_for_all_does_not_reach_the_control_node(
         {"name": "second", "hosts": "k3s_cluster", **NEEDED, "tasks": [local]},
     ]
     become = {"ansible_become": True, "ansible_become_user": "nobody", "ansible_become_exe": str(tmp_path / "sudo")}
-    done = run(tmp_path, ansible_playbook, hostile, plays, **become)
+    done = run(tmp_path, ansible_playbook, hostile, plays, [name] if name else [], **become)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
