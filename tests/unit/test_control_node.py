@@ -207,7 +207,7 @@ def played(tmp_path: Path, tool: str, entry: str, *options: str, **groups: list[
     return done.returncode, done.stdout + done.stderr
 
 
-def test_each_playbook_begins_with_a_play_that_refuses_to_have_no_hosts():
+def test_each_playbook_begins_with_a_play_that_needs_hosts():
     """The others have none then either, and Ansible would end as if all had been done."""
     refusing = {name: yaml.safe_load((CHECKOUT / f"playbooks/{name}.yml").read_text())[0] for name in ENTRIES}
     assert {path.stem for path in (CHECKOUT / "playbooks").glob("*.yml")} == set(ENTRIES)
@@ -293,13 +293,13 @@ def test_a8_ssh_asks_each_pi_whether_it_is_there(tmp_path: Path, ansible_playboo
     fake = tmp_path / "ssh"
     fake.write_text(FAKE_SSH)
     fake.chmod(0o755)
-    told = "{{ inventory_hostname }} {{ _asked.stdout }}"
+    text = "{{ inventory_hostname }} {{ _asked.stdout }}"
     tasks = [
         {"name": "Set", "ansible.builtin.set_fact": {"ansible_ssh_common_args": value}},
         # As a second playbook of the same command does.
         {"name": "Set again", "ansible.builtin.set_fact": {"ansible_ssh_common_args": value}},
         {"name": "Ask", "ansible.builtin.raw": "true", "register": "_asked"},
-        {"name": "Show", "ansible.builtin.debug": {"msg": told}},
+        {"name": "Show", "ansible.builtin.debug": {"msg": text}},
     ]
     role = str(CHECKOUT / "roles/run/vars/main.yml")
     play = {"name": "p", "hosts": "all", **NEEDED, "vars_files": [role], "tasks": tasks}

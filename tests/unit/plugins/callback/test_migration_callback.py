@@ -202,7 +202,7 @@ def test_m4_a_daemons_text_cannot_control_the_terminal(command: list[str]) -> No
 
 def test_a_play_without_hosts_is_reported(command: list[str], tmp_path: Path) -> None:
     """With its title alone it would look like one that was done."""
-    plays = '- {name: FIRST, hosts: nobody, tasks: []}\n- {name: "(1/6) PREPARE", hosts: nobody, tasks: []}\n'
+    plays = '- {name: FIRST, hosts: absent, tasks: []}\n- {name: "(1/6) PREPARE", hosts: absent, tasks: []}\n'
     (tmp_path / "empty.yml").write_text(plays)
     code, output = piped([*command[:-1], str(tmp_path / "empty.yml")])
     assert code == 0

@@ -546,8 +546,8 @@ def test_a_cluster_that_has_never_answered_may_be_healthy():
     empty = follows(None, all_members=())
     assert not any("so far" in alert.message for alert in Watched().see(empty, empty, empty, seconds=6).alerts)
     # And members that were known once are silent, not out of reach.
-    assert not any("so far" in text for text in told_after_an_answer())
+    assert not any("so far" in text for text in texts_after_an_answer())
 
 
-def told_after_an_answer() -> list[str]:
+def texts_after_an_answer() -> list[str]:
     return [alert.message for alert in Watched().see(*WELL).see(SILENT, SILENT, SILENT, seconds=6).alerts]
