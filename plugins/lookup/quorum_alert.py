@@ -28,7 +28,8 @@ options:
     elements: str
   lock:
     description:
-      - Fails as well where the lock was not renewed for so long that another run may have taken it.
+      - Fails as well where the lock was not renewed for so long that another run may have taken it, and where the folder has the watch
+        of another run.
       - By default the play goes on then, as an API server may be away for a while.
     type: bool
     default: false
@@ -63,6 +64,7 @@ _raw:
 import os
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +72,8 @@ from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
 
-from ..module_utils._core.processes import Process
+from ..module_utils._core.failures import MigrationError
+from ..module_utils._core.processes import Process, playbook_run
 from ..module_utils._watch.files import ABOUT, ALERTS, ORDER, WatchFolder, lock_doubt
 
 INTERVAL = 0.5
@@ -143,8 +146,22 @@ def _has_alerts(folder: WatchFolder) -> bool:
 
 def _is_of_this_run(about: Mapping[str, Any]) -> bool:
     run = Process.from_dict(about.get("run"))
-    # A task is templated by the run itself or by one of its workers.
-    return run is not None and run.pid in (os.getpid(), os.getppid()) and run.alive
+    if run is None:
+        return False
+    # A task is templated by the run itself or by one of its workers. Where the run was started by a wrapper, as by `timeout 2h
+    # ansible-playbook`, that one is recorded.
+    if run.pid in (os.getpid(), os.getppid()):
+        return run.alive
+    return run_above() == run
+
+
+@lru_cache(maxsize=1)
+def run_above() -> Process | None:
+    """The run that this process works for. It stays the same, and each task of each host asks."""
+    try:
+        return playbook_run()
+    except MigrationError:
+        return None
 
 
 def _death_of_watch(folder: WatchFolder) -> str | None:
@@ -163,7 +180,9 @@ def _death_of_watch(folder: WatchFolder) -> str | None:
 
 def _doubt_of_lock(folder: WatchFolder) -> str | None:
     about = folder.read(ABOUT) or {}
-    doubt = lock_doubt(about) if _is_of_this_run(about) else None
+    if not about:
+        return None
+    doubt = lock_doubt(about) if _is_of_this_run(about) else f"the watch in {folder.path} is another run's"
     if doubt is None:
         return None
     return (

@@ -48,7 +48,7 @@ def play(tmp_path: Path, ansible_playbook: str, keep: Keep) -> Callable[..., sub
     (tmp_path / "action_plugins/name_the_run.py").write_text(NAME_THE_RUN)
 
     def run(
-        tasks: list[dict[str, Any]], hosts: dict[str, dict[str, Any]], **more: Any
+        tasks: list[dict[str, Any]], hosts: dict[str, dict[str, Any]], wrapper: tuple[str, ...] = (), **more: Any
     ) -> subprocess.CompletedProcess[str]:
         common = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **more}
         inventory = {"all": {"children": {"k3s_cluster": {"hosts": hosts, "vars": common}}}}
@@ -61,7 +61,7 @@ def play(tmp_path: Path, ansible_playbook: str, keep: Keep) -> Callable[..., sub
             "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
             "ANSIBLE_NOCOLOR": "1",
         }
-        command = [ansible_playbook, "-i", "hosts.json", "play.json"]
+        command = [*wrapper, ansible_playbook, "-i", "hosts.json", "play.json"]
         return subprocess.run(
             command,
             cwd=tmp_path,
@@ -285,6 +285,22 @@ def test_a_dead_watch_stops_a_rollback_at_its_check_of_the_lock(tmp_path: Path, 
     done = play(tasks, {"pi-1": {}}, raft_migration_watch_dir=str(tmp_path), **LEASE)
     assert done.returncode != 0
     assert "the quorum watch ended unexpectedly: no reason is known" in done.stdout
+
+
+@pytest.mark.parametrize("wrapper", [("timeout", "300"), ("flock", "lock")])
+def test_under_a_wrapper_a_lock_that_was_not_renewed_stops_the_commit(
+    tmp_path: Path, play: Any, wrapper: tuple[str, ...]
+) -> None:
+    """The process that has `ansible-playbook` in its command line, and counts as the run, is the wrapper's."""
+    (tmp_path / "watch").mkdir()
+    (commit,) = tasks_of("cutover/tasks/commit.yml")
+    *_leader, lock = commit["when"]
+    commits = {"name": "Commit", "ansible.builtin.debug": {"msg": "it commits"}, "when": lock}
+    tasks = [watched(tmp_path / "watch", lock={"renewed": -3600.0, "good_for": 30.0}), commits]
+    done = play(tasks, {"pi-1": {}}, wrapper, raft_migration_watch_dir=str(tmp_path / "watch"))
+    assert done.returncode != 0, done.stdout + done.stderr
+    assert "it is unknown whether this run still holds the migration lock" in " ".join(done.stdout.split())
+    assert '"msg": "it commits"' not in done.stdout
 
 
 @pytest.mark.parametrize("kind", ["lock_lost", "leader_lost"])

@@ -33,6 +33,12 @@ FROZEN = {
 }
 
 
+@pytest.fixture(autouse=True)
+def fresh_process() -> None:
+    """Each test is a process of its own to the lookup, which remembers the run it is in."""
+    lookup.run_above.cache_clear()
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Any:
     """The folder of a watch that this very process has started."""
@@ -180,6 +186,27 @@ def test_the_alert_of_another_run_is_not_ours(folder, look):
     assert look() == [{}]
 
 
+def test_the_run_may_be_further_up_than_its_workers(folder, look, monkeypatch):
+    """The recorded run is the wrapper, as with `timeout 2h ansible-playbook`: the worker's grandparent."""
+    wrapper = processes.identify(1)
+    monkeypatch.setattr(lookup, "playbook_run", lambda: wrapper)
+    folder.write("watch.json", {"run": dict(wrapper.as_dict())})
+    folder.append("alerts.jsonl", FROZEN)
+    for _host in ("pi-1", "pi-2"):
+        with pytest.raises(AnsibleError, match="leader_lost in phase validate"):
+            look()
+
+
+def test_the_run_is_looked_for_once_in_a_process(folder, look, monkeypatch):
+    asked: list[int] = []
+    wrapper = processes.identify(1)
+    monkeypatch.setattr(lookup, "playbook_run", lambda: asked.append(os.getpid()) or wrapper)
+    folder.append("alerts.jsonl", {**FROZEN, "cluster": "gone"})
+    folder.write("watch.json", {"run": dict(wrapper.as_dict())})
+    assert [look(), look()] == [[{}], [{}]]
+    assert asked == [os.getpid()]
+
+
 @pytest.fixture
 def dead(folder: Any) -> Callable[..., None]:
     """This run's watch has died, and has written this about itself."""
@@ -230,6 +257,16 @@ def test_a_lock_that_was_not_renewed_stops_who_asks(folder, age, asked, stops):
     folder.write("watch.json", {"run": here, "process": here, "phase": "cutover", "lock": lock})
     expected = pytest.raises(AnsibleError, match=r"lock_lost in phase cutover: .* it was last renewed 4\d s ago")
     with expected if stops else contextlib.nullcontext():
+        assert lookup.LookupModule().run([str(folder.path)], kinds=["lock_lost"], lock=asked) == [{}]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_watch_of_another_run_proves_no_lock(folder, asked):
+    here = dict(processes.identify(os.getpid()).as_dict())
+    lock = {"renewed": files.uptime(), "good_for": 30.0}
+    folder.write("watch.json", {"run": {"pid": os.getpid(), "started": "another"}, "process": here, "lock": lock})
+    expected = pytest.raises(AnsibleError, match=r"lock_lost .* is another run's")
+    with expected if asked else contextlib.nullcontext():
         assert lookup.LookupModule().run([str(folder.path)], kinds=["lock_lost"], lock=asked) == [{}]
 
 
