@@ -48,7 +48,9 @@ options:
       started: >-
         The process runs and holds O(lock); where another run holds that, the module fails. Samples and alerts of earlier runs
         get their time in their names; a few are kept.
-      phase: It watches what has to answer in O(phase) from now on.
+      phase: >-
+        It watches what has to answer in O(phase) from now on. The module fails where this run's watch died, and where O(path) has the watch
+        of another run that was not stopped; with O(phase=rollback) it warns.
       held: >-
         This run holds O(lock) at this moment, which is renewed for it. The module fails where another run holds it, where it was deleted,
         where the watch died, and where the API server does not answer and the last renewal is so long ago that another run may have

@@ -105,7 +105,8 @@ def machine() -> str:
 
 
 def _ancestors(pid: int) -> Iterator[tuple[int, _Seen]]:
-    while pid > 1:
+    # 1 may be the run itself: `docker run IMAGE ansible-playbook …`, a Kubernetes Job.
+    while pid > 0:
         seen = _look(pid)
         if seen is None:
             return

@@ -48,18 +48,34 @@ class WatchControl:
 
     def phase(self) -> bool:
         about = self.about()
-        if not about or not self.is_ours or about.get("why") == "stopped":
+        # Check mode starts no watch, so what is there is an earlier run's.
+        if not about or about.get("why") == "stopped" or (self.check_mode and not self.is_ours):
             return False
-        process = self.process()
+        process = self.process() if self.is_ours else None
         if process is None:
             if self.params["phase"] == ROLLBACK:
                 # No step of a rollback depends on it, and nothing may prevent one.
-                self.warn("the quorum watch ended unexpectedly, so the migration's lock is not renewed any more")
+                what = "the quorum watch ended unexpectedly" if self.is_ours else "this run has no quorum watch"
+                self.warn(f"{what}, so the migration's lock is not renewed any more")
                 return False
-            raise self.death()
+            if self.is_ours:
+                raise self.death()
+            self.refuse_another_run()
+            raise self._absence()
         if not self.check_mode:
             self._order(process)
         return False
+
+    def _absence(self) -> MigrationError:
+        recorded = Process.from_dict(self.about().get("run"))
+        pid = recorded.pid if recorded else None
+        return MigrationError(
+            f"this run has no quorum watch, so it does not hold the migration's lock: the watch in {self.folder.path} was started for "
+            f"process {pid or 'unknown'}",
+            seen=pid,
+            wanted=f"process {self.run.pid}",
+            next_step="run the playbook again; it continues from the last phase",
+        )
 
     def death(self) -> MigrationError:
         why = self.about().get("why")

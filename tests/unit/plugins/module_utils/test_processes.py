@@ -69,6 +69,14 @@ def test_no_run_at_all():
         processes.playbook_run(1)
 
 
+def test_a_run_that_is_the_first_process_of_a_container(monkeypatch):
+    """`docker run IMAGE ansible-playbook …`: its workers must not count as runs of their own."""
+    words = ("/usr/bin/python3", "/usr/bin/ansible-playbook", "site.yml")
+    tree = {7: processes._Seen(1, "70", "S", words), 1: processes._Seen(0, "10", "S", words)}
+    monkeypatch.setattr(processes, "_look", tree.get)
+    assert processes.playbook_run(7) == processes.playbook_run(1) == processes.Process(1, "10")
+
+
 def test_a_process_is_known_by_its_start_as_well():
     here = processes.identify(os.getpid())
     assert here.alive
