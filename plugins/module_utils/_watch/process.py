@@ -399,10 +399,13 @@ def _detached(watch: Callable[[Callable[[], None]], None], hear: int, tell: int,
 
 
 def _make_daemon(tell: int, log: Path) -> int:
-    """Let go of everything that belongs to the process it was forked from; returns where `tell` is now."""
+    """Let go of everything that belongs to the process it was forked from; returns where `tell` is now.
+
+    But of its working directory: a path to a kubeconfig, in an option or in the environment, is read anew with each renewal and may be
+    relative. The process lives no longer than the run, which is there as well.
+    """
     for caught in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(caught, signal.SIG_DFL)
-    os.chdir("/")
     os.umask(0o077)
     os.nice(NICENESS)
     null = os.open(os.devnull, os.O_RDWR)

@@ -414,6 +414,33 @@ def test_a_watch_that_ends_leaves_no_key_in_tmp(monkeypatch, tmp_path):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@pytest.mark.parametrize("given", ["option", "K8S_AUTH_KUBECONFIG"])
+def test_the_watch_reads_a_kubeconfig_beside_the_playbook(monkeypatch, tmp_path, given):
+    """A relative path means to the watch what it means to the run, which pre-flight has tried it with."""
+    kubeconfig = with_client_key(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    if given != "option":
+        monkeypatch.setenv(given, kubeconfig.name)
+    params = {name: option.get("default") for name, option in options.OPTIONS.items()}
+    params.update(
+        path="watch", parent_pid=os.getpid(), kubeconfig=kubeconfig.name if given == "option" else None, state="started",
+        lock={"namespace": "default", "name": NAME, "duration": 60, "take_over": False},
+    )  # fmt: skip
+    module = kubernetes_action.WorkerModule(params, check_mode=False, diff=False)
+
+    def connected(**_more: Any) -> None:
+        api.connect(module)
+
+    held = dataclasses.replace(quorum_watch._lock(module), take=connected, renew=lambda: None, release=lambda: None)
+    control = start.WatchStart(params, False, str, held)
+    try:
+        assert control.started() is True
+        assert control.process() is not None
+        assert (tmp_path / "watch" / files.ABOUT).exists()
+    finally:
+        control.end()
+
+
 class Holder:
     """A run that asks for its lock. `renews` is what a renewal comes upon, `age` how long ago the watch's last one was."""
 
