@@ -59,6 +59,12 @@ def main() -> int:
         for path in expressions.files(CHECKOUT)
         for fault in expressions.faults(path)
     ]
+    booleans = expressions.booleans(CHECKOUT)
+    faults += [
+        f"{path.relative_to(CHECKOUT)}:{fault}"
+        for path in expressions.files(CHECKOUT)
+        for fault in expressions.unsure_booleans(path, booleans)
+    ]
     faults += privates.faults(CHECKOUT)
     faults += idioms_judged(counts.idioms(CHECKOUT), OTHER_IDIOMS)
     print(*faults, sep="\n")

@@ -14,6 +14,8 @@ from jinja2 import Environment, nodes
 # Keywords whose text is an expression without braces.
 BARE = ("when", "that", "until", "failed_when", "changed_when")
 PATTERNS = ("match", "search", "regex", "regex_replace", "regex_search", "regex_findall")
+# Tests of whether a variable is there, whatever its value is.
+PRESENCE = ("defined", "undefined", "none")
 # Filters that take the name of a test or filter, then its arguments.
 APPLIES = ("selectattr", "rejectattr", "select", "reject", "map")
 WIDEST = 120
@@ -100,3 +102,42 @@ def _escaped(pattern: nodes.Node) -> bool:
     if isinstance(pattern, nodes.Filter) and pattern.name == "regex_escape":
         return True
     return not isinstance(pattern, nodes.Name) and all(_escaped(part) for part in pattern.iter_child_nodes())
+
+
+def booleans(checkout: Path) -> frozenset[str]:
+    """The variables of an owner that are true or false, by the argument specs of the roles."""
+    found: set[str] = set()
+    for path in checkout.glob("roles/*/meta/argument_specs.yml"):
+        for spec in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("argument_specs", {}).values():
+            found |= {name for name, option in spec.get("options", {}).items() if option.get("type") == "bool"}
+    return frozenset(found)
+
+
+def unsure_booleans(path: Path, names: frozenset[str]) -> list[str]:
+    """Each place where such a variable decides something without `| bool`: `-e name=false` makes it the text "false", which is true."""
+    found = []
+    for text, node in scalars(path):
+        # The whole value of a task's argument: the module knows its type.
+        value = "{{" in node.value and "vars" not in path.parts
+        for name in unsure_of(text, names, value):
+            found.append(f"{node.start_mark.line + 1}: {name} may be the text of a command line; put it through bool")
+    return found
+
+
+def unsure_of(text: str, names: frozenset[str], value: bool) -> list[str]:
+    """The names that an expression does not put through `bool`. Where it is a `value`, it may be one of them as it is."""
+    environment = Environment(extensions=["jinja2.ext.do"])
+    environment.filters, environment.tests = Anything(), Anything()
+    tree = environment.parse(text)
+    whole = tree.body[0].nodes if len(tree.body) == 1 and isinstance(tree.body[0], nodes.Output) else []
+    if value and len(whole) == 1 and isinstance(whole[0], nodes.Name):
+        return []
+    sure: set[int] = set()
+    for applied in (*tree.find_all(nodes.Filter), *tree.find_all(nodes.Test)):
+        if applied.name != "bool" and not (isinstance(applied, nodes.Test) and applied.name in PRESENCE):
+            continue
+        inner: nodes.Node | None = applied.node
+        while isinstance(inner, nodes.Filter):
+            inner = inner.node
+        sure.add(id(inner))
+    return [found.name for found in tree.find_all(nodes.Name) if found.name in names and id(found) not in sure]

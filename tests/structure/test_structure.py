@@ -94,6 +94,45 @@ def test_the_graph_is_written_for_mermaid() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "{{ 'a' if sure else 'b' }}",
+        "{{ not sure }}",
+        "{{ x and sure | default(false) }}",
+        "{{ [] if sure is defined and sure else [1] }}",
+        "{{ {'x': sure} }}",
+    ],
+)
+def test_a_boolean_of_the_owner_that_may_be_a_text_is_a_fault(text: str) -> None:
+    assert expressions.unsure_of(text, frozenset({"sure"}), value=True) == ["sure"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ 'a' if sure | bool else 'b' }}",
+        "{{ not sure | default(false) | bool }}",
+        "{{ sure is defined and sure | bool }}",
+        "{{ other.sure if {'sure': 1} else 'sure' }}",
+        "{{ sure }}",
+    ],
+)
+def test_a_boolean_that_is_read_as_one_or_handed_to_a_module_is_none(text: str) -> None:
+    assert expressions.unsure_of(text, frozenset({"sure"}), value=True) == []
+
+
+def test_a_boolean_is_handed_to_a_module_by_a_tasks_argument_alone(tmp_path: Path) -> None:
+    options = {"sure": {"type": "bool"}, "name": {"type": "str"}}
+    write(tmp_path / "roles/a/meta/argument_specs.yml", {"argument_specs": {"main": {"options": options}}})
+    write(tmp_path / "roles/a/tasks/main.yml", [{"module": {"option": "{{ sure }}"}}, {"debug": {}, "when": "sure"}])
+    write(tmp_path / "roles/a/vars/main.yml", {"known": "{{ sure }}"})
+    names = expressions.booleans(tmp_path)
+    assert names == {"sure"}
+    found = {path.parts[-2]: expressions.unsure_booleans(path, names) for path in expressions.files(tmp_path)}
+    assert {folder: len(faults) for folder, faults in found.items()} == {"meta": 0, "tasks": 1, "vars": 1}
+
+
+@pytest.mark.parametrize(
     ("text", "fault"),
     [
         ("{{ 'a' if x else 'b' if y else 'c' }}", "ternary"),
