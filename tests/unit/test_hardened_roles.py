@@ -388,13 +388,43 @@ def test_l7_an_unprivileged_container_has_no_capabilities(evaluate: Callable[...
         {"capabilities": {"add": ["SYS_RAWIO"]}},
         {"privileged": True},
     ]
-    cases = [{"pi_controller_security_context": context, "raft_migration_run_as": {}} for context in given]
+    cases = [{"raft_migration_security_context": context, "raft_migration_run_as": {}} for context in given]
     found = evaluate("cutover", known["raft_migration_container_security"], cases, restricted)
     assert found[:2] == [RESTRICTED, RESTRICTED]
     assert found[2] == {**RESTRICTED, "runAsUser": 7}
     assert found[3] == {**RESTRICTED, "capabilities": {"drop": ["ALL"], "add": ["SYS_RAWIO"]}}
     assert found[4] == {"privileged": True}
     assert "raft_migration_container_security" in (ROLES / "cluster/templates/daemonset.yml.j2").read_text()
+
+
+@pytest.mark.parametrize("behaviour", ["replace", "merge"])
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, {"privileged": True}),
+        ({"pi_controller_security_context": None}, {"privileged": True}),
+        ({"pi_controller_security_context": {}}, RESTRICTED),
+        ({"pi_controller_security_context": {"runAsUser": 7}}, {**RESTRICTED, "runAsUser": 7}),
+    ],
+)
+def test_a_mapping_of_the_owner_replaces_the_default_as_it_is(
+    tmp_path: Path,
+    play: Any,
+    keep: Keep,
+    monkeypatch: pytest.MonkeyPatch,
+    behaviour: str,
+    given: dict[str, Any],
+    wanted: dict[str, Any],
+) -> None:
+    monkeypatch.setenv("ANSIBLE_HASH_BEHAVIOUR", behaviour)
+    found = keep("{{ raft_migration_container_security | to_json }}", tmp_path / "found.json")
+    (tmp_path / "roles/cluster/tasks").mkdir(parents=True)
+    for part in ("defaults", "vars"):
+        (tmp_path / "roles/cluster" / part).symlink_to(ROLES / "cluster" / part)
+    (tmp_path / "roles/cluster/tasks/main.yml").write_text(json.dumps([found]))
+    done = play([{"ansible.builtin.include_role": {"name": "cluster"}}], {"pi-1": given}, raft_migration_run_as={})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((tmp_path / "found.json").read_text()) == wanted
 
 
 # What the collection asks of the API, by reading its calls: KubeApi.items is `list`, read `get`, replace `update`. k8s_object looks with

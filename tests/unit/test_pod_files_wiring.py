@@ -95,8 +95,8 @@ def test_d6_probes_need_no_client_certificate(evaluate: Callable[..., list[Any]]
 def test_d7_the_derived_user_is_under_what_the_owner_sets(evaluate: Callable[..., list[Any]]) -> None:
     root = {"runAsUser": 0, "runAsGroup": 0}
     cases: list[dict[str, Any]] = [
-        {"raft_migration_run_as": root, "pi_controller_security_context": {"privileged": True}},
-        {"raft_migration_run_as": {}, "pi_controller_security_context": {"privileged": True, "runAsUser": 7}},
+        {"raft_migration_run_as": root, "raft_migration_security_context": {"privileged": True}},
+        {"raft_migration_run_as": {}, "raft_migration_security_context": {"privileged": True, "runAsUser": 7}},
     ]
     found = evaluate("cutover", variables()["raft_migration_container_security"], cases)
     assert found == [{**root, "privileged": True}, {"privileged": True, "runAsUser": 7}]
