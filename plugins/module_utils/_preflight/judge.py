@@ -30,6 +30,8 @@ from .way import way_of
 LOOKS = ("host", "ports", "cluster")
 # What only a look that came to its end has in its result.
 PROOF = {"host": "paths", "ports": "reached", "kubernetes": "nodes"}
+# As Ansible's missing_required_lib says it.
+LIBRARY_MISSING = "Failed to import the required Python library"
 TASKS = {"host": "check of this Pi", "ports": "check of the ports"}
 
 
@@ -89,15 +91,23 @@ def _unseen(plan: Plan, seen: Mapping[str, Any]) -> Iterator[Finding]:
                 )
     kubernetes = seen["kubernetes"]
     if plan.stage != BEYOND and not _good("kubernetes", kubernetes):
-        yield Finding(
-            EVERYWHERE,
-            "Kubernetes API",
-            _first_line((kubernetes or {}).get("msg", "it was not asked")),
-            "an answer",
-            "apply docs/rbac.yml of this release, or use a kubeconfig whose user may do this"
-            if ((kubernetes or {}).get("failure") or {}).get("status") == 403
-            else "start the API server (on K3s: the service k3s), and check that pi_controller_kubeconfig points to it",
+        yield _api_unseen(kubernetes or {})
+
+
+def _api_unseen(result: Mapping[str, Any]) -> Finding:
+    text = _first_line(result.get("msg", "it was not asked"))
+    wanted = "an answer"
+    step = "start the API server (on K3s: the service k3s), and check that pi_controller_kubeconfig points to it"
+    if LIBRARY_MISSING in text:
+        wanted = "the libraries of requirements.txt in the Python that the control node's tasks run with"
+        # One of the inventory that is meant for the Pis may be of localhost as well, and one given with -e always is.
+        step = (
+            "set ansible_python_interpreter of localhost to {{ ansible_playbook_python }}, and do not give it with -e; "
+            "install requirements.txt in that Python"
         )
+    elif (result.get("failure") or {}).get("status") == 403:
+        step = "apply docs/rbac.yml of this release, or use a kubeconfig whose user may do this"
+    return Finding(EVERYWHERE, "Kubernetes API", text, wanted, step)
 
 
 def _first_line(text: Any) -> str:

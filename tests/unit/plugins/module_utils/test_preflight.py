@@ -527,6 +527,20 @@ def test_an_api_that_does_not_answer():
     assert only(seen)["check"] == "Kubernetes API"
 
 
+def test_a_python_without_the_client_is_no_api_that_is_down():
+    """The inventory's interpreter is for the Pis; given with -e, or for all, it is the control node's as well."""
+    basic = pytest.importorskip("ansible.module_utils.basic")
+    seen = healthy()
+    seen["kubernetes"] = {"msg": basic.missing_required_lib("kubernetes")}
+    finding = only(seen)
+
+    assert finding["check"] == "Kubernetes API"
+    assert finding["fix"].startswith(
+        "set ansible_python_interpreter of localhost to {{ ansible_playbook_python }}, and do not give it with -e"
+    )
+    assert "start the API server" not in finding["fix"]
+
+
 def test_more_hosts_than_forks():
     assert only(healthy(), owner=owner_of(forks=2))["fix"].startswith("ansible-playbook --forks 3")
 
