@@ -15,27 +15,9 @@ from typing import Any
 
 import pytest
 from conftest import CHECKOUT
+from flaky_runs import CONNECTION
 
 HOSTS = ("pi-1", "pi-2", "pi-3")
-CONNECTION = """
-from __future__ import annotations
-DOCUMENTATION = "name: flaky\\nshort_description: local, but for one task"
-import os
-from ansible.errors import AnsibleConnectionFailure
-from ansible.plugins.connection.local import Connection as Local
-
-class Connection(Local):
-    transport = "flaky"
-
-    def exec_command(self, *args, **kwargs):
-        away = os.environ["AWAY"] + "/" + self._play_context.remote_addr
-        gone = os.path.exists(away + ".gone")
-        if gone or os.path.exists(away):
-            if not gone:
-                os.unlink(away)
-            raise AnsibleConnectionFailure("no route to host")
-        return super().exec_command(*args, **kwargs)
-"""
 # The role of the phase under test: each Pi leaves a trace of every task that it comes to. `raw` goes through the connection and starts no
 # Python.
 ROLE = """

@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 from conftest import CHECKOUT, import_plugin
-from flaky_runs import calls_in, run_play
-from test_left_behind import CONNECTION
+from flaky_runs import CONNECTION, REACH, calls_in, run_play
 from test_rolling_cutover import ADDRESSES, HERE, PIS
 
 journals = import_plugin("module_utils._core.journal")
@@ -36,7 +35,7 @@ NAME, WORLD, ADDRESSES = {name!r}, Path({world!r}), {addresses!r}
 
 class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
-        self._low_level_execute_command("true")
+        reach(self._play_context.remote_addr)
         host, check = self._task.delegate_to or task_vars["inventory_hostname"], self._task.check_mode
         asked = json.loads(json.dumps(self._task.args))
         state = json.loads((WORLD / "state.json").read_text())
@@ -115,7 +114,7 @@ class World:
                 if name in REAL
                 else RECORDER.format(name=name, world=str(folder), addresses=ADDRESSES)
             )
-            (ours / f"plugins/action/{path.name}").write_text(text)
+            (ours / f"plugins/action/{path.name}").write_text(REACH + text)
         self.state: dict[str, Any] = {
             "fails": [],
             "away_after": [],

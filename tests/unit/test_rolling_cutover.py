@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 from conftest import CHECKOUT, import_plugin
-from flaky_runs import calls_in, run_play
-from test_left_behind import CONNECTION
+from flaky_runs import CONNECTION, REACH, calls_in, run_play
 
 journals = import_plugin("module_utils._core.journal")
 PIS = ("pi-1", "pi-2", "pi-3")
@@ -42,7 +41,7 @@ REPLACED = (
     "quorum_watch",
 )
 # Action plugins in the places of the modules: they run in the worker that Ansible forks for a task. Three hosts with dozens of tasks would
-# start hundreds of processes otherwise. Each asks the connection first, as a module does, so that a Pi can be out of reach. What one module
+# start hundreds of processes otherwise. Each looks first whether the Pi answers, as a module's connection does. What one module
 # does one after the other is written down as calls of the modules that do one of it each.
 RECORDER = """
 import json
@@ -53,7 +52,7 @@ NAME, WORLD, ADDRESSES = {name!r}, Path({world!r}), {addresses!r}
 
 class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
-        self._low_level_execute_command("true")
+        reach(self._play_context.remote_addr)
         host, check = self._task.delegate_to or task_vars["inventory_hostname"], self._task.check_mode
         given = json.loads(json.dumps(self._task.args))
         known = (WORLD / "state.json").read_text()
@@ -124,7 +123,7 @@ from ansible_collections.pi_controller.raft_migration.plugins.plugin_utils impor
 
 class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
-        self._low_level_execute_command("true")
+        reach(self._play_context.remote_addr)
         internal = {{
             "_ansible_check_mode": self._task.check_mode,
             "_ansible_diff": self._task.diff,
@@ -160,10 +159,10 @@ class World:
             (ours / "plugins" / name).symlink_to(CHECKOUT / "plugins" / name)
         for name in REAL:
             (ours / f"plugins/modules/{name}.py").symlink_to(CHECKOUT / f"plugins/modules/{name}.py")
-            (ours / f"plugins/action/{name}.py").write_text(HERE.format(name=name, tmp=str(folder / "tmp")))
+            (ours / f"plugins/action/{name}.py").write_text(REACH + HERE.format(name=name, tmp=str(folder / "tmp")))
         for name in REPLACED:
             text = RECORDER.format(world=str(folder), name=name, addresses=ADDRESSES)
-            (ours / f"plugins/action/{name}.py").write_text(text)
+            (ours / f"plugins/action/{name}.py").write_text(REACH + text)
 
     def write(self, leader: str, fails: dict[str, dict[str, str]]) -> None:
         (self.folder / "state.json").write_text(json.dumps({"leader": leader, "fails": fails}))
