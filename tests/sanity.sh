@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # ansible-test sanity, on a copy of the collection in a tree as it wants one. Arguments go to ansible-test:
 # `tests/sanity.sh --test validate-modules`. With UNITS=1 it is ansible-test units: `UNITS=1 tests/sanity.sh --python 3.9`.
+# With EVERY_PYTHON=1 it takes those between the oldest and the control node's as well.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$("$here/tests/lab/environment.sh")
@@ -57,9 +58,12 @@ sys.exit(subprocess.call([sys.executable, "-m", "pip", "install", "--quiet", *wa
 """)
 PYTHON
 
-# The interpreters themselves: pyenv's shims are there for every version and fail for all but the chosen one.
+# The interpreters themselves: pyenv's shims are there for every version and fail for all but the chosen one. `compile` and `import` take the
+# oldest that a Pi may have and the control node's. No plugin asks for its Python's version, so what both can do those in between can.
+versions=3.9
+[ -z "${UNITS:-}${EVERY_PYTHON:-}" ] || versions=3.
 path=$venv/bin:$(printf '%s' "$PATH" | tr : '\n' | grep -v /shims | paste -sd:)
-for folder in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin; do
+for folder in "${PYENV_ROOT:-$HOME/.pyenv}/versions/$versions"*/bin; do
     [ ! -x "$folder/python3" ] || path=$path:$folder
 done
 cd "$tree"

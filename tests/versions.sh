@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # The unit tests under every ansible-core that is supported as a controller, each on the Python it is tested with.
-# `tests/versions.sh 2.19` runs one; what else is given goes to pytest.
+# `tests/versions.sh 2.19` runs one; what else is given goes to pytest. Without a version: the plugins on every Python of a Pi, too.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 controllers=()
 while [[ ${1:-} =~ ^2\.[0-9]+$ ]]; do controllers+=("$1"); shift; done
-[ ${#controllers[@]} -gt 0 ] || controllers=(2.19 2.20 2.21)
 failed=()
+if [ ${#controllers[@]} -eq 0 ]; then
+    controllers=(2.19 2.20 2.21)
+    EVERY_PYTHON=1 tests/sanity.sh --test compile --test import || failed+=("a Python of a Pi")
+fi
 for controller in "${controllers[@]}"; do
     began=$SECONDS
     if venv=$(CONTROLLER=$controller tests/lab/environment.sh); then
