@@ -10,9 +10,7 @@ import contextlib
 import importlib
 import io
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -88,51 +86,35 @@ def keep(tmp_path: Path) -> Callable[[str, Path], dict[str, Any]]:
     return lambda content, dest: {"name": f"Write {dest.name}", "keep": {"content": content, "dest": str(dest)}}
 
 
+@pytest.fixture(scope="session")
+def evaluator() -> Iterator[Any]:
+    """The process that evaluates for all tests of this session."""
+    # Here and not above: tests/raft takes run_module from this file.
+    import role_variables
+
+    with role_variables.evaluator() as one:
+        yield one
+
+
 @pytest.fixture
-def evaluate(
-    tmp_path: Path, ansible_playbook: str, keep: Callable[[str, Path], dict[str, Any]]
-) -> Callable[..., list[Any]]:
-    """What an expression comes to with the variables of a role, in a real run, once for each case.
+def evaluate(tmp_path: Path, ansible_playbook: str, evaluator: Any) -> Callable[..., list[Any]]:
+    """What an expression comes to with the variables of a role, once for each case, as in a run.
 
     `evaluate("cutover", "{{ raft_migration_proof }}", [{"raft_migration_carried": {...}}, ...])`; a variable that a case does not
     give is undefined in it. With a `task` its own variables are there as well.
     """
 
-    def run(
+    def ask(
         role: str, expression: Any, cases: list[dict[str, Any]], task: Mapping[str, Any] | None = None
     ) -> list[Any]:
-        tasks = [
-            {"ansible.builtin.include_vars": str(CHECKOUT / "roles" / role / "vars/main.yml")},
-            {
-                "ansible.builtin.set_fact": {"found": "{{ found | default([]) + [came_to] }}"},
-                "vars": {
-                    "came_to": expression,
-                    **(task or {}).get("vars", {}),
-                    **{name: f"{{{{ item.{name} }}}}" for name in sorted({name for case in cases for name in case})},
-                },
-                "loop": cases,
-            },
-            keep("{{ found | to_json }}", tmp_path / "found.json"),
-        ]
-        (tmp_path / "play.json").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
-        command = [
-            ansible_playbook,
-            "play.json",
-            "-i",
-            "localhost,",
-            "-c",
-            "local",
-            "-e",
-            f"ansible_python_interpreter={sys.executable}",
-        ]
-        path = {"ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections")}
-        done = subprocess.run(
-            command, cwd=tmp_path, env={**os.environ, **path}, text=True, capture_output=True, timeout=300, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads((tmp_path / "found.json").read_text())
+        known = (task or {}).get("vars", {})
+        files = [str(CHECKOUT / "roles" / role / "vars/main.yml")]
+        request = {"files": files, "expression": expression, "cases": cases, "known": known}
+        (tmp_path / "request.json").write_text(json.dumps(request))
+        found: list[Any] = evaluator.ask(tmp_path / "request.json")
+        return found
 
-    return run
+    return ask
 
 
 @pytest.fixture
