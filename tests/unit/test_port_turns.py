@@ -43,6 +43,11 @@ class PortWorld(World):
         """What is done in this Pi's turn, in order."""
         return [self._step(call) for call in self.calls if at_work_on(call) == pi]
 
+    @property
+    def moved(self) -> list[dict[str, Any]]:
+        """What was asked of each member that moved to the other port."""
+        return [call["args"] for call in self.calls if call["args"].get("old_port")]
+
     @staticmethod
     def _step(call: dict[str, Any]) -> str:
         how = call["args"].get("state") or call["args"].get("wait_for") or ""
@@ -80,17 +85,19 @@ def test_one_pi_after_the_other_the_leader_last(world: PortWorld) -> None:
     assert at_work == sorted(at_work, key=turns.index)
     for pi in PIS:
         assert journals.load(world.journal(pi))["phases"]["port_migration"]["state"] == "done"
+    # Three members have a leader meanwhile.
+    assert [moved["wait_leader"] - moved["wait_for_listener"] for moved in world.moved] == [0, 0, 0]
 
 
-@pytest.mark.parametrize(("members", "more"), [(1, 40), (2, 40), (3, 0)])
-def test_a_pod_has_as_long_to_come_back_as_the_owner_says(world: PortWorld, members: int, more: int) -> None:
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_pod_has_as_long_to_come_back_as_the_owner_says(world: PortWorld, members: int) -> None:
     """One or two members have no leader meanwhile, from the moment at which the old pod is asked to stop."""
     peers = PIS[:members]
     world.begin(dict.fromkeys(peers[1:], "done"))
     done = world.run(peers)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    (moved,) = [call["args"] for call in world.calls if call["args"].get("old_port")]
-    assert moved["wait_leader"] == moved["wait_for_listener"] + more
+    (moved,) = world.moved
+    assert moved["wait_leader"] == moved["wait_for_listener"] + 40
 
 
 def test_the_others_are_waited_for_before_a_pod_goes(world: PortWorld) -> None:
