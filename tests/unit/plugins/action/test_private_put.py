@@ -19,8 +19,14 @@ pieces = import_plugin("module_utils._core.pieces")
 Keep = Callable[[str, Path], dict[str, Any]]
 
 
-def play(folder: Path, playbook: str, tasks: list[dict], *options: str) -> subprocess.CompletedProcess[str]:
-    (folder / "play.json").write_text(json.dumps([{"hosts": "pi-1", "gather_facts": False, "tasks": tasks}]))
+def play(
+    folder: Path, playbook: str, tasks: list[dict], keep: Keep, *options: str
+) -> tuple[list[dict[str, Any]], subprocess.CompletedProcess[str]]:
+    """The result of each task, whether it has failed or not, and the run."""
+    noted = [{**task, "register": f"result_{number}", "ignore_errors": True} for number, task in enumerate(tasks)]
+    results = f"{{{{ [{', '.join(task['register'] for task in noted)}] | to_json }}}}"
+    noted.append(keep(results, folder / "results.json"))
+    (folder / "play.json").write_text(json.dumps([{"hosts": "pi-1", "gather_facts": False, "tasks": noted}]))
     command = [
         playbook,
         "play.json",
@@ -32,67 +38,61 @@ def play(folder: Path, playbook: str, tasks: list[dict], *options: str) -> subpr
         f"ansible_python_interpreter={sys.executable}",
     ]
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"), "ANSIBLE_NOCOLOR": "1"}
-    return subprocess.run(
+    done = subprocess.run(
         [*command, *options], cwd=folder, env=environment, text=True, capture_output=True, timeout=300, check=False
     )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((folder / "results.json").read_text()), done
 
 
-def test_there_and_back_in_pieces(tmp_path: Path, ansible_playbook: str) -> None:
+def put(given: dict[str, Any], **keywords: Any) -> dict[str, Any]:
+    return {"pi_controller.raft_migration.private_put": given, **keywords}
+
+
+def exist(*paths: Path) -> dict[str, Any]:
+    """A task whose message says for each path whether it is there by then."""
+    return {"ansible.builtin.debug": {"msg": [f"{{{{ '{path}' is exists }}}}" for path in paths]}}
+
+
+def test_there_and_back_in_pieces(tmp_path: Path, ansible_playbook: str, keep: Keep) -> None:
     content = os.urandom(2 * pieces.PIECE + 7)
     (tmp_path / "here").write_bytes(content)
-    there = {"src": f"{tmp_path}/here", "dest": f"{tmp_path}/there"}
-    back = {"src": f"{tmp_path}/there", "dest": f"{tmp_path}/control/back"}
-    tasks = [
-        {"pi_controller.raft_migration.private_put": there},
-        {"pi_controller.raft_migration.private_fetch": back},
-    ]
-    checked = play(tmp_path, ansible_playbook, tasks, "--check")
-    assert "ok=1    changed=1" in checked.stdout, checked.stdout
-    assert not (tmp_path / "there").exists()
-
-    done = play(tmp_path, ansible_playbook, tasks, "-vvv")
-    assert "ok=2    changed=2" in done.stdout, done.stdout + done.stderr
+    there = put({"src": f"{tmp_path}/here", "dest": f"{tmp_path}/there"})
+    back = {
+        "pi_controller.raft_migration.private_fetch": {
+            "src": f"{tmp_path}/there",
+            "dest": f"{tmp_path}/control/back",
+        }
+    }
+    predicted = [{**task, "check_mode": True} for task in (there, back)]
+    tasks = [*predicted, exist(tmp_path / "there", tmp_path / "control"), there, back, there, back]
+    results, done = play(tmp_path, ansible_playbook, tasks, keep, "-vvv")
+    checked, not_fetched, before, *really = results
+    assert (checked["changed"], not_fetched.get("skipped", False)) == (True, True), results
+    assert before["msg"] == [False, False]
+    assert [(result["failed"], result["changed"]) for result in really] == [(False, True)] * 2 + [(False, False)] * 2
     assert (tmp_path / "control/back").read_bytes() == content
     assert oct((tmp_path / "there").stat().st_mode & 0o777) == "0o600"
     assert len(done.stdout) < 100_000, "the content is not shown"
-    again = play(tmp_path, ansible_playbook, tasks)
-    assert "ok=2    changed=0" in again.stdout, again.stdout
 
 
-def test_text_goes_there_and_is_kept_here_for_its_owner_alone(tmp_path: Path, ansible_playbook: str) -> None:
+def test_text_goes_there_and_is_kept_here_for_its_owner_alone(
+    tmp_path: Path, ansible_playbook: str, keep: Keep
+) -> None:
     here, there = tmp_path / "control/pi-1/manifest.json", tmp_path / "there"
-    given = {"text": '{"host": "pi-1"}', "dest": str(there), "kept_at": str(here)}
-    tasks = [{"pi_controller.raft_migration.private_put": given}]
-    checked = play(tmp_path, ansible_playbook, tasks, "--check")
-    assert "ok=1    changed=1" in checked.stdout, checked.stdout
-    assert not there.exists()
-    assert not here.parent.exists()
-
-    done = play(tmp_path, ansible_playbook, tasks)
-    assert "ok=1    changed=1" in done.stdout, done.stdout + done.stderr
+    given = put({"text": '{"host": "pi-1"}', "dest": str(there), "kept_at": str(here)})
+    checked = {**given, "check_mode": True}
+    # What was lost here is written again, though the Pi has it.
+    lost = {"ansible.builtin.file": {"path": str(here), "state": "absent"}}
+    tasks = [checked, exist(there, here.parent), given, given, checked, lost, given]
+    results, _done = play(tmp_path, ansible_playbook, tasks, keep)
+    assert [result["failed"] for result in results] == [False] * len(tasks), results
+    assert results[1]["msg"] == [False, False]
+    assert [results[number]["changed"] for number in (0, 2, 3, 4, 5, 6)] == [True, True, False, False, True, True]
     for path in (here, there):
-        assert path.read_text() == given["text"]
+        assert path.read_text() == '{"host": "pi-1"}'
         assert oct(path.stat().st_mode & 0o777) == "0o600"
     assert oct(here.parent.stat().st_mode & 0o777) == "0o700"
-    again = play(tmp_path, ansible_playbook, tasks)
-    assert "ok=1    changed=0" in again.stdout, again.stdout
-    again = play(tmp_path, ansible_playbook, tasks, "--check")
-    assert "ok=1    changed=0" in again.stdout, again.stdout
-    # What was lost here is written again, though the Pi has it.
-    here.unlink()
-    again = play(tmp_path, ansible_playbook, tasks)
-    assert "ok=1    changed=1" in again.stdout, again.stdout
-    assert here.read_text() == given["text"]
-
-
-def test_text_is_not_written_through_a_link_here(tmp_path: Path, ansible_playbook: str) -> None:
-    (tmp_path / "control").mkdir(mode=0o700)
-    (tmp_path / "control/kept").symlink_to(tmp_path / "elsewhere")
-    given = {"text": "x", "dest": f"{tmp_path}/there", "kept_at": f"{tmp_path}/control/kept"}
-    done = play(tmp_path, ansible_playbook, [{"pi_controller.raft_migration.private_put": given}])
-    assert done.returncode != 0
-    assert f"{tmp_path}/control/kept is a symbolic link" in done.stdout + done.stderr
-    assert not (tmp_path / "elsewhere").exists()
 
 
 REFUSED: list[dict] = [
@@ -108,24 +108,22 @@ REFUSED: list[dict] = [
 
 def test_anything_else_is_refused(tmp_path: Path, ansible_playbook: str, keep: Keep) -> None:
     """One run for all of them: a task for each, whose result is looked at."""
-    tasks = [
-        {"pi_controller.raft_migration.private_put": given, "register": f"result_{number}", "ignore_errors": True}
-        for number, given in enumerate(REFUSED)
-    ]
-    results = f"{{{{ [{', '.join(str(task['register']) for task in tasks)}] | to_json }}}}"
-    done = play(tmp_path, ansible_playbook, [*tasks, keep(results, tmp_path / "results.json")])
-    assert done.returncode == 0, done.stdout + done.stderr
+    (tmp_path / "control").mkdir(mode=0o700)
+    (tmp_path / "control/kept").symlink_to(tmp_path / "elsewhere")
+    there = f"{tmp_path}/there"
+    linked = {"text": "x", "dest": there, "kept_at": f"{tmp_path}/control/kept"}
+    missing = {"src": f"{tmp_path}/none", "dest": there}
+    tasks = [put(given) for given in (linked, missing, *REFUSED)]
+    (link, none, *others), _done = play(tmp_path, ansible_playbook, tasks, keep)
+    assert link["failed"]
+    assert f"{tmp_path}/control/kept is a symbolic link" in link["msg"]
+    assert not (tmp_path / "elsewhere").exists()
+    assert none["failed"]
+    assert f"reading {tmp_path}/none on the control node" in none["msg"]
     words = ("private_put wants", "`text` of private_put has 0 bytes")
     accepted = [
         (given, result)
-        for given, result in zip(REFUSED, json.loads((tmp_path / "results.json").read_text()), strict=True)
+        for given, result in zip(REFUSED, others, strict=True)
         if not result["failed"] or not any(text in result["msg"] for text in words)
     ]
     assert accepted == []
-
-
-def test_a_file_that_is_missing_is_named(tmp_path: Path, ansible_playbook: str) -> None:
-    given = {"src": f"{tmp_path}/none", "dest": f"{tmp_path}/there"}
-    done = play(tmp_path, ansible_playbook, [{"pi_controller.raft_migration.private_put": given}])
-    assert done.returncode != 0
-    assert f"reading {tmp_path}/none on the control node" in done.stdout + done.stderr
