@@ -351,38 +351,42 @@ def test_a_play_sees_no_difference(tmp_path: Path, ansible_playbook: str) -> Non
     """One play whose code cannot be kept, one that brings it, one that finds it there, and one that is to keep none."""
     (tmp_path / "connection_plugins").mkdir()
     (tmp_path / "connection_plugins/beside.py").write_text(CONNECTION)
-    (tmp_path / "tasks.yml").write_text(
-        json.dumps(
-            [
-                {"pi_controller.raft_migration.migration_journal_info": {"path": JOURNAL}, "register": "journal"},
-                {
-                    "pi_controller.raft_migration.sqlite_info": {"paths": ["/nowhere/a.db"]},
-                    "register": "database",
-                    "failed_when": False,
-                },
-                {
-                    "ansible.builtin.copy": {"content": "{{ [journal, database] | to_json }}", "dest": "{{ found }}"},
-                    "connection": "local",
-                },
-            ]
-        )
-    )
-    (tmp_path / "play.json").write_text(
-        json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.include_tasks": "tasks.yml"}]}])
-    )
-    found = []
-    for number, base in enumerate(["/dev/null/nowhere", str(tmp_path / "kept"), str(tmp_path / "kept"), ""]):
-        path = tmp_path / f"found-{number}.json"
-        done = subprocess.run(
-            [ansible_playbook, "play.json", "-vvvv", "-i", "pi,", "-c", "beside", "-e", f"found={path}",
-             "-e", f"ansible_python_interpreter={sys.executable}", "-e", f"{kept.VARIABLE}={base}"],
-            cwd=tmp_path, text=True, capture_output=True, timeout=300, check=False,
-            env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
-                 "ANSIBLE_CONNECTION_PLUGINS": str(tmp_path / "connection_plugins"),
-                 "ANSIBLE_PIPELINING": str(number != 1)},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        found.append(json.loads(path.read_text()))
+    tasks = [
+        {"pi_controller.raft_migration.migration_journal_info": {"path": JOURNAL}, "register": "journal"},
+        {
+            "pi_controller.raft_migration.sqlite_info": {"paths": ["/nowhere/a.db"]},
+            "register": "database",
+            "failed_when": False,
+        },
+        {
+            "ansible.builtin.copy": {"content": "{{ [journal, database] | to_json }}", "dest": "{{ found }}"},
+            "connection": "local",
+        },
+    ]
+    (tmp_path / "tasks.yml").write_text(json.dumps(tasks))
+    bases = ["/dev/null/nowhere", str(tmp_path / "kept"), str(tmp_path / "kept"), ""]
+    paths = [tmp_path / f"found-{number}.json" for number in range(4)]
+    plays = [
+        {
+            "hosts": "all",
+            "gather_facts": False,
+            "tasks": [{"ansible.builtin.include_tasks": "tasks.yml"}],
+            "vars": {"found": str(path), kept.VARIABLE: base, "ansible_pipelining": number != 1},
+        }
+        for number, (base, path) in enumerate(zip(bases, paths))
+    ]
+    (tmp_path / "play.json").write_text(json.dumps(plays))
+    done = subprocess.run(
+        [ansible_playbook, "play.json", "-vvvv", "-i", "pi,", "-c", "beside", "-e", f"ansible_python_interpreter={sys.executable}"],
+        cwd=tmp_path, text=True, capture_output=True, timeout=300, check=False,
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+             "ANSIBLE_CONNECTION_PLUGINS": str(tmp_path / "connection_plugins"), "ANSIBLE_PIPELINING": "True"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Without pipelining a module goes as a file, as the text of `copy` always does.
+    sent = ["PUT " in text.partition("TASK [ansible.builtin.copy]")[0] for text in done.stdout.split("\nPLAY [")[1:5]]
+    assert sent == [False, True, False, False]
+    found = [json.loads(path.read_text()) for path in paths]
     assert found == [found[0]] * 4
     assert found[0][0]["current"] == "prepare"
     assert len(list((tmp_path / "kept").iterdir())) == 1
