@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 import stat
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from conftest import CHECKOUT, import_plugin
+from task_results import play
 
 durable = import_plugin("module_utils._core.durable")
 files = import_plugin("module_utils._watch.files")
@@ -37,64 +38,44 @@ def copy(args: dict, **more) -> dict:
     return {"name": "Copy it", "pi_controller.raft_migration.private_fetch": args, **more}
 
 
+Run = Callable[[list[dict]], list[dict[str, Any]]]
+
+
 @pytest.fixture
-def run(tmp_path: Path, ansible_playbook: str):
+def run(tmp_path: Path, ansible_playbook: str, keep: Callable[[str, Path], dict[str, Any]]) -> Run:
     (tmp_path / "pi").mkdir()
     (tmp_path / "pi/pi-controller.db").write_bytes(b"state" * 1000)
     (tmp_path / "pi/manifest.json").write_text("{}")
-
-    def play(tasks: list[dict], *options: str) -> subprocess.CompletedProcess:
-        (tmp_path / "play.json").write_text(json.dumps([{"hosts": "pi-1", "gather_facts": False, "tasks": tasks}]))
-        command = [
-            ansible_playbook,
-            "play.json",
-            "-i",
-            "pi-1,",
-            "-c",
-            "local",
-            "-e",
-            f"ansible_python_interpreter={sys.executable}",
-            *options,
-        ]
-        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"), "ANSIBLE_NOCOLOR": "1"}
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False, umask=0o22
-        )
-
-    return play
+    return lambda tasks: play(tmp_path, ansible_playbook, tasks, keep, umask=0o22)[0]
 
 
-def test_m1_a_copy_and_its_folders_are_private(tmp_path: Path, run):
-    args = {
+def test_m1_a_copy_and_its_folders_are_private(tmp_path: Path, run: Run):
+    """Also one that an earlier release has made. With check mode there is none."""
+    database = f"{tmp_path}/pi/pi-controller.db"
+    several = {
         "src": f"{tmp_path}/pi/{{{{ item }}}}",
         "dest": f"{tmp_path}/state/control/{{{{ inventory_hostname }}}}/{{{{ item }}}}",
     }
-    tasks = [copy(args, loop=["pi-controller.db", "manifest.json"])]
-    done = run(tasks)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "state/control/pi-1/pi-controller.db").read_bytes() == b"state" * 1000
-    assert modes(tmp_path / "state") == {}
-    assert "changed=0" in run(tasks).stdout
-
-
-def test_m1_a_copy_of_an_earlier_release_is_made_private(tmp_path: Path, run):
+    each = copy(several, loop=["pi-controller.db", "manifest.json"])
     (tmp_path / "control/pi-1").mkdir(parents=True)
     (tmp_path / "control/pi-1/pi-controller.db").write_text("old")
     (tmp_path / "control/pi-1").chmod(0o755)
     (tmp_path / "control/pi-1/pi-controller.db").chmod(0o644)
-    done = run([copy({"src": f"{tmp_path}/pi/pi-controller.db", "dest": f"{tmp_path}/control/pi-1/pi-controller.db"})])
-    assert done.returncode == 0, done.stdout + done.stderr
+    earlier = copy({"src": database, "dest": f"{tmp_path}/control/pi-1/pi-controller.db"})
+    checked = copy({"src": database, "dest": f"{tmp_path}/checked/state"}, check_mode=True)
+    late = copy({"src": f"{tmp_path}/pi/late", "dest": f"{tmp_path}/late/late"}, register="copied")
+    late |= {"until": "copied.attempts == 2", "retries": 2, "delay": 0, "failed_when": False}
+    results = run([each, each, earlier, checked, late])
+    assert [result["failed"] for result in results] == [False] * 5, results
+    assert [result["changed"] for result in results[:2]] == [True, False]
+    assert (tmp_path / "state/control/pi-1/pi-controller.db").read_bytes() == b"state" * 1000
+    assert modes(tmp_path / "state") == {}
+    assert (tmp_path / "control/pi-1/pi-controller.db").read_bytes() == b"state" * 1000
     assert modes(tmp_path / "control/pi-1") == {}
-
-
-def test_m1_a_copy_does_not_follow_a_link(tmp_path: Path, run):
-    (tmp_path / "control").mkdir()
-    (tmp_path / "target").write_text("kept")
-    (tmp_path / "control/state").symlink_to(tmp_path / "target")
-    done = run([copy({"src": f"{tmp_path}/pi/pi-controller.db", "dest": f"{tmp_path}/control/state"})])
-    assert done.returncode != 0
-    assert "is not a regular file" in done.stdout + done.stderr
-    assert (tmp_path / "target").read_text() == "kept"
+    assert not (tmp_path / "checked").exists()
+    # It can be tried again.
+    assert results[4]["attempts"] == 2
+    assert "private_fetch wants" not in json.dumps(results[4])
 
 
 REFUSED: list[dict] = [
@@ -104,34 +85,30 @@ REFUSED: list[dict] = [
 ]
 
 
-def test_m1_anything_else_is_refused(tmp_path: Path, run, keep):
+def test_m1_anything_else_is_refused(tmp_path: Path, run: Run):
     """One run for all of them: a task for each, whose result is looked at."""
-    tasks = [
-        {**copy(args), "register": f"result_{number}", "ignore_errors": True} for number, args in enumerate(REFUSED)
-    ]
-    results = f"{{{{ [{', '.join(task['register'] for task in tasks)}] | to_json }}}}"
-    done = run([*tasks, keep(results, tmp_path / "results.json")])
-    assert done.returncode == 0, done.stdout + done.stderr
+    (tmp_path / "control").mkdir()
+    (tmp_path / "target").write_text("kept")
+    (tmp_path / "control/state").symlink_to(tmp_path / "target")
+    database = f"{tmp_path}/pi/pi-controller.db"
+    taken = [hashlib.sha256(content).hexdigest() for content in (b"state" * 1000, b"something else")]
+    copies = [{"src": database, "dest": f"{tmp_path}/control/{digest}", "expected_sha256": digest} for digest in taken]
+    link, same, other, *refused = run(
+        [copy(args) for args in ({"src": database, "dest": f"{tmp_path}/control/state"}, *copies, *REFUSED)]
+    )
+    assert link["failed"]
+    assert "is not a regular file" in link["msg"]
+    assert (tmp_path / "target").read_text() == "kept"
+    # A copy that is not what was taken fails.
+    assert [same["failed"], other["failed"]] == [False, True], same
+    assert f"wanted: {taken[1]}" in other["msg"]
+    assert taken[0] in other["msg"]
     accepted = [
         (args, result)
-        for args, result in zip(REFUSED, json.loads((tmp_path / "results.json").read_text()), strict=True)
+        for args, result in zip(REFUSED, refused, strict=True)
         if not result["failed"] or "private_fetch wants" not in result["msg"]
     ]
     assert accepted == []
-
-
-def test_m1_a_copy_can_be_tried_again(tmp_path: Path, run):
-    args = {"src": f"{tmp_path}/pi/late", "dest": f"{tmp_path}/control/late"}
-    again = {"until": "copied.attempts == 2", "retries": 2, "delay": 0, "failed_when": False}
-    done = run([copy(args, register="copied", **again)])
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "private_fetch wants" not in done.stdout
-
-
-def test_m1_with_check_nothing_is_made(tmp_path: Path, run):
-    done = run([copy({"src": f"{tmp_path}/pi/pi-controller.db", "dest": f"{tmp_path}/control/state"})], "--check")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not (tmp_path / "control").exists()
 
 
 def test_m1_no_role_copies_to_the_control_node_in_another_way():
@@ -150,18 +127,3 @@ def test_m1_the_folders_of_watch_and_journal_are_private(tmp_path: Path):
     finally:
         os.umask(before)
     assert [modes(tmp_path / name) for name in "ace"] == [{}, {}, {}]
-
-
-@pytest.mark.parametrize("taken", [b"state" * 1000, b"something else"])
-def test_a_copy_that_is_not_what_was_taken_fails(tmp_path: Path, run, taken: bytes):
-    expected = hashlib.sha256(taken).hexdigest()
-    args = {
-        "src": f"{tmp_path}/pi/pi-controller.db",
-        "dest": f"{tmp_path}/control/pi-controller.db",
-        "expected_sha256": expected,
-    }
-    done = run([copy(args)])
-    assert (done.returncode == 0) == (taken == b"state" * 1000), done.stdout + done.stderr
-    if done.returncode:
-        assert f"wanted: {expected}" in done.stdout
-        assert hashlib.sha256(b"state" * 1000).hexdigest() in done.stdout

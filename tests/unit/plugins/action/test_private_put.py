@@ -5,44 +5,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from conftest import CHECKOUT, import_plugin
+from conftest import import_plugin
+from task_results import play
 
 pieces = import_plugin("module_utils._core.pieces")
 Keep = Callable[[str, Path], dict[str, Any]]
-
-
-def play(
-    folder: Path, playbook: str, tasks: list[dict], keep: Keep, *options: str
-) -> tuple[list[dict[str, Any]], subprocess.CompletedProcess[str]]:
-    """The result of each task, whether it has failed or not, and the run."""
-    noted = [{**task, "register": f"result_{number}", "ignore_errors": True} for number, task in enumerate(tasks)]
-    results = f"{{{{ [{', '.join(task['register'] for task in noted)}] | to_json }}}}"
-    noted.append(keep(results, folder / "results.json"))
-    (folder / "play.json").write_text(json.dumps([{"hosts": "pi-1", "gather_facts": False, "tasks": noted}]))
-    command = [
-        playbook,
-        "play.json",
-        "-i",
-        "pi-1,",
-        "-c",
-        "local",
-        "-e",
-        f"ansible_python_interpreter={sys.executable}",
-    ]
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"), "ANSIBLE_NOCOLOR": "1"}
-    done = subprocess.run(
-        [*command, *options], cwd=folder, env=environment, text=True, capture_output=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads((folder / "results.json").read_text()), done
 
 
 def put(given: dict[str, Any], **keywords: Any) -> dict[str, Any]:
