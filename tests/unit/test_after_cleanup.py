@@ -23,50 +23,62 @@ PIS = ("pi-1", "pi-2")
 
 
 def playbook(
-    tmp_path: Path, tool: str, tasks: list[dict[str, Any]], roles: dict[str, dict[str, str]], **variables: Any
-) -> str:
-    """The output of a run of these tasks on two hosts of this machine, with roles of the test's own beside them."""
+    tmp_path: Path,
+    tool: str,
+    tasks: list[dict[str, Any]],
+    roles: dict[str, dict[str, str]],
+    cases: list[dict[str, Any]],
+    **variables: Any,
+) -> list[str]:
+    """The output of these tasks for each case, a play on two hosts of its own, with roles of the test's own beside them."""
     for role, files in roles.items():
         (tmp_path / "roles" / role / "tasks").mkdir(parents=True)
         for name, content in files.items():
             (tmp_path / "roles" / role / "tasks" / name).write_text(content)
     everywhere = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **variables}
-    hosts = {"all": {"children": {"k3s_cluster": {"hosts": dict.fromkeys(PIS, {}), "vars": everywhere}}}}
+    groups = {
+        f"case_{number}": {"hosts": {f"case-{number}-{pi}": case for pi in PIS}} for number, case in enumerate(cases)
+    }
+    hosts = {"all": {"children": groups, "vars": everywhere}}
     (tmp_path / "hosts.json").write_text(json.dumps(hosts))
-    (tmp_path / "play.json").write_text(json.dumps([{"hosts": "k3s_cluster", "gather_facts": False, "tasks": tasks}]))
+    play = {"gather_facts": False, "tasks": tasks}
+    (tmp_path / "play.json").write_text(json.dumps([{**play, "hosts": group} for group in groups]))
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"), "ANSIBLE_NOCOLOR": "1"}
     command = [tool, "-i", "hosts.json", "play.json"]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    _before, *outputs = done.stdout.partition("\nPLAY RECAP ")[0].split("\nPLAY [")
+    assert len(outputs) == len(cases), done.stdout
+    return outputs
 
 
-@pytest.mark.parametrize(("phase", "goes_back"), [("transfer", True), ("port_migration", True), ("cleanup", False)])
 def test_p6_a_finished_migration_is_not_rolled_back_for_its_archive(
-    tmp_path: Path, ansible_playbook: str, monkeypatch: pytest.MonkeyPatch, phase: str, goes_back: bool
+    tmp_path: Path, ansible_playbook: str, monkeypatch: pytest.MonkeyPatch
 ):
     after = (CHECKOUT / "roles/run/tasks/after_failure.yml").read_text()
     back = yaml.safe_dump([{"name": "Back", "ansible.builtin.debug": {"msg": "GOES BACK"}}])
-    failure = {"phase": phase, "host": "pi-1", "task": "t", "message": "m"}
+    failures = [
+        {"phase": phase, "host": "pi-1", "task": "t", "message": "m"}
+        for phase in ("transfer", "port_migration", "cleanup")
+    ]
     with served(FakeKube(lag=0)) as port:
         # A rollback begins only where Kubernetes answers.
         monkeypatch.setenv("K8S_AUTH_HOST", f"http://127.0.0.1:{port}")
         monkeypatch.setenv("K8S_AUTH_API_KEY", "key")
-        output = playbook(
+        outputs = playbook(
             tmp_path,
             ansible_playbook,
             [{"name": "After", "ansible.builtin.include_role": {"name": "after", "tasks_from": "after_failure"}}],
             {"after": {"after_failure.yml": after, "rollback.yml": back}},
-            raft_migration_failures=[failure],
-            raft_migration_failure=failure,
+            [{"raft_migration_failures": [failure], "raft_migration_failure": failure} for failure in failures],
             raft_migration={"safety": {"auto_rollback_on_error": True}},
             pi_controller_kubeconfig="",
             pi_controller_namespace=NAMESPACE,
             pi_controller_daemonset=NAME,
         )
-    assert ("GOES BACK" in output) is goes_back
+    assert ["GOES BACK" in output for output in outputs] == [True, True, False], outputs
 
 
 def test_a7_without_an_archive_rollback_is_pi_by_pi_only(evaluate: Any):
@@ -134,48 +146,45 @@ def test_p6_cleanup_leaves_a_mounted_folder_where_it_is():
     assert move["pi_controller.raft_migration.folder_move"]["keep_mounted"] is True
 
 
-@pytest.mark.parametrize(
-    ("archive", "failed", "reported"),
-    [("kept in place", False, True), ("kept in place", True, False), ("made", False, False)],
-)
-def test_p6_a_run_ends_with_the_archive_that_was_not_made(
-    tmp_path: Path, ansible_playbook: str, archive: str, failed: bool, reported: bool
-):
+def test_p6_a_run_ends_with_the_archive_that_was_not_made(tmp_path: Path, ansible_playbook: str):
     verdict = yaml.safe_load((CHECKOUT / "roles/run/tasks/verdict.yml").read_text())
-    kept = ["/var/lib/pi-controller is a mount point"] if archive != "made" else []
-    output = playbook(
+    kept = ["/var/lib/pi-controller is a mount point"]
+    outputs = playbook(
         tmp_path,
         ansible_playbook,
         [verdict[-1]],
         {},
-        raft_migration_failures=[{"phase": "cleanup"}] if failed else [],
-        raft_migration_recorded={"rollback_begun": False, "archive_kept": kept},
+        [
+            {
+                "raft_migration_failures": failures,
+                "raft_migration_recorded": {"rollback_begun": False, "archive_kept": archive_kept},
+            }
+            for archive_kept, failures in ((kept, []), (kept, [{"phase": "cleanup"}]), ([], []))
+        ],
         raft_migration={"archive_path": "/var/lib/pi-controller.systemd.backup"},
         pi_controller_data_dir="/var/lib/pi-controller",
     )
-    assert (
-        "Migrated; the archive was not made because /var/lib/pi-controller is a mount point. " in output
-    ) is reported
+    text = "Migrated; the archive was not made because /var/lib/pi-controller is a mount point. "
+    assert [text in output for output in outputs] == [True, False, False], outputs
 
 
-@pytest.mark.parametrize("looked", [False, True])
-def test_a_stopped_run_says_whether_the_state_was_looked_at(tmp_path: Path, ansible_playbook: str, looked: bool):
+def test_a_stopped_run_says_whether_the_state_was_looked_at(tmp_path: Path, ansible_playbook: str):
     verdict = yaml.safe_load((CHECKOUT / "roles/run/tasks/verdict.yml").read_text())
     hosts = {name: {"error": "unreachable", "address": name} for name in given.NAMES}
     status = status_of.assemble_status(hosts, {}, given.CONFIG, given.BEGAN)
     message = {"ansible.builtin.debug": {"msg": verdict[0]["ansible.builtin.fail"]["msg"]}}
     known = yaml.safe_load((CHECKOUT / "roles/run/vars/main.yml").read_text())
-    output = playbook(
+    outputs = playbook(
         tmp_path,
         ansible_playbook,
         [message],
         {},
+        [{}, {"raft_migration_kube": {"status": status}}],
         raft_migration_peers=["pi-1"],
         raft_migration_strategy="parallel",
         raft_migration_failures=[{"phase": "transfer", "host": "pi-1", "task": "Join", "message": "no leader"}],
         raft_migration_recorded={"opening": False},
         raft_migration_rollback_result=known["raft_migration_rollback_result"],
-        **({"raft_migration_kube": {"status": status}} if looked else {}),
     )
-    assert ("Which daemons serve the clients is unknown." in output) is looked
-    assert ("not looked at" in output) is not looked
+    assert ["Which daemons serve the clients is unknown." in output for output in outputs] == [False, True], outputs
+    assert ["not looked at" in output for output in outputs] == [True, False], outputs
