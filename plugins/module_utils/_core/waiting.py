@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Callable, Generic, TypeVar
 
@@ -27,13 +29,17 @@ def wait_until(
     met: Callable[[Value], bool],
     timeout: float,
     interval: float = 0.1,
+    first: Iterable[float] = (),
 ) -> Waited[Value]:
     """Look until `met(value)` or until `timeout` seconds have passed; a timeout of 0 is exactly one look.
+
+    Between looks it waits for `interval` seconds, and after the first ones for those in `first`.
 
     The last look is never older than the deadline: what it saw is what the caller reports as "seen".
     """
     started = time.monotonic()
     deadline = started + timeout
+    pauses = itertools.chain(first, itertools.repeat(interval))
     while True:
         last_chance = time.monotonic() >= deadline
         value = look()
@@ -41,4 +47,4 @@ def wait_until(
         now = time.monotonic()
         if done or last_chance:
             return Waited(met=done, value=value, elapsed=now - started)
-        time.sleep(max(0.0, min(interval, deadline - now)))
+        time.sleep(max(0.0, min(next(pauses), deadline - now)))

@@ -62,3 +62,14 @@ def test_a_slow_look_that_began_before_the_deadline_is_not_the_last(clock):
 
     wait_until(look, lambda _value: False, 1.0, 0.1)
     assert looked_at[-1] >= 101.0
+
+
+def test_the_first_pauses_have_their_own_lengths(clock):
+    waited = wait_until(lambda: clock.now, lambda _value: False, 0.5, 0.2, first=(0.02, 0.03))
+    assert waited.met is False
+    assert clock.slept == [0.02, 0.03, 0.2, 0.2, pytest.approx(0.05)]
+
+
+def test_a_first_pause_ends_at_the_deadline(clock):
+    wait_until(lambda: clock.now, lambda _value: False, 0.1, 0.2, first=(0.02, 5))
+    assert clock.slept == [0.02, pytest.approx(0.08)]

@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from urllib.request import urlopen
 
 import pytest
+from ansible_collections.pi_controller.raft_migration.plugins.module_utils._core import waiting
 from fake_raft import FULL, FakeCluster
 
 
@@ -168,7 +170,18 @@ def test_waits_until_a_voter_has_caught_up(run_module, cluster):
     result = run_module("raft_info", {"urls": cluster.urls, "wait_for": {"caught_up": True}, "wait_timeout": 5})
 
     assert result["caught_up"] is True
-    assert result["elapsed"] >= 0.3
+    assert result["elapsed"] >= 0.1
+
+
+def test_only_the_first_looks_are_close_together(run_module, cluster, monkeypatch):
+    """The published daemon answers ten requests at once, then one a second."""
+    pauses = []
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append))
+    cluster.commit = 45
+    cluster.nodes["n2"].pending = 6
+    run_module("raft_info", {"urls": cluster.urls, "wait_for": {"caught_up": True}, "wait_timeout": 30})
+
+    assert pauses == [0.02, 0.03, 0.05, 0.1, 0.1, 0.1]
 
 
 def test_who_takes_long_to_start_has_caught_up_with_that_moment(run_module, cluster):
