@@ -45,21 +45,11 @@ _value:
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
-from ..module_utils._core.journal import FACT
-
-READ = "raft_migration_journal_read"
+from ..module_utils._core.recorded import known_journal
 
 
 def known_journals(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return {host: _known(hostvars[host]) for host in hosts}
-
-
-def _known(variables: Mapping[str, Any]) -> Any:
-    read = variables.get(READ, {})
-    if "phase_states" not in read:
-        return read
-    facts = variables.get("ansible_facts", {})
-    return facts.get(FACT, read)
+    return {host: known_journal(hostvars[host]) for host in hosts}
 
 
 class FilterModule:

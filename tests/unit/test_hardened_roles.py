@@ -180,21 +180,28 @@ def test_l1_an_alert_between_a_step_and_its_record_stops_nothing(tmp_path: Path,
     assert "undone at The next task, opening True" in done.stdout, done.stdout + done.stderr
 
 
-def test_l1_the_proof_comes_before_anything_is_opened_or_taken(evaluate: Callable[..., list[Any]]) -> None:
-    unproven = {"opening": True, "opening_unproven": True, "strategy": "parallel"}
-    case = {
-        "raft_migration_phase": "cutover",
-        "raft_migration_recorded": unproven,
-        "raft_migration_peers": [],
+def test_l1_the_proof_comes_before_anything_is_opened_or_taken(tmp_path: Path, play: Any, keep: Keep) -> None:
+    opened = {"phase_states": dict.fromkeys(("prepare", "transfer", "validate"), "done"), "current": "cutover"}
+    opened["journal"] = {"phases": {"cutover": {"state": "started", "facts": {"opening": True}}}}
+    variables = {
+        "raft_migration_journal_read": opened,
+        "raft_migration_peers": ["pi-1"],
         "raft_migration": {"strategy": "parallel", "safety": {"require_confirmation": True}},
-        "confirm": "yes",
     }
-    proven = {**case, "raft_migration_recorded": {**unproven, "opening_unproven": False}}
-    other, refused = {**case, "raft_migration_phase": "cleanup"}, {**case, "raft_migration_peers": ["localhost"]}
-    unconfirmed = {**case, "confirm": False}
-    found = evaluate("run", "{{ raft_migration_phase_files }}", [case, proven, other, refused, unconfirmed])
-    assert found[:3] == [["opened.yml", "phase_begun.yml"], ["phase_begun.yml"], ["phase_begun.yml"]]
-    assert found[3:] == [["phase_refused.yml"], ["phase_unconfirmed.yml"]]
+    know = {"ansible.builtin.include_vars": str(ROLES / "run/vars/main.yml")}
+    cases = {"proven": ("cutover", True), "refused": ("cleanup", True), "unconfirmed": ("cutover", False)}
+    tasks = [
+        {
+            **keep("{{ raft_migration_phase_files | to_json }}", tmp_path / name),
+            "vars": {"raft_migration_phase": phase, "confirm": confirmed},
+        }
+        for name, (phase, confirmed) in cases.items()
+    ]
+    done = play([know, *tasks], {"pi-1": variables})
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {name: json.loads((tmp_path / name).read_text()) for name in cases}
+    assert found["proven"] == ["opened.yml", "phase_begun.yml"]
+    assert (found["refused"], found["unconfirmed"]) == (["phase_refused.yml"], ["phase_unconfirmed.yml"])
     (include,) = tasks_of("run/tasks/phase.yml")
     assert include["loop"].startswith("{{ raft_migration_phase_files |")
     (back,) = tasks_of("run/tasks/rollback.yml")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a phase may begin, by the journals of all Pis."""
+"""Whether a phase may begin, by the journals of all Pis, and what is run of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,31 @@ def phase_obstacles(journals: Mapping[str, Any], phase: str, configured: str) ->
     `journals` has the result of a journal module of each host, as for `recorded`; `configured` is the strategy that the owner
     has set. On a Pi that has the phase behind it, only another strategy is a reason.
     """
+    return _obstacles(recorded(journals), journals, phase, configured)
+
+
+def phase_files(
+    journals: Mapping[str, Any], phase: str, configured: str, *, confirmed: bool, predictable: bool
+) -> list[str]:
+    """The files of tasks that the role `run` has for `phase` now, in their order; none where the phase is done on every Pi.
+
+    `confirmed` is whether the operator has confirmed the phase, where it needs that; `predictable` whether check mode can predict it.
+    """
     known = recorded(journals)
+    if phase in known["done"]:
+        return []
+    if not predictable:
+        return ["phase_unpredictable.yml"]
+    if not confirmed:
+        return ["phase_unconfirmed.yml"]
+    if _obstacles(known, journals, phase, configured):
+        return ["phase_refused.yml"]
+    # Before a cutover that one Pi's journal says has been opened is finished, that is proven. A proof that fails is no failure of the phase.
+    proof = ["opened.yml"] if phase == "cutover" and known["opening_unproven"] else []
+    return [*proof, "phase_begun.yml"]
+
+
+def _obstacles(known: Mapping[str, Any], journals: Mapping[str, Any], phase: str, configured: str) -> dict[str, str]:
     strategy = known["strategy"] or configured
     found = {}
     for host, result in journals.items():

@@ -14,10 +14,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .journal import PARALLEL, PHASES, ROLLBACK, strategy_of
+from .journal import FACT, PARALLEL, PHASES, ROLLBACK, strategy_of
 
 # What cleanup writes down of the archive before its content goes.
 REMOVED = "removed"
+# Where a run keeps what it has read of a Pi's journal when it began.
+READ = "raft_migration_journal_read"
+
+
+def known_journal(variables: Mapping[str, Any]) -> Any:
+    """The journal of the Pi with these variables, as this run has written it last, or has read it."""
+    read = variables.get(READ, {})
+    if "phase_states" not in read:
+        return read
+    facts = variables.get("ansible_facts", {})
+    return facts.get(FACT, read)
 
 
 def recorded(journals: Mapping[str, Any]) -> dict[str, Any]:
