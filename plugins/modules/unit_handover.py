@@ -179,7 +179,7 @@ class UnitHandover(Exchange):
         if self.folders.done:
             return
         self._close_gate()
-        state = self.install.state()
+        state = self.state or self.install.state()
         if state["active"] not in STOPPED:
             self.note(f"stop {self.unit}")
         if not self.install.is_masked(state):
@@ -189,6 +189,7 @@ class UnitHandover(Exchange):
     def run(self) -> None:
         """One at a time: a step whose connection was lost may still be at it when the next run comes."""
         with holding(self.folders.data.parent):
+            self.look()
             self.check()
             if not self.folders.done:
                 self._close_gate()
@@ -196,11 +197,16 @@ class UnitHandover(Exchange):
             self._wait_listening()
 
     def _hand_over(self) -> None:
+        """The kubelet looks for the folder at growing intervals, so as little as can be lies between the stop and the rename."""
         try:
-            self._stop()
+            state = self._state_before_stop()
+            # Several writes to the disk, which the unit does not have to be away for.
+            self.install.remember(state)
+            if state["active"] not in STOPPED:
+                self._stop()
             self.wait_gone(self.folders.data, self.params["wait_gone"], "unit")
             # Until now a reboot starts the unit.
-            self.install.mask()
+            self.install.mask({**state, "active": STOPPED[0]})
             self.folders.rename()
         except (MigrationError, OSError):
             # The Pi keeps a daemon; a unit whose folder is gone would make an empty one.
@@ -221,9 +227,13 @@ class UnitHandover(Exchange):
         if self.gate["changed"]:
             self.note(f"set the gate to {wanted['state']}")
 
+    def _state_before_stop(self) -> dict[str, Any]:
+        """One that was running when it was looked at is stopped in any case. Any other may have been started while the gate closed."""
+        if self.state and self.state["active"] not in STOPPED:
+            return self.state
+        return self.install.state()
+
     def _stop(self) -> None:
-        if self.install.state()["active"] in STOPPED:
-            return
         self.away = {"from": round(time.time(), 3), "seconds": None}
         self.install.call("stop", self.unit)
         self.note(f"stop {self.unit}")

@@ -168,6 +168,7 @@ class Takeover(Exchange):
     def run(self) -> None:
         """One at a time: a step whose connection was lost may still be at it when the next run comes."""
         with holding(self.folders.data.parent):
+            self.look()
             self.check()
             self._take_over()
 

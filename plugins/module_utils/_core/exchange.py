@@ -42,6 +42,10 @@ class Exchange:
     # Where tests have other ones.
     listeners = staticmethod(listeners)
     etc = ETC
+    install: UnitInstall
+    unit: str
+    # What systemd has shown of the unit in `look`; None where its record has enough.
+    state: dict[str, Any] | None
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
@@ -50,9 +54,13 @@ class Exchange:
         self.unit_file, self.saved = Path(self.params["unit_file"]), Path(self.params["saved_unit_file"])
         self.started = time.monotonic()
         self.steps: list[dict[str, Any]] = []
+
+    def look(self) -> None:
+        """Read how the unit is installed. What is to change it looks once no other step is at work on this Pi."""
         self.install = UnitInstall(self.params["unit"], self.saved, self.systemctl, self.note, self.etc)
+        self.state = None if self.install.record else self.install.state()
         # The kernel knows its processes by its own name, where it is given by an alias.
-        self.unit = self.install.unit_id if self.install.record else self.install.state()["id"] or self.install.unit_id
+        self.unit = (self.state or {}).get("id") or self.install.unit_id
 
     def systemctl(self, *arguments: str) -> tuple[int, str, str]:
         return tuple(self.module.run_command([self.binary, *arguments], environ_update={"LC_ALL": "C"}))
@@ -64,6 +72,7 @@ class Exchange:
         """Check, and in check mode predict, else run. What was done is in `result` whatever becomes of it."""
         try:
             if self.module.check_mode:
+                self.look()
                 self.check()
                 self.predict()
             else:

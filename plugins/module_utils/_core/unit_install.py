@@ -144,7 +144,8 @@ class UnitInstall:
         record = {**known, "names": names, "links": {**self._links(names), **known["links"]}}
         fragment = Path(str(record["fragment"])) if record["fragment"] else None
         private_folder(self.saved.parent)
-        if record["file"] is None and fragment is not None and fragment.is_file():
+        # A file in its place is what the unit is: one that has changed since an interrupted step is saved as it is now.
+        if fragment is not None and fragment.is_file() and not (record["file"] and self._is_saved(fragment)):
             seen = fragment.stat()
             with replacing(self.saved, stat.S_IMODE(seen.st_mode)) as new:
                 new.write_bytes(fragment.read_bytes())
@@ -154,6 +155,9 @@ class UnitInstall:
             self._write(record)
             self.record = record
         return record
+
+    def _is_saved(self, fragment: Path) -> bool:
+        return self.saved.is_file() and self.saved.read_bytes() == fragment.read_bytes()
 
     def _write(self, record: dict[str, Any]) -> None:
         with replacing(self.record_file, 0o600) as new:
@@ -174,11 +178,16 @@ class UnitInstall:
             self._unlink(Path(path))
         self.call("daemon-reload")
 
-    def mask(self) -> None:
-        """Stopped, and kept from running under any of its names; raises unless systemd says so afterwards."""
-        state = self.state()
-        if self.is_masked(state):
-            return
+    def remember(self, state: dict[str, Any]) -> None:
+        """Record how the unit is installed, before it is stopped and masked. `state` is what systemd has of it.
+
+        A unit that runs on with a record is one that was disabled, or whose handover was interrupted here; `restore` finds all in place.
+        """
+        if not self.is_masked(state):
+            self._check_known(state)
+            self._remember(state)
+
+    def _check_known(self, state: dict[str, Any]) -> None:
         if state["load"] in ("", "not-found") and not self.record:
             raise UnitError(
                 f"systemd does not know {self.name}",
@@ -186,6 +195,16 @@ class UnitInstall:
                 wanted="the unit that runs pi-controller",
                 next_step="correct pi_controller_unit",
             )
+
+    def mask(self, state: dict[str, Any] | None = None) -> None:
+        """Stopped, and kept from running under any of its names; raises unless systemd says so afterwards.
+
+        `state` is what systemd has of it, where that is known.
+        """
+        state = state or self.state()
+        if self.is_masked(state):
+            return
+        self._check_known(state)
         record = self._remember(state)
         if state["active"] not in STOPPED:
             self.call("stop", self.unit_id)

@@ -44,7 +44,8 @@ def apply_gate(
         clear(nft)
     # What is here to stay must not be undone by a lease of before.
     ends_lease = boot.persists and LeaseUnit().void(module.check_mode)
-    if gate.state == "forwarded":
+    # Reading all chains takes a while, and whoever changed the gate has done so.
+    if changed and gate.state == "forwarded":
         for chain in nft.forwarding_denied_by({"ip6" if ":" in address else "ip" for address in gate.forward_to}):
             module.warn(
                 f"chain {chain} drops forwarded packets by default: let those to {', '.join(gate.forward_to)} through"

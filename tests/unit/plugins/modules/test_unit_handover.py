@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 from conftest import import_plugin
 
 handover = import_plugin("modules.unit_handover")
+durable = import_plugin("module_utils._core.durable")
 exchange = import_plugin("module_utils._core.exchange")
 failures = import_plugin("module_utils._core.failures")
 install = import_plugin("module_utils._core.unit_install")
@@ -59,6 +62,10 @@ class Pi:
         (folder / "enabled").write_text("enabled\n")
         (folder / "bin/systemctl").write_text(SYSTEMCTL)
         (folder / "bin/systemctl").chmod(0o755)
+
+    @property
+    def record(self) -> Path:
+        return self.saved.with_name(f"{self.saved.name}.json")
 
     @property
     def active(self) -> str:
@@ -112,6 +119,22 @@ def hand_over(run_module, pi: Pi) -> Callable[..., dict[str, Any]]:
         return run_module("unit_handover", given, check_mode=check_mode)
 
     return run
+
+
+@pytest.fixture
+def take_over(run_module, pi: Pi, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, Any]]:
+    """The module that undoes a handover."""
+    takeover = import_plugin("modules.unit_takeover")
+    monkeypatch.setattr(takeover.Takeover, "listeners", staticmethod(pi.listeners))
+    names = {
+        "unit_file": pi.unit_file,
+        "saved_unit_file": pi.saved,
+        "data_dir": pi.data,
+        "pod_data_dir": pi.pods,
+        "aside": pi.folder / "aside",
+    }
+    given = {"unit": "pi.service", **{name: str(value) for name, value in names.items()}, "ports": PORTS}
+    return lambda: run_module("unit_takeover", given)
 
 
 @pytest.fixture
@@ -194,7 +217,7 @@ def test_a_handover_that_broke_behind_the_gate_goes_on(hand_over, pi, gates, mon
         raise failures.MigrationError("killed here")
 
     with monkeypatch.context() as patched:
-        patched.setattr(handover.UnitHandover, "_stop", broken)
+        patched.setattr(handover.UnitHandover, "_hand_over", broken)
         result = hand_over(gate=GATE)
     assert result["msg"] == "killed here"
     assert [step["step"] for step in result["steps"]] == ["set the gate to forwarded"]
@@ -240,31 +263,130 @@ def test_the_unit_is_masked_before_its_folder_goes(hand_over, pi, monkeypatch):
     assert seen == [(True, "inactive")]
 
 
-@pytest.mark.parametrize("stopped_at", range(1, 5))
-def test_a_handover_that_power_loss_interrupted_goes_on(hand_over, pi, monkeypatch, stopped_at):
-    """Power off before the nth call that changes something. Until the mask a boot starts the unit again."""
-    calls = iter(range(1, 100))
+def test_the_unit_is_recorded_before_it_stops(hand_over, pi, monkeypatch):
+    """Writes that reach the disk take their time, and the Pi has no daemon from the stop to the rename."""
+    written = []
+    fsync = durable.fsync
+    monkeypatch.setattr(durable, "fsync", lambda path: (written.append((path, pi.active)), fsync(path)))
+    hand_over()
+    assert written
+    assert {active for _path, active in written} == {"active"}
+    assert pi.saved.is_file()
+    assert pi.record.is_file()
 
-    class PowerOff(BaseException):
-        pass
 
-    def limited(original):
-        def call(*arguments, **options):
-            if next(calls) == stopped_at:
-                raise PowerOff
-            return original(*arguments, **options)
+def test_systemd_is_asked_once_before_the_mask(hand_over, pi):
+    hand_over()
+    calls = [line.split()[0] for line in (pi.folder / "calls").read_text().splitlines()]
+    assert calls == ["show", "stop", "daemon-reload", "show"]
 
-        return call
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "rename", limited(Path.rename))
-        patched.setattr(install.UnitInstall, "call", limited(install.UnitInstall.call))
-        patched.setattr(Path, "replace", limited(Path.replace))
-        with pytest.raises(PowerOff):
-            hand_over()
+class PowerOff(BaseException):
+    pass
+
+
+# The effects of a handover in their order.
+STEPS = ["save", "record", "stop", "remove", "mask", "daemon-reload", "rename"]
+
+
+@pytest.fixture
+def power_off(hand_over, pi, monkeypatch) -> Callable[[str], None]:
+    """Hands over until the power is lost before a step. A boot starts the unit then, unless it is masked."""
+
+    def until(step: str) -> None:
+        def limited(owner: Any, name: str, names: Callable[..., str]) -> None:
+            original = getattr(owner, name)
+
+            def call(*arguments: Any, **options: Any) -> Any:
+                done.append(names(*arguments))
+                if done[-1] == step:
+                    raise PowerOff
+                return original(*arguments, **options)
+
+            patched.setattr(owner, name, call)
+
+        done: list[str] = []
+        with monkeypatch.context() as patched:
+            limited(Path, "replace", lambda _new, path: "save" if path == pi.saved else "record")
+            limited(Path, "rename", lambda *_: "rename")
+            limited(Path, "symlink_to", lambda *_: "mask")
+            limited(install.UnitInstall, "call", lambda _unit, command, *_: command)
+            limited(install.UnitInstall, "_unlink", lambda *_: "remove")
+            with pytest.raises(PowerOff):
+                hand_over()
+        assert done == STEPS[: STEPS.index(step) + 1]
+        if pi.unit_file.is_file():
+            (pi.folder / "active").write_text("active\n")
+        else:
+            (pi.folder / "active").write_text("inactive\n")
+
+    return until
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_handover_that_power_loss_interrupted_goes_on(hand_over, pi, power_off, step):
+    power_off(step)
     assert pi.data.is_dir()
     assert not hand_over().get("failed")
     assert_handed_over(pi)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_handover_that_power_loss_interrupted_is_undone(take_over, pi, power_off, step):
+    power_off(step)
+    back = take_over()
+    assert not back.get("failed"), back
+    assert_untouched(pi)
+    assert pi.unit_file.stat().st_mode & 0o777 == 0o640
+    assert not pi.record.exists() or json.loads(pi.record.read_text())["restored"] is True
+
+
+@pytest.mark.parametrize("step", ["stop", "remove"])
+def test_a_unit_file_that_changed_meanwhile_comes_back_as_it_is(hand_over, take_over, pi, power_off, step):
+    """Its record says less than the file that is in its place."""
+    power_off(step)
+    pi.unit_file.write_text("[Service]\nNice=5\n")
+    pi.unit_file.chmod(0o600)
+    assert not hand_over().get("failed")
+    pi.starts = False
+    assert not take_over().get("failed")
+    assert pi.unit_file.read_text() == "[Service]\nNice=5\n"
+    assert pi.unit_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_step_that_waited_for_another_looks_at_the_unit_after_it(hand_over, pi, monkeypatch):
+    """What it had seen before would have it leave a unit running that the other one has started again."""
+    holding = handover.holding
+    (pi.folder / "active").write_text("inactive\n")
+
+    @contextlib.contextmanager
+    def waiting(folder: Path) -> Iterator[None]:
+        with holding(folder):
+            (pi.folder / "active").write_text("active\n")
+            yield
+
+    monkeypatch.setattr(handover, "holding", waiting)
+    assert not hand_over().get("failed")
+    assert_handed_over(pi)
+
+
+def test_a_unit_that_started_while_the_gate_closed_is_stopped(hand_over, pi, monkeypatch):
+    (pi.folder / "active").write_text("inactive\n")
+
+    def apply(_module: Any, _wanted: Any) -> dict[str, Any]:
+        (pi.folder / "active").write_text("active\n")
+        return {"changed": True, "diff": {}}
+
+    monkeypatch.setattr(handover.UnitHandover, "apply_gate", staticmethod(apply))
+    assert not hand_over(gate=GATE).get("failed")
+    assert_handed_over(pi)
+
+
+def test_a_unit_that_systemd_does_not_know_is_not_recorded(hand_over, pi):
+    (pi.folder / "bin/systemctl").write_text(SYSTEMCTL.replace("load=loaded", "load=not-found"))
+    (pi.folder / "active").write_text("inactive\n")
+    assert "systemd does not know pi.service" in hand_over()["msg"]
+    assert not pi.record.exists()
 
 
 def test_a_daemon_that_does_not_go_keeps_its_data_and_its_unit(hand_over, pi, reader):
@@ -355,22 +477,11 @@ def test_check_mode_predicts_the_steps_and_takes_none(hand_over, pi):
     assert pi.calls == []
 
 
-def test_the_rollback_starts_the_unit_as_it_was(hand_over, run_module, pi, monkeypatch):
+def test_the_rollback_starts_the_unit_as_it_was(hand_over, take_over, pi):
     """Both modules on one Pi: what one has made the other takes back."""
-    takeover = import_plugin("modules.unit_takeover")
-    monkeypatch.setattr(takeover.Takeover, "listeners", staticmethod(pi.listeners))
     hand_over()
     pi.starts = False
-    names = {
-        "unit_file": pi.unit_file,
-        "saved_unit_file": pi.saved,
-        "data_dir": pi.data,
-        "pod_data_dir": pi.pods,
-        "aside": pi.folder / "aside",
-    }
-    back = run_module(
-        "unit_takeover", {"unit": "pi.service", **{name: str(value) for name, value in names.items()}, "ports": PORTS}
-    )
+    back = take_over()
     assert not back.get("failed"), back
     assert_untouched(pi)
     assert pi.unit_file.stat().st_mode & 0o777 == 0o640
