@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import marshal
 import sys
+import types
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -84,26 +86,41 @@ def arm(unit: LeaseUnit, order: Order, systemctl: Run, run: Run, again: bool = F
 
 
 def pack(path: Path) -> None:
-    """The program and what it has of this collection, as one file; besides that it needs only Python's standard library."""
+    """The program and what it has of this collection, as one file; besides that it needs only Python's standard library.
+
+    Each module is in it twice: compiled, since Python compiles what comes out of a zip file anew for every process, and as source,
+    which another Python takes, one that an update has put in place of this.
+    """
     main = f"import sys\nfrom {keeper.__name__} import main\nsys.exit(main(sys.argv[1:]))\n"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("__main__.py", main)
-        for name, source in _sources().items():
-            archive.writestr(name, source)
+        for name, content in _contents().items():
+            archive.writestr(name, content)
 
 
-def _sources() -> dict[str, str]:
-    """The source of every module that the program needs, by its place in the file."""
-    found = dict(map(_source, _NEEDED))
+def _contents() -> dict[str, str | bytes]:
+    """Every module that the program needs, by its places in the file."""
+    found: dict[str, str | bytes] = {}
+    for name in _NEEDED:
+        found.update(_module(name))
     parts = _ABOVE.split(".")
     for number in range(1, len(parts)):
         found["/".join([*parts[:number], "__init__.py"])] = ""
     return found
 
 
-def _source(name: str) -> tuple[str, str]:
+def _module(name: str) -> dict[str, str | bytes]:
+    place = name.replace(".", "/")
     spec = importlib.util.find_spec(name)
     loader: Any = spec.loader if spec else None
     if spec is None or spec.submodule_search_locations is not None:
-        return f"{name.replace('.', '/')}/__init__.py", ""
-    return f"{name.replace('.', '/')}.py", loader.get_source(name)
+        return {f"{place}/__init__.py": ""}
+    source = loader.get_source(name)
+    return {f"{place}.pyc": _compiled(loader.get_code(name), source), f"{place}.py": source}
+
+
+def _compiled(code: types.CodeType, source: str) -> bytes:
+    """A .pyc file that is not compared with its source (PEP 552): both are written here, and replaced together."""
+    unchecked = (1).to_bytes(4, "little")
+    digest = importlib.util.source_hash(source.encode())
+    return importlib.util.MAGIC_NUMBER + unchecked + digest + marshal.dumps(code)

@@ -306,6 +306,36 @@ def test_the_program_needs_nothing_but_the_standard_library(pi):
     assert top - {"ansible_collections"} <= set(sys.stdlib_module_names) | {"__main__", "zipimport"}
 
 
+COMPILED = """
+import sys, zipimport
+compiled = []
+for name in ("_compile_source", "compile"):
+    before = getattr(zipimport, name, compile)
+    setattr(zipimport, name, lambda *args, before=before, **more: compiled.append(args[0]) or before(*args, **more))
+sys.path.insert(0, sys.argv[1])
+import {module}
+print(len([text for text in compiled if len(text) > 200]))
+"""
+
+
+def compiled(pi: Pi) -> int:
+    """How many modules of the program Python compiles when it is started."""
+    command = [sys.executable, "-I", "-c", COMPILED.format(module=keeper.__name__), pi.unit.program]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True, cwd="/").stdout)
+
+
+def test_the_program_is_compiled_when_it_is_armed(pi):
+    pi.arm(60)
+    assert compiled(pi) == 0
+
+
+def test_another_python_takes_the_programs_source(pi, monkeypatch):
+    """An update may replace it between the arming and a boot."""
+    monkeypatch.setattr(arming.importlib.util, "MAGIC_NUMBER", b"\x00\x01\r\n")
+    pi.arm(60)
+    assert compiled(pi) > 5
+
+
 def test_an_order_is_only_of_this_format(pi):
     pi.arm(60)
     text = json.loads(pi.unit.file.path.read_text())

@@ -24,10 +24,15 @@ def test_other_chains_are_read_where_the_gate_changes(
 ) -> None:
     asked: list[set[str]] = []
     warned: list[str] = []
+
+    def denied_by(families: set[str]) -> list[str]:
+        asked.append(families)
+        return ["ip filter FORWARD"]
+
     nft = SimpleNamespace(
         binary="nft",
         table=lambda: None,
-        forwarding_denied_by=lambda families: asked.append(families) or ["ip filter FORWARD"],
+        forwarding_denied_by=denied_by,
     )
     monkeypatch.setattr(gate_of.Nft, "of", lambda _module: nft)
     monkeypatch.setattr(gate_of, "completed", lambda gate, _before: gate)
