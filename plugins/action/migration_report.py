@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from ..module_utils._core.durable import private_folder, replacing
 from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import failure_result
 from ..module_utils._report.checks import junit
-from ..module_utils._report.document import OUTCOMES, Inputs, gather
+from ..module_utils._report.document import OUTCOMES, Inputs, gather, looks_back_to
 from ..module_utils._report.metrics import prometheus
 from ..module_utils._report.series import lines_of
+from ..module_utils._watch.files import ended_before
 from ..plugin_utils.report_page.page import render
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -74,22 +76,21 @@ def read_json(path: str) -> dict[str, Any]:
     return found
 
 
-def watched(folder: str | None, name: str) -> list[dict[str, Any]]:
-    """All runs of the watch: what was moved aside belongs to the same migration; the report keeps what falls into its time."""
+def watched(folder: str | None, name: str, since: float) -> list[dict[str, Any]]:
+    """Of all runs of the watch that may have seen something since then; the report keeps what falls into its time."""
     if not folder:
         return []
-    return [line for path in sorted(Path(folder).glob(f"{name}*.jsonl")) for line in lines_of(path) if "at" in line]
+    files = [path for path in sorted(Path(folder).glob(f"{name}*.jsonl")) if not ended_before(path, since)]
+    return [line for path in files for line in lines_of(path) if "at" in line]
 
 
 def inputs_of(params: dict[str, Any], now: float) -> Inputs:
-    return Inputs(
+    inputs = Inputs(
         outcome=outcome_of(params["outcome"], params["status"]["state"]),
         status=params["status"],
         hosts=params["hosts"],
         config=params["config"],
         now=now,
-        samples=watched(params["watch_dir"], "samples"),
-        alerts=watched(params["watch_dir"], "alerts"),
         contents=params["contents"],
         contents_again=params["contents_again"],
         versions=params["versions"],
@@ -98,6 +99,8 @@ def inputs_of(params: dict[str, Any], now: float) -> Inputs:
         witness=read_json(params["witness_verdict"]) if params["witness_verdict"] else None,
         witness_history=Path(params["witness_history"]) if params["witness_history"] else None,
     )
+    found = {name: watched(params["watch_dir"], name, looks_back_to(inputs)) for name in ("samples", "alerts")}
+    return replace(inputs, samples=found["samples"], alerts=found["alerts"])
 
 
 def write(path: Path, text: str, mode: int) -> None:

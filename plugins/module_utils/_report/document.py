@@ -56,12 +56,7 @@ def gather(inputs: Inputs) -> dict[str, Any]:
     """The whole report."""
     inputs = replace(inputs, hosts=_of_this_migration(inputs))
     phases = _phases(inputs)
-    begun = [phase["started_at"] for phase in phases if phase["started_at"] is not None]
-    ended_at = [phase["finished_at"] for phase in phases if phase["finished_at"] is not None]
-    began = min(begun) if begun else inputs.now
-    # A report made again later ends where the migration ended.
-    open_end = any(phase["state"] == "started" for phase in phases) or not ended_at
-    ended = inputs.now if open_end else max(ended_at)
+    began, ended = _span(phases, inputs.now)
     window = (began - LEAD, ended + LEAD)
     samples = series.within(inputs.samples, *window)
     watch = {
@@ -109,6 +104,21 @@ def gather(inputs: Inputs) -> dict[str, Any]:
     # Once for all that is made of it: the page, the JSON, JUnit and the figures.
     whole: dict[str, Any] = without_passwords(visible_in(report))
     return whole
+
+
+def looks_back_to(inputs: Inputs) -> float:
+    """What was written down before this moment is not in the report."""
+    began, _ended = _span(_phases(replace(inputs, hosts=_of_this_migration(inputs))), inputs.now)
+    return began - LEAD
+
+
+def _span(phases: Sequence[Mapping[str, Any]], now: float) -> tuple[float, float]:
+    """When the migration began and ended."""
+    begun = [phase["started_at"] for phase in phases if phase["started_at"] is not None]
+    ended_at = [phase["finished_at"] for phase in phases if phase["finished_at"] is not None]
+    # A report made again later ends where the migration ended.
+    open_end = any(phase["state"] == "started" for phase in phases) or not ended_at
+    return min(begun, default=now), now if open_end else max(ended_at)
 
 
 def _iso(at: float) -> str:

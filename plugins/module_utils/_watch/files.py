@@ -30,6 +30,8 @@ ORDER = "order.json"
 # Runs whose samples and alerts are kept beside those of the current one: a migration verb by verb, some of them tried more than
 # once, and the report at its end still has all of it. A run of four minutes leaves some hundred kilobytes.
 KEPT_RUNS = 40
+# The time of its last line in the name of an earlier run's file.
+LAST_LINE = "%Y%m%dT%H%M%S.%fZ"
 
 
 def uptime() -> float:
@@ -49,6 +51,15 @@ def lock_doubt(about: Mapping[str, Any]) -> str | None:
     return None if 0 <= age <= lock["good_for"] else f"it was last renewed {age:.0f} s ago"
 
 
+def ended_before(file: Path, moment: float) -> bool:
+    """Whether this is the file of an earlier run whose last line was written before the moment, by its name."""
+    try:
+        written = datetime.strptime(file.stem.partition("-")[2], LAST_LINE)
+    except ValueError:
+        return False
+    return written.replace(tzinfo=timezone.utc).timestamp() < moment
+
+
 class WatchFolder:
     """0700, its files 0600: they hold addresses and states of a cluster, which are for the owner alone."""
 
@@ -65,7 +76,7 @@ class WatchFolder:
             file = self.path / name
             if file.exists():
                 written = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc)
-                file.replace(file.with_name(f"{file.stem}-{written:%Y%m%dT%H%M%S.%f}Z{file.suffix}"))
+                file.replace(file.with_name(f"{file.stem}-{written:{LAST_LINE}}{file.suffix}"))
             for old in sorted(self.path.glob(f"{file.stem}-*{file.suffix}"))[:-KEPT_RUNS]:
                 old.unlink()
         (self.path / ORDER).unlink(missing_ok=True)

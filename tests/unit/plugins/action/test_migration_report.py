@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from conftest import CHECKOUT, import_plugin
 action = import_plugin("action.migration_report")
 reported = import_plugin("module_utils._report.reported")
 status_of = import_plugin("module_utils._report.status")
+files = import_plugin("module_utils._watch.files")
 Write = Callable[..., dict[str, Any]]
 # What Ansible keeps of a connection that is never made.
 UNUSED = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None))
@@ -70,6 +72,38 @@ def test_report_and_json_are_private_and_say_the_same(write: Write, arguments: d
     assert report["figures"]["quorum_samples"] == sum(look["quorum"] is not None for look in given.samples())
     assert report["figures"]["alerts"] == 1
     assert result["verdict"]["headline"] in (folder / "migration-report.html").read_text()
+
+
+def test_samples_of_an_earlier_migration_are_not_read(
+    write: Write, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, read = Path(arguments["watch_dir"]), []
+    known = sorted(path.name for path in watch.iterdir())
+    lines_of = action.lines_of
+
+    def noted(path: Path) -> Any:
+        read.append(path.name)
+        return lines_of(path)
+
+    monkeypatch.setattr(action, "lines_of", noted)
+    for kind in ("samples", "alerts"):
+        for seconds in (-3600, -5.5, -4.5, 20):
+            written = datetime.fromtimestamp(given.BEGAN + seconds, timezone.utc)
+            (watch / f"{kind}-{written:{files.LAST_LINE}}.jsonl").write_text("")
+    write(arguments)
+    assert sorted(set(known) - set(read)) == []
+    assert len(read) == len(known) + 4, "the last two of each kind"
+
+
+def test_the_watch_names_a_file_by_its_last_line(tmp_path: Path) -> None:
+    (tmp_path / files.SAMPLES).write_text("{}\n")
+    os.utime(tmp_path / files.SAMPLES, (given.BEGAN, given.BEGAN))
+    files.WatchFolder(tmp_path).begin_run()
+    (moved,) = tmp_path.glob("samples-*.jsonl")
+    assert files.ended_before(moved, given.BEGAN + 0.5)
+    assert not files.ended_before(moved, given.BEGAN)
+    for name in (files.SAMPLES, "samples-20260921T141500Z.jsonl", "samples-copy.jsonl"):
+        assert not files.ended_before(tmp_path / name, given.BEGAN + 1e6), "what it does not know is read"
 
 
 def test_a_second_report_of_the_same_second_takes_no_ones_place(
