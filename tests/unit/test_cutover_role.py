@@ -129,7 +129,7 @@ def cutover(tmp_path: Path, ansible_playbook: str) -> Run:
         role = {"name": "pi_controller.raft_migration.cutover", "rolespec_validate": False}
         if phase:
             role.update(name="pi_controller.raft_migration.run", tasks_from="phase_begun")
-        step = {"raft_migration_phase": "cutover", "raft_migration_phase_step": ["phase_begun.yml", "cutover"]}
+        step = {"raft_migration_phase": "cutover", "raft_migration_phase_step": ["phase_begun.yml", "cutover", "main"]}
         tasks = [{"ansible.builtin.set_fact": facts}, {"ansible.builtin.include_role": role, "vars": step}]
         play = [{"hosts": "all", "gather_facts": False, "any_errors_fatal": True, "tasks": tasks}]
         (tmp_path / "play.json").write_text(json.dumps(play))

@@ -83,6 +83,7 @@ def variables(folder: Path) -> dict[str, Any]:
             "timeouts_seconds": {"phase_timeout": 60},
             "safety": {"watch": False},
         },
+        "raft_migration_resumes": False,
         "raft_migration_journal_read": {"current": "transfer", "phase_states": {"transfer": "pending"}},
         "raft_migration_watch_dir": str(folder / "watch"),
         "raft_migration_journal_path": str(folder / "journal-{{ inventory_hostname }}.json"),
