@@ -301,7 +301,7 @@ class CallbackModule(Default):
         if self._plain:
             super().v2_playbook_on_no_hosts_matched()
         else:
-            self._event(Event("alert", f"Skipped, as no host is left for it: {self._play}", time.time()))
+            self._event(Event("info", f"Left out, as it has no host: {self._play}", time.time()))
 
     def _over(self, result: Any) -> None:
         if self._progress.task:

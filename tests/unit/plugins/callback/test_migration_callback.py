@@ -206,7 +206,7 @@ def test_a_play_without_hosts_is_reported(command: list[str], tmp_path: Path) ->
     (tmp_path / "empty.yml").write_text(plays)
     code, output = piped([*command[:-1], str(tmp_path / "empty.yml")])
     assert code == 0
-    assert "Skipped, as no host is left for it: (1/6) PREPARE" in output
+    assert "Left out, as it has no host: (1/6) PREPARE" in output
     assert "Finished" not in output
     assert "Nothing was done: no play had a host." in output
 
