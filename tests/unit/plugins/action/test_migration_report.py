@@ -225,7 +225,7 @@ def test_the_task_of_the_role_writes_it_from_what_each_pi_says(
         "raft_migration_pod_database": "/pods/pi-controller.db",
         "raft_migration_database": "/unit/pi-controller.db",
         "raft_migration_watch_dir": arguments["watch_dir"],
-        "raft_migration_control_dir": str(tmp_path / "control"),
+        "raft_migration_control_path": str(tmp_path / "control"),
         "pi_controller_image": "pi-controller:lab",
         "pi_controller_namespace": "default",
     }
