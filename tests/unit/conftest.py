@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import io
 import json
+import os
 import shutil
 import sys
 from collections import Counter
@@ -110,6 +111,7 @@ def evaluate(tmp_path: Path, ansible_playbook: str, evaluator: Any) -> Callable[
         known = (task or {}).get("vars", {})
         files = [str(CHECKOUT / "roles" / role / "vars/main.yml")]
         request = {"files": files, "expression": expression, "cases": cases, "known": known}
+        request["environment"] = dict(os.environ)
         (tmp_path / "request.json").write_text(json.dumps(request))
         found: list[Any] = evaluator.ask(tmp_path / "request.json")
         return found

@@ -3,7 +3,8 @@
 """What an expression comes to with the variables of a role, by Ansible's own templating in one process for all tests.
 
 A run of ansible-playbook for each would import for longer than it evaluates. A file has what is asked for: `files` of variables, further
-variables as `known`, the `expression`, and the `cases`, each with variables of its own. What any of them has is a template.
+variables as `known`, the `expression`, the `cases`, each with variables of its own, and the `environment` of the run that each would be.
+What any of them has is a template.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections")}
+COLLECTIONS = {"ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections")}
 
 
 class Evaluator:
@@ -30,8 +31,9 @@ class Evaluator:
 
     def ask(self, file: Path) -> list[Any]:
         if self._process is None:
+            environment = {**os.environ, **COLLECTIONS}
             self._process = subprocess.Popen(
-                [sys.executable, __file__], env=ENVIRONMENT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                [sys.executable, __file__], env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -66,6 +68,8 @@ def _found(file: str) -> list[Any]:
 
     loader = DataLoader()
     request = loader.load_from_file(file, trusted_as_template=True)
+    os.environ.clear()
+    os.environ.update(request["environment"])
     inventory = InventoryManager(loader=loader, sources=["localhost,"])
     manager = VariableManager(loader=loader, inventory=inventory, version_info=CLI.version_info(gitinfo=False))
     # The manager has them from here on.

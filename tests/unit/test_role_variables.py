@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ EXPRESSION = {
     "undefined": "{{ absent | default('undefined') }}",
     "number": "{{ 0.5 }}",
     "option": "{{ ansible_check_mode }}",
+    "environment": "{{ lookup('ansible.builtin.env', 'OF_THE_TEST') }}, {{ '~' | expanduser }}",
 }
 CASES: list[dict[str, Any]] = [
     {
@@ -42,9 +44,13 @@ TASK = {"vars": {"of_the_task": "{{ given is none }}"}}
 def test_an_expression_comes_to_what_a_run_finds(
     tmp_path: Path,
     ansible_playbook: str,
+    monkeypatch: pytest.MonkeyPatch,
     evaluate: Callable[..., list[Any]],
     keep: Callable[[str, Path], dict[str, Any]],
 ) -> None:
+    evaluate("cutover", "the process is there", [{}])
+    monkeypatch.setenv("OF_THE_TEST", "set later")
+    monkeypatch.setenv("HOME", str(tmp_path))
     each = {name: f"{{{{ item.{name} }}}}" for case in CASES for name in case}
     tasks = [
         {"ansible.builtin.include_vars": str(CHECKOUT / "roles/cutover/vars/main.yml")},
@@ -58,11 +64,18 @@ def test_an_expression_comes_to_what_a_run_finds(
     (tmp_path / "play.json").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
     command = [ansible_playbook, "play.json", "-i", "localhost,", "-c", "local"]
     done = subprocess.run(
-        command, cwd=tmp_path, env=role_variables.ENVIRONMENT, text=True, capture_output=True, timeout=300, check=False
+        command,
+        cwd=tmp_path,
+        env={**os.environ, **role_variables.COLLECTIONS},
+        text=True,
+        capture_output=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = evaluate("cutover", EXPRESSION, CASES, TASK)
     assert found == json.loads((tmp_path / "found.json").read_text())
+    assert found[0]["environment"] == f"set later, {tmp_path}"
     assert [case["undefined"] for case in found] == [True, "undefined"]
 
 
