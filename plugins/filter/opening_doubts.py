@@ -14,9 +14,9 @@ description:
   - After the opening the old leader stays fenced. Where the run died before every Pi had followed, the other Pis' fences have ended by
     themselves, which lets no write in as long as they follow that leader.
   - So a unit is in doubt that is in a later term and does not hold what the units held at the opening.
-  - One in the same term is in doubt where it leads, where no unit holds that any more, or where it has applied more than those that do.
-    One that has applied less is only behind.
-positional: _input, contents, cutover
+  - One in the same term is in doubt where it leads, or has applied more than those that hold it. One that has applied less is only behind.
+  - Where no unit holds that any more, all of them are in doubt.
+positional: _input, contents, cutover, restored
 options:
   _input:
     description: What M(pi_controller.raft_migration.raft_info) returned of each host's own unit.
@@ -30,6 +30,11 @@ options:
     description: The facts that were recorded with the opening, C(old_term) and C(content_digest).
     type: dict
     required: true
+  restored:
+    description: Other contents that a unit may hold without a write of a client, as what a rollback has given it.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -45,24 +50,32 @@ _value:
   elements: str
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable
 
 
 def _doubts(
-    units: Mapping[str, Mapping[str, Any]], contents: Mapping[str, Mapping[str, Any]], cutover: Mapping[str, Any]
+    units: Mapping[str, Mapping[str, Any]],
+    contents: Mapping[str, Mapping[str, Any]],
+    cutover: Mapping[str, Any],
+    restored: Iterable[str],
 ) -> Iterator[str]:
     digests = {host: result["digest"] for host, result in contents.items() if "digest" in result}
-    known = cutover["content_digest"]
-    unwritten = [_own(units.get(host, {})).get("applied_index") for host, digest in digests.items() if digest == known]
+    opened, old_term = cutover.get("content_digest"), cutover.get("old_term")
+    known = {opened, *restored}
+    if known.isdisjoint(digests.values()):
+        held = ", ".join(f"{host} {digest}" for host, digest in sorted(digests.items()))
+        yield f"at the opening the units held content {opened}, which none holds now ({held or 'none can be read'})"
+        return
+    unwritten = [_own(units.get(host, {})).get("applied_index") for host, digest in digests.items() if digest in known]
     for host, unit in units.items():
         term, digest = unit.get("term"), digests.get(host)
-        if term is None or digest == known:
+        if term is None or digest in known:
             continue
-        if term > cutover["old_term"] or (digest and _is_ahead(_own(unit), unwritten)):
+        if (old_term is not None and term > old_term) or _is_ahead(_own(unit), digest, unwritten):
             yield (
                 f"the unit on {host} is in term {term} and holds content {digest or 'that cannot be read'}, at the opening it "
-                f"was term {cutover['old_term']} and content {known}"
+                f"was term {old_term} and content {opened}"
             )
 
 
@@ -71,19 +84,22 @@ def _own(unit: Mapping[str, Any]) -> Mapping[str, Any]:
     return next((member for member in unit.get("members") or () if member.get("reachable")), {})
 
 
-def _is_ahead(own: Mapping[str, Any], unwritten: list[int | None]) -> bool:
+def _is_ahead(own: Mapping[str, Any], digest: str | None, unwritten: list[int | None]) -> bool:
     """Whether a unit with other content than at the opening has more than those with that content. One that is behind has less."""
     # The leader of the opening's term held that content.
-    if not unwritten or own.get("role") == "leader":
+    if own.get("role") == "leader":
         return True
     applied, known = own.get("applied_index"), [index for index in unwritten if index is not None]
-    return applied is not None and bool(known) and applied > max(known)
+    return digest is not None and applied is not None and bool(known) and applied > max(known)
 
 
 def opening_doubts(
-    units: Mapping[str, Mapping[str, Any]], contents: Mapping[str, Mapping[str, Any]], cutover: Mapping[str, Any]
+    units: Mapping[str, Mapping[str, Any]],
+    contents: Mapping[str, Mapping[str, Any]],
+    cutover: Mapping[str, Any],
+    restored: Iterable[str] = (),
 ) -> list[str]:
-    return list(_doubts(units, contents, cutover))
+    return list(_doubts(units, contents, cutover, restored))
 
 
 class FilterModule:

@@ -181,8 +181,8 @@ unit:
     not run); what starts it apart from links below C(/etc/systemd/system) (C(started_by)), and of these what is bound to it
     (C(bound_by)); the programs that it runs beside its process (C(hooks)); and how many files a container may have open
     (C(runtime_open_files_limit)). C(named_files) are the absolute paths in C(config_file) that are there on the Pi, each with
-    its setting and the same path without links (C(real)); C(relative_paths) those that are relative to the
-    working directory of the process.
+    its setting, the same path without links (C(real)) and the components that are C(links); C(relative_paths) those that are relative to
+    the working directory of the process. Neither has settings of a section that is turned off.
   returned: success
   type: dict
   sample:

@@ -229,6 +229,14 @@ def test_a_limit_that_leaves_no_pi_is_refused(tmp_path: Path, ansible_playbook: 
     assert "TASK" not in output
 
 
+def test_a_limit_in_a_file_is_read_by_ansible_alone(tmp_path: Path, ansible_playbook: str):
+    (tmp_path / "limit").write_text("pi-1\n")
+    limit = ("--limit", f"@{tmp_path}/limit")
+    _code, output = played(tmp_path, ansible_playbook, "rollback", *limit, k3s_cluster=["pi-1", "pi-2"])
+    assert "leaves no host" not in output
+    assert "This run leaves out pi-2" in output
+
+
 @pytest.mark.parametrize("entry", ["rollback", "status", "report"])
 def test_a_group_that_is_missing_is_refused(tmp_path: Path, ansible_playbook: str, entry: str):
     code, output = played(tmp_path, ansible_playbook, entry, pis=["pi-1", "pi-2"])

@@ -16,6 +16,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .paths import links
+
 _LINE = re.compile(
     r"""(?P<indent>\ *)(?P<dashes>(?:-\ +)*)(?:(?P<quote>["']?)(?P<key>[A-Za-z_][\w.-]*)(?P=quote)\ *:(?=\s|$))?(?P<rest>.*)""",
     re.VERBOSE,
@@ -23,49 +25,50 @@ _LINE = re.compile(
 _FLOW_KEY = re.compile(r"""\s*["']?(?P<key>[A-Za-z_][\w.-]*)["']?\s*:\s+(?P<rest>.*)""")
 # Without blanks, signs of Base64 and schemes; an address is one as well.
 _RELATIVE = re.compile(r"(?!-)[\w.@+~-]+(?:/[\w.@+~-]+)*/?")
-_KEY_FILE = re.compile(r"\.(?:cer|cert|crt|key|p12|pem|pfx)$")
+KEY_FILE = re.compile(r"\.(?:cer|cert|crt|key|p12|pem|pfx)$")
 _KEY_SETTING = re.compile(r"(?:^|[._])(?:ca|certs?|keys?)(?:_(?:dir|file|path))?$")
+_OFF = ("false", "no", "off")
 # An anchor or a type before a value.
 _PROPERTY = re.compile(r"^(?:[&!]\S*\s+)+")
 
 
-def named_files(text: str, aliases: Mapping[str, str]) -> list[dict[str, str]]:
-    """Absolute paths of the file that are there on this Pi: `setting`, `path`, and the same without links (`real`)."""
-    found = {
-        (setting, value): os.path.realpath(value)
-        for setting, value in values(text, aliases)
-        if value.startswith("/") and _exists(value)
-    }
-    return [{"setting": setting, "path": path, "real": real} for (setting, path), real in sorted(found.items())]
+def named_files(text: str, aliases: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Absolute paths of the file that are there on this Pi: `setting`, `path`, the same without links (`real`), and its `links`."""
+    found = {(setting, value) for setting, value in values(text, aliases) if value.startswith("/") and _exists(value)}
+    return [{"setting": setting, **_described(path)} for setting, path in sorted(found)]
 
 
 def relative_paths(text: str, aliases: Mapping[str, str], cwd: str | None) -> list[dict[str, Any]]:
-    """What the file names relative to the working directory of its daemon: `setting`, the whole `path`, the same without links (`real`),
-    and whether it is `there`.
+    """What the file names relative to the working directory of its daemon: as `named_files`, and whether it is `there`.
 
     Many values look like such a path and are none, as a time zone. One that is there is a path, and so is one to a key or a certificate.
     """
     if cwd is None:
         return []
-    found = {}
+    found = set()
     for setting, value in values(text, aliases):
         path = os.path.normpath(os.path.join(cwd, value))  # noqa: PTH118
-        there = "/" in value and _exists(path)
+        # Below `/` there is what many words with a slash are called, as `home/pi`.
+        there = "/" in value and _exists(path) and (cwd != "/" or _is_written_out(value))
         if _RELATIVE.fullmatch(value) and (there or _is_meant(setting, value, cwd)):
-            found[setting, path] = {
-                "setting": setting,
-                "path": path,
-                "real": os.path.realpath(path),
-                "there": _exists(path),
-            }
-    return [entry for _key, entry in sorted(found.items())]
+            found.add((setting, path))
+    return [{"setting": setting, **_described(path), "there": _exists(path)} for setting, path in sorted(found)]
+
+
+def _described(path: str) -> dict[str, Any]:
+    return {"path": path, "real": os.path.realpath(path), "links": links(path)}
+
+
+def _is_written_out(value: str) -> bool:
+    return value.startswith(("./", "../"))
 
 
 def _is_meant(setting: str, value: str, cwd: str) -> bool:
     """Whether the value is a path also where nothing is there yet."""
-    written_out = value.startswith(("./", "../"))
     # Below `/` nothing is made by chance: an example's defaults are left as they are.
-    return bool(_KEY_FILE.search(value)) or (written_out and (cwd != "/" or bool(_KEY_SETTING.search(setting))))
+    return bool(KEY_FILE.search(value)) or (
+        _is_written_out(value) and (cwd != "/" or bool(_KEY_SETTING.search(setting)))
+    )
 
 
 def _exists(path: str) -> bool:
@@ -76,11 +79,16 @@ def _exists(path: str) -> bool:
 
 
 def values(text: str, aliases: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Every text of the file with its setting (`section.key`). `aliases` has the other name of a section."""
+    """Every text of the file with its setting (`section.key`), but for what is turned off. `aliases` has the other name of a section."""
     names = {other: name for name, other in aliases.items()}
-    for keys, value in _tree(text):
-        if keys:
-            yield ".".join([names.get(keys[0], keys[0]), *keys[1:]]), value
+    found = [(".".join([names.get(keys[0], keys[0]), *keys[1:]]), value) for keys, value in _tree(text) if keys]
+    # Of a section with `enabled`, and of `tls_…` beside `tls_enabled`.
+    off = tuple(
+        setting.removesuffix("enabled")
+        for setting, value in found
+        if re.search(r"[._]enabled$", setting) and value.lower() in _OFF
+    )
+    return ((setting, value) for setting, value in found if not setting.startswith(off))
 
 
 def _tree(text: str) -> Iterator[tuple[list[str], str]]:
@@ -94,8 +102,8 @@ def _tree(text: str) -> Iterator[tuple[list[str], str]]:
 
 
 def _walked(value: Any, keys: list[str]) -> Iterator[tuple[list[str], str]]:
-    if isinstance(value, str):
-        yield keys, value
+    if isinstance(value, (str, bool)):
+        yield keys, str(value)
     for key, inner in value.items() if isinstance(value, dict) else ():
         yield from _walked(inner, [*keys, str(key)])
     for inner in value if isinstance(value, list) else ():

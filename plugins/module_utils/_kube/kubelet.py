@@ -45,7 +45,7 @@ def command_lines(proc: Path = PROC) -> dict[str, str]:
     found = {}
     for process in sorted(proc.glob("[0-9]*")):
         try:
-            name = (process / "comm").read_text().strip()
+            name = (process / "comm").read_text(errors="replace").strip()
             if name in KUBELETS:
                 found[name] = (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
         except OSError:  # it ended meanwhile

@@ -117,7 +117,7 @@ def _folders_of_proxies(proc: Path) -> list[Path]:
     for process in proc.iterdir():
         try:
             # A container's process has another view of the files, and could have named itself like this.
-            if not process.name.isdigit() or (process / "comm").read_text().strip() not in PROXIES:
+            if not process.name.isdigit() or (process / "comm").read_text(errors="replace").strip() not in PROXIES:
                 continue
             if process.stat().st_uid or os.readlink(process / "ns/mnt") != os.readlink(proc / "self/ns/mnt"):  # noqa: PTH115
                 continue

@@ -14,7 +14,7 @@ from typing import Any
 # What every container has of its own, and what means no more than a place there.
 _EVERYWHERE = frozenset(
     {
-        "/", "/dev", "/dev/console", "/dev/full", "/dev/null", "/dev/random", "/dev/stderr", "/dev/stdin", "/dev/stdout", "/dev/tty",
+        "/", "/dev", "/dev/console", "/dev/full", "/dev/null", "/dev/random", "/dev/shm", "/dev/stderr", "/dev/stdin", "/dev/stdout", "/dev/tty",
         "/dev/urandom", "/dev/zero", "/etc", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/proc", "/run", "/sys", "/tmp", "/usr",
         "/var/run", "/var/tmp",
     }
@@ -29,6 +29,8 @@ class PodMount:
     inside: str
     host: str = ""
     read_only: bool = False
+    # What is a link on the Pi is not there.
+    without_links: bool = False
 
 
 def pod_mounts(owner: Mapping[str, Any]) -> tuple[PodMount, ...]:
@@ -43,8 +45,12 @@ def pod_mounts(owner: Mapping[str, Any]) -> tuple[PodMount, ...]:
         # What the unit has there the pod's own folder has, or gets.
         PodMount(owner["data_dir"], owner["data_dir"]),
         PodMount(config, config, read_only=True),
-        # A privileged container has all devices.
-        *([PodMount("/dev", "/dev")] if (owner["security_context"] or {}).get("privileged") else []),
+        # A privileged container has all devices, by the names of their nodes.
+        *(
+            [PodMount("/dev", "/dev", without_links=True)]
+            if (owner["security_context"] or {}).get("privileged")
+            else []
+        ),
         *(
             PodMount(
                 str(PurePosixPath(mount["mountPath"])),
@@ -66,16 +72,19 @@ def within(path: str, folder: str) -> bool:
     )
 
 
-def sees(mounts: Iterable[PodMount], path: str, real: str) -> bool:
-    """Whether a pod finds at `path` what the unit finds there, whose links end at `real`."""
+def sees(mounts: Iterable[PodMount], path: str, real: str, links: Iterable[str]) -> bool:
+    """Whether a pod finds at `path` what the unit finds there. `links` are the components of the path that are links, which end at `real`."""
     known = list(mounts)
-    if path in _EVERYWHERE or path.startswith(_KERNEL):
+    if str(PurePosixPath(path)) in _EVERYWHERE or path.startswith(_KERNEL):
         return True
     holding = _innermost(known, path, "inside")
     if holding is None:
         return False
-    # What the owner has mounted from elsewhere has links of its own.
-    return real == path or holding.host != holding.inside or _innermost(known, real, "inside") is not None
+    # One above the mount, or at it, is followed on the Pi. What the owner has mounted from elsewhere has links of its own.
+    below = [link for link in links if within(link, holding.inside) and link != holding.inside]
+    if not below or holding.host != holding.inside:
+        return True
+    return not holding.without_links and _innermost(known, real, "inside") is not None
 
 
 def writes(mounts: Iterable[PodMount], path: str) -> bool:
@@ -97,4 +106,4 @@ def _innermost(mounts: Iterable[PodMount], path: str, name: str) -> PodMount | N
 def out_of_reach(mounts: Iterable[PodMount], named: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """Of the paths that a configuration file names, those that a pod does not find."""
     known = list(mounts)
-    return (entry for entry in named if not sees(known, entry["path"], entry["real"]))
+    return (entry for entry in named if not sees(known, entry["path"], entry["real"], entry["links"]))

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._core.journal import PARALLEL, ROLLING
+from .._core.named_paths import KEY_FILE
 from .._daemon.drivers import settings
 from .findings import ERROR, WARNING, Finding
 from .plan import Plan
-from .reach import out_of_reach, writes
+from .reach import out_of_reach, within, writes
 
 # Made anew at each boot by a program: nothing to save and nothing to restore.
 MADE_AT_BOOT = ("transient", "generated")
@@ -68,6 +70,8 @@ def unit_findings(plan: Plan, host: str, unit: Mapping[str, Any], config_real: s
             WARNING,
         )
     yield from _named_files(plan, host, unit["named_files"])
+    relative = unit["process"]["relative_paths"] if unit["process"] else []
+    yield from _left_behind(plan, host, [*unit["named_files"], *relative])
     if unit["process"]:
         yield from _process(plan, host, unit["process"], config_real)
         yield from _open_files(host, unit)
@@ -135,20 +139,19 @@ def _process(plan: Plan, host: str, process: Mapping[str, Any], config_real: str
         )
 
 
-def _named_files(plan: Plan, host: str, named: list[Mapping[str, str]]) -> Iterator[Finding]:
-    """Files that the configuration names by absolute paths, as keys and logs."""
+def _named_files(plan: Plan, host: str, named: list[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Files that the configuration names by absolute paths, as keys and logs. A warning, as not all of what a file has is used."""
     lost = [entry for entry in out_of_reach(plan.mounts, named) if not _set_for_pods(plan, entry["setting"])]
-    shipped = [
-        entry for entry in lost if entry["path"].startswith(SHIPPED) and not entry["path"].startswith("/usr/local/")
-    ]
+    shipped = [entry for entry in lost if _is_shipped(entry["path"])]
     own = [entry for entry in lost if entry not in shipped]
     if own:
         yield Finding(
             host,
             "configuration names",
             ", ".join(map(_named, own)),
-            "paths that the pods have, too",
-            f"mount them at the same paths with {MOUNT_SETTINGS}, or move them to the folder of {plan.config_file}, which pods can read",
+            "paths that the pods have, too, where the daemon uses them",
+            f"mount them at the same paths with {MOUNT_SETTINGS}; what the daemon only reads may move to the folder of {plan.config_file} instead",
+            WARNING,
         )
     if shipped:
         yield Finding(
@@ -161,6 +164,35 @@ def _named_files(plan: Plan, host: str, named: list[Mapping[str, str]]) -> Itera
         )
 
 
+def _is_shipped(path: str) -> bool:
+    return f"{path}/".startswith(SHIPPED) and not f"{path}/".startswith("/usr/local/")
+
+
+def _left_behind(plan: Plan, host: str, named: list[Mapping[str, Any]]) -> Iterator[Finding]:
+    """With `parallel` a pod's data folder begins empty, and gets the database alone."""
+    if plan.strategy != PARALLEL:
+        return
+    by_level: dict[str, list[str]] = {}
+    for entry in named:
+        if (
+            within(entry["path"], plan.data_dir)
+            and entry.get("there", True)
+            and not _set_for_pods(plan, entry["setting"])
+        ):
+            level = ERROR if KEY_FILE.search(entry["path"]) else WARNING
+            by_level.setdefault(level, []).append(_named(entry))
+    for level, found in by_level.items():
+        yield Finding(
+            host,
+            "configuration names",
+            ", ".join(found),
+            f"nothing in {plan.data_dir} but the daemon's state: with {PARALLEL} the pods begin with an empty folder and get the database",
+            f"move what the daemon only reads to the folder of {plan.config_file}, and name it there; or set migration.strategy to {ROLLING}, "
+            "which hands the folder over as it is",
+            level,
+        )
+
+
 def _relative_paths(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterator[Finding]:
     """What the configuration names relative to the unit's working directory. An image has one of its own."""
     cwd, named = process["cwd"], process["relative_paths"]
@@ -169,8 +201,8 @@ def _relative_paths(plan: Plan, host: str, process: Mapping[str, Any]) -> Iterat
     by_level: dict[str, list[str]] = {}
     for entry in named:
         if not _set_for_pods(plan, entry["setting"]):
-            # Without a working directory of its own a unit has `/`, and the file may have more examples than settings.
-            level = ERROR if entry["there"] or cwd != "/" else WARNING
+            # The file may have more examples than settings.
+            level = ERROR if entry["there"] else WARNING
             by_level.setdefault(level, []).append(entry["setting"])
     for level, found in by_level.items():
         yield Finding(

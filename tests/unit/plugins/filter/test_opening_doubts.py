@@ -35,7 +35,22 @@ def test_a_unit_elected_since_with_other_content_is_in_doubt(term, digest, doubt
 
 
 def test_a_pi_that_was_not_asked_says_nothing():
-    assert doubts({"pi-1": {}}, {}, CUTOVER) == []
+    assert doubts({"pi-1": {}}, {"pi-2": {"digest": "cafe"}}, CUTOVER) == []
+
+
+@pytest.mark.parametrize("contents", [{}, {"pi-1": {"msg": "locked"}}, {"pi-1": {"digest": "beef"}}])
+@pytest.mark.parametrize("view", [{}, {"failed": True}, {"term": 7}])
+def test_p5_where_no_unit_holds_the_openings_content_all_are_in_doubt(view, contents):
+    """One that took a write may have been stopped since, or may not answer."""
+    (text,) = doubts({"pi-1": view}, contents, CUTOVER)
+    assert "at the opening the units held content cafe, which none holds now" in text
+
+
+def test_a_unit_that_a_rollback_has_restored_took_no_write():
+    units = {"pi-1": unit(9, 50, "leader"), "pi-2": unit(9, 50)}
+    contents = {"pi-1": {"digest": "d00d"}, "pi-2": {"digest": "d00d"}}
+    assert doubts(units, contents, CUTOVER, ["d00d"]) == []
+    assert len(doubts(units, contents, CUTOVER)) == 1
 
 
 def unit(term: int, applied: int | None, role: str = "follower") -> dict[str, object]:
@@ -67,12 +82,6 @@ def test_p5_a_unit_of_the_term_that_has_applied_more_is_in_doubt(own, holds, dou
     assert [text[:16] for text in doubts(units, contents, CUTOVER)] == ["the unit on pi-1"] * doubted
 
 
-def test_units_that_all_hold_something_else_are_in_doubt():
-    units = {"pi-1": unit(7, 41), "pi-2": unit(7, 41)}
-    contents = {"pi-1": {"digest": "beef"}, "pi-2": {"digest": "beef"}}
-    assert len(doubts(units, contents, CUTOVER)) == 2
-
-
 def test_an_index_that_is_not_known_of_either_says_nothing():
     units = {"pi-1": unit(7, 41), "pi-2": {"failed": True}}
     contents = {"pi-1": {"digest": "beef"}, "pi-2": {"digest": "cafe"}}
@@ -80,8 +89,9 @@ def test_an_index_that_is_not_known_of_either_says_nothing():
 
 
 @pytest.mark.parametrize(("role", "doubted"), [("leader", True), ("follower", False)])
-def test_the_leader_of_that_term_held_what_was_written_down(role, doubted):
+@pytest.mark.parametrize("seen", [{"digest": "beef"}, {"msg": "locked"}])
+def test_the_leader_of_that_term_held_what_was_written_down(role, doubted, seen):
     """A unit that was stopped meanwhile still holds it, and does not say how far it came."""
     units = {"pi-1": unit(7, 41, role), "pi-2": {"failed": True}}
-    contents = {"pi-1": {"digest": "beef"}, "pi-2": {"digest": "cafe"}}
+    contents = {"pi-1": seen, "pi-2": {"digest": "cafe"}}
     assert bool(doubts(units, contents, CUTOVER)) is doubted

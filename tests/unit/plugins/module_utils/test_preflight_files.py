@@ -75,7 +75,33 @@ def test_p8_only_what_is_there_leaves_the_pi_and_links_are_followed(pi: Path):
     (pi / "link.key").symlink_to(pi / "tls.key")
     text = f'auth:\n  secret: /s3cret\n  nul: "/\0"\n  key: {pi}/link.key\n'
     (found,) = facts.named_files(text, {})
-    assert found == {"setting": "auth.key", "path": f"{pi}/link.key", "real": f"{pi}/tls.key"}
+    path = f"{pi}/link.key"
+    assert found == {"setting": "auth.key", "path": path, "real": f"{pi}/tls.key", "links": [path]}
+
+
+def test_p8_what_is_turned_off_names_nothing(pi: Path):
+    """As in the published example, whose K3s section is."""
+    text = f"""
+kubernetes:
+  enabled: false
+  k3s: {{install_path: {pi}/top}}
+api:
+  tls_enabled: no
+  tls_key: {pi}/tls.key
+  cert: {pi}/tls.crt
+log:
+  enabled: true
+  file: {pi}/x.log
+"""
+    found = facts.named_files(text, {})
+    assert [entry["setting"] for entry in found] == ["api.cert", "log.file"]
+    found = facts.named_files(json.dumps({"kubernetes": {"enabled": False, "k3s": {"install_path": f"{pi}/top"}}}), {})
+    assert found == []
+
+
+@pytest.mark.parametrize(("value", "count"), [("home/pi", 0), ("./home", 1), ("home/x.key", 1)])
+def test_d10_p8_below_the_root_a_word_with_a_slash_is_no_path(value: str, count: int):
+    assert len(facts.relative_paths(f"mqtt:\n  topic: {value}\n", {}, "/")) == count
 
 
 @pytest.mark.parametrize(
@@ -112,16 +138,23 @@ b: {ca: "./certs/ca", folder: ./certs}
             "setting": "a.key",
             "path": f"{pi}/certs/ca.key",
             "real": f"{pi}/certs/ca.key",
+            "links": [],
             "there": False,
         }
         assert [entry["setting"] for entry in found if entry["there"]] == ["a.there", "b.folder"]
 
 
-def found(*named: tuple[str, str] | tuple[str, str, str], migration: Any = None, **owner: Any) -> list[Any]:
+def found(*named: tuple[str, ...], migration: Any = None, **owner: Any) -> list[Any]:
     seen = world.healthy()
     for host in seen["host"].values():
         host["unit"]["named_files"] = [
-            {"setting": setting, "path": path, "real": real[0] if real else path} for setting, path, *real in named
+            {
+                "setting": setting,
+                "path": path,
+                "real": real[0] if real else path,
+                "links": real[1:] or [path] if real else [],
+            }
+            for setting, path, *real in named
         ]
     findings = preflight.evaluate(seen, world.settings(**(migration or {})), world.owner(**owner))
     return [finding for finding in findings if finding.host == "pi-2"]
@@ -152,11 +185,20 @@ LINK = ("api.tls_key_file", "/etc/pi-controller/tls.key", "/etc/letsencrypt/arch
             "/dev/gpiochip0",
         ),
         (("app.plugins", "/usr/local/lib/pi"), {}, "/usr/local/lib/pi"),
+        # A privileged container has the nodes, and none of the names that udev gives them.
+        (("serial.port", "/dev/serial0", "/dev/ttyAMA0"), {}, "/dev/serial0 (a link to /dev/ttyAMA0)"),
+        # The link is in the folder that is mounted.
+        (
+            ("a.b", "/opt/pi/x/y", "/srv/x/y", "/opt/pi/x"),
+            mounted("/opt/pi", "/opt/pi"),
+            "/opt/pi/x/y (a link to /srv/x/y)",
+        ),
     ],
 )
-def test_d6_p8_a_file_that_no_mount_of_the_pod_has_is_refused(named, owner, seen):
+def test_d6_p8_a_file_that_no_mount_of_the_pod_has_is_named(named, owner, seen):
+    """A warning: the daemon may not use it, and pods that need it do not start in prepare."""
     (finding,) = found(named, **owner)
-    assert (finding.check, finding.level) == ("configuration names", "error")
+    assert (finding.check, finding.level) == ("configuration names", "warning")
     assert seen in finding.seen
     assert "pi_controller_extra_volumes and pi_controller_extra_volume_mounts" in finding.fix
 
@@ -168,11 +210,18 @@ def test_d6_p8_a_file_that_no_mount_of_the_pod_has_is_refused(named, owner, seen
         (KEY, mounted("/srv/keys-of-pods", "/etc/ssl/private")),
         (LINK, mounted("/etc/letsencrypt", "/etc/letsencrypt")),
         (("api.tls_key_file", "/etc/pi-controller/tls.key"), {}),
-        (("log.file", "/var/lib/pi-controller/x.log"), {}),
         (("log.file", "/dev/stdout", "/proc/198/fd/pipe:[7]"), {"volumes": [], "volume_mounts": []}),
         (("gpio.chip", "/dev/gpiochip0"), {"volumes": [], "volume_mounts": []}),
         (("gpio.base", "/sys/class/gpio"), {}),
         (("app.tmp", "/tmp"), {}),
+        (("app.tmp", "/tmp/"), {}),
+        (("app.shm", "/dev/shm"), {"security_context": {}}),
+        # The kubelet follows a link that is the mounted path, or lies above it.
+        (
+            ("docker.socket", "/var/run/docker.sock", "/run/docker.sock", "/var/run"),
+            mounted("/var/run/docker.sock", "/var/run/docker.sock"),
+        ),
+        (("a.b", "/opt/pi/x", "/srv/pi/x", "/opt/pi"), mounted("/opt/pi", "/opt/pi")),
         # Written anew for the pods.
         (("cluster.data_dir", "/opt/raft"), {}),
     ],
@@ -181,9 +230,21 @@ def test_d6_p8_what_a_pod_finds_is_not_a_finding(named, owner):
     assert found(named, **owner) == []
 
 
-def test_p8_a_file_that_an_image_may_have_is_a_warning():
-    (finding,) = found(("api.ca", "/etc/ssl/certs/ca-certificates.crt"))
+@pytest.mark.parametrize("path", ["/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/certs"])
+def test_p8_a_file_that_an_image_may_have_is_a_warning(path: str):
+    (finding,) = found(("api.ca", path))
     assert (finding.check, finding.level) == ("configuration names", "warning")
+    assert "see that the image has them" in finding.fix
+
+
+@pytest.mark.parametrize(("file", "level"), [("tls/key.pem", "error"), ("x.log", "warning")])
+@pytest.mark.parametrize("strategy", ["parallel", "rolling"])
+def test_p8_with_parallel_the_pods_begin_with_an_empty_folder(strategy: str, file: str, level: str):
+    named = ("api.some", f"/var/lib/pi-controller/{file}")
+    findings = found(named, migration={"strategy": strategy})
+    assert [(finding.check, finding.level) for finding in findings] == [("configuration names", level)] * (
+        strategy == "parallel"
+    )
 
 
 @pytest.mark.parametrize(("sections", "count"), [(("standard_env", "temporary_env"), 0), (("standard_env",), 1)])

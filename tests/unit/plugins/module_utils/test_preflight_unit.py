@@ -76,8 +76,14 @@ def test_p8_written_files_are_those_open_for_writing(tmp_path: Path, monkeypatch
     assert str(tmp_path / "read.db") not in written
 
 
-RELATIVE = {"setting": "ca.local.ca_key", "path": "/opt/pi/ca.key", "real": "/opt/pi/ca.key", "there": True}
-IN_ROOT = {"setting": "ca.local.ca_key", "path": "/certs/ca.key", "real": "/certs/ca.key", "there": True}
+RELATIVE = {
+    "setting": "ca.local.ca_key",
+    "path": "/opt/pi/ca.key",
+    "real": "/opt/pi/ca.key",
+    "links": [],
+    "there": True,
+}
+IN_ROOT = {"setting": "ca.local.ca_key", "path": "/certs/ca.key", "real": "/certs/ca.key", "links": [], "there": True}
 
 
 def mounted(host: str, inside: str, **changes: Any) -> dict[str, Any]:
