@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from .facts import quantity
-from .kubelet import PROC, Kubelet, read_kubelet
+from .kubelet import Kubelet
 
 # For each signal the folders that may be on the file system it is about, and the percentages of K3s and of a kubelet
 # by itself.
@@ -38,11 +38,10 @@ def threshold(texts: Iterable[str], signal: str, default: float, total: int) -> 
         return 0
 
 
-def evictions(root: Path = Path("/"), proc: Path = PROC) -> list[dict[str, Any]]:
+def evictions(kubelet: Kubelet, root: Path = Path("/")) -> list[dict[str, Any]]:
     """Each signal with its file system (`device`, `total` and `free` bytes) and the bytes below which pods are
     evicted.
     """
-    kubelet = read_kubelet(root, proc)
     return [entry for signal in SIGNALS for entry in [_signal(root, signal, kubelet)] if entry is not None]
 
 

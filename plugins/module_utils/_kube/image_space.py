@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Optional
 
 from .eviction import SIGNALS
-from .kubelet import PROC, read_kubelet
+from .kubelet import Kubelet
 
 HIGH_PERCENT = 85
 _HIGH = re.compile(r"""(?:image-gc-high-threshold[= ]|imageGCHighThresholdPercent["']?[ \t]*:[ \t]*)["']?(\d+)""")
 
 
-def image_space(root: Path = Path("/"), proc: Path = PROC) -> Optional[dict[str, Any]]:
+def image_space(kubelet: Kubelet, root: Path = Path("/")) -> Optional[dict[str, Any]]:
     """The file system (`device`, `total` and `free` bytes) of containerd's images and the threshold; None without containerd."""
     for folder in SIGNALS["imagefs.available"][0]:
         path = root / folder.lstrip("/")
@@ -26,7 +26,7 @@ def image_space(root: Path = Path("/"), proc: Path = PROC) -> Optional[dict[str,
             device, space = path.stat().st_dev, os.statvfs(path)
         except OSError:
             continue
-        found = [percent for text in read_kubelet(root, proc).texts for percent in _HIGH.findall(text)]
+        found = [percent for text in kubelet.texts for percent in _HIGH.findall(text)]
         return {
             "path": folder,
             "device": device,

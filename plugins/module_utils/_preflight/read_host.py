@@ -37,6 +37,7 @@ from .._gate.nft import Nft
 from .._kube.eviction import evictions
 from .._kube.image_space import image_space
 from .._kube.images import full_name, names
+from .._kube.kubelet import read_kubelet
 from .._kube.proxy_look import ProxyLook
 from .._sqlite.copies import ScratchError, isolated
 from .._sqlite.database import check_integrity, in_wal_mode, pages
@@ -194,7 +195,7 @@ class HostReading:
 
     def read(self, found: dict[str, Any]) -> None:
         """Put all of it into `found`, or nothing. Raises MigrationError and OSError."""
-        unit, mounts = self.unit(), read_mounts()
+        unit, mounts, kubelet = self.unit(), read_mounts(), read_kubelet()
         found |= {
             "privileged": os.geteuid() == 0,
             "python": platform.python_version(),
@@ -216,6 +217,6 @@ class HostReading:
             "image_present": self.image_present(),
             "kube_proxy": self.kube_proxy(),
             "forwarding": self.forwarding(),
-            "image_space": image_space(),
-            "evictions": evictions(),
+            "image_space": image_space(kubelet),
+            "evictions": evictions(kubelet),
         }

@@ -15,6 +15,7 @@ from conftest import import_plugin
 from preflight_world import MIB, healthy, owner, settings
 
 eviction = import_plugin("module_utils._kube.eviction")
+kubelet = import_plugin("module_utils._kube.kubelet")
 judge = import_plugin("module_utils._preflight.judge")
 
 
@@ -34,7 +35,11 @@ def process(host: Path, name: str, *words: str, pid: int = 7) -> None:
 
 def below(host: Path) -> int | str:
     """The threshold of the node's own file system, in percent where it is a whole one."""
-    (found,) = [entry for entry in eviction.evictions(host, host / "proc") if entry["signal"] == "nodefs.available"]
+    (found,) = [
+        entry
+        for entry in eviction.evictions(kubelet.read_kubelet(host, host / "proc"), host)
+        if entry["signal"] == "nodefs.available"
+    ]
     assert found["device"] == host.stat().st_dev
     percent = found["below"] * 100 / found["total"]
     return f"{percent:.0f}%" if abs(percent - round(percent)) < 1e-6 and found["below"] != 1 << 30 else found["below"]
@@ -153,7 +158,7 @@ def test_k8_other_settings_of_the_same_signal_are_no_hard_threshold(host, more):
 
 
 def test_k8_a_host_without_a_kubelet_has_none(tmp_path):
-    assert eviction.evictions(tmp_path, tmp_path) == []
+    assert eviction.evictions(kubelet.read_kubelet(tmp_path, tmp_path), tmp_path) == []
 
 
 def findings(free: int, limit: int, device: int = 1):

@@ -14,6 +14,7 @@ from conftest import import_plugin
 from preflight_world import MIB, healthy, owner, settings
 
 image_space = import_plugin("module_utils._kube.image_space")
+kubelet = import_plugin("module_utils._kube.kubelet")
 judge = import_plugin("module_utils._preflight.judge")
 DROP_IN = "var/lib/rancher/k3s/agent/etc/kubelet.conf.d/90-mine.conf"
 CONFIG = "etc/rancher/k3s/config.yaml"
@@ -39,7 +40,7 @@ def host(tmp_path: Path) -> Path:
 def test_k8_the_threshold_is_the_kubelets_own(host, path, text, percent):
     (host / path).parent.mkdir(parents=True, exist_ok=True)
     (host / path).write_text(text)
-    seen = image_space.image_space(host, host / "proc")
+    seen = image_space.image_space(kubelet.read_kubelet(host, host / "proc"), host)
 
     assert (seen["path"], seen["high_percent"]) == ("/var/lib/rancher/k3s/agent/containerd", percent)
     assert seen["device"] == host.stat().st_dev
@@ -47,7 +48,7 @@ def test_k8_the_threshold_is_the_kubelets_own(host, path, text, percent):
 
 
 def test_k8_a_host_without_containerd_has_none(tmp_path):
-    assert image_space.image_space(tmp_path, tmp_path) is None
+    assert image_space.image_space(kubelet.read_kubelet(tmp_path, tmp_path), tmp_path) is None
 
 
 def warnings(free: int, *, high: int = 85, device: int = 9, config: Any = None, **changes: Any) -> list[Any]:
