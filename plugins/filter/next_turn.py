@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: next_turn
-short_description: Whose turn is next in a rollback Pi by Pi
+short_description: Whose turn is next where the Pis have theirs one by one
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -43,7 +43,7 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description: >-
-    C(host), the Pi whose turn is next; C(turns) to record with its start; C(waiting), the hosts that come after it.
+    C(host), the Pi whose turn is next; C(turns) to record with its start; C(last) as given; C(waiting), the hosts that come after it.
   type: dict
 """
 

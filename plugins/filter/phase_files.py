@@ -42,6 +42,10 @@ options:
     description: Whether the phase can be predicted, in check mode.
     type: bool
     required: true
+  resumes:
+    description: Whether an earlier run has begun the migration.
+    type: bool
+    required: true
 """
 
 EXAMPLES = r"""
@@ -49,7 +53,7 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: >-
       {{ ansible_play_hosts
-         | pi_controller.raft_migration.phase_files(hostvars, 'cutover', 'rolling', confirmed=true, predictable=true) }}
+         | pi_controller.raft_migration.phase_files(hostvars, 'cutover', 'rolling', confirmed=true, predictable=true, resumes=false) }}
 """
 
 RETURN = r"""
@@ -76,6 +80,7 @@ def files_of(
     *,
     confirmed: bool,
     predictable: bool,
+    resumes: bool,
 ) -> list[str]:
     journals: dict[str, Any] = {}
     for host in hosts:
@@ -83,7 +88,7 @@ def files_of(
         if FAILURE in variables:
             return []
         journals[host] = known_journal(variables)
-    return phase_files(journals, phase, configured, confirmed=confirmed, predictable=predictable)
+    return phase_files(journals, phase, configured, confirmed=confirmed, predictable=predictable, resumes=resumes)
 
 
 class FilterModule:

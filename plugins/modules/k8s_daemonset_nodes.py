@@ -48,6 +48,14 @@ options:
         Its kubelet has accepted it, so all that can keep it from being scheduled is behind it. It may still wait for an
         image or a volume.
     default: none
+  ready_before:
+    description:
+      - Nodes whose pods have to be Ready before anything is changed, as those that were replaced before. O(wait_timeout) counts for this wait
+        on its own.
+      - In check mode it is not waited for.
+    type: list
+    elements: str
+    default: []
   wait_timeout:
     description: >-
       Seconds to wait until no other node has a pod, the pods' grace period included, and each named one has the pod of
@@ -164,11 +172,21 @@ class NodeChoice:
         found = [f"{name} is on another node" for name in self.elsewhere(view)]
         if not view.settled:
             return found or ["the DaemonSet controller has not seen the new template"]
-        for node in self.nodes if self.wait_for != "none" else []:
-            pod = view.pods.get(node)
-            reason = f"{node} has no pod" if pod is None else why_not(pod, self.wait_for, None)
-            found += [reason] if reason else []
-        return found
+        return found + (pods_unlike(view, self.nodes, self.wait_for) if self.wait_for != "none" else [])
+
+    def wait_ready(self, nodes: list[str], timeout: float) -> None:
+        """Raise where the pods of these nodes are not Ready when the time is up."""
+        waited = wait_until(self.reader.look, lambda view: not pods_unlike(view, nodes, "ready"), timeout)
+        if not waited.met:
+            unmet = pods_unlike(waited.value, nodes, "ready")
+            raise KubeError(
+                f"after {timeout} s not every pod of the DaemonSet {self.reader.name} is Ready, so its nodes were not changed: "
+                f"{'; '.join(unmet)}{self._events(waited.value, nodes)}",
+                url=self.path,
+                seen=unmet,
+                wanted={"nodes": nodes, "ready": True},
+                next_step="find out why its readiness probe fails (`kubectl describe pod`), then run the same command again",
+            )
 
     def wait(self, timeout: float) -> None:
         """Raise with what differs from the wanted state when the time is up."""
@@ -176,20 +194,28 @@ class NodeChoice:
         if waited.met:
             return
         unmet = self.unmet(waited.value)
-        pods = [pod for node in self.nodes for pod in [waited.value.pods.get(node)] if pod is not None]
-        events = (
-            [event for obj in pods or [waited.value.daemonset] for event in self.reader.events_of(obj)]
-            if self.wait_for != "none"
-            else []
-        )
+        events = self._events(waited.value, self.nodes) if self.wait_for != "none" else ""
         raise KubeError(
             f"after {timeout} s the DaemonSet {self.reader.name} does not have its pods on {', '.join(self.nodes) or 'no node'} as wanted: "
-            f"{'; '.join(unmet)}" + (f"; events: {' | '.join(events)}" if events else ""),
+            f"{'; '.join(unmet)}{events}",
             url=self.path,
             seen=unmet,
             wanted={"nodes": self.nodes, "wait_for": self.wait_for},
             next_step="see that the kubelet of that node reaches the API server (`kubectl get nodes`), then run the same command again",
         )
+
+    def _events(self, view: DaemonSetView, nodes: list[str]) -> str:
+        """What Kubernetes says of the pods on these nodes, or of the DaemonSet where there is none; for the end of a sentence."""
+        pods = [pod for node in nodes for pod in [view.pods.get(node)] if pod is not None]
+        events = [event for obj in pods or [view.daemonset] for event in self.reader.events_of(obj)]
+        return f"; events: {' | '.join(events)}" if events else ""
+
+
+def pods_unlike(view: DaemonSetView, nodes: list[str], wanted: str) -> list[str]:
+    """One clause for each of these nodes that has no pod, or one that is not `wanted`."""
+    found = [(node, view.pods.get(node)) for node in nodes]
+    reasons = [f"{node} has no pod" if pod is None else why_not(pod, wanted, None) for node, pod in found]
+    return [reason for reason in reasons if reason]
 
 
 SPEC: dict[str, Any] = {
@@ -197,6 +223,7 @@ SPEC: dict[str, Any] = {
         **DAEMONSET,
         "nodes": {"type": "list", "elements": "str", "required": True},
         "wait_for": {"type": "str", "choices": ["none", "accepted"], "default": "none"},
+        "ready_before": {"type": "list", "elements": "str", "default": []},
         "wait_timeout": {"type": "int", "default": 120},
     },
     "supports_check_mode": True,
@@ -220,9 +247,10 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
         result["diff"] = {"before": {"nodeSelectorTerms": before}, "after": {"nodeSelectorTerms": after}}
     if module.check_mode:
         return
-    if result["changed"]:
-        choice.change()
     try:
+        choice.wait_ready(params["ready_before"], params["wait_timeout"])
+        if result["changed"]:
+            choice.change()
         choice.wait(params["wait_timeout"])
     finally:
         result["elapsed"] = round(time.monotonic() - started, 3)

@@ -72,6 +72,12 @@ options:
         another run since it was read, and is refused.
       - Not looked at in check mode, where what was recorded before was not written.
     type: int
+  next_phase:
+    description:
+      - The phase that begins where O(phase) ends. It is recorded as started in the same write, so it is one round trip and not two.
+      - Only with O(state=done).
+    type: str
+    choices: [prepare, transfer, validate, cutover, systemd_shutdown, port_migration, cleanup]
   watch:
     description:
       - What the quorum watch expects from now on, as the options of M(pi_controller.raft_migration.quorum_watch) with C(state=phase).
@@ -155,6 +161,12 @@ from ..module_utils._core.modules import run_module
 
 def mark(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     path = Path(params["path"])
+    if params["next_phase"] and params["state"] != "done":
+        raise JournalError(
+            f"next_phase {params['next_phase']} with the state {params['state']}: a phase begins where another one is done",
+            seen=params["state"],
+            wanted="done",
+        )
     name = params["migration_id"]
     if name and not re.fullmatch(r"[\w.-]+", name, re.ASCII):
         raise JournalError(
@@ -176,9 +188,12 @@ def _mark(path: Path, params: dict[str, Any], check_mode: bool) -> dict[str, Any
         if before is not None:
             extra["archived"] = str(archived_at(path, before) if check_mode else archive(path, before))
     else:
+        at = now()
         after = marked(
-            before, params["phase"], params["state"], params["facts"], params["migration_id"], now(), params["strategy"]
+            before, params["phase"], params["state"], params["facts"], params["migration_id"], at, params["strategy"]
         )
+        if params["next_phase"]:
+            after = marked(after, params["next_phase"], "started", {}, None, at)
         if before is None and not after["phases"]:
             after = None
         if after is not None and after != before and not check_mode:
@@ -208,6 +223,7 @@ def main() -> None:
             "migration_id": {"type": "str"},
             "strategy": {"type": "str", "choices": list(STRATEGIES)},
             "known_events": {"type": "int"},
+            "next_phase": {"type": "str", "choices": list(PHASES)},
             # Of the action on the control node, which does not pass it on.
             "watch": {"type": "dict"},
         },

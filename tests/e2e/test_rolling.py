@@ -127,12 +127,12 @@ def test_d12_pi_by_pi_there_and_back_no_read_fails_on_any_port(tmp_path: Path, p
 
 
 # The task during which each run is killed, and the number of times that the run comes to it before: in the first turn,
-# in the second after the first was finished, in the last after the second was, and when all turns are over.
+# in the second after the first was finished, in the last after the second was, before that is recorded, and when all turns are over.
 KILLS = [
     ("Handover | Schedule the pod, which waits for its data", 1),
     ("Handover | Hand the unit's data over to the pod", 2),
     ("Handover | Wait until the pod has caught up", 1),
-    ("Handover | Wait until the pod is Ready", 1),
+    ("Cutover | Check that every pod has taken over", 1),
     ("Service | Point it to the pods", 1),
 ]
 

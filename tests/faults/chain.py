@@ -23,7 +23,7 @@ from .strike import Injection, strike
 
 PLAYS = {"PREPARE": "prepare", "TRANSFER": "transfer", "VALIDATE": "validate", "CUTOVER": "cutover", "SHUTDOWN": "systemd_shutdown",
          "PORTS": "port_migration", "CLEANUP": "cleanup", "ROLLBACK": ROLLBACK}  # fmt: skip
-BEGINS = " as started"  # of the journal
+BEGINS = "Run the phase "
 HANGS = 420.0  # seconds; a run that takes longer than this will not end
 MIGRATE, BACK = "playbooks/migrate.yml", "playbooks/rollback.yml"
 

@@ -199,8 +199,9 @@ TURN = {
     "unit-stopped": SCHEDULED,
     "data-renamed": SCHEDULED,
     "gate-shut": "Handover | Wait until the pod has caught up",
-    "after": "Handover | Wait until the pod is Ready",
 }
+# Its last turn is over, and not recorded.
+OVER = {"moment": "after", "at": "Cutover | Check that every pod has taken over", "on": "turn"}
 
 
 def rolling(phase: str, fault: str, chain: str = "", **more: Any) -> Case:
@@ -226,7 +227,7 @@ IN_TURNS = [
     turn("play-killed", "before-stop", 1, "kills"),
     turn("play-killed", "between",     2, "kills"),
     turn("play-killed", "gate-shut",   3, "kills"),
-    turn("play-killed", "after",       3, "kills"),
+    rolling("cutover",  "play-killed", "kills", **OVER),
     rolling("cutover",  "play-killed", "kills", moment="settled", at="Service | Point it to the pods"),
     rolling("cleanup",  "play-killed", "kills", at="Cluster | Wait for"),
 
@@ -240,7 +241,7 @@ IN_TURNS = [
     # The container's process ends; the kubelet starts it again. In transfer and validate there is no pod.
     rolling("prepare",  "pod-killed",  "kills", at="Kubernetes | Wait until every pod answers"),
     turn("pod-killed",  "gate-shut",   1, "kills"),
-    turn("pod-killed",  "after",       2, "kills"),
+    rolling("cutover",  "pod-killed",  "kubernetes", **OVER),
     rolling("cleanup",  "pod-killed",  "kills", at="Cleanup | Check that the unit can take over again"),
 
     # The leader's daemon: its unit, and from its turn on its pod. With a Pi in its turn there is no quorum until one of the two is back.
@@ -268,7 +269,7 @@ IN_TURNS = [
     turn("reboot",      "gate-shut",   3, "power"),
     rolling("cleanup",  "reboot",      "power", at="Cluster | Wait for"),
     turn("reboot",      "data-renamed", 2, "disk"),
-    turn("reboot",      "after",       3, "disk"),
+    rolling("cutover",  "reboot",      "disk", **OVER),
 
     # The Pi that the clients of the one in its turn are routed to dies. They have to get the pod that serves, not wait for the dead one.
     # In the first turn it is not the one with the control plane.
@@ -287,7 +288,7 @@ IN_TURNS = [
     rolling("prepare",  "api-down",    "control", at="DaemonSet | Apply it on the ports", heal=8),
     rolling("validate", "api-down",    "control", at="Validate | Report the cluster", heal=8),
     turn("api-down",    "before-stop", 1, "control", heal=8),
-    turn("api-down",    "after",       3, "control", heal=8),
+    rolling("cutover",  "api-down",    "control", heal=8, **OVER),
     rolling("cleanup",  "api-down",    "control", at="Cluster | Wait for", heal=8),
 
     # The control node is frozen, and reaches no Pi: the one in its turn has its unit or its pod before it is back.

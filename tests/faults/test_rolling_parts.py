@@ -72,10 +72,15 @@ def test_the_old_leader_loses_power_on_both_sides_of_the_commit() -> None:
     assert set(cases) == {"fenced", "opened"} < set(moments.MOMENTS)
 
 
+def time_of(case: Case) -> tuple[str, str, int]:
+    """Phase, moment where that is after all turns, and turn."""
+    return case.phase, case.moment if case.moment in ("after", "settled") else "", case.nth
+
+
 def test_one_pi_at_a_time_is_struck_in_a_migration() -> None:
     for chain in chained(table.IN_TURNS):
         for case, other in itertools.combinations(chain.cases, 2):
-            if (case.phase, case.nth) == (other.phase, other.nth):
+            if time_of(case) == time_of(other):
                 assert {case.fault, other.fault} & AT_ONCE, f"{chain.name}: {case.name} and {other.name}"
 
 
@@ -103,7 +108,7 @@ def struck_in_turns(
     turn, run = 0, 1
     while turn < 4:
         runner._line("PLAY [(3/6) CUTOVER: x] *")
-        for name in names_in("handover.yml") if turn < 3 else names_in("service.yml"):
+        for name in names_in("handover.yml") if turn < 3 else [table.OVER["at"], *names_in("service.yml")]:
             known = len(struck)
             runner._line(f"TASK [{name}] *")
             found += [(run, turn, case.name) for case in struck[known:]]
@@ -213,7 +218,7 @@ def test_cases_of_both_strategies_are_not_run_in_one_migration(capsys: pytest.Ca
 def test_each_strategy_has_a_matrix_of_its_own() -> None:
     lines = [
         Line(Case("cutover", "reboot"), "migrated"),
-        Line(table.turn("reboot", "after", 1), "FAILED", faults=["it is off"]),
+        Line(table.rolling("cutover", "reboot", **table.OVER), "FAILED", faults=["it is off"]),
     ]
     parallel, rolling = matrix(lines).split("strategy rolling\n")
     assert "1 cases, 0 failed" in parallel

@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from .journal import PENDING
+from .journal import PENDING, STRATEGIES
 from .recorded import recorded
 
 
@@ -22,12 +22,34 @@ def phase_obstacles(journals: Mapping[str, Any], phase: str, configured: str) ->
     return _obstacles(recorded(journals), journals, phase, configured)
 
 
+def next_phase(
+    phase: str,
+    strategy: str,
+    verb: str,
+    run_tags: Collection[str],
+    skip_tags: Collection[str],
+    held: Collection[str] = (),
+) -> str:
+    """The phase that this run begins right after `phase`; empty where it may not.
+
+    `verb` is the tag of the plays that follow in the playbook, empty where none do; `held` are phases that wait for the
+    operator. A tag that says nothing of the verb by itself (`tagged`, for one) counts as if it left them out: then the next
+    phase records its start by itself.
+    """
+    order = STRATEGIES[strategy]
+    later = order[order.index(phase) + 1 :]
+    begins = bool(verb and {"all", verb} & set(run_tags)) and not {"all", "tagged", verb} & set(skip_tags)
+    return later[0] if later and begins and later[0] not in held else ""
+
+
 def phase_files(
-    journals: Mapping[str, Any], phase: str, configured: str, *, confirmed: bool, predictable: bool
+    journals: Mapping[str, Any], phase: str, configured: str, *, confirmed: bool, predictable: bool, resumes: bool
 ) -> list[str]:
     """The files of tasks that the role `run` has for `phase` now, in their order; none where the phase is done on every Pi.
 
-    `confirmed` is whether the operator has confirmed the phase, where it needs that; `predictable` whether check mode can predict it.
+    `confirmed` is whether the operator has confirmed the phase, where it needs that; `predictable` whether check mode can predict it;
+    `resumes` whether an earlier run has begun the migration. Where none has, a phase that is started was started by this run, with the
+    end of the phase before.
     """
     known = recorded(journals)
     if phase in known["done"]:
@@ -40,7 +62,8 @@ def phase_files(
         return ["phase_refused.yml"]
     # Before a cutover that one Pi's journal says has been opened is finished, that is proven. A proof that fails is no failure of the phase.
     proof = ["opened.yml"] if phase == "cutover" and known["opening_unproven"] else []
-    return [*proof, "phase_begun.yml"]
+    started = all((result.get("phase_states") or {}).get(phase) == "started" for result in journals.values())
+    return [*proof, "phase_goes_on.yml" if started and not resumes else "phase_begun.yml"]
 
 
 def _obstacles(known: Mapping[str, Any], journals: Mapping[str, Any], phase: str, configured: str) -> dict[str, str]:

@@ -36,14 +36,14 @@ def not_by_turns(
 def next_turn(
     turns: Mapping[str, str], last: str, seen: Mapping[str, Any], addresses: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The turn that follows in a rollback Pi by Pi.
+    """The turn that follows where each Pi has one, on the way there or in a rollback.
 
     `turns` is what the journals say of each Pi, `last` the Pi whose turn has just ended in this run (empty before the
     first), `seen` what it has seen of the cluster (a result of `raft_info`), `addresses` those of the Pis. Raises
     ValueError where no Pi is left.
 
     A Pi that an earlier run left in its turn goes first: as long as its daemon may be away, no other one may stop.
-    Then the followers, the leader last. Returns `host`, the `turns` to record with the start of its turn, and
+    Then the followers, the leader last. Returns `host`, the `turns` to record with the start of its turn, `last` as given, and
     `waiting`, who comes after.
     """
     left = [host for host, state in turns.items() if state != DONE and host != last]
@@ -58,6 +58,7 @@ def next_turn(
     return {
         "host": host,
         "turns": {**turns, **ended, host: STARTED},
+        "last": last,
         "waiting": [other for other in left if other != host],
     }
 

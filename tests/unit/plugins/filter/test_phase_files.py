@@ -15,7 +15,7 @@ journals = import_plugin("module_utils._core.journal")
 phase_files = import_plugin("filter.phase_files").FilterModule().filters()["phase_files"]
 
 BEFORE_CUTOVER = ("prepare", "transfer", "validate")
-BEGUN, REFUSED = ["phase_begun.yml"], ["phase_refused.yml"]
+BEGUN, GOES_ON, REFUSED = ["phase_begun.yml"], ["phase_goes_on.yml"], ["phase_refused.yml"]
 
 
 def known(*done: str, started: str = "", facts: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -34,7 +34,9 @@ CUT_OVER = known(*BEFORE_CUTOVER, "cutover")
 
 def files(hosts: list[dict[str, Any]], phase: str, configured: str = "parallel", **given: bool) -> list[str]:
     hostvars = {f"pi-{number}": variables for number, variables in enumerate(hosts, 1)}
-    return phase_files(hostvars, hostvars, phase, configured, **{"confirmed": True, "predictable": True, **given})
+    return phase_files(
+        hostvars, hostvars, phase, configured, **{"confirmed": True, "predictable": True, "resumes": False, **given}
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,6 +70,25 @@ def test_an_unconfirmed_phase_is_not_refused() -> None:
     assert files([known()], "cutover", confirmed=False, predictable=False) == ["phase_unpredictable.yml"]
 
 
+STARTED = known(*BEFORE_CUTOVER, started="cutover")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "resumes", "wanted"),
+    [
+        ([STARTED, STARTED], False, GOES_ON),
+        # An earlier run has started it: this one proves that no other has been at work since.
+        ([STARTED, STARTED], True, BEGUN),
+        ([STARTED, READY], False, BEGUN),
+        # Its end was not recorded everywhere.
+        ([STARTED, known("prepare", "transfer", started="validate")], False, REFUSED),
+    ],
+)
+def test_a_phase_is_started_once(hosts: list[dict[str, Any]], resumes: bool, wanted: list[str]) -> None:
+    assert files(hosts, "cutover", resumes=resumes) == wanted
+    assert files(hosts, "cutover", resumes=resumes, confirmed=False) == ["phase_unconfirmed.yml"]
+
+
 def test_another_strategy_is_refused() -> None:
     assert files([READY], "cutover", "rolling") == REFUSED
 
@@ -83,5 +104,5 @@ def test_the_variables_of_each_host_are_read_once() -> None:
             return super().__getitem__(host)
 
     hostvars = Hostvars({"pi-1": READY, "pi-2": OPENED})
-    phase_files(["pi-1", "pi-2"], hostvars, "cutover", "parallel", confirmed=True, predictable=True)
+    phase_files(["pi-1", "pi-2"], hostvars, "cutover", "parallel", confirmed=True, predictable=True, resumes=False)
     assert hostvars.looks == {"pi-1": 1, "pi-2": 1}

@@ -29,6 +29,17 @@ def test_journals_a_step_apart_agree():
     assert journals.conflicts({"a": journal(3, 1), "b": journal(3)}) == []
 
 
+def test_a_phase_ends_and_the_next_one_starts_in_one_entry():
+    """A run that is killed while the Pis write it leaves the entry on some of them."""
+    assert journals.conflicts({"a": journal(3, 1), "b": journal(2, 1), "c": journal(3, 1)}) == []
+    failed = journals.marked(journal(2, 1), "validate", "failed", {}, "m-1", "now")
+    assert journals.conflicts({"a": journal(3, 1), "b": failed}) == []
+    # Whoever is further, or has lost its entry, is not at that one.
+    assert journals.conflicts({"a": journal(4), "b": journal(2, 1)}) != []
+    assert journals.conflicts({"a": journal(3, 2), "b": journal(2, 1)}) != []
+    assert journals.conflicts({"a": journal(3, 1), "b": journal(2, 1), "c": None}) != []
+
+
 def test_ports_change_one_pi_after_the_other():
     assert journals.conflicts({"a": journal(6), "b": journal(5, 1), "c": journal(5)}) == []
 

@@ -189,6 +189,30 @@ def test_a_journal_that_is_gone_since_it_was_read_is_refused(mark, path):
     assert mark("started", "prepare", known_events=0)["changed"] is True
 
 
+def test_the_next_phase_starts_in_the_same_write(mark, path, monkeypatch):
+    saved, module = [], import_plugin("modules.migration_journal")
+    monkeypatch.setattr(module, "save", lambda *given: (saved.append(given), journals.save(*given)))
+    mark("started", "prepare")
+    result = mark("done", "prepare", next_phase="transfer", facts={"trial_digest": "abc"})
+    assert len(saved) == 2
+    assert (result["changed"], result["current"]) == (True, "transfer")
+    assert (result["phase_states"]["prepare"], result["phase_states"]["transfer"]) == ("done", "started")
+    phases = result["journal"]["phases"]
+    assert phases["transfer"]["started"] == phases["prepare"]["finished"]
+    assert (phases["prepare"]["facts"], phases["transfer"]["facts"]) == ({"trial_digest": "abc"}, {})
+    assert [event["state"] for event in result["journal"]["events"]] == ["started", "done", "started"]
+    assert mark("done", "prepare", next_phase="transfer")["changed"] is False
+    mark("done", "transfer")
+    assert mark("done", "prepare", next_phase="transfer")["phase_states"]["transfer"] == "done", "it stays behind"
+
+
+@pytest.mark.parametrize("state", ["started", "failed", "rolled_back"])
+def test_no_phase_starts_where_none_is_done(mark, path, state):
+    result = mark(state, "prepare", next_phase="transfer")
+    assert f"next_phase transfer with the state {state}" in result["msg"]
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("name", ["../escape", "a b", "", "é"])
 def test_a_migrations_name_makes_a_file_name(mark, name):
     result = mark("started", migration_id=name)
