@@ -56,6 +56,11 @@ options:
     type: list
     elements: str
     default: []
+  wait:
+    description:
+      - Whether to wait for anything once the nodes are set. V(false) orders pods to stop, and what needs them gone waits for that.
+    type: bool
+    default: true
   wait_timeout:
     description: >-
       Seconds to wait until no other node has a pod, the pods' grace period included, and each named one has the pod of
@@ -224,6 +229,7 @@ SPEC: dict[str, Any] = {
         "nodes": {"type": "list", "elements": "str", "required": True},
         "wait_for": {"type": "str", "choices": ["none", "accepted"], "default": "none"},
         "ready_before": {"type": "list", "elements": "str", "default": []},
+        "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 120},
     },
     "supports_check_mode": True,
@@ -239,6 +245,8 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     result.update(changed=False, nodes=params["nodes"], stopped=[], elapsed=0.0)
     if not params["nodes"] and not choice.exists():
         return
+    if params["ready_before"] and not module.check_mode:
+        choice.wait_ready(params["ready_before"], params["wait_timeout"])
     view = choice.reader.look()
     choice.check(view)
     result.update(changed=choice.differs(view), stopped=choice.elsewhere(view))
@@ -247,11 +255,11 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
         result["diff"] = {"before": {"nodeSelectorTerms": before}, "after": {"nodeSelectorTerms": after}}
     if module.check_mode:
         return
+    if result["changed"]:
+        choice.change()
     try:
-        choice.wait_ready(params["ready_before"], params["wait_timeout"])
-        if result["changed"]:
-            choice.change()
-        choice.wait(params["wait_timeout"])
+        if params["wait"]:
+            choice.wait(params["wait_timeout"])
     finally:
         result["elapsed"] = round(time.monotonic() - started, 3)
 

@@ -58,6 +58,17 @@ options:
       next_step:
         description: What the failure says is to be done next.
         type: str
+  expected_against:
+    description: What the content of O(against) has to be, or the module fails. It is read and looked at first.
+    type: dict
+    suboptions:
+      digest:
+        description: Its RV(digest) as it was before.
+        type: str
+        required: true
+      next_step:
+        description: What the failure says is to be done next.
+        type: str
   integrity:
     description: Whether to run SQLite's integrity check as well and fail when it finds something.
     type: bool
@@ -177,9 +188,15 @@ from ..module_utils._core.modules import run_module
 from ..module_utils._sqlite.look import look_at
 
 
+EXPECTED: dict[str, Any] = {"digest": {"type": "str", "required": True}, "next_step": {"type": "str"}}
+
+
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     params, started = module.params, time.monotonic()
     against = Path(params["against"]) if params["against"] else None
+    if against and params["expected_against"]:
+        found = look_at(against, params["exclude_tables"], params["busy_timeout"])
+        check(params["against"], found, **params["expected_against"])
     result.update(
         look_at(
             Path(params["path"]),
@@ -217,13 +234,12 @@ def main() -> None:
             "against": {"type": "path"},
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
             "volatile_columns": {"type": "list", "elements": "str", "default": []},
-            "expected": {
-                "type": "dict",
-                "options": {"digest": {"type": "str", "required": True}, "next_step": {"type": "str"}},
-            },
+            "expected": {"type": "dict", "options": EXPECTED},
+            "expected_against": {"type": "dict", "options": EXPECTED},
             "integrity": {"type": "bool", "default": False},
             "busy_timeout": {"type": "float", "default": 10.0},
         },
+        required_by={"expected_against": ["against"]},
         supports_check_mode=True,
     )
     run_module(module, run, doing=f"reading {module.params['path']}")

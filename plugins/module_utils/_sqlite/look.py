@@ -21,8 +21,8 @@ def look_at(
     path: Path,
     exclude: Sequence[str],
     busy_timeout: float,
-    integrity: bool,
-    against: Path | None,
+    integrity: bool = False,
+    against: Path | None = None,
     volatile: Sequence[str] = (),
     unless_digest: str | None = None,
 ) -> dict[str, Any]:

@@ -126,6 +126,39 @@ def test_a_pod_that_does_not_stop_fails_with_its_name(kube, choose):
     assert result["changed"] is True
 
 
+def test_pods_are_ordered_to_stop_without_waiting_for_them(kube, choose):
+    controlled(kube, looks=1000)
+    result = choose(wait=False)
+    assert (result["changed"], kube.writes) == (True, [("put", PATH)])
+    assert "failed" not in result
+
+
+def test_pods_of_earlier_turns_are_ready_before_anything_changes(kube, choose):
+    conditions = kube.objects[f"{CORE}/pods/{NAME}-2a"]["status"]["conditions"]
+    ready = [dict(condition) for condition in conditions]
+    for condition in conditions:
+        condition["status"] = "False"
+    failed = choose("pi-2", "pi-3", ready_before=["pi-2"], wait_timeout=0)
+    assert (
+        f"not every pod of the DaemonSet {NAME} is Ready, so its nodes were not changed: {NAME}-2a is not ready"
+        in failed["msg"]
+    )
+    assert (failed.get("changed"), kube.writes) == (False, [])
+    assert choose("pi-2", "pi-3", ready_before=["pi-2"], check_mode=True)["changed"] is True, "it is predicted"
+
+    controlled(kube)
+    act = kube.on_request
+
+    def become_ready(method: str, path: str) -> None:
+        act(method, path)
+        if path == f"{CORE}/pods":
+            conditions[:] = ready
+
+    kube.on_request = become_ready
+    assert choose("pi-2", "pi-3", ready_before=["pi-2"])["changed"] is True
+    assert "pi-4 has no pod" in choose("pi-2", "pi-3", ready_before=["pi-4"], wait_timeout=0)["msg"]
+
+
 def test_an_update_strategy_that_replaces_pods_is_refused(kube, choose):
     for strategy in ({"type": "RollingUpdate"}, None):
         kube.objects[PATH]["spec"]["updateStrategy"] = strategy

@@ -133,3 +133,17 @@ def test_expected_content_may_differ_in_volatile_columns_alone(run_module, live,
     assert f"live.db holds content {failed['digest']}, wanted {digest} (1 rows differ)" in failed["msg"]
     assert failed["msg"].endswith("Next: take another image")
     assert f"wanted {digest}. Next" in info(run_module, live, expected=expected)["msg"]
+
+
+def test_the_second_database_is_looked_at_first(run_module, live, tmp_path):
+    backup = make(tmp_path / "backup.db")
+    digest = info(run_module, live)["digest"]
+    both = {"expected": {"digest": digest, "next_step": "take another image"},
+            "expected_against": {"digest": digest, "next_step": "start over"}}  # fmt: skip
+    assert "failed" not in info(run_module, live, against=str(backup), **both)
+    for path in (live, backup):
+        execute(path, "UPDATE nodes SET name = 'renamed' WHERE id = (SELECT MIN(id) FROM nodes)")
+    failed = info(run_module, live, against=str(backup), **both)
+    assert failed["msg"].startswith(f"{backup} holds content ")
+    assert failed["msg"].endswith(f"wanted {digest}. Next: start over")
+    assert "expected_against" in info(run_module, live, **both)["msg"], "without it there is nothing to look at"
