@@ -39,6 +39,7 @@ REPLACED = (
     "unit_handover",
     "unit_takeover",
     "quorum_watch",
+    "folder_remove",
 )
 # Action plugins in the places of the modules: they run in the worker that Ansible forks for a task. Three hosts with dozens of tasks would
 # start hundreds of processes otherwise. Each looks first whether the Pi answers, as a module's connection does. What one module
@@ -303,6 +304,17 @@ def test_d2_how_long_a_pis_clients_were_refused_is_recorded(world: World, takes_
     ) == wanted
 
 
+def test_the_run_that_begins_goes_by_what_validate_has_seen(world: World) -> None:
+    world.begin({})
+    seen = {"leader": {"address": f"{ADDRESSES['pi-2']}:9091"}}
+    known = {"raft_migration_resumes": False, "raft_migration_looked_old": seen}
+    world.between = [{"ansible.builtin.set_fact": known}]
+    done = world.run()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert [pi for _module, pi in world.called("unit_handover")] == ["pi-1", "pi-3", "pi-2"]
+    assert world.called("raft_info") == []
+
+
 def test_each_turn_is_in_its_order_on_its_pi(world: World) -> None:
     """Clients leave before the unit stops, the pod waits for it, and clients return once the member has caught up."""
     world.begin({"pi-1": "done", "pi-3": "done"})
@@ -315,6 +327,7 @@ def test_each_turn_is_in_its_order_on_its_pi(world: World) -> None:
     ]
     wanted = [
         ("k8s_port_swap", None),
+        ("kube_proxy_info", None),
         ("member_traffic", "away"),
         ("traffic_gate", "forwarded"),
         ("k8s_daemonset_nodes", "accepted"),
