@@ -187,7 +187,6 @@ from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
 from ..module_utils._sqlite.look import look_at
 
-
 EXPECTED: dict[str, Any] = {"digest": {"type": "str", "required": True}, "next_step": {"type": "str"}}
 
 

@@ -349,7 +349,7 @@ def test_each_turn_is_in_its_order_on_its_pi(world: World) -> None:
     assert "refused_to" not in journals.load(world.journal("pi-2"))["phases"]["cutover"]["facts"]
 
 
-def test_whether_a_pod_is_ready_is_waited_for_in_the_turn_after_its_own(world: World) -> None:
+def test_a_pod_is_ready_before_the_next_one_is_scheduled(world: World) -> None:
     """Not for one of an earlier run: of two members none is Ready while the other one is away, which has to have its turn."""
     world.begin({"pi-2": "done"})
     done = world.run()
