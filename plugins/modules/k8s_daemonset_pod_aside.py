@@ -12,6 +12,7 @@ description:
   - Sets labels on the pod, by which the Service does not select it any more. The pod runs on, and so do its connections.
   - A pod that runs the present template already stays in the Service. It is the successor that an earlier run has left.
   - Where there is no pod on the node, as between a pod and its successor, there is nothing to change.
+  - With O(others) it waits first until the Service has the pods of the other nodes. Where that fails, nothing has changed.
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -23,6 +24,8 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
+    details:
+      - In check mode nothing is waited for.
   diff_mode:
     support: full
   idempotent:
@@ -32,6 +35,15 @@ options:
     description: Kubernetes name of the node.
     type: str
     required: true
+  others:
+    description: Kubernetes names of the nodes whose pods have to be Ready before this one leaves the Service, whichever template they run.
+    type: list
+    elements: str
+    default: []
+  wait_timeout:
+    description: Seconds to wait for the pods of O(others).
+    type: int
+    default: 120
   labels:
     description: The labels with the values that a pod has which the Service does not select.
     type: dict
@@ -49,6 +61,7 @@ EXAMPLES = r"""
     namespace: pi-controller
     daemonset: pi-controller
     node: pi-2
+    others: [pi-1, pi-3]
     labels:
       raft-migration/serving: "false"
   delegate_to: localhost
@@ -78,9 +91,10 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ..module_utils._core.modules import run_module
-from ..module_utils._kube.api import connect
+from ..module_utils._core.waiting import wait_until
+from ..module_utils._kube.api import KubeError, apps, connect
 from ..module_utils._kube.arguments import DAEMONSET
-from ..module_utils._kube.daemonset import DaemonSetReader
+from ..module_utils._kube.daemonset import DaemonSetReader, unmet
 from ..module_utils._kube.objects import ObjectEditor, content
 from ..module_utils._kube.pods import describe
 
@@ -88,6 +102,8 @@ SPEC: dict[str, Any] = {
     "argument_spec": {
         **DAEMONSET,
         "node": {"type": "str", "required": True},
+        "others": {"type": "list", "elements": "str", "default": []},
+        "wait_timeout": {"type": "int", "default": 120},
         "labels": {"type": "dict", "required": True},
     },
     "supports_check_mode": True,
@@ -95,9 +111,24 @@ SPEC: dict[str, Any] = {
 DOING = "taking the pod out of the Service"
 
 
+def wait_for_others(reader: DaemonSetReader, node: str, others: list[str], timeout: int) -> None:
+    waited = wait_until(reader.look, lambda view: not unmet(view, others, "ready"), timeout)
+    if not waited.met:
+        reasons = unmet(waited.value, others, "ready")
+        raise KubeError(
+            f"{node}: its pod stays in the Service, since after {waited.elapsed:.0f} s not every other pod is Ready: {'; '.join(reasons)}",
+            url=apps(reader.namespace, "daemonsets", reader.name),
+            seen=reasons,
+            wanted={"nodes": others, "wait_for": "ready"},
+            next_step="fix what the named pods wait for (`kubectl describe pod`), then run the same command again",
+        )
+
+
 def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     api = connect(module)
     reader = DaemonSetReader(api, module.params["namespace"], module.params["daemonset"])
+    if module.params["others"] and not module.check_mode:
+        wait_for_others(reader, module.params["node"], module.params["others"], module.params["wait_timeout"])
     view = reader.settled()
     pod = view.pods.get(module.params["node"])
     if pod is None:

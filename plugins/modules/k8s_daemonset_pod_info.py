@@ -115,8 +115,8 @@ from ..module_utils._core.modules import run_module
 from ..module_utils._core.waiting import wait_until
 from ..module_utils._kube.api import KubeError, apps, connect
 from ..module_utils._kube.arguments import DAEMONSET
-from ..module_utils._kube.daemonset import DaemonSetReader, DaemonSetView
-from ..module_utils._kube.pods import describe, why_not
+from ..module_utils._kube.daemonset import DaemonSetReader, DaemonSetView, unmet
+from ..module_utils._kube.pods import describe
 
 SPEC: dict[str, Any] = {
     "argument_spec": {
@@ -128,19 +128,6 @@ SPEC: dict[str, Any] = {
     "supports_check_mode": True,
 }
 DOING = "reading the pods"
-
-
-def unmet(view: DaemonSetView, expected_nodes: list[str], wait_for: str) -> list[str]:
-    """One clause for every expected node that is not in the wanted state."""
-    if wait_for == "none":
-        return []
-    reasons = []
-    for node in expected_nodes:
-        pod = view.pods.get(node)
-        reason = "has no pod" if pod is None else why_not(pod, wait_for, None)
-        if reason is not None:
-            reasons.append(f"{node}: {reason}")
-    return reasons
 
 
 def result_of(view: DaemonSetView, expected_nodes: list[str]) -> dict[str, Any]:

@@ -228,7 +228,7 @@ def test_status_says_what_is_true_at_twelve_points(old_world: Callable[[str], li
     aside = [host for host in reported["traffic"]["hosts"].values() if host["gate"] == "forwarded"]
     assert len(aside) == 1
     assert aside[0]["reaches"].startswith("pod on")
-    killed_at("Ports | Wait until the pod is Ready")
+    killed_at("Journal | Record port_migration as done")
     point("one Pi has moved")
     killed_at("Ports | Update the member's address", nth=2)
     point("killed at the second or third Pi")

@@ -69,7 +69,6 @@ TURN = [
     "traffic_gate forwarded",
     "k8s_daemonset_pod none",
     "raft_membership present, gate open",
-    "k8s_daemonset_pod ready",
 ]
 
 
@@ -77,7 +76,7 @@ def test_one_pi_after_the_other_the_leader_last(world: PortWorld) -> None:
     world.begin({})
     done = world.run()
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    assert [world.of(pi) for pi in PIS] == [["raft_membership leader", *TURN], TURN, TURN]
+    assert [world.of(pi) for pi in PIS] == [[TURN[0], "raft_membership leader", *TURN[1:]], TURN, TURN]
     turns = [at_work_on(call) for call in world.calls if call["module"] == "k8s_daemonset_pod_aside"]
     assert turns == ["pi-2", "pi-3", "pi-1"]
     # A turn is over before the next one begins, and its end is recorded.
@@ -85,6 +84,9 @@ def test_one_pi_after_the_other_the_leader_last(world: PortWorld) -> None:
     assert at_work == sorted(at_work, key=turns.index)
     for pi in PIS:
         assert journals.load(world.journal(pi))["phases"]["port_migration"]["state"] == "done"
+    # The last one is recorded by the phase, once every pod is Ready.
+    (ready,) = (call["args"] for call in world.calls if call["module"] == "k8s_daemonset_pod_info")
+    assert (ready["expected_nodes"], ready["wait_for"]) == ([f"node-{pi}" for pi in PIS], "ready")
     # Three members have a leader meanwhile.
     assert [moved["wait_leader"] - moved["wait_for_listener"] for moved in world.moved] == [0, 0, 0]
 
@@ -113,9 +115,12 @@ def test_the_others_are_waited_for_before_a_pod_goes(world: PortWorld) -> None:
         if call["module"] in ("raft_info", "member_traffic")
         and (call["args"].get("wait_for") or {}).get("caught_up_at")
     ]
-    # Before the Service is routed past its pod, and once more before that goes.
-    assert asked == [("pi-2", ["10.77.0.11", "10.77.0.13"])] * 2
+    # Once the Service is routed past its pod, and before that goes.
+    assert asked == [("pi-2", ["10.77.0.11", "10.77.0.13"])]
+    (left,) = (call["args"] for call in world.calls if call["module"] == "k8s_daemonset_pod_aside")
+    assert (left["node"], left["others"]) == ("node-pi-2", ["node-pi-1", "node-pi-3"])
     order = [(call["module"], call["args"].get("state")) for call in world.calls]
+    assert order.index(("member_traffic", "away")) > order.index(("kube_proxy_info", None))
     assert order.index(("kube_proxy_info", None)) > order.index(("k8s_daemonset_pod_aside", None))
     assert order.index(("traffic_gate", "forwarded")) > order.index(("kube_proxy_info", None))
     assert not world.of("pi-1")
@@ -139,7 +144,37 @@ def test_a_pod_that_has_moved_is_let_in_and_not_taken_away_again(world: PortWorl
     done = world.run()
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert world.of("pi-3") == TURN[3:]
+    assert world.moved[0]["node_id"] == "pi-3", "known by the look at the beginning"
     assert next(filter(None, map(at_work_on, world.calls))) == "pi-3"
+
+
+def test_no_pod_goes_while_another_is_not_ready(world: PortWorld) -> None:
+    """A turn ends with its member, so the next one waits for its pod."""
+    world.begin({"pi-2": "done"})
+    world.fails("k8s_daemonset_pod_aside", "localhost", "node-pi-2 is not Ready")
+    done = world.run()
+    assert done.returncode != 0
+    assert "node-pi-2 is not Ready" in done.stdout
+    assert not world.moved
+    assert "traffic_gate" not in [call["module"] for call in world.calls]
+
+
+def test_a_pi_whose_pod_is_not_ready_is_not_done(world: PortWorld) -> None:
+    """Killed or failed there, the next run finds it moved and waits once more."""
+    world.begin({"pi-1": "done", "pi-3": "done"})
+    world.fails("k8s_daemonset_pod_info", "localhost", "its readiness probe fails")
+    done = world.run()
+    assert done.returncode != 0
+    assert len(world.moved) == 1
+    assert journals.load(world.journal("pi-2"))["phases"]["port_migration"]["state"] == "failed"
+    world.write(leader="pi-1", fails={}, ports={"pi-2": 9091})
+    before = len(world.calls)
+    done = world.run()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    again = [call["module"] for call in world.calls[before:]]
+    assert "k8s_daemonset_pod_aside" not in again
+    assert again.index("raft_membership") < again.index("k8s_daemonset_pod_info")
+    assert journals.load(world.journal("pi-2"))["phases"]["port_migration"]["state"] == "done"
 
 
 def test_a_pod_that_is_listed_where_it_was_has_its_turn_first(world: PortWorld) -> None:

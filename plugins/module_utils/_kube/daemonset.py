@@ -12,7 +12,7 @@ from typing import Any
 
 from .._core.waiting import wait_until
 from .api import KubeApi, KubeError, apps, core, selector_text
-from .pods import REVISION_LABEL, Pod, is_terminating, node_of
+from .pods import REVISION_LABEL, Pod, is_terminating, node_of, why_not
 
 # How long the DaemonSet controller may take to notice a changed template.
 SETTLE_TIMEOUT = 30.0
@@ -75,6 +75,19 @@ class DaemonSetView:
     @property
     def settled(self) -> bool:
         return is_settled(self.daemonset) and self.revision is not None
+
+
+def unmet(view: DaemonSetView, nodes: list[str], wait_for: str) -> list[str]:
+    """One clause for every one of these nodes whose pod is not in the wanted state, whichever template it runs."""
+    if wait_for == "none":
+        return []
+    reasons = []
+    for node in nodes:
+        pod = view.pods.get(node)
+        reason = "has no pod" if pod is None else why_not(pod, wait_for, None)
+        if reason is not None:
+            reasons.append(f"{node}: {reason}")
+    return reasons
 
 
 class DaemonSetReader:

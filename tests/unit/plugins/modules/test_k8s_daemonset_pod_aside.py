@@ -25,8 +25,10 @@ def kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
 
 @pytest.fixture
 def aside(run_module: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    def run(**how: bool) -> dict[str, Any]:
-        args = {"namespace": NAMESPACE, "daemonset": NAME, "node": "pi-2", "labels": {LABEL: "false"}}
+    def run(others: list[str] | None = None, **how: bool) -> dict[str, Any]:
+        args: dict[str, Any] = {"namespace": NAMESPACE, "daemonset": NAME, "node": "pi-2", "labels": {LABEL: "false"}}
+        if others is not None:
+            args |= {"others": others, "wait_timeout": 0}
         return run_module("k8s_daemonset_pod_aside", args, **how)
 
     return run
@@ -67,3 +69,25 @@ def test_check_mode_predicts_and_diff_shows_it(kube: FakeKube, aside: Callable[.
     assert result["diff"]["after"]["labels"][LABEL] == "false"
     assert LABEL not in result["diff"]["before"]["labels"]
     assert LABEL not in labels(kube, 2)
+
+
+def test_it_stays_in_the_service_until_all_others_are_ready(
+    kube: FakeKube, aside: Callable[..., dict[str, Any]]
+) -> None:
+    add_pod(kube, pod(1, revision="new", ready=False))
+    add_pod(kube, pod(2, revision="old"))
+    refused = aside(["pi-1", "pi-3"])
+    assert refused["failed"]
+    assert "pi-2: its pod stays in the Service" in refused["msg"]
+    assert "pi-1: " in refused["msg"]
+    assert "pi-3: has no pod" in refused["msg"]
+    assert LABEL not in labels(kube, 2)
+    assert aside(["pi-1", "pi-3"], check_mode=True)["changed"] is True
+
+
+@pytest.mark.parametrize("revision", ["old", "new"])
+def test_others_may_run_either_template(kube: FakeKube, aside: Callable[..., dict[str, Any]], revision: str) -> None:
+    for node in (1, 2, 3):
+        add_pod(kube, pod(node, revision="old" if node != 1 else revision))
+    assert aside(["pi-1", "pi-3"])["changed"] is True
+    assert labels(kube, 2)[LABEL] == "false"
