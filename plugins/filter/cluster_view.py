@@ -17,7 +17,8 @@ options:
   _input:
     description:
       - C(old) for the units and C(new) for the pods, each the last result of M(pi_controller.raft_migration.raft_info) with
-        the option C(hosts). One that failed or was skipped says nothing.
+        the option C(hosts), and C(both), that of its last look at both with the option C(clusters). Of each side the later one
+        counts, by C(looked_at). One that failed or was skipped says nothing.
     type: dict
     required: true
   addresses:

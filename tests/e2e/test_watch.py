@@ -132,7 +132,7 @@ def test_a_frozen_leader_stops_the_run_before_the_cutover_only(
     runs.well("prepare")
 
     # In the middle of a phase: what was seen before it began is not held against anyone.
-    freeze = Freeze("Transfer | Read the pods", on.leader(names, STANDARD), "unit")
+    freeze = Freeze("Cluster | Wait for both clusters", on.leader(names, STANDARD), "unit")
     run = runs.play("transfer", *PAUSE, on_line=freeze)
     assert_stopped(runs, run, freeze, "old", "transfer")
     assert {state_of(name, "transfer") for name in names} == {"failed"}

@@ -52,7 +52,7 @@ IN_PARALLEL = [
 
     # One Pi's cable is pulled: it reaches neither the others nor the control node.
     Case("prepare",          "partition",         at="Wait for one running pod on every Pi", heal=6),
-    Case("transfer",         "partition",         at="Cluster | Wait for", nth=4, heal=6),
+    Case("transfer",         "partition",         at="Carry | Take the old leader's snapshot", heal=6),
     Case("validate",         "partition",         at="Validate | Read every pod's content", heal=6),
     Case("cutover",          "partition",         at="Fence | Make the old cluster read-only", heal=6),
     Case("systemd_shutdown", "partition",         at="Cluster | Wait for", heal=6),

@@ -12,6 +12,7 @@ from typing import Any
 from .._daemon.interface import READ_ONLY, RESTORE, SNAPSHOT
 
 SIDES = ("old", "new")
+BOTH = "both"
 # How the content goes from one side to the other.
 API, SQLITE = "api", "sqlite"
 
@@ -33,18 +34,19 @@ def fence_of(source: Collection[str], target: Collection[str]) -> str:
 def both_sides(seen: Mapping[str, Any], addresses: Mapping[str, str]) -> dict[str, Any]:
     """What is known of both sides, from the last result of `raft_info` for each.
 
-    `seen` has them as `old` and `new`. A result of a look that failed, was skipped or was never made says nothing, and that side
-    is left out. `addresses` are those of the Pis, by host, in the order of the inventory. Raises ValueError for a side that
-    there is not.
+    `seen` has them as `old` and `new`, and as `both` the last look at both; of each side the later look counts. A result of a look that
+    failed, was skipped or was never made says nothing, and that side is left out. `addresses` are those of the Pis, by host, in the order
+    of the inventory. Raises ValueError for a side that there is not.
 
     As soon as both sides have a leader, each has `detour`, what the gate does on the leader's Pi while its daemon must not
     answer (`state` and `forward_to`, as of `traffic_gate`), and there are `fence` (`read-only` or `network`) and `carry`
     (`api` or `sqlite`): what both daemons can do, or else the way round.
     """
-    unknown = sorted(set(seen) - set(SIDES))
+    unknown = sorted(set(seen) - {*SIDES, BOTH})
     if unknown:
         raise ValueError(f"a side is one of {' and '.join(SIDES)}, not {unknown[0]!r}")
-    view: dict[str, Any] = {side: dict(seen[side]) for side in SIDES if _looked(seen.get(side))}
+    last = {side: _last(seen, side) for side in SIDES}
+    view: dict[str, Any] = {side: dict(last[side]) for side in SIDES if _looked(last[side])}
     if not all((view.get(side) or {}).get("leader") for side in SIDES):
         return view
     hosts = {side: view[side]["leader"]["host"] for side in SIDES}
@@ -58,6 +60,18 @@ def both_sides(seen: Mapping[str, Any], addresses: Mapping[str, str]) -> dict[st
     view["fence"] = fence_of(*can)
     view["carry"] = carry_of(*can)
     return view
+
+
+def _last(seen: Mapping[str, Any], side: str) -> Any:
+    """The later of the two looks that this side may be in. One that was skipped is none."""
+    own, both = seen.get(side), seen.get(BOTH)
+    if not isinstance(both, Mapping) or _at(both) <= _at(own):
+        return own
+    return None if both.get("failed") else both["clusters"][side]
+
+
+def _at(look: Any) -> float:
+    return float(look.get("looked_at", 0.0)) if isinstance(look, Mapping) else 0.0
 
 
 def _looked(result: Any) -> bool:

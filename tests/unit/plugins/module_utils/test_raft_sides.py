@@ -82,3 +82,28 @@ def test_no_two_pis_forward_their_clients_to_each_other(size: int) -> None:
         # The old leader's Pi forwards until it is flipped, and the new leader's may be flipped before it.
         assert old == new or (to["old"], to["new"]) != (new, old), (old, new)
         assert all((view[side]["detour"]["state"] == "forwarded") == bool(to[side]) for side in to)
+
+
+@pytest.mark.parametrize(
+    ("own", "together", "leader"), [(1.0, 2.0, "pi-3"), (3.0, 2.0, "pi-1"), (None, 2.0, "pi-3"), (1.0, None, "pi-1")]
+)
+def test_the_later_look_at_a_side_counts(own: float | None, together: float | None, leader: str) -> None:
+    looks: dict[str, Any] = {}
+    if own:
+        looks["old"] = {**seen("pi-1"), "looked_at": own}
+    looks["both"] = (
+        {"clusters": {"old": seen("pi-3"), "new": seen("pi-2")}, "looked_at": together}
+        if together
+        else {"skipped": True}
+    )
+    view = cluster_view(looks, pis(3))
+    assert view["old"]["leader"]["host"] == leader
+    assert view.get("new", {}).get("leader", {}).get("host") == ("pi-2" if together else None)
+    assert ("fence" in view) is bool(together)
+
+
+def test_a_later_look_at_both_that_failed_says_nothing_of_either() -> None:
+    failed = {"failed": True, "clusters": {"old": seen("pi-3")}, "looked_at": 2.0}
+    assert cluster_view({"old": {**seen("pi-1"), "looked_at": 1.0}, "new": {}, "both": failed}, pis(3)) == {}
+    earlier = {**seen("pi-1"), "looked_at": 3.0}
+    assert cluster_view({"old": earlier, "new": {}, "both": failed}, pis(3)) == {"old": earlier}

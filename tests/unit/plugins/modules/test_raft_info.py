@@ -49,6 +49,24 @@ def test_the_leader_has_the_name_of_its_host(run_module, cluster):
     assert "led from 127.0.2.1:9092, which is not an address of pi-2 (127.0.2.2)" in failed["msg"]
 
 
+def test_several_clusters_in_one_look_each_by_its_own_conditions(run_module, cluster):
+    healthy = {"label": "old", "urls": cluster.urls, "wait_for": {"voters": 3, "caught_up": True}}
+    pods = {"label": "new", "urls": cluster.urls[:1], "wait_for": {"answered": True}}
+    known = {"pi-1": "127.0.2.1", "pi-2": "127.0.2.2", "pi-3": "127.0.2.3"}
+    result = run_module("raft_info", {"clusters": [healthy, pods], "hosts": known})
+    assert list(result["clusters"]) == ["old", "new"]
+    for found in result["clusters"].values():
+        assert (found["leader"]["host"], found["capabilities"]) == ("pi-1", sorted(FULL))
+    assert "leader" not in result
+    missing = {**healthy, "label": "new", "wait_for": {"voters": 4}}
+    failed = run_module("raft_info", {"clusters": [pods | {"label": "old"}, missing, healthy | {"label": "third"}]})
+    assert failed["failed"]
+    assert "new: the cluster did not reach the wanted state" in failed["msg"]
+    assert list(failed["clusters"]) == ["old", "new"]
+    assert "failed" in run_module("raft_info", {"clusters": [pods], "urls": cluster.urls})
+    assert "failed" in run_module("raft_info", {})
+
+
 def test_it_waits_until_every_url_answers(run_module, cluster):
     given = {"urls": cluster.urls, "wait_for": {"answered": True}}
     assert "failed" not in run_module("raft_info", given)
