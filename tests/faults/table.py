@@ -116,7 +116,7 @@ IN_PARALLEL = [
 
     # The old leader's Pi loses power between fence and commit, and right after it. (Between the stop of a unit and the start of its pod
     # there is no moment: the pods run first. In a rollback Pi by Pi there is one, see `turn-reboot`.)
-    Case("cutover",          "reboot",            moment="fenced", at="Carry and flip while writes wait", on="old-leader"),
+    Case("cutover",          "reboot",            moment="fenced", at="Cutover | Disable the unit's start at boot", on="old-leader"),
     Case("cutover",          "reboot",            moment="opened", at="Flip | Redirect each Pi to its pod", on="old-leader"),
 
     # Killed when the pods were just given the writes, and no other Pi has followed yet.

@@ -30,9 +30,15 @@ def listed(path: str, skip: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
 
 def places(fence: str) -> list[dict[str, Any]]:
     """What a run does from arming the lease to the opening."""
-    (block,) = [task["block"] for task in yaml.safe_load((TASKS / "switch.yml").read_text()) if "block" in task]
-    before = [task for task in block if "ansible.builtin.include_tasks" not in task]
-    return [*before, *listed(f"pause_{fence}.yml"), *listed("permanent.yml"), *listed(f"open_{fence}.yml")]
+    return [*listed("arm.yml"), *listed(f"pause_{fence}.yml"), *listed("permanent.yml"), *listed(f"open_{fence}.yml")]
+
+
+def switch(fence: str) -> list[dict[str, Any]]:
+    """The files of a switch in their order, each an import."""
+    (task,) = yaml.safe_load((TASKS / f"switch_{fence}.yml").read_text())
+    assert [name for name in task if name != "name"] == ["block", "rescue"]
+    block: list[dict[str, Any]] = task["block"]
+    return block
 
 
 @pytest.mark.parametrize("fence", ["network", "read-only"])
@@ -64,13 +70,12 @@ def test_the_clock_is_before_the_lease_and_the_lease_before_the_fence(fence: str
     assert not any("unit_state" in str(key) for task in tasks for key in task), "the lease disables the unit"
 
 
-def test_all_waits_are_over_before_the_clock_is_read() -> None:
-    """The Service, the proxies and the pods: none of them is time that a redirection has."""
-    (block,) = [task["block"] for task in yaml.safe_load((TASKS / "switch.yml").read_text()) if "block" in task]
-    names = [task["name"] for task in block]
-    assert names[0] == "Prepare the fence"
-    assert names[-1] == "Carry and flip while writes wait"
-    assert len(names) == 4
+@pytest.mark.parametrize("fence", ["network", "read-only"])
+def test_all_waits_are_over_before_the_clock_is_read(fence: str) -> None:
+    """The Service, the proxies and the pods: none of them is time that a redirection has. No file is included while writes wait."""
+    files = [task["ansible.builtin.import_tasks"] for task in switch(fence)]
+    assert files == [f"before_fence_{fence}.yml", "arm.yml", f"pause_{fence}.yml"]
+    assert "include_tasks" not in str([*listed(files[1]), *listed(files[2])])
 
 
 def test_the_commit_looks_at_the_lock_without_asking_anyone() -> None:
@@ -82,15 +87,15 @@ def test_the_commit_looks_at_the_lock_without_asking_anyone() -> None:
 
 def test_what_follows_the_commit_is_never_undone() -> None:
     """Outside of the block whose rescue opens the old side."""
-    (block,) = [task["block"] for task in yaml.safe_load((TASKS / "switch.yml").read_text()) if "block" in task]
     fences = ("network", "read-only")
-    inside = [*block, *(task for fence in fences for task in listed(f"pause_{fence}.yml"))]
+    files = [task["ansible.builtin.import_tasks"] for fence in fences for task in switch(fence)]
+    inside = [task for path in files for task in listed(path)]
     *before, after = yaml.safe_load((TASKS / "main.yml").read_text())
     main = [task["name"] for task in (*before, *after["block"])]
-    assert len(inside) > len(block)
+    assert len(inside) > len(files)
     assert [task["name"] for task in inside if task.get(GATE, {}).get("persist")] == []
-    switch = main.index("Move clients to the pods, or prove that they may be opened")
-    assert switch < main.index("Make the redirections permanent")
+    switched = main.index("Move clients to the pods, or prove that they may be opened")
+    assert switched < main.index("Make the redirections permanent")
     assert main.index("Make the redirections permanent") < main.index("Open where the daemons refused writes")
 
 

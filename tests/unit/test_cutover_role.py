@@ -125,10 +125,11 @@ def cutover(tmp_path: Path, ansible_playbook: str) -> Run:
             "raft_migration_id": "m-20260101T000000Z",
             **({"raft_migration_pause_limit": 2} if hangs else {}),
         }
-        role = {"name": "pi_controller.raft_migration.cutover", "rolespec_validate": False}
+        entry = "resumed" if resumes else "main"
+        role = {"name": "pi_controller.raft_migration.cutover", "tasks_from": entry, "rolespec_validate": False}
         if phase:
             role.update(name="pi_controller.raft_migration.run", tasks_from="phase_begun")
-        step = {"raft_migration_phase": "cutover", "raft_migration_phase_step": ["phase_begun.yml", "cutover", "main"]}
+        step = {"raft_migration_phase": "cutover", "raft_migration_phase_step": ["phase_begun.yml", "cutover", entry]}
         tasks = [{"ansible.builtin.set_fact": facts}, {"ansible.builtin.include_role": role, "vars": step}]
         play = [{"hosts": "all", "gather_facts": False, "any_errors_fatal": True, "tasks": tasks}]
         (tmp_path / "play.json").write_text(json.dumps(play))

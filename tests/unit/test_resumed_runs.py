@@ -39,22 +39,32 @@ def test_a_resumed_run_goes_on_with_all_of_the_role(path: Path) -> None:
 def test_the_run_that_begins_has_no_task_for_it(evaluate: Callable[..., list[Any]]) -> None:
     cases = [
         {"raft_migration_strategy": strategy, "raft_migration_phase": phase, "raft_migration_resumes": resumes}
-        for strategy, phase in (("parallel", "transfer"), ("rolling", "cutover"), ("parallel", "validate"))
+        for strategy, phase in (
+            ("parallel", "transfer"),
+            ("rolling", "cutover"),
+            ("parallel", "cutover"),
+            ("parallel", "validate"),
+        )
         for resumes in (False, True)
     ]
     found = evaluate("run", "{{ raft_migration_phase_entry }}", cases)
-    assert found == ["main", "resumed", "main", "resumed", "main", "main"]
+    assert found == [*["main", "resumed"] * 3, "main", "main"]
 
 
 def test_a_cutover_looks_for_it_unless_it_has_been_opened(evaluate: Callable[..., list[Any]]) -> None:
-    (step,) = (task for task in read(ROLES / "cutover/tasks/main.yml") if "loop" in task)
+    """No unit is started then, and no cluster looked at: the file is known without a fence."""
+    fences: tuple[dict[str, Any], ...] = ({"fence": "network"}, {"fence": "read-only"}, {})
     cases = [
-        {"raft_migration_recorded": {"opening": opening}, "raft_migration_resumes": resumes}
-        for opening in (False, True)
-        for resumes in (False, True)
+        {"raft_migration_recorded": {"opening": not clusters}, "raft_migration_clusters": clusters}
+        for clusters in fences
     ]
+    (left, _rest) = read(ROLES / "cutover/tasks/resumed.yml")
+    assert left["ansible.builtin.include_tasks"] == "left_behind.yml"
+    look, step = (task for task in read(ROLES / "cutover/tasks/main.yml") if "look" in str(task) or "loop" in task)
+    for condition in (left["when"], look["when"]):
+        assert evaluate("run", f"{{{{ {condition} }}}}", cases) == [True, True, False]
     found = evaluate("run", step["loop"], cases, task=step)
-    assert found == [["switch.yml"], ["switch_resumed.yml", "switch.yml"], ["closed.yml"], ["closed.yml"]]
+    assert found == [["switch_network.yml"], ["switch_read-only.yml"], ["closed.yml"]]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +74,7 @@ def test_a_cutover_looks_for_it_unless_it_has_been_opened(evaluate: Callable[...
         "transfer/tasks/main",
         "rolling_prepare/tasks/trial",
         "rolling_cutover/tasks/main",
-        "cutover/tasks/switch",
+        "cutover/tasks/main",
     ],
 )
 def test_no_task_is_skipped_for_want_of_an_earlier_run(path: str) -> None:
