@@ -121,8 +121,7 @@ from ..module_utils._core.modules import run_module
 from ..module_utils._core.waiting import wait_until
 from ..module_utils._kube.api import CONFLICT, KubeError, apps, connect
 from ..module_utils._kube.arguments import DAEMONSET
-from ..module_utils._kube.daemonset import DaemonSetReader, DaemonSetView, on_nodes_only, required_terms
-from ..module_utils._kube.pods import why_not
+from ..module_utils._kube.daemonset import DaemonSetReader, DaemonSetView, on_nodes_only, required_terms, unmet
 
 CONFLICT_RETRIES = 5
 
@@ -177,18 +176,18 @@ class NodeChoice:
         found = [f"{name} is on another node" for name in self.elsewhere(view)]
         if not view.settled:
             return found or ["the DaemonSet controller has not seen the new template"]
-        return found + (pods_unlike(view, self.nodes, self.wait_for) if self.wait_for != "none" else [])
+        return found + unmet(view, self.nodes, self.wait_for)
 
     def wait_ready(self, nodes: list[str], timeout: float) -> None:
         """Raise where the pods of these nodes are not Ready when the time is up."""
-        waited = wait_until(self.reader.look, lambda view: not pods_unlike(view, nodes, "ready"), timeout)
+        waited = wait_until(self.reader.look, lambda view: not unmet(view, nodes, "ready"), timeout)
         if not waited.met:
-            unmet = pods_unlike(waited.value, nodes, "ready")
+            reasons = unmet(waited.value, nodes, "ready")
             raise KubeError(
                 f"after {timeout} s not every pod of the DaemonSet {self.reader.name} is Ready, so its nodes were not changed: "
-                f"{'; '.join(unmet)}{self._events(waited.value, nodes)}",
+                f"{'; '.join(reasons)}{self._events(waited.value, nodes)}",
                 url=self.path,
-                seen=unmet,
+                seen=reasons,
                 wanted={"nodes": nodes, "ready": True},
                 next_step="find out why its readiness probe fails (`kubectl describe pod`), then run the same command again",
             )
@@ -198,13 +197,13 @@ class NodeChoice:
         waited = wait_until(self.reader.look, lambda view: not self.unmet(view), timeout)
         if waited.met:
             return
-        unmet = self.unmet(waited.value)
+        reasons = self.unmet(waited.value)
         events = self._events(waited.value, self.nodes) if self.wait_for != "none" else ""
         raise KubeError(
             f"after {timeout} s the DaemonSet {self.reader.name} does not have its pods on {', '.join(self.nodes) or 'no node'} as wanted: "
-            f"{'; '.join(unmet)}{events}",
+            f"{'; '.join(reasons)}{events}",
             url=self.path,
-            seen=unmet,
+            seen=reasons,
             wanted={"nodes": self.nodes, "wait_for": self.wait_for},
             next_step="see that the kubelet of that node reaches the API server (`kubectl get nodes`), then run the same command again",
         )
@@ -214,13 +213,6 @@ class NodeChoice:
         pods = [pod for node in nodes for pod in [view.pods.get(node)] if pod is not None]
         events = [event for obj in pods or [view.daemonset] for event in self.reader.events_of(obj)]
         return f"; events: {' | '.join(events)}" if events else ""
-
-
-def pods_unlike(view: DaemonSetView, nodes: list[str], wanted: str) -> list[str]:
-    """One clause for each of these nodes that has no pod, or one that is not `wanted`."""
-    found = [(node, view.pods.get(node)) for node in nodes]
-    reasons = [f"{node} has no pod" if pod is None else why_not(pod, wanted, None) for node, pod in found]
-    return [reason for reason in reasons if reason]
 
 
 SPEC: dict[str, Any] = {

@@ -140,7 +140,7 @@ def test_pods_of_earlier_turns_are_ready_before_anything_changes(kube, choose):
         condition["status"] = "False"
     failed = choose("pi-2", "pi-3", ready_before=["pi-2"], wait_timeout=0)
     assert (
-        f"not every pod of the DaemonSet {NAME} is Ready, so its nodes were not changed: {NAME}-2a is not ready"
+        f"not every pod of the DaemonSet {NAME} is Ready, so its nodes were not changed: pi-2: {NAME}-2a is not ready"
         in failed["msg"]
     )
     assert (failed.get("changed"), kube.writes) == (False, [])
@@ -156,7 +156,7 @@ def test_pods_of_earlier_turns_are_ready_before_anything_changes(kube, choose):
 
     kube.on_request = become_ready
     assert choose("pi-2", "pi-3", ready_before=["pi-2"])["changed"] is True
-    assert "pi-4 has no pod" in choose("pi-2", "pi-3", ready_before=["pi-4"], wait_timeout=0)["msg"]
+    assert "pi-4: has no pod" in choose("pi-2", "pi-3", ready_before=["pi-4"], wait_timeout=0)["msg"]
 
 
 def test_an_update_strategy_that_replaces_pods_is_refused(kube, choose):
