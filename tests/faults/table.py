@@ -223,7 +223,7 @@ IN_TURNS = [
     # SIGKILL to the whole run on the control node, at each moment of a turn and when all are over. A kill is followed by a run.
     rolling("prepare",  "play-killed", "kills", at="Trial | Stop the pods"),
     rolling("transfer", "play-killed", "kills"),  # when it begins
-    rolling("validate", "play-killed", "kills", at="Validate | Read the backup"),
+    rolling("validate", "play-killed", "kills", at="Validate | Check that the backup"),
     turn("play-killed", "before-stop", 1, "kills"),
     turn("play-killed", "between",     2, "kills"),
     turn("play-killed", "gate-shut",   3, "kills"),
@@ -254,7 +254,7 @@ IN_TURNS = [
     # One Pi's cable is pulled: it reaches neither the others nor the control node.
     rolling("prepare",  "partition",   at="Kubernetes | Wait for one running pod on every Pi", heal=6),
     rolling("transfer", "partition",   at="Transfer | Report that nothing is carried", heal=6),
-    rolling("validate", "partition",   at="Validate | Read the backup", heal=6),
+    rolling("validate", "partition",   at="Validate | Check that the backup", heal=6),
     turn("partition",   "before-stop", 1, heal=6),
     turn("partition",   "between",     2, heal=6, on="other"),
     turn("partition",   "gate-shut",   3, heal=6),
@@ -263,7 +263,7 @@ IN_TURNS = [
     # Power off and on again. In its turn the Pi has its unit or its pod by then, without the next run.
     rolling("prepare",  "reboot",      "power", at="Kubernetes | Wait until every pod answers"),
     rolling("transfer", "reboot",      "power", at="Transfer | Report that nothing is carried"),
-    rolling("validate", "reboot",      "power", at="Validate | Read the backup"),
+    rolling("validate", "reboot",      "power", at="Validate | Check that the backup"),
     turn("reboot",      "before-stop", 1, "power"),
     turn("reboot",      "unit-stopped", 2, "power"),
     turn("reboot",      "gate-shut",   3, "power"),
@@ -278,7 +278,7 @@ IN_TURNS = [
     # No room on one Pi, for its daemons neither.
     rolling("prepare",  "disk-full",   "disk", at="Backup | Copy every Pi's database", heal=6),
     rolling("transfer", "disk-full",   "disk", at="Transfer | Report that nothing is carried", heal=6),
-    rolling("validate", "disk-full",   "disk", at="Validate | Read the backup", heal=6),
+    rolling("validate", "disk-full",   "disk", at="Validate | Check that the backup", heal=6),
     turn("disk-full",   "before-stop", 1, "disk", heal=6),
     turn("disk-full",   "between",     2, "kubernetes", heal=6),
     rolling("cleanup",  "disk-full",   "disk", at="Cluster | Wait for", heal=6),

@@ -202,5 +202,5 @@ def test_a_named_node_without_a_pod_is_waited_for(kube, choose):
     controlled(kube)
     del kube.objects[f"{CORE}/pods/{NAME}-2a"]
     result = choose("pi-2", wait_for="accepted", wait_timeout=1)
-    assert "pi-2 has no pod" in result["msg"]
+    assert "pi-2: has no pod" in result["msg"]
     assert not choose("pi-2").get("failed"), "by default it is not"
