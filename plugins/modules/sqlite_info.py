@@ -166,11 +166,15 @@ comparison:
         rows only
         in O(against) (C(removed)). Where a table's columns differ (C(same_columns=false)) all its rows count.
       type: dict
+    schema_digest:
+      description: RV(schema_digest) of O(against).
+      type: str
   sample:
     equal: false
     rows: 1
     tables:
       nodes: {added: 1, changed: 0, removed: 0, same_columns: true}
+    schema_digest: 51be077a...
 failure:
   description: What was seen, what was wanted, and the next step.
   returned: on failure

@@ -44,7 +44,7 @@ IN_PARALLEL = [
     # The leader of the old cluster; once its unit is gone, the leader of the pods.
     Case("prepare",          "old-leader-killed", at="Backup | Copy every Pi's database", on="leader"),
     Case("transfer",         "old-leader-killed", at="Carry | Take the old leader's snapshot", on="leader"),
-    Case("validate",         "old-leader-killed", at="Validate | Compare the old leader", on="leader"),
+    Case("validate",         "old-leader-killed", at="Validate | Read every pod's content", on="leader"),
     Case("cutover",          "old-leader-killed", at="Fence | Make the old cluster read-only", on="leader"),
     Case("systemd_shutdown", "old-leader-killed", at="Cluster | Wait for", on="leader"),
     Case("port_migration",   "old-leader-killed", at="Step aside | Route the Service past", on="leader"),
@@ -71,7 +71,7 @@ IN_PARALLEL = [
     # One bit of a row, in what a phase takes and gives on; later, in every copy kept so far.
     Case("prepare",          "corrupt",           at="Backup | Write the manifest"),
     Case("transfer",         "corrupt",           at="Carry | Restore it through the pods' leader", on="leader"),
-    Case("validate",         "corrupt",           at="Validate | Compare the old leader", on="leader"),
+    Case("validate",         "corrupt",           at="Validate | Read every pod's content", on="leader"),
     Case("cutover",          "corrupt",           at="Fence | Make the old cluster read-only", on="leader"),
     Case("systemd_shutdown", "corrupt",           at="Shutdown | Stop and mask", on="leader"),
     Case("port_migration",   "corrupt",           at="Ports | Replace the pod", on="leader"),
@@ -130,7 +130,7 @@ IN_PARALLEL = [
     Case("prepare",          "wrong-image",       at=START, refused=r"pi-controller:never-built is not on this"),
     Case("systemd_shutdown", "masked-unit",       at=START, on="leader", refused=r"is masked"),
     Case("systemd_shutdown", "hand-edited-unit",  at=START, on="server"),
-    Case("validate",         "pi-dead",           at="Validate | Compare the old leader"),
+    Case("validate",         "pi-dead",           at="Validate | Read every pod's content"),
     # In the turn of one Pi, with the others waiting for theirs.
     Case("port_migration",   "pi-dead",           at="Ports | Update the member's address", nth=2),
     Case("transfer",         "second-operator",   at="Join | Add the other pods"),

@@ -108,11 +108,15 @@ def content_of(connection: sqlite3.Connection, exclude: Iterable[str] = ()) -> C
     digests = {table.name: _digest_table(connection, table, left_out) for table in tables}
     return Content(
         digest=_sha256(ascii((name, table["digest"])) for name, table in digests.items()),
-        schema_digest=_sha256(ascii(row) for row in _schema(connection, left_out)),
+        schema_digest=schema_digest(connection, exclude),
         user_version=int(pragma(connection, "user_version")),
         tables=digests,
         virtual_tables=virtual,
     )
+
+
+def schema_digest(connection: sqlite3.Connection, exclude: Iterable[str] = ()) -> str:
+    return _sha256(ascii(row) for row in _schema(connection, excluded(exclude)))
 
 
 def compare(

@@ -13,7 +13,7 @@ from typing import Any
 
 from .copies import isolated
 from .database import check_integrity, pages, pragma
-from .digest import compare, content_of
+from .digest import compare, content_of, schema_digest
 from .rows import SEQUENCE
 
 
@@ -53,7 +53,13 @@ def difference(
 ) -> dict[str, Any]:
     with isolated(against, busy_timeout) as (other, _waited):
         tables = compare(connection, other, exclude, volatile)
+        schema = schema_digest(other, exclude)
     rows = {name: table["added"] + table["changed"] + table["removed"] for name, table in tables.items()}
     equal = not any(rows.values()) and all(table["same_columns"] for table in tables.values())
     # The counter of ids moves with every row added; no client wrote it.
-    return {"equal": equal, "rows": sum(count for name, count in rows.items() if name != SEQUENCE), "tables": tables}
+    return {
+        "equal": equal,
+        "rows": sum(count for name, count in rows.items() if name != SEQUENCE),
+        "tables": tables,
+        "schema_digest": schema,
+    }

@@ -79,7 +79,13 @@ def test_compares_with_another_database(run_module, live, tmp_path):
     other = make(tmp_path / "other.db")
     equal = info(run_module, live, against=str(other))["comparison"]
     assert (equal["equal"], equal["rows"]) == (True, 0)
+    schema = info(run_module, other)["schema_digest"]
+    assert equal["schema_digest"] == schema
 
+    execute(live, "CREATE INDEX by_name ON nodes (name)")
+    indexed = info(run_module, live, against=str(other))
+    assert indexed["comparison"]["schema_digest"] == schema != indexed["schema_digest"]
+    execute(live, "DROP INDEX by_name")
     execute(live, "INSERT INTO nodes (name) VALUES ('new'), ('newer')")
     execute(live, "UPDATE nodes SET name = 'renamed' WHERE id = 1")
     execute(live, "DELETE FROM nodes WHERE id = 2")
