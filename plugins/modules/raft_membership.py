@@ -39,8 +39,13 @@ options:
   urls:
     required: true
   node_id:
-    description: Raft ID of the member. Required, but with O(manifest).
+    description: Raft ID of the member. Required, but with O(manifest) or O(members).
     type: str
+  members:
+    description:
+      - In place of O(node_id) and O(address), with O(state=present), several members. The Raft address of each by its ID.
+      - They are added one after the other in this order, each once the one before has caught up.
+    type: dict
   manifest:
     description:
       - A JSON file on this host with C(members), each with C(id) and C(address), as of before the migration.
@@ -48,7 +53,7 @@ options:
         a member has left none to know its ID from.
     type: path
   address:
-    description: Raft address of the member, C(ip:port). Required with O(state=present).
+    description: Raft address of the member, C(ip:port). Required with O(state=present), but with O(members).
     type: str
   state:
     description:
@@ -106,6 +111,13 @@ EXAMPLES = r"""
     address: 10.77.0.12:9091
     replace: true
     wait_for_listener: 30
+
+- name: Add two members
+  pi_controller.raft_migration.raft_membership:
+    urls: "{{ raft_urls }}"
+    members:
+      pi-2: 10.77.0.12:9092
+      pi-3: 10.77.0.13:9092
 
 - name: Hand leadership to pi-3
   pi_controller.raft_migration.raft_membership:
@@ -190,7 +202,7 @@ MAX_MANIFEST = 1 << 20
 
 def run(module: AnsibleModule, result: dict[str, Any]) -> None:
     wanted = module.params
-    if not wanted["node_id"]:
+    if not wanted["node_id"] and wanted["members"] is None:
         wanted = {**wanted, "node_id": id_in(Path(wanted["manifest"]), wanted["address"])}
     gate = GateAfterWait(module, wanted["gate"]) if wanted["gate"] else None
     moved = moved_port(module)
@@ -252,6 +264,7 @@ def define_module() -> AnsibleModule:
             **rest_options(),
             "node_id": {"type": "str"},
             "manifest": {"type": "path"},
+            "members": {"type": "dict"},
             "address": {"type": "str"},
             "state": {"type": "str", "choices": ["present", "absent", "leader"], "default": "present"},
             "replace": {"type": "bool", "default": False},
@@ -261,8 +274,13 @@ def define_module() -> AnsibleModule:
             "wait_leader": {"type": "float", "default": 30},
             "gate": GATE,
         },
-        required_if=[("state", "present", ["address"])],
-        required_one_of=[("node_id", "manifest")],
+        required_if=[
+            ("state", "present", ["address", "members"], True),
+            ("state", "absent", ["node_id"]),
+            ("state", "leader", ["node_id"]),
+        ],
+        required_one_of=[("node_id", "manifest", "members")],
+        mutually_exclusive=[("members", option) for option in ("node_id", "address", "manifest", "old_port", "gate")],
         required_by={"manifest": ["address"], "old_port": ["address"]},
         supports_check_mode=True,
     )

@@ -30,22 +30,26 @@ class MembershipRequest:
 
     def run(self) -> None:
         wanted = self.wanted
-        if wanted["address"] is not None and not ADDRESS.fullmatch(wanted["address"]):
-            raise MigrationError(
-                f"{wanted['address']!r} is not a Raft address",
-                seen=wanted["address"],
-                wanted="ip:port",
-                next_step="correct `address`",
-            )
+        for address in self._addresses().values():
+            _check(address)
         limits = TimeLimits(wanted["wait_leader"], wanted["wait_for_listener"], wanted["wait_caught_up"])
         change = MembershipChange(clients_of(wanted), limits, dry_run=self.check_mode)
         self.change = change
         if wanted["state"] == "present":
-            change.present(wanted["node_id"], wanted["address"], replace=wanted["replace"], reached=self.reached)
+            for node_id, address in self._addresses().items():
+                change.present(node_id, address, replace=wanted["replace"], reached=self.reached)
         elif wanted["state"] == "absent":
             change.absent(wanted["node_id"])
         else:
             self._lead(change)
+
+    def _addresses(self) -> dict[str, str]:
+        """The wanted address of each member by its ID, in the order in which they are added."""
+        members: dict[str, str] | None = self.wanted.get("members")
+        if members is not None:
+            return {str(node_id): str(address) for node_id, address in members.items()}
+        address = self.wanted["address"]
+        return {} if address is None else {self.wanted["node_id"]: address}
 
     def _lead(self, change: MembershipChange) -> None:
         self.supported = change.leader.id == self.wanted["node_id"] or change.can_transfer()
@@ -92,10 +96,20 @@ class MembershipRequest:
         wanted = self.wanted
         if wanted["state"] == "leader":
             return before
-        others = [member for member in before if member.id != wanted["node_id"]]
         if wanted["state"] == "absent":
-            return others
-        return [*others, Member(wanted["node_id"], wanted["address"])]
+            return [member for member in before if member.id != wanted["node_id"]]
+        added = self._addresses()
+        return [
+            *(member for member in before if member.id not in added),
+            *(Member(node_id, address) for node_id, address in added.items()),
+        ]
+
+
+def _check(address: str) -> None:
+    if not ADDRESS.fullmatch(address):
+        raise MigrationError(
+            f"{address!r} is not a Raft address", seen=address, wanted="ip:port", next_step="correct `address`"
+        )
 
 
 def _as_dict(member: Member) -> dict[str, Any]:

@@ -50,7 +50,8 @@ def change(run_module):
 
     def run(cluster: FakeCluster, *, check_mode: bool = False, diff: bool = False, **args):
         options = {"urls": cluster.urls, "node_id": "n2", "wait_caught_up": 3, "wait_leader": 2, **args}
-        return run_module("raft_membership", options, check_mode=check_mode, diff=diff)
+        given = {name: value for name, value in options.items() if value is not None}
+        return run_module("raft_membership", given, check_mode=check_mode, diff=diff)
 
     return run
 
@@ -103,6 +104,41 @@ def test_todays_releases_are_not_sent_a_vote_field(change, upstream):
     upstream.nodes["n2"].listens = NEW
     change(upstream, address=NEW, replace=True)
     assert [body for method, _path, body in upstream.changes if method == "POST"] == [{"node_id": "n2", "address": NEW}]
+
+
+def test_several_members_are_added_one_after_the_other(change, cluster):
+    for name in ("n2", "n3"):
+        del cluster.members[name], cluster.sends_to[name]
+    wanted = {"n3": "127.0.2.3:9092", "n2": "127.0.2.2:9092"}
+    predicted = change(cluster, node_id=None, members=wanted, check_mode=True)
+    assert members(predicted) == {**members(predicted, "members_before"), **{n: (a, True) for n, a in wanted.items()}}
+    assert cluster.changes == []
+
+    result = change(cluster, node_id=None, members=wanted)
+    assert {name: at for name, (at, _voter) in members(result).items()} == {"n1": "127.0.2.1:9092", **wanted}
+    steps = [step["step"] for step in result["steps"]]
+    assert steps.index("n3 has caught up") < next(number for number, step in enumerate(steps) if "add n2" in step)
+    assert steps[-1] == "n2 has caught up"
+
+    again = change(cluster, node_id=None, members=wanted)
+    assert again["changed"] is False
+    assert change(cluster, node_id=None, members={})["changed"] is False, "one pod alone has no others"
+
+
+def test_several_members_stop_at_the_first_that_fails(change, cluster):
+    for name in ("n2", "n3"):
+        del cluster.members[name], cluster.sends_to[name]
+    cluster.nodes["n2"].alive = False
+    result = change(cluster, node_id=None, members={"n2": "127.0.2.2:9092", "n3": "127.0.2.3:9092"}, wait_caught_up=0.5)
+    assert result["failed"] is True
+    assert "n3" not in members(result)
+    assert "'nowhere' is not a Raft address" in change(cluster, node_id=None, members={"n2": "nowhere"})["msg"]
+
+
+def test_what_names_one_member_does_not_go_with_several(change, cluster):
+    for more in ({"node_id": "n2"}, {"address": NEW}, {"state": "absent"}, {"state": "leader"}):
+        options = {"node_id": None, "members": {"n2": NEW}, **more}
+        assert change(cluster, **options)["failed"] is True, more
 
 
 def test_a_second_run_changes_nothing(change, cluster):
