@@ -43,7 +43,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description: >-
-    C(host), the Pi whose turn is next; C(turns) to record with its start; C(last) as given; C(waiting), the hosts that come after it.
+    C(host), the Pi whose turn is next; C(turns) to record with its start; C(last) as given; C(waiting), the hosts that
+    come after it; C(standing), the hosts whose turns are over and whose daemons can be Ready.
   type: dict
 """
 

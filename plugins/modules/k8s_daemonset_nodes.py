@@ -48,14 +48,6 @@ options:
         Its kubelet has accepted it, so all that can keep it from being scheduled is behind it. It may still wait for an
         image or a volume.
     default: none
-  ready_before:
-    description:
-      - Nodes whose pods have to be Ready before anything is changed, as those that were replaced before. O(wait_timeout) counts for this wait
-        on its own.
-      - In check mode it is not waited for.
-    type: list
-    elements: str
-    default: []
   wait:
     description:
       - Whether to wait for anything once the nodes are set. V(false) orders pods to stop, and what needs them gone waits for that.
@@ -178,20 +170,6 @@ class NodeChoice:
             return found or ["the DaemonSet controller has not seen the new template"]
         return found + unmet(view, self.nodes, self.wait_for)
 
-    def wait_ready(self, nodes: list[str], timeout: float) -> None:
-        """Raise where the pods of these nodes are not Ready when the time is up."""
-        waited = wait_until(self.reader.look, lambda view: not unmet(view, nodes, "ready"), timeout)
-        if not waited.met:
-            reasons = unmet(waited.value, nodes, "ready")
-            raise KubeError(
-                f"after {timeout} s not every pod of the DaemonSet {self.reader.name} is Ready, so its nodes were not changed: "
-                f"{'; '.join(reasons)}{self._events(waited.value, nodes)}",
-                url=self.path,
-                seen=reasons,
-                wanted={"nodes": nodes, "ready": True},
-                next_step="find out why its readiness probe fails (`kubectl describe pod`), then run the same command again",
-            )
-
     def wait(self, timeout: float) -> None:
         """Raise with what differs from the wanted state when the time is up."""
         waited = wait_until(self.reader.look, lambda view: not self.unmet(view), timeout)
@@ -220,7 +198,6 @@ SPEC: dict[str, Any] = {
         **DAEMONSET,
         "nodes": {"type": "list", "elements": "str", "required": True},
         "wait_for": {"type": "str", "choices": ["none", "accepted"], "default": "none"},
-        "ready_before": {"type": "list", "elements": "str", "default": []},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 120},
     },
@@ -237,8 +214,6 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     result.update(changed=False, nodes=params["nodes"], stopped=[], elapsed=0.0)
     if not params["nodes"] and not choice.exists():
         return
-    if params["ready_before"] and not module.check_mode:
-        choice.wait_ready(params["ready_before"], params["wait_timeout"])
     view = choice.reader.look()
     choice.check(view)
     result.update(changed=choice.differs(view), stopped=choice.elsewhere(view))

@@ -91,10 +91,9 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ..module_utils._core.modules import run_module
-from ..module_utils._core.waiting import wait_until
-from ..module_utils._kube.api import KubeError, apps, connect
+from ..module_utils._kube.api import connect
 from ..module_utils._kube.arguments import DAEMONSET
-from ..module_utils._kube.daemonset import DaemonSetReader, unmet
+from ..module_utils._kube.daemonset import DaemonSetReader, await_ready
 from ..module_utils._kube.objects import ObjectEditor, content
 from ..module_utils._kube.pods import describe
 
@@ -111,24 +110,12 @@ SPEC: dict[str, Any] = {
 DOING = "taking the pod out of the Service"
 
 
-def wait_for_others(reader: DaemonSetReader, node: str, others: list[str], timeout: int) -> None:
-    waited = wait_until(reader.look, lambda view: not unmet(view, others, "ready"), timeout)
-    if not waited.met:
-        reasons = unmet(waited.value, others, "ready")
-        raise KubeError(
-            f"{node}: its pod stays in the Service, since after {waited.elapsed:.0f} s not every other pod is Ready: {'; '.join(reasons)}",
-            url=apps(reader.namespace, "daemonsets", reader.name),
-            seen=reasons,
-            wanted={"nodes": others, "wait_for": "ready"},
-            next_step="fix what the named pods wait for (`kubectl describe pod`), then run the same command again",
-        )
-
-
 def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     api = connect(module)
     reader = DaemonSetReader(api, module.params["namespace"], module.params["daemonset"])
     if module.params["others"] and not module.check_mode:
-        wait_for_others(reader, module.params["node"], module.params["others"], module.params["wait_timeout"])
+        stays = f"{module.params['node']}: its pod stays in the Service"
+        await_ready(reader, module.params["others"], module.params["wait_timeout"], stays)
     view = reader.settled()
     pod = view.pods.get(module.params["node"])
     if pod is None:

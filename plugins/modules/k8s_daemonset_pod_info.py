@@ -37,6 +37,7 @@ options:
       none: Anything; one look.
       running: All containers run. They need not be Ready.
       ready: The pod is Ready.
+      gone: There is none. Without O(expected_nodes) there is none anywhere, those that are stopping included.
     default: none
   wait_timeout:
     description: Seconds to wait for O(wait_for).
@@ -122,7 +123,7 @@ SPEC: dict[str, Any] = {
     "argument_spec": {
         **DAEMONSET,
         "expected_nodes": {"type": "list", "elements": "str", "default": []},
-        "wait_for": {"type": "str", "choices": ["none", "running", "ready"], "default": "none"},
+        "wait_for": {"type": "str", "choices": ["none", "running", "ready", "gone"], "default": "none"},
         "wait_timeout": {"type": "int", "default": 120},
     },
     "supports_check_mode": True,
@@ -143,7 +144,7 @@ def result_of(view: DaemonSetView, expected_nodes: list[str]) -> dict[str, Any]:
 def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     params = module.params
     nodes, wait_for = params["expected_nodes"], params["wait_for"]
-    if wait_for != "none" and not nodes:
+    if wait_for not in ("none", "gone") and not nodes:
         raise MigrationError(
             "expected_nodes is empty, so there is nothing to wait for",
             wanted=wait_for,

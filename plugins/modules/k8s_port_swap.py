@@ -83,11 +83,28 @@ options:
   expected:
     description: The number of Ready pods that is required, no more and no fewer. Without it at least one.
     type: int
+  ready_before:
+    description:
+      - Pods that have to be Ready before the Service is changed, as those whose addresses it gets back. Where they are not in
+        O(wait_timeout), which counts for this wait on its own, nothing has changed.
+      - In check mode it is not waited for.
+    type: dict
+    suboptions:
+      daemonset:
+        description: The DaemonSet of the pods, in O(namespace).
+        type: str
+        required: true
+      nodes:
+        description: Kubernetes names of the pods' nodes.
+        type: list
+        elements: str
+        required: true
   wait_timeout:
     description: Seconds to wait, all together.
     type: int
     default: 60
 notes:
+  - With O(ready_before) the user needs C(get) for DaemonSets, and C(list) for ControllerRevisions.
   - The user needs C(get), C(create) and C(update) for Services, C(list) for pods, and C(list), C(create), C(update)
     and C(delete) for EndpointSlices.
   - Endpoints are deprecated since Kubernetes 1.33. The module uses them only where the owner has made an Endpoints object
@@ -190,6 +207,7 @@ from ..module_utils._core.failures import MigrationError
 from ..module_utils._core.modules import run_module
 from ..module_utils._kube.api import connect
 from ..module_utils._kube.arguments import SERVICE
+from ..module_utils._kube.daemonset import DaemonSetReader, await_ready
 from ..module_utils._kube.route import Route
 from ..module_utils._kube.service import ENDPOINTS, OWNER, PODS, option_errors
 from ..module_utils._kube.swap import Swap
@@ -207,6 +225,13 @@ SPEC: dict[str, Any] = {
         "endpoints": {"type": "list", "elements": "dict", "options": ENDPOINT},
         "selector": {"type": "dict"},
         "expected": {"type": "int"},
+        "ready_before": {
+            "type": "dict",
+            "options": {
+                "daemonset": {"type": "str", "required": True},
+                "nodes": {"type": "list", "elements": "str", "required": True},
+            },
+        },
         "wait_timeout": {"type": "int", "default": 60},
     },
     "required_if": [("point_to", "endpoints", ["endpoints"]), ("point_to", "pods", ["selector"])],
@@ -220,9 +245,13 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     faults = option_errors(params)
     if faults:
         raise MigrationError("; ".join(faults), wanted=params["point_to"])
+    api, first = connect(module), params["ready_before"] or {}
+    if first.get("nodes") and not module.check_mode:
+        reader = DaemonSetReader(api, params["namespace"], first["daemonset"])
+        await_ready(reader, first["nodes"], params["wait_timeout"], f"the Service {params['service']} was not changed")
     started = time.monotonic()
     route = Route.from_params(params)
-    swap = Swap(connect(module), route, deadline=started + params["wait_timeout"])
+    swap = Swap(api, route, deadline=started + params["wait_timeout"])
     before = swap.look()
     result["before"] = before.summary()
     try:

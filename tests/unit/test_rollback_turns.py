@@ -48,6 +48,9 @@ def test_half_way_first_then_followers_the_leader_last(case: tuple[Any, ...], wa
     assert chosen["host"] == wanted
     ended = {last: "done"} if last else {}
     assert chosen["turns"] == {**turns, **ended, wanted: "started"}
+    half_way = any(state == "started" for pi, state in turns.items() if pi != last)
+    over = [pi for pi in PIS if pi == last or (turns[pi] == "done" and not half_way)]
+    assert chosen["standing"] == over
     assert chosen["waiting"] == [pi for pi in PIS if pi not in (last, wanted) and turns[pi] != "done"]
 
 

@@ -349,25 +349,62 @@ def test_each_turn_is_in_its_order_on_its_pi(world: World) -> None:
     assert "refused_to" not in journals.load(world.journal("pi-2"))["phases"]["cutover"]["facts"]
 
 
-def test_a_pod_is_ready_before_the_next_one_is_scheduled(world: World) -> None:
-    """Not for one of an earlier run: of two members none is Ready while the other one is away, which has to have its turn."""
-    world.begin({"pi-2": "done"})
+@pytest.mark.parametrize(
+    ("turns", "wanted"),
+    [
+        ({}, [[], ["node-pi-2"], ["node-pi-2", "node-pi-3"]]),
+        # Also what an earlier run has handed over: it may have stopped because that was not Ready.
+        ({"pi-2": "done"}, [["node-pi-2"], ["node-pi-2", "node-pi-3"]]),
+        # Of two members none is Ready while the other one is away, which has to have its turn.
+        ({"pi-2": "done", "pi-3": "started"}, [[], ["node-pi-2", "node-pi-3"]]),
+    ],
+)
+def test_the_service_leads_back_to_pods_that_are_ready(
+    world: World, turns: dict[str, str], wanted: list[list[str]]
+) -> None:
+    world.begin(turns)
     done = world.run()
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    asked = [call["args"] for call in world.calls if call["module"] == "k8s_daemonset_nodes"]
-    assert [args["ready_before"] for args in asked] == [[], ["node-pi-3"]]
+    asked = [call["args"].get("ready_before") for call in world.calls if call["module"] == "k8s_port_swap"]
+    assert [first["nodes"] for first in asked if first] == wanted
 
 
-def test_a_pod_that_does_not_become_ready_stops_the_next_turn(world: World) -> None:
+def test_without_a_ready_pod_no_next_turn_begins(world: World) -> None:
     world.begin({})
-    world.fails("k8s_daemonset_nodes", "localhost", [None, "not every pod is Ready: p-2 is not ready"])
+    world.fails("k8s_port_swap", "localhost", [None, "not every pod is Ready: p-2 is not ready"])
     done = world.run()
     assert done.returncode != 0
-    assert "STOPPED pi-3: Handover | Schedule the pod, which waits for its data: not every pod is Ready: p-2" in (
-        " ".join(done.stdout.split())
+    assert "STOPPED not every pod is Ready: p-2 is not ready" in " ".join(done.stdout.split())
+    # It serves, and the run that goes on has its turn again.
+    assert world.turns() == {"pi-1": "waiting", "pi-2": "started", "pi-3": "waiting"}
+    assert world.state["gates"] == {"pi-2": "open"}
+    assert world.called("unit_handover", "unit_takeover") == [("unit_handover", "pi-2")]
+
+
+def test_a_turn_is_recorded_on_the_pis_that_it_concerns(world: World) -> None:
+    """Another run may have handed over the others since, should this one have lost the lock."""
+    world.begin({})
+    world.fails("member_traffic away", "pi-2", ["refused"])
+    done = world.run()
+    assert done.returncode != 0
+    for pi in ("pi-1", "pi-3"):
+        assert "turn" not in journals.load(world.journal(pi))["phases"]["cutover"]["facts"]
+
+
+@pytest.mark.parametrize("last", ["pi-2", "pi-1"])
+def test_a_turn_that_failed_and_was_not_undone_is_not_over(world: World, last: str) -> None:
+    """The pod's gate had been opened, or not: no other Pi has a turn, and the failure is the one that is reported."""
+    world.begin({} if last == "pi-2" else {"pi-2": "done", "pi-3": "done"})
+    world.fails("member_traffic back", last, ["the pod does not catch up"])
+    world.fails("unit_takeover", last, "the pod's daemon is not gone")
+    done = world.run()
+    assert done.returncode != 0
+    assert f"{last}: Handover | Wait until the pod has caught up, then route this Pi's clients to it" in " ".join(
+        done.stdout.split()
     )
-    assert world.turns() == {"pi-1": "waiting", "pi-2": "done", "pi-3": "waiting"}
-    assert world.called("unit_handover") == [("unit_handover", "pi-2")]
+    assert world.turns()[last] == "started"
+    assert world.called("unit_handover") == [("unit_handover", last)]
+    assert ("k8s_port_swap", "pods") not in [(call["module"], call["args"].get("point_to")) for call in world.calls]
 
 
 def test_a_pi_that_was_left_in_its_turn_goes_first_though_it_leads(world: World) -> None:

@@ -259,7 +259,7 @@ def conflicts(journals: dict[str, Journal | None]) -> list[str]:
             if state[later] != PENDING
         ]
         behind = [f"{host} {state[phase]}" for host, state in states.items() if state[phase] != "done"]
-        if _at_one_entry(states, phase, order[number + 1 :]):
+        if _at_one_entry(there, states, phase, order[number + 1 :]):
             continue
         if begun and behind and len(behind) < len(states):
             found.append(
@@ -268,11 +268,15 @@ def conflicts(journals: dict[str, Journal | None]) -> list[str]:
     return found
 
 
-def _at_one_entry(states: Mapping[str, Mapping[str, str]], phase: str, later: Sequence[str]) -> bool:
-    """Whether no Pi is further than the entry that ends `phase` and starts the next one, and none is behind what comes before that entry."""
+def _at_one_entry(
+    journals: Mapping[str, Journal], states: Mapping[str, Mapping[str, str]], phase: str, later: Sequence[str]
+) -> bool:
+    """Whether no Pi is further than the entry that ends `phase` and starts the next one, and none is behind what comes before that entry.
+
+    A phase that has gone on has facts, where an effect of it would be undone by another run of the one before.
+    """
+    if not later or any(state[phase] == PENDING for state in states.values()):
+        return False
     begun = {(name, state[name]) for state in states.values() for name in later if state[name] != PENDING}
-    return (
-        begun <= {(later[0], "started")} and all(state[phase] != PENDING for state in states.values())
-        if later
-        else False
-    )
+    went_on = any((journal["phases"].get(later[0]) or {}).get("facts") for journal in journals.values())
+    return begun <= {(later[0], "started")} and not went_on

@@ -78,9 +78,18 @@ class DaemonSetView:
 
 
 def unmet(view: DaemonSetView, nodes: list[str], wait_for: str) -> list[str]:
-    """One clause for every one of these nodes whose pod is not in the wanted state, whichever template it runs."""
+    """One clause for every one of these nodes whose pod is not in the wanted state, whichever template it runs.
+
+    With `gone` no pod is to be left on them, or on any node where none is named.
+    """
     if wait_for == "none":
         return []
+    if wait_for == "gone":
+        return [
+            f"{node}: {pod['metadata']['name']} is there"
+            for node, pod in sorted(view.pods.items())
+            if not nodes or node in nodes
+        ]
     reasons = []
     for node in nodes:
         pod = view.pods.get(node)
@@ -88,6 +97,21 @@ def unmet(view: DaemonSetView, nodes: list[str], wait_for: str) -> list[str]:
         if reason is not None:
             reasons.append(f"{node}: {reason}")
     return reasons
+
+
+def await_ready(reader: DaemonSetReader, nodes: list[str], timeout: float, unchanged: str) -> None:
+    """Wait until the pods of these nodes are Ready. Raise KubeError, which begins with what is as it was, when the time is up."""
+    waited = wait_until(reader.look, lambda view: not unmet(view, nodes, "ready"), timeout)
+    if waited.met:
+        return
+    reasons = unmet(waited.value, nodes, "ready")
+    raise KubeError(
+        f"{unchanged}, since after {waited.elapsed:.0f} s not every pod of {reader.name} is Ready: {'; '.join(reasons)}",
+        url=apps(reader.namespace, "daemonsets", reader.name),
+        seen=reasons,
+        wanted={"nodes": nodes, "wait_for": "ready"},
+        next_step="fix what the named pods wait for (`kubectl describe pod`), then run the same command again",
+    )
 
 
 class DaemonSetReader:

@@ -43,8 +43,9 @@ def next_turn(
     ValueError where no Pi is left.
 
     A Pi that an earlier run left in its turn goes first: as long as its daemon may be away, no other one may stop.
-    Then the followers, the leader last. Returns `host`, the `turns` to record with the start of its turn, `last` as given, and
-    `waiting`, who comes after.
+    Then the followers, the leader last. Returns `host`, the `turns` to record with the start of its turn, `last` as given,
+    `waiting`, who comes after, and `standing`, whose turns are over and whose daemons can be Ready: without a quorum none is, and
+    where an earlier run has left a Pi in its turn, there may be none.
     """
     left = [host for host, state in turns.items() if state != DONE and host != last]
     leader = host_of(str((seen.get("leader") or {}).get("address") or ""))
@@ -59,6 +60,7 @@ def next_turn(
         "host": host,
         "turns": {**turns, **ended, host: STARTED},
         "last": last,
+        "standing": [pi for pi, state in turns.items() if pi == last or (state == DONE and not half_way)],
         "waiting": [other for other in left if other != host],
     }
 

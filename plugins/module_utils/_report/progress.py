@@ -127,7 +127,12 @@ class Progress:
 
     def states(self) -> dict[str, str]:
         shown = (*self.order, ROLLBACK) if ROLLBACK in self.phases else self.order
-        return {phase: phase_of(list(self.phases.get(phase, {}).values()) or ["pending"]) for phase in shown}
+        found = {phase: phase_of(list(self.phases.get(phase, {}).values()) or ["pending"]) for phase in shown}
+        # Each Pi records the end of a phase and the start of the next in one entry, one Pi before the other.
+        for earlier, later in zip(self.order, self.order[1:]):
+            if found[later] == "started" and found[earlier] != "done":
+                found[later] = "pending"
+        return found
 
     def panel(self, at: float, *, over: bool = False) -> list[tuple[str, str]]:
         """(kind, line) of the current state; of a run that is over only what became of the phases."""

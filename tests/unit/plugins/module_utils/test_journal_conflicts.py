@@ -38,6 +38,9 @@ def test_a_phase_ends_and_the_next_one_starts_in_one_entry():
     assert journals.conflicts({"a": journal(4), "b": journal(2, 1)}) != []
     assert journals.conflicts({"a": journal(3, 2), "b": journal(2, 1)}) != []
     assert journals.conflicts({"a": journal(3, 1), "b": journal(2, 1), "c": None}) != []
+    # The next phase has begun to work: whoever is behind has lost what it wrote last.
+    handed = journals.marked(journal(3, 1), "cutover", "started", {"turn": "done"}, "m-1", "now")
+    assert journals.conflicts({"a": handed, "b": journal(2, 1), "c": journal(3, 1)}) != []
 
 
 def test_ports_change_one_pi_after_the_other():

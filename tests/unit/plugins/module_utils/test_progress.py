@@ -49,6 +49,19 @@ def test_a_phase_begins_once_and_is_done_when_it_is_done_on_every_pi() -> None:
     assert "✓ Prepare            20.0 s" in shown(progress, 30)
 
 
+def test_a_phase_begins_once_the_one_before_is_done_on_every_pi() -> None:
+    """Each Pi records both in one entry, one Pi before the other."""
+    progress = begun()
+    both = {**PENDING, "prepare": "done", "transfer": "started"}
+    for name in given.NAMES:
+        progress.journal(name, {**PENDING, "prepare": "started"}, at(1))
+    assert progress.journal("pi-1", both, at(20)) == []
+    assert "· Transfer" in shown(progress, 20)
+    assert progress.journal("pi-2", both, at(20)) == []
+    assert texts(progress.journal("pi-3", both, at(21))) == ["Prepare done after 20.0 s", "Transfer begins"]
+    assert "▸ Transfer" in shown(progress, 22)
+
+
 def test_what_an_earlier_run_did_is_no_event_but_is_shown() -> None:
     progress = progress_of.Progress(given.BEGAN)
     for name in given.NAMES:

@@ -133,32 +133,6 @@ def test_pods_are_ordered_to_stop_without_waiting_for_them(kube, choose):
     assert "failed" not in result
 
 
-def test_pods_of_earlier_turns_are_ready_before_anything_changes(kube, choose):
-    conditions = kube.objects[f"{CORE}/pods/{NAME}-2a"]["status"]["conditions"]
-    ready = [dict(condition) for condition in conditions]
-    for condition in conditions:
-        condition["status"] = "False"
-    failed = choose("pi-2", "pi-3", ready_before=["pi-2"], wait_timeout=0)
-    assert (
-        f"not every pod of the DaemonSet {NAME} is Ready, so its nodes were not changed: pi-2: {NAME}-2a is not ready"
-        in failed["msg"]
-    )
-    assert (failed.get("changed"), kube.writes) == (False, [])
-    assert choose("pi-2", "pi-3", ready_before=["pi-2"], check_mode=True)["changed"] is True, "it is predicted"
-
-    controlled(kube)
-    act = kube.on_request
-
-    def become_ready(method: str, path: str) -> None:
-        act(method, path)
-        if path == f"{CORE}/pods":
-            conditions[:] = ready
-
-    kube.on_request = become_ready
-    assert choose("pi-2", "pi-3", ready_before=["pi-2"])["changed"] is True
-    assert "pi-4: has no pod" in choose("pi-2", "pi-3", ready_before=["pi-4"], wait_timeout=0)["msg"]
-
-
 def test_an_update_strategy_that_replaces_pods_is_refused(kube, choose):
     for strategy in ({"type": "RollingUpdate"}, None):
         kube.objects[PATH]["spec"]["updateStrategy"] = strategy

@@ -331,3 +331,17 @@ def test_info_fails_where_kubernetes_itself_would_be_content(kube, info):
 def test_info_refuses_to_wait_for_nothing(kube, info):
     assert "expected_nodes is empty" in info(wait_for="ready")["msg"]
     assert kube.requests == []
+
+
+def test_pods_that_are_gone_are_waited_for_without_changing_anything(kube, info):
+    add_pod(kube, pod(1))
+    stopping = pod(2)
+    stopping["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:30Z"
+    add_pod(kube, stopping)
+    failed = info(wait_for="gone")
+    assert f"pi-1: {NAME}-1a is there; pi-2: {NAME}-2a is there" in failed["msg"]
+    assert f"pi-2: {NAME}-2a is there" in info(wait_for="gone", expected_nodes=["pi-2", "pi-3"])["msg"]
+    assert kube.writes == []
+    for key in [key for key in kube.objects if key.startswith(f"{CORE}/pods/")]:
+        del kube.objects[key]
+    assert "failed" not in info(wait_for="gone")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import import_plugin
-from fake_kube import CORE, LABELS, NAME, NAMESPACE, FakeKube, add_pod, pod
+from fake_kube import CORE, LABELS, NAME, NAMESPACE, FakeKube, add_daemonset, add_pod, pod
 
 api = import_plugin("module_utils._kube.api")
 lists = import_plugin("module_utils._kube.endpoints")
@@ -660,3 +660,20 @@ def test_a_port_without_endpoint_is_reported(owned, swap, warnings):
 
     assert [port["name"] for port in owned.service["spec"]["ports"]] == ["rest", "grpc", "websocket"]
     assert any("the port websocket of the Service" in text for text in warnings)
+
+
+def test_the_service_is_changed_once_these_pods_are_ready(kube, swap):
+    add_daemonset(kube, {"new": 1})
+    add_pod(kube, pod(1, ready=False))
+    first = {"daemonset": NAME, "nodes": ["pi-1"]}
+    assert swap("endpoints", endpoints=SYSTEMD, ready_before={**first, "nodes": []})["changed"] is True
+    kube.requests.clear()
+    failed = swap("endpoints", endpoints=SYSTEMD[1:], ready_before=first, wait_timeout=0)
+    assert (
+        f"the Service {NAME} was not changed, since after 0 s not every pod of {NAME} is Ready: pi-1: {NAME}-1a"
+        in failed["msg"]
+    )
+    assert kube.writes == []
+    assert swap("endpoints", endpoints=SYSTEMD[1:], ready_before=first, check_mode=True)["changed"] is True, "predicted"
+    add_pod(kube, pod(1))
+    assert swap("endpoints", endpoints=SYSTEMD[1:], ready_before=first)["changed"] is True
