@@ -186,6 +186,7 @@ def test_l1_the_proof_comes_before_anything_is_opened_or_taken(tmp_path: Path, p
     variables = {
         "raft_migration_journal_read": opened,
         "raft_migration_peers": ["pi-1"],
+        "raft_migration_resumes": True,
         "raft_migration": {"strategy": "parallel", "safety": {"require_confirmation": True}},
     }
     know = {"ansible.builtin.include_vars": str(ROLES / "run/vars/main.yml")}
