@@ -12,7 +12,8 @@ description:
   - Sets labels on the pod, by which the Service does not select it any more. The pod runs on, and so do its connections.
   - A pod that runs the present template already stays in the Service. It is the successor that an earlier run has left.
   - Where there is no pod on the node, as between a pod and its successor, there is nothing to change.
-  - With O(others) it waits first until the Service has the pods of the other nodes. Where that fails, nothing has changed.
+  - With O(others) it waits first until the Service has the pods of the other nodes. Where that fails, nothing of this pod has changed.
+    One of them that carries O(labels), as an earlier run has left it, gets those of the DaemonSet's template back.
 version_added: 0.1.0
 author:
   - The pi-controller maintainers (@pi-controller)
@@ -91,9 +92,9 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ..module_utils._core.modules import run_module
-from ..module_utils._kube.api import connect
+from ..module_utils._kube.api import KubeApi, connect
 from ..module_utils._kube.arguments import DAEMONSET
-from ..module_utils._kube.daemonset import DaemonSetReader, await_ready
+from ..module_utils._kube.daemonset import DaemonSetReader, DaemonSetView, await_ready
 from ..module_utils._kube.objects import ObjectEditor, content
 from ..module_utils._kube.pods import describe
 
@@ -110,12 +111,23 @@ SPEC: dict[str, Any] = {
 DOING = "taking the pod out of the Service"
 
 
+def give_back(api: KubeApi, view: DaemonSetView, others: list[str], labels: dict[str, Any], dry_run: bool) -> bool:
+    """Give pods of these nodes that carry the labels those of the template; whether there were any."""
+    changed = False
+    for pod in (view.pods[node] for node in others if node in view.pods):
+        own = pod["metadata"]
+        if labels.items() <= own.get("labels", {}).items():
+            template = view.daemonset["spec"]["template"]["metadata"]["labels"]
+            again = {name: template[name] for name in labels if name in template}
+            named = {"namespace": own["namespace"], "name": own["name"], "labels": again}
+            before, after = ObjectEditor(api, {"kind": "Pod", "metadata": named}, dry_run=dry_run).put(create=False)
+            changed = changed or content(before) != content(after)
+    return changed
+
+
 def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     api = connect(module)
     reader = DaemonSetReader(api, module.params["namespace"], module.params["daemonset"])
-    if module.params["others"] and not module.check_mode:
-        stays = f"{module.params['node']}: its pod stays in the Service"
-        await_ready(reader, module.params["others"], module.params["wait_timeout"], stays)
     view = reader.settled()
     pod = view.pods.get(module.params["node"])
     if pod is None:
@@ -125,10 +137,15 @@ def run(module: AnsibleK8SModule, result: dict[str, Any]) -> None:
     result.update({key: found[key] for key in ("pod", "current", "ready")})
     if found["current"]:
         return
+    others = module.params["others"]
+    result["changed"] = give_back(api, view, others, module.params["labels"], module.check_mode)
+    if others and not module.check_mode:
+        stays = f"{module.params['node']}: its pod stays in the Service"
+        await_ready(reader, others, module.params["wait_timeout"], stays)
     named = {"namespace": reader.namespace, "name": found["pod"], "labels": module.params["labels"]}
     editor = ObjectEditor(api, {"kind": "Pod", "metadata": named}, dry_run=module.check_mode)
     before, after = (content(each) for each in editor.put(create=False))
-    result["changed"] = before != after
+    result["changed"] = result["changed"] or before != after
     if module._diff:
         header = f"Pod {reader.namespace} {found['pod']}"
         result["diff"] = {"before_header": header, "after_header": header, "before": before, "after": after}

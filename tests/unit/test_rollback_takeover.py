@@ -62,3 +62,20 @@ def test_a_daemon_that_the_others_need_serves_on(world: Turns, shut: bool) -> No
     assert world.state["gates"] == {"pi-2": "open"}
     assert world.called("k8s_daemonset_nodes", "unit_takeover") == []
     assert {call["host"] for call in world.calls if call["module"] == "member_traffic"} == {"pi-2"}
+
+
+@pytest.mark.parametrize("turns", [{}, {"pi-2": "done", "pi-3": "done"}])
+def test_a_pi_that_stops_answering_has_not_ended_its_turn(world: Turns, turns: dict[str, str]) -> None:
+    """No other Pi is stopped, and the journals do not say that every Pi is back."""
+    here = "pi-1" if turns else "pi-2"
+    world.begin(turns)
+    world.fails("member_traffic away", here, "refused")
+    world.away_after("member_traffic", here)
+    done = world.run()
+    assert done.returncode != 0
+    assert f"{here} stopped answering in its turn" in " ".join(done.stdout.split())
+    assert world.called("k8s_daemonset_nodes", "unit_takeover") == []
+    for pi in PIS:
+        facts = journals.load(world.journal(pi))["phases"]["rollback"]["facts"]
+        assert "opening" not in facts
+        assert facts["turn"] == ("started" if pi == here else turns.get(pi, "waiting"))

@@ -44,7 +44,8 @@ def recorded(journals: Mapping[str, Any]) -> dict[str, Any]:
       `opening_unproven`: whether that needs a proof, since no rollback has acted on it and not every Pi is past the
       cutover.
     - `cutover`: what cutover has written down with the opening; empty before it.
-    - `ports_moved`: whether a pod may be on the standard ports.
+    - `ports_moved`: whether a pod may be on the standard ports. None is before every Pi has ended the shutdown, in whose last entry the
+      phase of the ports starts.
     - `rollback_begun`; `rollback`: what rollbacks have written down on whichever Pi; `by_turns`: whether it goes Pi
       by Pi; `units_opened`: whether the units may hold writes that the pods never saw.
     - `archive_removed`: whether a unit may have no data of its own left; `archive_kept`: why data folders were not archived.
@@ -76,7 +77,11 @@ def recorded(journals: Mapping[str, Any]) -> dict[str, Any]:
         "opening_hosts": opened,
         "opening_unproven": bool(opened) and not acted and "cutover" not in done,
         "cutover": dict(_facts(found[opened[0]], "cutover")) if opened else {},
-        "ports_moved": any("port_migration" in journal["phases"] for journal in found.values()),
+        "ports_moved": any("port_migration" in journal["phases"] for journal in found.values())
+        and not any(
+            (journal["phases"].get("systemd_shutdown") or {}).get("state") in ("started", "failed")
+            for journal in found.values()
+        ),
         "rollback_begun": any(ROLLBACK in journal["phases"] for journal in found.values()),
         "rollback": rollback,
         "by_turns": rollback.get("way") == "turns",

@@ -100,6 +100,10 @@ def test_what_a_rollback_has_written_down_on_any_pi_counts() -> None:
 def test_one_pod_that_may_have_moved_is_enough() -> None:
     assert recorded({"pi-1": STARTED, "pi-2": states(port_migration="started")})["ports_moved"]
     assert not recorded({"pi-1": STARTED})["ports_moved"]
+    # The entry that ends the shutdown starts the ports, and one Pi has not written it.
+    both = states(systemd_shutdown="done", port_migration="started")
+    assert not recorded({"pi-1": both, "pi-2": states(systemd_shutdown="started")})["ports_moved"]
+    assert recorded({"pi-1": both, "pi-2": states(systemd_shutdown="done")})["ports_moved"]
 
 
 def test_the_first_journal_with_a_name_names_the_migration() -> None:

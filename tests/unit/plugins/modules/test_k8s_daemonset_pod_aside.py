@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from conftest import import_plugin
-from fake_kube import CORE, NAME, NAMESPACE, FakeKube, add_daemonset, add_pod, pod
+from fake_kube import APPS, CORE, NAME, NAMESPACE, FakeKube, add_daemonset, add_pod, pod
 
 api = import_plugin("module_utils._kube.api")
 LABEL = "raft-migration/serving"
+DAEMONSET = f"{APPS}/daemonsets/{NAME}"
 
 
 @pytest.fixture
@@ -91,3 +92,24 @@ def test_others_may_run_either_template(kube: FakeKube, aside: Callable[..., dic
         add_pod(kube, pod(node, revision="old" if node != 1 else revision))
     assert aside(["pi-1", "pi-3"])["changed"] is True
     assert labels(kube, 2)[LABEL] == "false"
+
+
+def test_a_pod_that_is_half_way_waits_for_no_other(kube: FakeKube, aside: Callable[..., dict[str, Any]]) -> None:
+    """Nothing leaves the Service with it, and its clients wait."""
+    add_pod(kube, pod(2, revision="new", ready=False))
+    result = aside(["pi-1", "pi-3"])
+    assert (result["changed"], result["current"]) == (False, True)
+
+
+def test_one_that_an_earlier_run_has_set_aside_is_back_first(
+    kube: FakeKube, aside: Callable[..., dict[str, Any]]
+) -> None:
+    """That run was killed before it replaced the pod, and the order is another one now."""
+    kube.objects[DAEMONSET]["spec"]["template"] = {"metadata": {"labels": {LABEL: "true"}}}
+    for node in (1, 2):
+        add_pod(kube, pod(node, revision="old"))
+    labels(kube, 1)[LABEL] = "false"
+    assert aside(["pi-1"], check_mode=True)["changed"] is True
+    assert labels(kube, 1)[LABEL] == "false", "it is predicted"
+    assert aside(["pi-1"])["changed"] is True
+    assert (labels(kube, 1)[LABEL], labels(kube, 2)[LABEL]) == ("true", "false")
