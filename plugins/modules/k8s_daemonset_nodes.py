@@ -176,7 +176,7 @@ class NodeChoice:
         if waited.met:
             return
         reasons = self.unmet(waited.value)
-        events = self._events(waited.value, self.nodes) if self.wait_for != "none" else ""
+        events = self._events(waited.value) if self.wait_for != "none" else ""
         raise KubeError(
             f"after {timeout} s the DaemonSet {self.reader.name} does not have its pods on {', '.join(self.nodes) or 'no node'} as wanted: "
             f"{'; '.join(reasons)}{events}",
@@ -186,9 +186,9 @@ class NodeChoice:
             next_step="see that the kubelet of that node reaches the API server (`kubectl get nodes`), then run the same command again",
         )
 
-    def _events(self, view: DaemonSetView, nodes: list[str]) -> str:
-        """What Kubernetes says of the pods on these nodes, or of the DaemonSet where there is none; for the end of a sentence."""
-        pods = [pod for node in nodes for pod in [view.pods.get(node)] if pod is not None]
+    def _events(self, view: DaemonSetView) -> str:
+        """What Kubernetes says of the pods on the nodes, or of the DaemonSet where there is none; for the end of a sentence."""
+        pods = [view.pods[node] for node in self.nodes if node in view.pods]
         events = [event for obj in pods or [view.daemonset] for event in self.reader.events_of(obj)]
         return f"; events: {' | '.join(events)}" if events else ""
 
