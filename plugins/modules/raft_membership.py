@@ -39,7 +39,7 @@ options:
   urls:
     required: true
   node_id:
-    description: Raft ID of the member. Required, but with O(manifest) or O(members).
+    description: Raft ID of the member. Required, but with O(manifest) or O(members) where O(state=present).
     type: str
   members:
     description:
